@@ -1,0 +1,67 @@
+"""Paths as text: printable on one line, reversible in manifests, and where the audio files are."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+# what soundfile decodes, then what needs ffmpeg
+_SOUNDFILE = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 sph nist"
+_FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
+AUDIO_SUFFIXES = frozenset(f".{name}" for name in f"{_SOUNDFILE} {_FFMPEG}".split(" "))
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+
+
+def to_text(path: str | os.PathLike[str]) -> str:
+    """Return a path as Unicode text; bytes that are not UTF-8 become backslash escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def from_text(text: str) -> Path:
+    r"""Return the path that `to_text` wrote; `\xNN` is a byte unless a file has that very name."""
+    path = Path(text)
+    if "\\x" in text and not os.path.lexists(path):
+        raw = b"".join(
+            bytes([int(piece, 16)]) if i % 2 else os.fsencode(piece)
+            for i, piece in enumerate(_ESCAPE.split(text))
+        )
+        return Path(os.fsdecode(raw))
+    return path
+
+
+def show(path: object) -> str:
+    """Return a path as one printable line: control characters and broken UTF-8 escaped."""
+    text = to_text(path) if isinstance(path, str | os.PathLike) else str(path)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def is_audio(path: str | os.PathLike[str]) -> bool:
+    """Return whether the name's suffix is that of an audio file."""
+    return os.path.splitext(os.fspath(path))[1].lower() in AUDIO_SUFFIXES
+
+
+def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return (audio files, other files) below `folder`, each sorted by relative POSIX path.
+
+    Hidden files and folders are skipped; links to folders are not followed. Raises OSError where
+    a folder cannot be read.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    audio: list[Path] = []
+    stray: list[Path] = []
+    for parent, folders, files in os.walk(folder, onerror=stop):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                (audio if is_audio(name) else stray).append(Path(parent, name))
+
+    def order(path: Path) -> bytes:
+        return os.fsencode(path.relative_to(folder).as_posix())
+
+    return sorted(audio, key=order), sorted(stray, key=order)

@@ -1,0 +1,82 @@
+"""Settings of a feature kind or a model: a frozen dataclass filled from `--set NAME=VALUE`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from typing import Any, TypeVar
+
+from sertool.errors import UsageError
+
+T = TypeVar("T")
+
+
+def setting(default: Any, help: str, unit: str = "") -> Any:
+    """Return a dataclass field with its default, one line of help, and its unit."""
+    return dataclasses.field(default=default, metadata={"help": help, "unit": unit})
+
+
+def describe(cls: type) -> list[tuple[str, Any, str, str]]:
+    """Return (name, default, unit, help) of every setting of `cls`, in order."""
+    return [
+        (f.name, f.default, f.metadata.get("unit", ""), f.metadata.get("help", ""))
+        for f in dataclasses.fields(cls)
+    ]
+
+
+def read_value(text: str) -> Any:
+    """Return `text` read as a TOML value, or as a string where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse(cls: type[T], assignments: list[str]) -> T:
+    """Return an instance of the settings dataclass `cls` with `NAME=VALUE` texts applied.
+
+    Raises UsageError for an unknown name, a missing `=`, or a value of another type.
+    """
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, raw = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise UsageError(f"--set {text}: write NAME=VALUE")
+        if name not in hints:
+            known = ", ".join(hints) or "none"
+            raise UsageError(f"--set {name}: no such setting; there are {known}")
+        values[name] = _convert(name, read_value(raw.strip()), hints[name])
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise UsageError(f"--set: {error}") from error
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    """Return `value` as the type that `hint` allows, or raise UsageError."""
+    origin = typing.get_origin(hint)
+    allowed = typing.get_args(hint) if origin in (types.UnionType, typing.Union) else (hint,)
+    if value == "none" and type(None) in allowed:
+        return None
+    for kind in allowed:
+        if typing.get_origin(kind) is typing.Literal:
+            if value in typing.get_args(kind):
+                return value
+        elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        elif typing.get_origin(kind) is None and isinstance(kind, type) and type(value) is kind:
+            return value
+    shown = " or ".join(_spell(kind) for kind in allowed)
+    raise UsageError(f"--set {name}={value}: needs {shown}")
+
+
+def _spell(kind: Any) -> str:
+    """Return a type as a word for people."""
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(str(value) for value in typing.get_args(kind))
+    words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+    return "none" if kind is type(None) else words.get(kind, str(kind))

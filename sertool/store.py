@@ -1,0 +1,346 @@
+"""Feature stores: one HDF5 file of frames, offsets, and a column for every field of its items.
+
+The layout (readable with h5py alone): `features` (total frames, …), `offsets` (items + 1), and
+`items/NAME`, one column a field; everything else is a root attribute. Unknown text is an empty
+string, an unknown number NaN, an unknown fold -1. `sha256` covers the content of all datasets
+and attributes but itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sertool.errors import InputError
+from sertool.lineage import canonical
+from sertool.manifest import FIELDS
+
+FORMAT = "sertool-store"
+VERSION = 1
+CHUNK_BYTES = 256 * 1024  # of a chunk of `features`: large enough to read fast, small to seek in
+READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
+STORE_FIELDS = (*FIELDS, "origin", "augmentation", "audio_hash", "fingerprint")
+_NUMBERS = ("start", "end")
+_TEXT_ATTRIBUTES = ("kind", "settings", "pipeline", "classes", "root", "lineage")
+
+
+class Store:
+    """A feature store, read lazily. Each process opens its own handle; none crosses a fork.
+
+    Raises InputError where the file is missing, no store, or of a newer version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._handles: dict[int, h5py.File] = {}
+        self._items: list[dict[str, Any]] | None = None
+        attributes = self._read_attributes()
+        self.version = int(attributes["version"])
+        self.kind: str = attributes["kind"]
+        self.settings: dict[str, Any] = json.loads(attributes["settings"])
+        self.pipeline: list[dict[str, Any]] = json.loads(attributes["pipeline"])
+        self.sample_rate = int(attributes["sample_rate"])
+        self.frame_rate = float(attributes["frame_rate"])
+        self.classes: list[str] = json.loads(attributes["classes"])
+        self.root: str = attributes["root"]
+        self.lineage: list[dict[str, Any]] = json.loads(attributes["lineage"])
+        self.sha256: str = attributes["sha256"]
+        try:
+            self.offsets: np.ndarray = self._file["offsets"][()]
+            self.shape: tuple[int, ...] = self._file["features"].shape[1:]
+            self.dtype: np.dtype = self._file["features"].dtype
+        except (KeyError, OSError) as error:
+            raise InputError(f"{self.path}: a damaged store; make it again") from error
+
+    def _read_attributes(self) -> dict[str, Any]:
+        try:
+            attributes = dict(self._file.attrs)
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path}: no such file") from error
+        except IsADirectoryError as error:
+            raise InputError(f"{self.path}: is a folder, not a store") from error
+        except PermissionError as error:
+            raise InputError(f"{self.path}: no permission to read it") from error
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{self.path}: not a feature store (no HDF5 file)") from error
+        if attributes.get("format") != FORMAT:
+            raise InputError(f"{self.path}: an HDF5 file, but not a sertool store")
+        if int(attributes["version"]) > VERSION:
+            raise InputError(
+                f"{self.path}: store version {attributes['version']} is newer than this sertool's"
+                f" ({VERSION}); update sertool"
+            )
+        return attributes
+
+    @property
+    def _file(self) -> h5py.File:
+        handle = self._handles.get(os.getpid())
+        if handle is None:
+            if not self.path.exists():
+                raise FileNotFoundError(self.path)
+            if self.path.is_dir():
+                raise IsADirectoryError(self.path)
+            handle = h5py.File(self.path, "r")
+            self._handles[os.getpid()] = handle
+        return handle
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handles": {}}
+
+    def close(self) -> None:
+        """Close this process's handle."""
+        handle = self._handles.pop(os.getpid(), None)
+        if handle is not None:
+            handle.close()
+
+    def lengths(self) -> np.ndarray:
+        """Return the number of frames of each item, shape (items,)."""
+        return np.diff(self.offsets)
+
+    def features(self, i: int) -> np.ndarray:
+        """Return item `i`, shape (frames, …): (frames, dims), or (samples,) for waveforms."""
+        return self._file["features"][self.offsets[i] : self.offsets[i + 1]]
+
+    def column_names(self) -> list[str]:
+        """Return the names of the item columns: manifest fields, provenance, further fields."""
+        names = list(self._file["items"])
+        return [n for n in STORE_FIELDS if n in names] + [n for n in names if n not in STORE_FIELDS]
+
+    def column(self, name: str) -> list[Any]:
+        """Return one column as Python values, None where unknown (`augmentation`: "")."""
+        data = self._file["items"][name][()]
+        if data.dtype.kind == "S":
+            blank = "" if name in ("augmentation", "fingerprint", "audio_hash") else None
+            return [value.decode("utf-8") or blank for value in data.tolist()]
+        if data.dtype.kind == "f":
+            return [None if math.isnan(value) else value for value in data.tolist()]
+        return [None if name == "fold" and value < 0 else value for value in data.tolist()]
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return every item's fields as a dictionary; read once, then kept."""
+        if self._items is None:
+            names = self.column_names()
+            columns = [self.column(name) for name in names]
+            self._items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return self._items
+
+    def verify(self) -> bool:
+        """Return whether the content still has the checksum that was written with it."""
+        try:
+            return _content_sha256(self._file) == self.sha256
+        except OSError:
+            return False
+
+
+class StoreWriter:
+    """Writes a store item by item, in order, into a file that must not exist yet.
+
+    Memory holds one chunk of features and the items' columns. Call `finish` last.
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: str, compress: str = "none"
+    ) -> None:
+        self._file = h5py.File(path, "w", libver=("v110", "v110"))
+        row = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        chunk = max(1, CHUNK_BYTES // max(1, row))
+        self._features = self._file.create_dataset(
+            "features",
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(chunk, *shape),
+            dtype=dtype,
+            compression=None if compress == "none" else compress,
+        )
+        self._buffer = np.empty((chunk, *shape), dtype)
+        self._used = 0
+        self._hash = hashlib.sha256()
+        self._offsets = [0]
+        self._items: list[dict[str, Any]] = []
+
+    def append(self, features: np.ndarray, item: dict[str, Any]) -> None:
+        """Add one item: `features` (frames, …) of the store's trailing shape, and its fields."""
+        self.append_frames(features)
+        self.end_item(item)
+
+    def append_frames(self, frames: np.ndarray) -> None:
+        """Add frames of the item that the next `end_item` closes; whole chunks go to disk."""
+        if frames.shape[1:] != self._buffer.shape[1:]:
+            raise ValueError(f"shape {frames.shape[1:]}, store has {self._buffer.shape[1:]}")
+        at = 0
+        while at < len(frames):
+            n = min(len(frames) - at, len(self._buffer) - self._used)
+            self._buffer[self._used : self._used + n] = frames[at : at + n]
+            self._used, at = self._used + n, at + n
+            if self._used == len(self._buffer):
+                self._flush()
+
+    def end_item(self, item: dict[str, Any]) -> None:
+        """Close the item whose frames were appended since the last one."""
+        self._offsets.append(self._features.shape[0] + self._used)
+        self._items.append(item)
+
+    def _flush(self) -> None:
+        if self._used:
+            start = self._features.shape[0]
+            self._features.resize(start + self._used, axis=0)
+            block = self._buffer[: self._used]
+            self._features[start:] = block
+            self._hash.update(memoryview(block).cast("B"))
+            self._used = 0
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Write columns and attributes, close the file.
+
+        `attributes`: kind, settings, pipeline, sample_rate, frame_rate, root, lineage.
+        """
+        self._flush()
+        seen: set[str] = set()
+        for item in self._items:
+            if item["id"] in seen:
+                raise InputError(f"two items are called {item['id']}")
+            seen.add(item["id"])
+        self._file.create_dataset("offsets", data=np.asarray(self._offsets, np.int64))
+        group = self._file.create_group("items")
+        for name, column in _columns(self._items):
+            group.create_dataset(name, data=column)
+        classes = sorted({item["label"] for item in self._items if item.get("label")})
+        values = attributes | {"classes": classes}
+        self._file.attrs["format"] = FORMAT
+        self._file.attrs["version"] = VERSION
+        self._file.attrs["sample_rate"] = int(values.pop("sample_rate"))
+        self._file.attrs["frame_rate"] = float(values.pop("frame_rate"))
+        for name in _TEXT_ATTRIBUTES:
+            value = values.pop(name)
+            text = value if isinstance(value, str) else canonical(value)
+            self._file.attrs[name] = text
+        if values:
+            raise ValueError(f"no such attributes: {sorted(values)}")
+        self._file.attrs["sha256"] = _content_sha256(self._file, self._hash.hexdigest())
+        self._file.close()
+
+    def abort(self) -> None:
+        """Close the file without finishing it."""
+        self._file.close()
+
+
+def _columns(items: list[dict[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, column) for the store's own fields, then further ones by name."""
+    further = sorted({name for item in items for name in item} - set(STORE_FIELDS))
+    for name in (*STORE_FIELDS, *further):
+        values = [item.get(name) for item in items]
+        if name == "fold":
+            yield name, np.array([-1 if v is None else v for v in values], np.int64)
+        elif name in _NUMBERS or (name not in STORE_FIELDS and _numeric(values)):
+            yield name, np.array([np.nan if v is None else v for v in values], np.float64)
+        else:
+            texts = [_text(value).encode("utf-8") for value in values]
+            width = max([1, *(len(text) for text in texts)])
+            kind = h5py.string_dtype("utf-8", width)
+            yield name, np.array(texts, f"S{width}").astype(kind)
+
+
+def _numeric(values: list[Any]) -> bool:
+    present = [v for v in values if v is not None]
+    return bool(present) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) for v in present
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else canonical(value)
+    return text.rstrip("\0")
+
+
+def _content_sha256(file: h5py.File, features_sha256: str | None = None) -> str:
+    """Return the checksum over attributes, features, offsets and columns.
+
+    `features_sha256` is the digest of the features' bytes where the writer has it already.
+    """
+    digest = hashlib.sha256()
+    names = sorted(set(file.attrs) - {"sha256"})
+    header = {name: _plain(file.attrs[name]) for name in names}
+    digest.update(canonical(header).encode("utf-8"))
+    if features_sha256 is None:
+        features_sha256 = _dataset_sha256(file["features"])
+    datasets = {"features": file["features"], "offsets": file["offsets"]}
+    datasets |= {f"items/{name}": file["items"][name] for name in sorted(file["items"])}
+    for name, data in datasets.items():
+        known = features_sha256 if name == "features" else _dataset_sha256(data)
+        digest.update(f"{name} {data.dtype.str} {list(data.shape)} {known}\n".encode())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _dataset_sha256(data: h5py.Dataset) -> str:
+    """Return the SHA-256 of a dataset's bytes, read block by block through one buffer."""
+    digest = hashlib.sha256()
+    row = max(1, int(np.prod(data.shape[1:], dtype=np.int64)) * data.dtype.itemsize)
+    rows = max(1, READ_BYTES // row)
+    if data.chunks:
+        rows = max(data.chunks[0], rows - rows % data.chunks[0])
+    for start in range(0, data.shape[0], rows):
+        digest.update(np.ascontiguousarray(data[start : start + rows]).tobytes())
+    return digest.hexdigest()
+
+
+def write_store(
+    path: Path,
+    arrays: Iterable[np.ndarray],
+    items: Iterable[dict[str, Any]],
+    *,
+    kind: str = "mel",
+    settings: dict[str, Any] | None = None,
+    pipeline: list[dict[str, Any]] | None = None,
+    sample_rate: int = 16000,
+    frame_rate: float = 100.0,
+    root: str = "",
+    lineage: list[dict[str, Any]] | None = None,
+    compress: str = "none",
+) -> None:
+    """Write a whole store from arrays (frames, …) of one dtype and their items, in one call."""
+    from sertool.outputs import atomic
+
+    arrays = list(arrays)
+    with atomic(Path(path)) as temporary:
+        temporary.unlink(missing_ok=True)
+        writer = StoreWriter(temporary, arrays[0].shape[1:], str(arrays[0].dtype), compress)
+        for array, item in zip(arrays, items, strict=True):
+            writer.append(array, {"origin": item["id"], "augmentation": "", **item})
+        stages = pipeline or [{"stage": "featurize", "kind": kind, "settings": settings or {}}]
+        writer.finish(
+            {
+                "kind": kind,
+                "settings": settings or {},
+                "pipeline": stages,
+                "sample_rate": sample_rate,
+                "frame_rate": frame_rate,
+                "root": root,
+                "lineage": lineage or [],
+            }
+        )

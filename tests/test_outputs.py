@@ -1,0 +1,91 @@
+"""Outputs: whole or not at all; parts: reused only by an equal run, and only if whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sertool.errors import InputError
+from sertool.outputs import Parts, atomic, check_output, part_is_whole, part_writer
+
+
+def test_atomic_keeps_the_old_output_when_interrupted(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic(target) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out"]
+    with atomic(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+
+
+def test_check_output(tmp_path: Path) -> None:
+    check_output(tmp_path / "new", force=False)
+    with pytest.raises(InputError, match="does not exist"):
+        check_output(tmp_path / "no" / "new", force=True)
+    with pytest.raises(InputError, match="is a folder"):
+        check_output(tmp_path, force=True)
+    (tmp_path / "old").write_text("")
+    with pytest.raises(InputError, match="--force"):
+        check_output(tmp_path / "old", force=False)
+    check_output(tmp_path / "old", force=True)
+    check_output(tmp_path / "old", force=False, resume=True)
+
+
+def test_parts_serve_only_the_same_job(tmp_path: Path) -> None:
+    output = tmp_path / "o.h5"
+    parts = Parts(output, {"params": {"a": 1, "b": 2}}, resume=False)
+    parts.write("1", b"one")
+    parts._lock.close()
+    again = Parts(output, {"params": {"a": 1, "b": 2}}, resume=True)
+    assert again.has("1")
+    assert again.read("1") == b"one"
+    again._lock.close()
+    with pytest.raises(InputError, match=r"other settings or input \(b\)"):
+        Parts(output, {"params": {"a": 1, "b": 3}}, resume=True)
+    fresh = Parts(output, {"params": {"a": 1, "b": 2}}, resume=False)
+    assert not fresh.has("1")
+    fresh.remove_all()
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
+    first = Parts(tmp_path / "o", {}, resume=False)
+    with pytest.raises(InputError, match="another run"):
+        Parts(tmp_path / "o", {}, resume=False)
+    first.remove_all()
+    Parts(tmp_path / "o", {}, resume=False).remove_all()
+
+
+@pytest.mark.parametrize("spoil", ["cut", "flip", "empty", "longer"])
+def test_a_damaged_part_is_not_whole(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "1"
+    with part_writer(path) as part:
+        part.write(b"a" * 3000)
+        part.write(b"b")
+    assert part_is_whole(path)
+    content = bytearray(path.read_bytes())
+    if spoil == "cut":
+        content = content[:-1]
+    elif spoil == "flip":
+        content[100] ^= 1
+    elif spoil == "empty":
+        content = bytearray()
+    else:
+        content += b"x"
+    path.write_bytes(content)
+    assert not part_is_whole(path)
+    assert not part_is_whole(tmp_path / "missing")
+
+
+def test_a_part_that_fails_leaves_nothing_under_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), part_writer(tmp_path / "1") as part:
+        part.write(b"a")
+        raise ZeroDivisionError
+    assert not (tmp_path / "1").exists()

@@ -1,0 +1,53 @@
+"""Settings from NAME=VALUE: values are TOML or words, wrong ones are refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from sertool.errors import UsageError
+from sertool.settings import describe, parse, setting
+
+
+@dataclass(frozen=True)
+class Example:
+    size: int = setting(3, "how many", "frames")
+    rate: float = setting(0.5, "how fast", "Hz")
+    top: float | Literal["none"] = setting(80.0, "limit", "dB")
+    width: int | None = setting(None, "window", "samples")
+    mode: Literal["a", "b"] = setting("a", "which")
+    on: bool = setting(False, "whether")
+    name: str = setting("x", "a word")
+
+
+def test_values() -> None:
+    got = parse(
+        Example, ["size=4", "rate=2", "top=none", "width=7", "mode=b", "on=true", "name=hann"]
+    )
+    assert got == Example(4, 2.0, "none", 7, "b", True, "hann")
+    assert isinstance(got.rate, float)
+    assert parse(Example, ["width=none"]).width is None
+    assert parse(Example, ['name="5"']).name == "5"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("size", "NAME=VALUE"),
+        ("colour=red", "size, rate"),
+        ("size=1.5", "whole number"),
+        ("size=true", "whole number"),
+        ("rate=fast", "a number"),
+        ("mode=c", "a or b"),
+        ("on=1", "true or false"),
+    ],
+)
+def test_refused(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse(Example, [text])
+
+
+def test_describe() -> None:
+    assert describe(Example)[0] == ("size", 3, "frames", "how many")

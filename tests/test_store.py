@@ -1,0 +1,179 @@
+"""The store: what goes in comes out, readable without sertool, checked, the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sertool.errors import InputError
+from sertool.store import Store, StoreWriter, write_store
+
+TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
+
+
+def items(n: int) -> list[dict]:
+    return [
+        {
+            "id": f"c/{i}",
+            "path": f"{i}.wav",
+            "corpus": "c",
+            "speaker": None if i == 0 else f"s{i % 3}",
+            "label": "anger" if i % 2 else "sadness",
+            "fold": None if i == 1 else i % 3,
+            "start": 0.5 if i == 2 else None,
+            "intensity": "strong",
+            "take": i,
+        }
+        for i in range(n)
+    ]
+
+
+def arrays(n: int, dims: int = 5) -> list[np.ndarray]:
+    random = np.random.default_rng(1)
+    return [random.standard_normal((3 + i, dims)).astype(np.float32) for i in range(n)]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    rows, features = items(6), arrays(6)
+    write_store(tmp_path / "s.h5", features, rows, settings={"n_fft": 4}, root="/r")
+    with Store(tmp_path / "s.h5") as store:
+        assert len(store) == 6
+        assert store.classes == ["anger", "sadness"]
+        assert store.settings == {"n_fft": 4}
+        assert store.root == "/r"
+        for i, (row, expected) in enumerate(zip(rows, features, strict=True)):
+            np.testing.assert_array_equal(store.features(i), expected)
+            got = store.items()[i]
+            assert {key: got[key] for key in row} == row
+            assert got["origin"] == row["id"]
+            assert got["gender"] is None
+        assert store.lengths().tolist() == [3, 4, 5, 6, 7, 8]
+        assert store.verify()
+
+
+def test_readable_with_h5py_alone(tmp_path: Path) -> None:
+    features = arrays(3)
+    write_store(tmp_path / "s.h5", features, items(3))
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert file.attrs["format"] == "sertool-store"
+        offsets = file["offsets"][:]
+        np.testing.assert_array_equal(
+            file["features"][offsets[1] : offsets[2]],
+            features[1],
+        )
+        assert file["items/label"].asstr()[:].tolist() == ["sadness", "anger", "sadness"]
+        assert np.isnan(file["items/start"][0])
+        assert file["items/fold"][1] == -1
+        assert json.loads(file.attrs["pipeline"])[0]["stage"] == "featurize"
+        assert file["features"].dtype == np.float32
+        assert file["offsets"].dtype == np.int64
+
+
+def test_checksum_is_over_all_of_the_content(tmp_path: Path) -> None:
+    def fresh() -> Path:
+        write_store(tmp_path / "s.h5", arrays(3), items(3))
+        return tmp_path / "s.h5"
+
+    def spoil_feature(file: h5py.File) -> None:
+        file["features"][4, 2] += 1
+
+    def spoil_offset(file: h5py.File) -> None:
+        file["offsets"][1] += 1
+
+    def spoil_label(file: h5py.File) -> None:
+        file["items/label"][0] = b"anger"
+
+    def spoil_attribute(file: h5py.File) -> None:
+        file.attrs["sample_rate"] = 8000
+
+    assert Store(fresh()).verify()
+    for spoil in (spoil_feature, spoil_offset, spoil_label, spoil_attribute):
+        path = fresh()
+        with h5py.File(path, "r+") as file:
+            spoil(file)
+        with Store(path) as store:
+            assert not store.verify(), spoil.__name__
+
+
+def test_same_content_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.h5", "b.h5"):
+        write_store(tmp_path / name, arrays(20, 300), items(20))
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_lengths_and_texts(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lengths = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=8))
+    texts = data.draw(st.lists(TEXT, min_size=len(lengths), max_size=len(lengths)))
+    width = data.draw(st.sampled_from([1, 3, 40000]))
+    path = tmp_path_factory.mktemp("store") / "s.h5"
+    count = iter(range(10**9))
+    features = [
+        np.array([[next(count)] * width for _ in range(n)], np.float32).reshape(n, width)
+        for n in lengths
+    ]
+    rows = [{"id": f"i{i}", "path": "p", "text": text} for i, text in enumerate(texts)]
+    write_store(path, features, rows)
+    with Store(path) as store:
+        for i in range(len(lengths)):
+            np.testing.assert_array_equal(store.features(i), features[i])
+            assert store.items()[i]["text"] == (texts[i] or None)
+        assert store.verify()
+
+
+def test_features_hash_is_that_of_the_frames(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s.h5", (2,), "float32")
+    frames = np.arange(200000, dtype=np.float32).reshape(-1, 2)
+    writer.append(frames, {"id": "a", "path": "p"})
+    writer._flush()
+    assert writer._hash.hexdigest() == hashlib.sha256(frames.tobytes()).hexdigest()
+    writer.abort()
+
+
+def test_doubled_id_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two items are called x"):
+        write_store(tmp_path / "s.h5", arrays(2), [{"id": "x", "path": "p"}] * 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pickled_store_opens_its_own_handle(tmp_path: Path) -> None:
+    import pickle
+
+    write_store(tmp_path / "s.h5", arrays(2), items(2))
+    store = Store(tmp_path / "s.h5")
+    again = pickle.loads(pickle.dumps(store))
+    assert again._handles == {}
+    np.testing.assert_array_equal(again.features(1), store.features(1))
+
+
+def test_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        Store(tmp_path / "none.h5")
+    with pytest.raises(InputError, match="folder"):
+        Store(tmp_path)
+    (tmp_path / "text.h5").write_text("hello")
+    with pytest.raises(InputError, match="not a feature store"):
+        Store(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(InputError, match="not a sertool store"):
+        Store(tmp_path / "other.h5")
+    write_store(tmp_path / "new.h5", arrays(1), items(1))
+    with h5py.File(tmp_path / "new.h5", "r+") as file:
+        file.attrs["version"] = 99
+    with pytest.raises(InputError, match="newer"):
+        Store(tmp_path / "new.h5")
+    whole = (tmp_path / "new.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cut\.h5"):
+        Store(tmp_path / "cut.h5")

@@ -1,0 +1,77 @@
+"""Worker processes: order kept, failures told, no orphans."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sertool.errors import InputError, ItemError
+from sertool.workers import ordered
+
+
+def square(n: int) -> int:
+    time.sleep(0.002 * (n % 3))
+    return n * n
+
+
+def die(n: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def fail(n: int) -> int:
+    raise ItemError(f"number {n}")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_come_in_order(workers: int) -> None:
+    assert list(ordered(square, range(50), workers)) == [n * n for n in range(50)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_come_through(workers: int) -> None:
+    with pytest.raises(ItemError, match="number 0"):
+        next(ordered(fail, range(3), workers))
+
+
+def test_a_killed_worker_is_one_clear_error() -> None:
+    with pytest.raises(InputError, match="worker process was killed"):
+        list(ordered(die, range(3), 2))
+
+
+PROGRAM = """
+import os, sys, time
+from sertool.workers import ordered
+def slow(n):
+    time.sleep(0.05)
+    return os.getpid()
+for pid in ordered(slow, range(10000), 2):
+    print(pid, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel to end orphans")
+def test_workers_die_with_a_killed_parent() -> None:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pids = {int(process.stdout.readline()) for _ in range(6)}
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in pids)
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
