@@ -1,0 +1,143 @@
+"""The command line: one module a command, each parses, calls the library, and prints."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+import sertool
+from sertool.errors import SertoolError
+
+COMMANDS = {
+    "prepare": "sertool.cli.prepare",
+    "featurize": "sertool.cli.featurize",
+    "augment": "sertool.cli.augment",
+    "train": "sertool.cli.train",
+    "eval": "sertool.cli.eval",
+    "predict": "sertool.cli.predict",
+    "info": "sertool.cli.info",
+    "list": "sertool.cli.listing",
+}
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"sertool {sertool.__version__}")
+        raise typer.Exit
+
+
+def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the command with every expected failure turned into one line and its exit code."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = function(*args, **kwargs)
+            sys.stdout.flush()
+            return result
+        except SertoolError as error:
+            _say(name, str(error))
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            _say(name, "interrupted")
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:
+            _drop_stdout()
+            raise typer.Exit(0) from error
+        except OSError as error:
+            _say(name, _reason(error))
+            raise typer.Exit(3) from error
+
+    return guarded
+
+
+def _reason(error: OSError) -> str:
+    """Return one line for an error of the operating system."""
+    from sertool.paths import show
+
+    where = f"{show(error.filename)}: " if error.filename else ""
+    if error.errno in DISK_FULL:
+        return f"{where}the disk is full; nothing was replaced, free some space and use --resume"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where}no permission"
+    return f"{where}{error.strerror or error}"
+
+
+def _say(name: str, text: str) -> None:
+    line = " ".join(text.split("\n"))
+    print(f"sertool {name}: {line}" if name else f"sertool: {line}", file=sys.stderr, flush=True)
+
+
+def _drop_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def build() -> typer.Typer:
+    """Return the Typer application with every command registered."""
+    app = typer.Typer(
+        name="sertool",
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version.", callback=_version)
+        ] = False,
+    ) -> None:
+        """Speech emotion recognition in small stages, chained by files.
+
+        prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
+        """
+
+    for name, module in COMMANDS.items():
+        if not __import__("importlib.util").util.find_spec(module):  # TEMPORARY
+            continue
+        function = importlib.import_module(module).command
+        app.command(name=name, no_args_is_help=name != "list")(_guard(name, function))
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; nothing but usage text goes to stdout."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((a for a in arguments if a in COMMANDS), "")
+    try:
+        code = build()(args=arguments, prog_name="sertool", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+        return 0
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return 0  # rich and typer leave so where the reader closed the pipe
+        return error.code if isinstance(error.code, int) else 1
+    except Exception as error:
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        text = message().rstrip()
+        if text:  # empty where the help was shown instead
+            hint = f"see sertool {name} --help" if name else "see sertool --help"
+            _say(name, f"{text.rstrip('.')}; {hint}")
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def console_script() -> None:
+    """Run sertool as a program."""
+    sys.exit(main())

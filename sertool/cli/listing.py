@@ -1,0 +1,82 @@
+"""`sertool list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sertool.cli import common
+
+WHAT = ("corpora", "labels", "kinds", "augmentations", "models")
+
+
+def command(
+    what: Annotated[str, typer.Argument(help=f"One of: {', '.join(WHAT)}.")],
+    kind: Annotated[str | None, typer.Option("--kind", help="A kind's settings.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A model's settings.")] = None,
+) -> None:
+    """List corpora, label maps, kinds of feature, augmentations, or models.
+
+    [bold]sertool list models[/bold]
+
+    [bold]sertool list kinds --kind mel[/bold]   its settings, defaults and units
+
+    Exit codes: 0 done, 2 wrong usage.
+    """
+    common.one_of("list", what, WHAT)
+    from sertool.tables import render, table
+
+    if what == "kinds" and kind:
+        from sertool.features import GROUP, KINDS
+
+        print(render(_settings(KINDS, GROUP, kind)))
+    elif what == "models" and model:
+        from sertool.models import GROUP, MODELS
+
+        print(render(_settings(MODELS, GROUP, model)))
+    else:
+        print(render(table(["name", ""], _rows(what))))
+
+
+def _rows(what: str) -> list[tuple[str, str]]:
+    """Return (name, one line) of everything of one sort."""
+    from sertool.plugins import lookup, names
+
+    if what == "labels":
+        from sertool.labels import label_maps
+
+        return label_maps()
+    from sertool import augment, corpora, features, models
+
+    tables = {
+        "corpora": (corpora.CORPORA, corpora.GROUP),
+        "kinds": (features.KINDS, features.GROUP),
+        "augmentations": (augment.AUGMENTATIONS, augment.GROUP),
+        "models": (models.MODELS, models.GROUP),
+    }
+    parts, group = tables[what]
+    return [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
+
+
+def _line(part: Any) -> str:
+    """Return one line about a part: its summary, its help, or its docstring's first line."""
+    for name in ("summary", "help", "__doc__"):
+        text = getattr(part, name, None)
+        if isinstance(text, str) and text.strip():
+            return text.strip().splitlines()[0]
+    return ""
+
+
+def _settings(parts: dict[str, str], group: str, name: str) -> Any:
+    """Return a table of a part's settings."""
+    from sertool import settings
+    from sertool.plugins import lookup
+    from sertool.tables import table
+
+    described = settings.describe(lookup(parts, group, name).Settings)
+    rows = [
+        (n, "none" if d is None else str(d).lower() if isinstance(d, bool) else d, unit, text)
+        for n, d, unit, text in described
+    ]
+    return table([f"--set {name}", "default", "unit", ""], rows)

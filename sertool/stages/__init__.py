@@ -1,0 +1,1 @@
+"""The stages: one module a command, the library function that it calls."""

@@ -1,0 +1,215 @@
+"""How a store is built: blocks of sources become finished parts, parts become the store.
+
+Workers compute blocks and write each as a part beside the output; one writer appends the parts
+in order. A run that is killed leaves parts, never half a store, and a resumed run reuses them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from sertool import workers as pool
+from sertool.console import Console
+from sertool.errors import InputError, ItemError
+from sertool.outputs import Parts, atomic, part_is_whole, part_writer
+from sertool.paths import show
+from sertool.store import StoreWriter
+
+BLOCK = 16  # sources a part: what a kill can cost, and the grain of the work shared out
+READ_BYTES = 1 << 18  # of a part at once: stays in the cache between reading and writing
+
+
+@dataclass
+class Made:
+    """What one source gave: (item fields, frames) for every item, and notes to count."""
+
+    items: list[tuple[dict[str, Any], np.ndarray]]
+    notes: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """What a store is built from. Picklable; holds no open file."""
+
+    count: int
+
+    def name(self, i: int) -> str:
+        """Return what to call source `i` when it fails."""
+
+    def make(self, i: int) -> Made:
+        """Return the items of source `i`, or raise ItemError."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Computes one block of a source into a part; runs in a worker."""
+
+    source: Source
+    folder: Path
+
+    def __call__(self, block: int) -> int:
+        start = block * BLOCK
+        meta: dict[str, Any] = {"items": [], "failures": []}
+        notes: Counter[str] = Counter()
+        with part_writer(_part(self.folder, block)) as part:
+            for i in range(start, min(start + BLOCK, self.source.count)):
+                try:
+                    made = self.source.make(i)
+                except ItemError as error:
+                    meta["failures"].append([self.source.name(i), str(error)])
+                    continue
+                notes.update(made.notes)
+                for fields, frames in made.items:
+                    frames = np.ascontiguousarray(frames)
+                    _same_shape(meta, frames)
+                    part.write(frames.reshape(-1).view(np.uint8).data)
+                    meta["items"].append([len(frames), fields])
+            meta["notes"] = dict(notes)
+            text = json.dumps(meta).encode("ascii")
+            part.write(text)
+            part.write(len(text).to_bytes(8, "little"))
+        return block
+
+
+def _same_shape(meta: dict[str, Any], frames: np.ndarray) -> None:
+    layout = {"shape": list(frames.shape[1:]), "dtype": str(frames.dtype)}
+    if meta.setdefault("layout", layout) != layout:
+        raise InputError(f"items of different shapes: {meta['layout']} and {layout}")
+
+
+def _part(folder: Path, block: int) -> Path:
+    return folder / f"{block:07d}"
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    """Return the description at a part's end."""
+    with open(path, "rb") as file:
+        file.seek(-16, os.SEEK_END)
+        length = int.from_bytes(file.read(8), "little")
+        file.seek(-16 - length, os.SEEK_END)
+        meta: dict[str, Any] = json.loads(file.read(length))
+        return meta
+
+
+@dataclass
+class Built:
+    """What the assembled store holds, for its attributes and its summary line."""
+
+    items: int = 0
+    frames: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    hashes: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Assembler:
+    """Appends parts to a store in order, through one small buffer."""
+
+    def __init__(self, path: Path, compress: str, console: Console, strict: bool) -> None:
+        self._path, self._compress = path, compress
+        self._console, self._strict = console, strict
+        self.writer: StoreWriter | None = None
+        self.built = Built()
+        self._layout: dict[str, Any] | None = None
+
+    def add(self, path: Path) -> None:
+        """Append one part and report its failures."""
+        meta = _read_meta(path)
+        for name, reason in meta["failures"]:
+            self._console.failed(name, reason)
+            if self._strict:
+                raise InputError(f"stopped by --strict at {show(name)}")
+        self.built.notes.update(meta["notes"])
+        if not meta["items"]:
+            return
+        if self.writer is None:
+            self._layout = meta["layout"]
+            shape, dtype = tuple(meta["layout"]["shape"]), meta["layout"]["dtype"]
+            self.writer = StoreWriter(self._path, shape, dtype, self._compress)
+            self._start_buffer(shape, np.dtype(dtype))
+        elif meta["layout"] != self._layout:
+            raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
+        with open(path, "rb", buffering=0) as file:
+            for frames, fields in meta["items"]:
+                self._copy(file, frames)
+                self.writer.end_item(fields)
+                self.built.items += 1
+                self.built.frames += frames
+                self.built.hashes.append((fields["id"], fields.get("audio_hash", "")))
+
+    def _start_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        row = max(1, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        self._buffer = np.empty((max(1, READ_BYTES // row), *shape), dtype)
+
+    def _copy(self, file: IO[bytes], frames: int) -> None:
+        """Copy the next `frames` frames of a part to the store."""
+        assert self.writer is not None
+        while frames:
+            block = self._buffer[: min(frames, len(self._buffer))]
+            view = memoryview(block.reshape(-1).view(np.uint8))
+            while view:
+                n = file.readinto(view)  # type: ignore[attr-defined]
+                if not n:
+                    raise InputError(f"{self._path}: a part was cut short; run it again")
+                view = view[n:]
+            self.writer.append_frames(block)
+            frames -= len(block)
+
+
+def build_store(
+    source: Source,
+    output: Path,
+    job: dict[str, Any],
+    attributes: Any,
+    *,
+    workers: int,
+    resume: bool,
+    strict: bool,
+    compress: str,
+    console: Console,
+    what: str,
+) -> Built:
+    """Build the store `output` from every item of `source`, resuming from equal parts.
+
+    `job` identifies the run (its parts serve no other); `attributes(built)` returns the store's
+    root attributes once all items are known. Raises InputError where no source gave an item.
+    """
+    parts = Parts(output, job, resume)
+    blocks = range((source.count + BLOCK - 1) // BLOCK)
+    done = {b for b in blocks if resume and _usable(_part(parts.folder, b))}
+    if done:
+        console.note(f"resuming: {len(done)} of {len(blocks)} parts are there")
+    work = _Work(source, parts.folder)
+    todo = (b for b in blocks if b not in done)
+    workers = min(workers or pool.cores(), max(1, len(blocks) - len(done)))
+    finished = pool.ordered(work, todo, workers)
+    with contextlib.closing(finished), atomic(output) as temporary:
+        assembler = _Assembler(temporary, compress, console, strict)
+        try:
+            with console.progress(source.count, what) as progress:
+                for block in blocks:
+                    if block not in done:
+                        next(finished)
+                    assembler.add(_part(parts.folder, block))
+                    progress.advance(min(BLOCK, source.count - block * BLOCK))
+            if assembler.writer is None:
+                raise InputError(f"{output}: not written, for nothing could be read")
+            assembler.writer.finish(attributes(assembler.built))
+        except BaseException:
+            if assembler.writer is not None:
+                with contextlib.suppress(Exception):
+                    assembler.writer.abort()
+            raise
+    parts.remove_all()
+    return assembler.built
+
+
+def _usable(path: Path) -> bool:
+    """Return whether a part is whole and had no failure (a mended file deserves a new try)."""
+    return part_is_whole(path) and not _read_meta(path)["failures"]

@@ -1,0 +1,158 @@
+"""`info`: what a manifest, store, checkpoint or report is, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sertool.errors import InputError
+from sertool.manifest import FIELDS, read_manifest
+from sertool.paths import show
+from sertool.store import Store
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
+
+
+def recognise(path: Path) -> str:
+    """Return "store", "checkpoint", "report" or "manifest"; InputError for anything else."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        reason = "is a folder; name a file" if path.is_dir() else error.strerror
+        raise InputError(f"{show(path)}: {reason}") from error
+    if head.startswith(HDF5_MAGIC):
+        return "store"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
+        return "checkpoint"
+    if head.lstrip().startswith(b"{"):
+        return "report" if _is_report(path) else "manifest"
+    raise InputError(f"{show(path)}: neither a manifest, a store, a checkpoint nor a report")
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "confusion" in value
+
+
+def counts(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return how often each value of each counted field occurs, "" where it is unknown."""
+    result = {}
+    for name in COUNTED:
+        found = Counter("" if row.get(name) is None else str(row[name]) for row in rows)
+        if set(found) - {""}:
+            result[name] = dict(sorted(found.items()))
+    return result
+
+
+def classes_by_gender(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return counts of class × gender; unknown values are ""."""
+    result: dict[str, Counter[str]] = {}
+    for row in rows:
+        result.setdefault(row.get("label") or "", Counter())[row.get("gender") or ""] += 1
+    return {label: dict(sorted(found.items())) for label, found in sorted(result.items())}
+
+
+def describe(path: Path, with_items: bool = False) -> dict[str, Any]:
+    """Return all there is to say of a file, as JSON-ready values; see `recognise` for errors."""
+    what = recognise(path)
+    describers = {
+        "store": _store,
+        "manifest": _manifest,
+        "checkpoint": _checkpoint,
+        "report": _report,
+    }
+    return {"what": what, "path": show(path)} | describers[what](path, with_items)
+
+
+def _store(path: Path, with_items: bool) -> dict[str, Any]:
+    with Store(path) as store:
+        rows = store.items()
+        lengths = store.lengths()
+        seconds = float(lengths.sum()) / store.frame_rate if store.frame_rate else 0.0
+        result = {
+            "version": store.version,
+            "kind": store.kind,
+            "settings": store.settings,
+            "items": len(store),
+            "copies": sum(bool(row["augmentation"]) for row in rows),
+            "frames": int(lengths.sum()),
+            "frames_min": int(lengths.min()) if len(store) else 0,
+            "frames_max": int(lengths.max()) if len(store) else 0,
+            "shape": list(store.shape),
+            "dtype": str(store.dtype),
+            "sample_rate": store.sample_rate,
+            "frame_rate": store.frame_rate,
+            "hours": seconds / 3600,
+            "classes": store.classes,
+            "root": store.root,
+            "counts": counts(rows),
+            "class_gender": classes_by_gender(rows),
+            "pipeline": store.pipeline,
+            "lineage": store.lineage,
+            "sha256": store.sha256,
+            "checksum": "right" if store.verify() else "WRONG",
+        }
+        return result | ({"item_list": rows} if with_items else {})
+
+
+def _manifest(path: Path, with_items: bool) -> dict[str, Any]:
+    bad: list[str] = []
+    rows = [
+        u.to_dict() for u in read_manifest(path, lambda line, why: bad.append(f"{line}: {why}"))
+    ]
+    if not rows:
+        raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
+    seen = Counter(row["id"] for row in rows)
+    result = {
+        "items": len(rows),
+        "bad_lines": bad,
+        "doubled_ids": sorted(name for name, n in seen.items() if n > 1),
+        "classes": sorted({row["label"] for row in rows if row["label"]}),
+        "counts": counts(rows),
+        "class_gender": classes_by_gender(rows),
+        "further_fields": sorted({key for row in rows for key in row} - set(FIELDS)),
+    }
+    return result | ({"item_list": rows} if with_items else {})
+
+
+def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
+    from sertool.checkpoint import load
+
+    checkpoint = load(path)
+    meta = checkpoint.meta
+    parts = Counter(item["part"] for item in checkpoint.items)
+    result = {
+        **meta,
+        "parameters": sum(
+            int(tensor.size if hasattr(tensor, "dtype") else 0)
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith("model.")
+        ),
+        "tensors": {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items()},
+        "parts": dict(sorted(parts.items())),
+        "speakers": {
+            part: sorted(
+                {
+                    f"{item.get('corpus') or ''}/{item['speaker']}"
+                    for item in checkpoint.items
+                    if item["part"] == part and item.get("speaker")
+                }
+            )
+            for part in sorted(parts)
+        },
+    }
+    return result | ({"item_list": checkpoint.items} if with_items else {})
+
+
+def _report(path: Path, with_items: bool) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(path.read_bytes())
+    if not with_items:
+        report.pop("items", None)
+    return {"report": report}
