@@ -45,9 +45,7 @@ class Utterance:
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Utterance:
         """Return the utterance of a manifest line; raises ValueError naming the bad field."""
-        values = {name: row.get(name) for name in FIELDS}
-        for name, value in values.items():
-            values[name] = _check(name, value)
+        values: dict[str, Any] = {name: _check(name, row.get(name)) for name in FIELDS}
         extra = {key: value for key, value in row.items() if key not in values}
         return cls(**values, extra=extra)
 

@@ -206,7 +206,7 @@ class StoreWriter:
             self._features.resize(start + self._used, axis=0)
             block = self._buffer[: self._used]
             self._features[start:] = block
-            self._hash.update(memoryview(block).cast("B"))
+            self._hash.update(block.data.cast("B"))
             self._used = 0
 
     def finish(self, attributes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -53,7 +53,7 @@ def _call(task: int) -> Any:
     return _work(task)
 
 
-def ordered(work: Callable[[int], T], tasks: Iterable[int], workers: int) -> Iterator[T]:
+def ordered(work: Callable[[int], T], tasks: Iterable[int], workers: int) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
     With one worker the work is done in this process, when asked for; with more, the processes
@@ -78,7 +78,7 @@ def ordered(work: Callable[[int], T], tasks: Iterable[int], workers: int) -> Ite
 
 def _results(
     pool: ProcessPoolExecutor, waiting: deque[Future[T]], rest: Iterator[int]
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield the results in order, submitting one more task for each."""
     try:
         while waiting:

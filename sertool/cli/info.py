@@ -71,8 +71,6 @@ def _manifest(found: dict[str, Any]) -> list[Any]:
     lines += [f"bad line {text}" for text in found["bad_lines"]]
     if found["doubled_ids"]:
         lines.append("doubled ids: " + ", ".join(found["doubled_ids"]))
-    if found["further_fields"]:
-        lines.append("further fields: " + ", ".join(found["further_fields"]))
     return [*lines, *_counts(found)]
 
 
@@ -115,10 +113,14 @@ def _counts(found: dict[str, Any]) -> list[Any]:
         shown = [f"{value or '(none)'} {n}" for value, n in list(values.items())[:SHOWN]]
         more = f", and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
         known = len(set(values) - {""})
-        parts.append(f"{known} {PLURAL[field]}: {', '.join(shown)}{more}")
+        name = NAMES.get(field, field) if known == 1 else PLURAL[field]
+        parts.append(f"{known} {name}: {', '.join(shown)}{more}")
+    if found["further_fields"]:
+        parts.append("further fields: " + ", ".join(found["further_fields"]))
     return parts
 
 
+NAMES = {"text": "sentence"}
 PLURAL = {
     "speaker": "speakers",
     "text": "sentences",

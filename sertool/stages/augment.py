@@ -17,7 +17,7 @@ from sertool.lineage import canonical
 from sertool.outputs import check_output
 from sertool.plugins import lookup
 from sertool.seeds import rng
-from sertool.stages.blocks import Made, build_store
+from sertool.stages.blocks import Made, Run, build_store
 from sertool.stages.common import whole
 from sertool.store import Store
 
@@ -139,12 +139,8 @@ def augment(
         output,
         {"stage": "augment", "params": params, "input": store.sha256},
         lambda built: attributes,
-        workers=workers,
-        resume=resume,
-        strict=False,
-        compress=compress,
-        console=console,
-        what="items",
+        Run(console, workers, resume, compress=compress),
+        "items",
     )
     if built.notes["no_noise"]:
         console.note(f"{built.notes['no_noise']} silent copies got no noise")

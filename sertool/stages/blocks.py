@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -38,7 +39,9 @@ class Made:
 class Source(Protocol):
     """What a store is built from. Picklable; holds no open file."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """Return the number of sources."""
 
     def name(self, i: int) -> str:
         """Return what to call source `i` when it fails."""
@@ -108,12 +111,22 @@ class Built:
     hashes: list[tuple[str, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Run:
+    """How a store is built, apart from what is in it; `workers` 0 is one a core."""
+
+    console: Console
+    workers: int = 1
+    resume: bool = False
+    strict: bool = False
+    compress: str = "none"
+
+
 class _Assembler:
     """Appends parts to a store in order, through one small buffer."""
 
-    def __init__(self, path: Path, compress: str, console: Console, strict: bool) -> None:
-        self._path, self._compress = path, compress
-        self._console, self._strict = console, strict
+    def __init__(self, path: Path, run: Run) -> None:
+        self._path, self._run = path, run
         self.writer: StoreWriter | None = None
         self.built = Built()
         self._layout: dict[str, Any] | None = None
@@ -122,8 +135,8 @@ class _Assembler:
         """Append one part and report its failures."""
         meta = _read_meta(path)
         for name, reason in meta["failures"]:
-            self._console.failed(name, reason)
-            if self._strict:
+            self._run.console.failed(name, reason)
+            if self._run.strict:
                 raise InputError(f"stopped by --strict at {show(name)}")
         self.built.notes.update(meta["notes"])
         if not meta["items"]:
@@ -131,7 +144,7 @@ class _Assembler:
         if self.writer is None:
             self._layout = meta["layout"]
             shape, dtype = tuple(meta["layout"]["shape"]), meta["layout"]["dtype"]
-            self.writer = StoreWriter(self._path, shape, dtype, self._compress)
+            self.writer = StoreWriter(self._path, shape, dtype, self._run.compress)
             self._start_buffer(shape, np.dtype(dtype))
         elif meta["layout"] != self._layout:
             raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
@@ -152,7 +165,7 @@ class _Assembler:
         assert self.writer is not None
         while frames:
             block = self._buffer[: min(frames, len(self._buffer))]
-            view = memoryview(block.reshape(-1).view(np.uint8))
+            view = block.reshape(-1).view(np.uint8).data
             while view:
                 n = file.readinto(view)  # type: ignore[attr-defined]
                 if not n:
@@ -166,33 +179,29 @@ def build_store(
     source: Source,
     output: Path,
     job: dict[str, Any],
-    attributes: Any,
-    *,
-    workers: int,
-    resume: bool,
-    strict: bool,
-    compress: str,
-    console: Console,
+    attributes: Callable[[Built], dict[str, Any]],
+    run: Run,
     what: str,
 ) -> Built:
     """Build the store `output` from every item of `source`, resuming from equal parts.
 
     `job` identifies the run (its parts serve no other); `attributes(built)` returns the store's
-    root attributes once all items are known. Raises InputError where no source gave an item.
+    root attributes once all items are known; `what` is the word for sources in the progress.
+    Raises InputError where no source gave an item.
     """
-    parts = Parts(output, job, resume)
+    parts = Parts(output, job, run.resume)
     blocks = range((source.count + BLOCK - 1) // BLOCK)
-    done = {b for b in blocks if resume and _usable(_part(parts.folder, b))}
+    done = {b for b in blocks if run.resume and _usable(_part(parts.folder, b))}
     if done:
-        console.note(f"resuming: {len(done)} of {len(blocks)} parts are there")
+        run.console.note(f"resuming: {len(done)} of {len(blocks)} parts are there")
     work = _Work(source, parts.folder)
     todo = (b for b in blocks if b not in done)
-    workers = min(workers or pool.cores(), max(1, len(blocks) - len(done)))
+    workers = min(run.workers or pool.cores(), max(1, len(blocks) - len(done)))
     finished = pool.ordered(work, todo, workers)
     with contextlib.closing(finished), atomic(output) as temporary:
-        assembler = _Assembler(temporary, compress, console, strict)
+        assembler = _Assembler(temporary, run)
         try:
-            with console.progress(source.count, what) as progress:
+            with run.console.progress(source.count, what) as progress:
                 for block in blocks:
                     if block not in done:
                         next(finished)

@@ -22,7 +22,7 @@ from sertool.outputs import check_output
 from sertool.paths import from_text, is_audio, show, to_text
 from sertool.pipeline import FeaturizeSpec, extract, frame_rate, load, remarks
 from sertool.plugins import lookup
-from sertool.stages.blocks import Built, Made, build_store
+from sertool.stages.blocks import Built, Made, Run, build_store
 from sertool.stages.common import whole
 from sertool.store import Store
 
@@ -119,8 +119,9 @@ def featurize(
     """
     console = console or Console.silent()
     check_output(output, force, resume)
+    run = Run(console, workers, resume, strict, compress)
     if _is_hdf5(source):
-        _from_store(Path(source), output, spec, compress, seed, workers, resume, strict, console)
+        _from_store(Path(source), output, spec, seed, run)
         return
     utterances, name, digest = _utterances(source, corpus, console)
     _no_doubles(utterances)
@@ -145,27 +146,13 @@ def featurize(
         output,
         job,
         attributes,
-        workers=workers,
-        resume=resume,
-        strict=strict,
-        compress=compress,
-        console=console,
-        what="files",
+        run,
+        "files",
     )
     _summary(built, output, spec, console)
 
 
-def _from_store(
-    source: Path,
-    output: Path,
-    spec: FeaturizeSpec,
-    compress: str,
-    seed: int,
-    workers: int,
-    resume: bool,
-    strict: bool,
-    console: Console,
-) -> None:
+def _from_store(source: Path, output: Path, spec: FeaturizeSpec, seed: int, run: Run) -> None:
     """Featurize a store of waveforms: one item in, one or several out."""
     if output.exists() and os.path.samefile(source, output):
         raise UsageError(f"{output}: input and output are the same file")
@@ -176,10 +163,10 @@ def _from_store(
     _no_contradiction(spec, store)
     if spec.sample_rate is None:
         spec = dataclasses.replace(spec, sample_rate=store.sample_rate)
-    params = spec.to_dict() | {"compress": compress, "seed": seed}
-    if resume and whole(output, params, console):
+    params = spec.to_dict() | {"compress": run.compress, "seed": seed}
+    if run.resume and whole(output, params, run.console):
         return
-    _remark(spec, console)
+    _remark(spec, run.console)
     items = store.items()
     record = lineage.record("featurize", params, source.name, store.sha256)
     values = _attributes(
@@ -191,14 +178,10 @@ def _from_store(
         output,
         {"stage": "featurize", "params": params, "input": store.sha256},
         lambda built: values,
-        workers=workers,
-        resume=resume,
-        strict=strict,
-        compress=compress,
-        console=console,
-        what="items",
+        run,
+        "items",
     )
-    _summary(built, output, spec, console)
+    _summary(built, output, spec, run.console)
 
 
 def kind_settings(kind: str, assignments: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from sertool.errors import InputError
 from sertool.manifest import FIELDS, read_manifest
 from sertool.paths import show
-from sertool.store import Store
+from sertool.store import STORE_FIELDS, Store
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
@@ -94,6 +94,7 @@ def _store(path: Path, with_items: bool) -> dict[str, Any]:
             "root": store.root,
             "counts": counts(rows),
             "class_gender": classes_by_gender(rows),
+            "further_fields": [n for n in store.column_names() if n not in STORE_FIELDS],
             "pipeline": store.pipeline,
             "lineage": store.lineage,
             "sha256": store.sha256,

@@ -1,0 +1,95 @@
+"""The project as strangers get it: the wheel runs alone, and no word of it leads astray."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sertool
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel, unpacked in a folder of its own."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    site = folder / "site"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target"]
+    subprocess.run([*pip, site, wheel], check=True, capture_output=True)
+    return site
+
+
+def test_the_wheel_runs_outside_the_repository(
+    installed: Path, sounds: Path, tmp_path: Path
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment["PYTHONPATH"] = str(installed)
+
+    def run(*arguments: object) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "sertool", *(str(a) for a in arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = "import sertool; print(sertool.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", where],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.startswith(str(installed))
+    run("prepare", "--labels", "fser8", sounds, "m.jsonl")
+    run("featurize", "--kind", "mel", "m.jsonl", "m.h5")
+    assert "12 items" in run("info", "m.h5")
+    assert (installed / "bin" / "sertool").exists()
+
+
+def test_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == sertool.__version__
+    assert f"version: {sertool.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"[{sertool.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[name.lower().replace("_", "-")] = version
+    extras = [text for group in project["optional-dependencies"].values() for text in group]
+    for text in [*project["dependencies"], *extras]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[requirement.name.lower()]), text
+
+
+def test_one_door_a_format() -> None:
+    doors = {"h5py": {"store.py"}, "soundfile": {"audio.py"}, "safetensors": {"checkpoint.py"}}
+    for path in (ROOT / "sertool").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[:1] == ["import"] or words[:1] == ["from"]:
+                package = words[1].split(".")[0]
+                assert path.name in doors.get(package, {path.name}), f"{path}: {line}"
+                assert package not in ("pickle", "marshal", "shelve"), f"{path}: {line}"
