@@ -25,14 +25,14 @@ def render(*parts: Any) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> Any:
-    """Return a rich table: the first column text, the others numbers, right-aligned."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], words: int = 1) -> Any:
+    """Return a rich table: the first `words` columns text, the others numbers, right-aligned."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        made.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        made.add_column(name, justify="left" if i < words else "right", overflow="fold")
     for row in rows:
         made.add_row(*("" if cell is None else str(cell) for cell in row))
     return made

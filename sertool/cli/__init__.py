@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -105,8 +106,6 @@ def build() -> typer.Typer:
         """
 
     for name, module in COMMANDS.items():
-        if not __import__("importlib.util").util.find_spec(module):  # TEMPORARY
-            continue
         function = importlib.import_module(module).command
         app.command(name=name, no_args_is_help=name != "list")(_guard(name, function))
     return app
@@ -115,6 +114,8 @@ def build() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but usage text goes to stdout."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON Lines are UTF-8 in any locale
     name = next((a for a in arguments if a in COMMANDS), "")
     try:
         code = build()(args=arguments, prog_name="sertool", standalone_mode=False)

@@ -36,7 +36,7 @@ def command(
 
         print(render(_settings(MODELS, GROUP, model)))
     else:
-        print(render(table(["name", ""], _rows(what))))
+        print(render(table(["name", ""], _rows(what), words=2)))
 
 
 def _rows(what: str) -> list[tuple[str, str]]:
@@ -79,4 +79,4 @@ def _settings(parts: dict[str, str], group: str, name: str) -> Any:
         (n, "none" if d is None else str(d).lower() if isinstance(d, bool) else d, unit, text)
         for n, d, unit, text in described
     ]
-    return table([f"--set {name}", "default", "unit", ""], rows)
+    return table([f"--set {name}", "default", "unit", ""], rows, words=4)

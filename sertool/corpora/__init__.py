@@ -1,0 +1,96 @@
+"""Corpora: one module each, which knows a corpus's layout and labels and gives its utterances.
+
+To add one, write a module with a `CORPUS` and add its line to `CORPORA`, or name it in the entry
+points `sertool.corpora` of a package of your own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sertool import plugins
+from sertool.manifest import Utterance
+from sertool.paths import to_text
+
+GROUP = "sertool.corpora"
+CORPORA = {
+    "csv": "sertool.corpora.table:CORPUS",
+    "demo": "sertool.corpora.demo:CORPUS",
+    "emodb": "sertool.corpora.emodb:CORPUS",
+    "folder": "sertool.corpora.folder:CORPUS",
+    "ravdess": "sertool.corpora.ravdess:CORPUS",
+}
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or table line that gives no utterance.
+
+    One that should have given one is named and fails; a `harmless` one is counted by its reason.
+    """
+
+    path: str
+    reason: str
+    harmless: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """How many utterances a corpus has by its own documentation, per class and per speaker."""
+
+    classes: dict[str, int]
+    speakers: dict[str, int] = field(default_factory=dict)
+
+
+def _unpublished(root: Path, utterances: Sequence[Utterance]) -> Published | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One corpus, as `prepare` sees it.
+
+    `fits` tells from a file's POSIX path below the corpus's folder whether it is one of its
+    recordings. `utterances` takes that folder and the paths of all audio files below it, and
+    yields an utterance (see `make`) or a `Skipped` for each. `published` gives the counts to
+    compare with, for what was found. A `generic` corpus never competes with named ones; it is
+    taken where its `claims` says that the folder is one.
+    """
+
+    name: str
+    summary: str
+    fits: Callable[[str], bool]
+    utterances: Callable[[Path, Sequence[str]], Iterable[Utterance | Skipped]]
+    published: Callable[[Path, Sequence[Utterance]], Published | None] = _unpublished
+    generic: bool = False
+    claims: Callable[[Path, Sequence[str]], bool] | None = None
+
+    def claim(self, root: Path, files: Sequence[str]) -> bool:
+        """Return whether the folder is such a corpus: at least half of its audio files fit."""
+        if self.claims is not None:
+            return self.claims(root, files)
+        return bool(files) and 2 * sum(map(self.fits, files)) >= len(files)
+
+
+def make(root: Path, relative: str, **fields: Any) -> Utterance:
+    """Return the utterance of the file at `relative` below `root`, with an absolute path.
+
+    Its id is that path for now; `prepare` puts the corpus before it and drops the suffix.
+    """
+    path = os.path.join(root.absolute(), relative)
+    return Utterance(id=to_text(relative), path=to_text(path), **fields)
+
+
+def names() -> list[str]:
+    """Return the names of all corpora."""
+    return plugins.names(CORPORA, GROUP)
+
+
+def load(name: str) -> Corpus:
+    """Return the corpus of that name; raises UsageError where there is none."""
+    corpus: Corpus = plugins.lookup(CORPORA, GROUP, name)
+    return corpus

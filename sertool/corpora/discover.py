@@ -1,0 +1,272 @@
+"""From folders, tables and files to utterances: which corpus is it, and what are the ids."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sertool.console import Console
+from sertool.corpora import Corpus, Published, Skipped, load, make, names
+from sertool.corpora.counts import plural
+from sertool.errors import InputError
+from sertool.manifest import Utterance, parse_line, read_manifest, resolve
+from sertool.paths import find_audio, show, to_text
+
+AUTO = "auto"
+TABLE = "csv"  # the corpus that reads tables
+FOLDER = "folder"
+TABLE_SUFFIXES = (".csv", ".tsv")
+MANIFEST_SUFFIX = ".jsonl"
+STDIN = Path("-")
+
+
+@dataclass
+class Source:
+    """A folder with the audio files below it, a table, a manifest, or files named one by one."""
+
+    root: Path
+    files: list[str] = field(default_factory=list)  # POSIX paths below root
+    stray: int = 0
+    given: Path | None = None  # the root as the user wrote it
+
+    @property
+    def shown(self) -> str:
+        """The source's name for messages."""
+        return show(self.given or self.root)
+
+
+@dataclass
+class Found:
+    """The utterances of one source, and the corpus that they are of (None: unknown)."""
+
+    name: str
+    root: Path
+    corpus: Corpus | None
+    utterances: list[Utterance]
+    finished: bool = False  # ids are the manifest's own
+
+    def published(self) -> Published | None:
+        """Return the corpus's published counts, if it has any."""
+        return self.corpus.published(self.root, self.utterances) if self.corpus else None
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How `find` goes about what does not fit.
+
+    `strict`: an unknown corpus, or a missing one of several files, stops the run. `stop`: so
+    does any file that gives no utterance.
+    """
+
+    console: Console
+    strict: bool = True
+    stop: bool = False
+
+    def fail(self, path: str | Path, reason: str) -> None:
+        """Name a file that gives no utterance, or stop at it."""
+        if self.stop:
+            raise InputError(f"{show(path)}: {reason} (--strict)")
+        self.console.failed(path, reason)
+
+
+def find(paths: Sequence[Path], corpus: str, manners: Manners) -> list[Found]:
+    """Return what each source holds, in the order given, ids finished and unique.
+
+    Raises InputError for a source that is missing, empty, or of an unknown corpus, UsageError
+    for an unknown corpus name.
+    """
+    if corpus != AUTO:
+        load(corpus)
+    found = [_read(source, corpus, manners) for source in _sources(paths, manners)]
+    _finish([part for part in found if not part.finished])
+    _check_ids([utterance for part in found for utterance in part.utterances])
+    return found
+
+
+def _sources(paths: Sequence[Path], manners: Manners) -> list[Source]:
+    """Return the sources of what the user named; single files are one source together."""
+    sources: list[Source] = []
+    singles: list[Path] = []
+    place = 0
+    for path in paths:
+        if path.is_dir():
+            sources.append(_folder(path))
+        elif path == STDIN:
+            sources.append(Source(path))
+        elif not path.exists():
+            if manners.strict or len(paths) == 1:
+                raise InputError(f"{show(path)}: no such file or folder")
+            manners.fail(path, "no such file")
+        elif path.suffix.lower() in (*TABLE_SUFFIXES, MANIFEST_SUFFIX):
+            sources.append(Source(path))
+        else:
+            place = place if singles else len(sources)
+            singles.append(path.absolute())
+    if singles:
+        root = Path(os.path.commonpath([path.parent for path in singles]))
+        files = [path.relative_to(root).as_posix() for path in singles]
+        sources.insert(place, Source(root, files))
+    return sources
+
+
+def _folder(path: Path) -> Source:
+    try:
+        audio, stray = find_audio(path)
+    except OSError as error:
+        raise InputError(f"{show(error.filename or path)}: {error.strerror}") from error
+    files = [file.relative_to(path).as_posix() for file in audio]
+    # what follows a link's .. is not what the text says, so ask the system
+    root = path.resolve() if ".." in path.parts else path.absolute()
+    return Source(root, files, len(stray), given=path)
+
+
+def _read(source: Source, corpus: str, manners: Manners) -> Found:
+    """Return the utterances of one source, and say what it is."""
+    root, where = source.root, source.shown
+    if root == STDIN:
+        return _read_manifest(root, manners)
+    if root.is_file():
+        if root.suffix.lower() == MANIFEST_SUFFIX:
+            return _read_manifest(root, manners)
+        if corpus not in (AUTO, TABLE):
+            raise InputError(f"{where}: is a table; --corpus {TABLE} or auto reads it")
+        chosen: Corpus | None = load(TABLE)
+    else:
+        chosen = _choose(source, corpus, manners)
+    name = chosen.name if chosen and not chosen.generic else _folder_name(root)
+    what = f"corpus {chosen.name}" if chosen else "corpus unknown, labels null"
+    others = f", and {plural(source.stray, 'other file')}" if source.stray else ""
+    manners.console.note(f"{where}: {what}, {plural(len(source.files), 'audio file')}{others}")
+    utterances: list[Utterance] = []
+    left_out: Counter[str] = Counter()
+    for item in _utterances(chosen, source):
+        if isinstance(item, Utterance):
+            utterances.append(item)
+        elif item.harmless:
+            left_out[item.reason] += 1
+        else:
+            path = Path(item.path)
+            manners.fail(path if path.is_absolute() else root / path, item.reason)
+    for reason, n in sorted(left_out.items()):
+        manners.console.note(f"{where}: {plural(n, 'file')} left out: {reason}")
+    if not utterances:
+        raise InputError(f"{where}: gives no utterance")
+    return Found(name, root, chosen, utterances)
+
+
+def _read_manifest(path: Path, manners: Manners) -> Found:
+    """Return the utterances of a manifest, as they stand; `-` is standard input."""
+    name = "standard input" if path == STDIN else show(path)
+
+    def bad(number: int, reason: str) -> None:
+        manners.fail(f"{name} line {number}", reason)
+
+    utterances = list(_stdin(bad) if path == STDIN else read_manifest(path, bad))
+    if not utterances:
+        raise InputError(f"{name}: gives no utterance")
+    manners.console.note(f"{name}: a manifest, {plural(len(utterances), 'utterance')}")
+    return Found(path.stem, path, None, utterances, finished=True)
+
+
+def _stdin(bad: Callable[[int, str], None]) -> Iterator[Utterance]:
+    """Yield the utterances of manifest lines on standard input; relative paths count from here."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if line.strip():
+            try:
+                utterance = parse_line(line.decode("utf-8"))
+            except ValueError as error:
+                bad(number, str(error))
+            else:
+                yield resolve(utterance, Path.cwd())
+
+
+def _utterances(corpus: Corpus | None, source: Source) -> Iterable[Utterance | Skipped]:
+    if corpus is None:
+        return [make(source.root, relative) for relative in source.files]
+    return corpus.utterances(source.root, source.files)
+
+
+def _folder_name(root: Path) -> str:
+    """Return the name that an unnamed corpus goes by: its folder's, a table's folder's."""
+    folder = root.absolute() if root.is_dir() else root.absolute().parent
+    return to_text(os.path.basename(os.path.normpath(folder)) or "files")
+
+
+def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
+    """Return the corpus that a source is of, None where it is unknown and that may be."""
+    where = source.shown
+    if corpus not in (AUTO, TABLE) and not source.files:
+        raise InputError(f"{where}: {_nothing(source)}")
+    if corpus != AUTO:
+        chosen = load(corpus)
+        if not chosen.generic and not any(map(chosen.fits, source.files)):
+            raise InputError(f"{where}: no audio file there is named as {corpus}'s are")
+        return chosen
+    every = [load(name) for name in names()]
+    named = [c for c in every if not c.generic and c.claim(source.root, source.files)]
+    if len(named) == 1:
+        return named[0]
+    if not named:
+        for name in (TABLE, FOLDER):
+            if load(name).claim(source.root, source.files):
+                return load(name)
+    if not source.files:
+        raise InputError(f"{where}: {_nothing(source)}")
+    known = ", ".join(c.name for c in named)
+    problem = f"may be {known}" if named else "is of no known corpus, and no folder names a class"
+    if manners.strict:
+        raise InputError(f"{where}: {problem}; name it with --corpus ({', '.join(names())})")
+    manners.console.note(f"{where}: {problem}, so labels are null (--corpus of prepare names one)")
+    return None
+
+
+def _nothing(source: Source) -> str:
+    if source.stray:
+        return f"has no audio file, only {plural(source.stray, 'other file')}"
+    return "is empty: no audio file"
+
+
+def _finish(found: Sequence[Found]) -> None:
+    """Give the utterances their corpus and their ids, `corpus/path` with the suffix if needed."""
+    stems: defaultdict[str, set[str]] = defaultdict(set)
+    todo = [(part, utterance) for part in found for utterance in part.utterances]
+    for part, utterance in todo:
+        utterance.corpus = utterance.corpus or part.name
+        utterance.id = f"{utterance.corpus}/{utterance.id}"
+        stems[os.path.splitext(utterance.id)[0]].add(utterance.path)
+    for _, utterance in todo:
+        stem = os.path.splitext(utterance.id)[0]
+        utterance.id = (stem if len(stems[stem]) == 1 else utterance.id) + _cut(utterance)
+
+
+def _cut(utterance: Utterance) -> str:
+    """Return `@start-end` in milliseconds where the utterance is a cut of its file."""
+    if utterance.start is None and utterance.end is None:
+        return ""
+    end = "" if utterance.end is None else f"{utterance.end * 1000:.0f}"
+    return f"@{(utterance.start or 0.0) * 1000:.0f}-{end}"
+
+
+def _check_ids(utterances: Iterable[Utterance]) -> None:
+    """Raise InputError where two utterances have one id, or one recording comes twice."""
+    by_id: dict[str, str] = {}
+    by_place: dict[tuple[str, float | None, float | None], str] = {}
+    for utterance in utterances:
+        name, path = utterance.id, utterance.path
+        place = (path, utterance.start, utterance.end)
+        if by_id.get(name, path) != path:
+            raise InputError(
+                f"two files have the id {show(name)}: {show(by_id[name])} and {show(path)}; "
+                "rename one, or prepare them apart"
+            )
+        if name in by_id:
+            raise InputError(f"{show(path)}: is there twice with the id {show(name)}")
+        if place in by_place:
+            raise InputError(
+                f"{show(path)}: is there twice, as {show(by_place[place])} and {show(name)}"
+            )
+        by_id[name], by_place[place] = path, name

@@ -1,0 +1,177 @@
+"""prepare: folders and tables become a manifest of utterances, labels, speakers and folds."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sertool import labels as label_maps
+from sertool import splits, where
+from sertool.console import Console
+from sertool.corpora.counts import difference, plural, spread, table
+from sertool.corpora.discover import AUTO, Found, Manners, find
+from sertool.errors import InputError, UsageError
+from sertool.manifest import Utterance, write_manifest
+from sertool.outputs import atomic, check_output
+from sertool.paths import from_text, show, to_text
+
+STDOUT = Path("-")
+
+
+def discover(
+    paths: Sequence[Path],
+    corpus: str = AUTO,
+    console: Console | None = None,
+    strict: bool = False,
+) -> list[Utterance]:
+    """Return the utterances of folders, tables, manifests and audio files, as `prepare` sees them.
+
+    In the order given, files of a folder by their POSIX path below it. Where no corpus fits,
+    labels are null and one line says so, unless `strict` asks for InputError instead. Raises
+    InputError for what is missing or empty and for doubled ids, UsageError for an unknown corpus.
+    """
+    console = console or Console.silent()
+    found = find(paths, corpus, Manners(console, strict))
+    for part in found:
+        text = difference(part.utterances, part.published())
+        if text:
+            console.note(f"{part.name}: other than published, {text}")
+    return [utterance for part in found for utterance in part.utterances]
+
+
+def prepare(
+    paths: Sequence[Path],
+    manifest: Path,
+    *,
+    corpus: str = AUTO,
+    labels: str = label_maps.NATIVE,
+    conditions: Sequence[str] = (),
+    split: str = "none",
+    relative: bool = False,
+    seed: int = 0,
+    force: bool = False,
+    resume: bool = False,
+    strict: bool = False,
+    console: Console,
+) -> None:
+    """Write the manifest of corpora; `manifest` may be `-`, standard output.
+
+    `labels` names a map of classes or a TOML file, `conditions` are expressions of
+    `sertool.where`, `split` is a protocol of `sertool.splits`. `strict` stops at the first file
+    that gives no utterance. Raises UsageError and InputError, and then writes nothing.
+    """
+    protocol = splits.parse(split)
+    chosen = [where.parse(text) for text in conditions]
+    classes = label_maps.load(labels)
+    to_stdout = manifest == STDOUT
+    if to_stdout and relative:
+        raise UsageError("--relative needs a manifest with a folder, not standard output")
+    if not to_stdout:
+        check_output(manifest, force, resume)
+        if resume and manifest.exists() and not force:
+            console.note(f"{show(manifest)}: is whole already; nothing to do")
+            return
+    found = find(paths, corpus, Manners(console, strict=True, stop=strict))
+    _report(found, console)
+    utterances = [utterance for part in found for utterance in part.utterances]
+    utterances = _choose(utterances, classes, chosen, console)
+    if protocol.name != "none":
+        places = splits.split(utterances, protocol, seed)
+        for utterance in utterances:
+            utterance.fold, utterance.part = places[utterance.id]
+        for line in splits.remarks(utterances, places):
+            console.warn(line)
+    if relative:
+        utterances = [_relative(utterance, manifest.parent) for utterance in utterances]
+    if to_stdout:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # a manifest's, whatever the locale's
+        write_manifest(utterances, sys.stdout)
+    else:
+        with atomic(manifest) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            write_manifest(utterances, file)
+    name = "standard output" if to_stdout else show(manifest)
+    console.note(f"{name}: {_summary(utterances)}")
+
+
+def _report(found: Sequence[Found], console: Console) -> None:
+    """Print found against published counts, corpus by corpus."""
+    for part in found:
+        published = part.published()
+        console.note(table(part.name, part.utterances, published))
+        known = published.classes if published else {}
+        counts = Counter(utterance.label for utterance in part.utterances)
+        if any(n > known.get(label or "", n) for label, n in counts.items()):
+            console.warn(f"{part.name}: more than published; are some recordings there twice?")
+
+
+def _choose(
+    utterances: list[Utterance],
+    classes: label_maps.LabelMap,
+    conditions: Sequence[where.Condition],
+    console: Console,
+) -> list[Utterance]:
+    """Return the utterances with their classes mapped that fulfil the conditions.
+
+    A condition on the label is about the mapped class; the others come first, so that the map
+    need not know the labels of what they exclude.
+    """
+    kept = where.select(utterances, [c for c in conditions if c.field != "label"])
+    kept = _map(kept, classes, console)
+    chosen = where.select(kept, [c for c in conditions if c.field == "label"])
+    if not chosen:
+        seen = [
+            f"{c.field} is {where.values_seen(kept or utterances, c.field)}" for c in conditions
+        ]
+        raise InputError(f"no utterance is left; {'; '.join(seen) or 'all were dropped'}")
+    if len(chosen) < len(kept) or len(kept) < len(utterances):
+        console.note(f"{len(chosen)} of {plural(len(utterances), 'utterance')} kept")
+    return chosen
+
+
+def _map(
+    utterances: list[Utterance], classes: label_maps.LabelMap, console: Console
+) -> list[Utterance]:
+    """Return the utterances under the map's classes, less those that it drops."""
+    if classes.name == label_maps.NATIVE:
+        return utterances
+    kept: list[Utterance] = []
+    dropped: Counter[str] = Counter()
+    for utterance in utterances:
+        try:
+            label = classes.apply(utterance.label, utterance.raw_label)
+        except KeyError:
+            raise InputError(
+                f"{show(utterance.path)}: label {utterance.label!r} is unknown to the label map "
+                f"{classes.name}; add it to a class there, or to its drop"
+            ) from None
+        if label is None and utterance.label is not None:
+            dropped[utterance.label] += 1
+        else:
+            kept.append(replace(utterance, label=label))
+    if dropped:
+        what = ", ".join(f"{n} {label}" for label, n in sorted(dropped.items()))
+        console.note(f"{dropped.total()} dropped by the label map {classes.name}: {what}")
+    return kept
+
+
+def _relative(utterance: Utterance, folder: Path) -> Utterance:
+    path = os.path.relpath(from_text(utterance.path), folder.absolute())
+    return replace(utterance, path=to_text(path))
+
+
+def _summary(utterances: Sequence[Utterance]) -> str:
+    """Return "1440 utterances, 8 classes, 6 folds of 240"."""
+    labels = {utterance.label for utterance in utterances} - {None}
+    folds = Counter(u.fold for u in utterances if u.fold is not None)
+    parts = Counter(u.part for u in utterances if u.part is not None)
+    words = [plural(len(utterances), "utterance"), plural(len(labels), "class")]
+    if folds:
+        words.append(f"{plural(len(folds), 'fold')} of {spread(folds.values())}")
+    words += [f"{parts[name]} in {name}" for name in ("train", "val", "test") if parts[name]]
+    return ", ".join(words)
