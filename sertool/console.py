@@ -155,7 +155,7 @@ class Console:
             TextColumn("{task.fields[info]}"),
         )
         target = RichConsole(stderr=True)
-        with RichProgress(*columns, console=target, transient=True) as bar:
+        with RichProgress(*columns, console=target, transient=True, redirect_stdout=False) as bar:
             self._bar = bar
             try:
                 yield Progress(self.stage, total, what, bar, True)

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 from sertool.errors import InputError
 
+S = TypeVar("S")
 T = TypeVar("T")
 AHEAD = 4  # tasks a worker may be ahead of the results: bounds memory and lost work
 _PR_SET_PDEATHSIG = 1
-_work: Callable[[int], Any] | None = None
+_work: Callable[[Any], Any] | None = None
 
 
 def single_thread() -> None:
@@ -36,7 +37,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _start(work: Callable[[int], Any], parent: int) -> None:
+def _start(work: Callable[[Any], Any], parent: int) -> None:
     """Prepare a worker: it leaves Ctrl-C to its parent, and dies with it."""
     global _work
     _work = work
@@ -48,12 +49,12 @@ def _start(work: Callable[[int], Any], parent: int) -> None:
             os._exit(1)
 
 
-def _call(task: int) -> Any:
+def _call(task: Any) -> Any:
     assert _work is not None
     return _work(task)
 
 
-def ordered(work: Callable[[int], T], tasks: Iterable[int], workers: int) -> Generator[T, None, None]:
+def ordered(work: Callable[[S], T], tasks: Iterable[S], workers: int) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
     With one worker the work is done in this process, when asked for; with more, the processes
@@ -77,7 +78,7 @@ def ordered(work: Callable[[int], T], tasks: Iterable[int], workers: int) -> Gen
 
 
 def _results(
-    pool: ProcessPoolExecutor, waiting: deque[Future[T]], rest: Iterator[int]
+    pool: ProcessPoolExecutor, waiting: deque[Future[T]], rest: Iterator[S]
 ) -> Generator[T, None, None]:
     """Yield the results in order, submitting one more task for each."""
     try:

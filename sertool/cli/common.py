@@ -62,3 +62,14 @@ def number_range(option: str, text: str) -> tuple[float, float]:
     if not (math.isfinite(first) and math.isfinite(last) and first <= last):
         raise UsageError(f"{option} {text}: needs LOW <= HIGH")
     return first, last
+
+
+def key_values(option: str, texts: list[str]) -> list[tuple[str, str]]:
+    """Return (key, value) of each "KEY=VALUE", or raise UsageError."""
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"{option} {text}: write KEY=VALUE")
+        pairs.append((key, value))
+    return pairs

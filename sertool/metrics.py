@@ -1,0 +1,191 @@
+"""What a classification is worth: pure functions of class indices, posteriors, confusion matrices.
+
+A confusion matrix is (classes, classes), rows the truth, columns the prediction. Functions of a
+matrix take a stack of them too, shape (..., classes, classes), so that a bootstrap is one call.
+Rates are fractions, 0 to 1, and NaN where they are undefined (no item at all, a class that never
+occurs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sertool.seeds import rng
+
+RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
+POOLS = ("mean", "max", "vote")
+_BLOCK = 2_000_000  # numbers held at once by a bootstrap: 16 MB
+
+Matrix = NDArray[np.int64]
+Rates = NDArray[np.float64]
+
+
+def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> Matrix:
+    """Count (n,) true against (n,) predicted class indices: (n_classes, n_classes), rows the truth.
+
+    Raises ValueError when the two differ in length or an index is no class.
+    """
+    truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
+    if truth.shape != predicted.shape or truth.ndim != 1:
+        raise ValueError(f"truth {truth.shape} and prediction {predicted.shape} do not match")
+    both = np.concatenate([truth, predicted])
+    if both.size and not (both.min() >= 0 and both.max() < n_classes):
+        raise ValueError(f"class indices must lie in 0..{n_classes - 1}")
+    cells = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
+    return cells.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def _ratio(above: NDArray, below: NDArray) -> Rates:
+    """above / below with NaN where below is 0."""
+    below = np.asarray(below, np.float64)
+    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+
+
+def _mean_where(values: Rates, present: NDArray[np.bool_]) -> Rates:
+    """Mean over the last axis of the values marked present; NaN where none is."""
+    return _ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
+
+
+def accuracy(matrix: NDArray) -> Rates:
+    """Weighted accuracy (WA), the share of items that are right: shape (...)."""
+    return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+
+
+def recalls(matrix: NDArray) -> Rates:
+    """Recall of each class, shape (..., classes); NaN for a class that the truth does not hold."""
+    return _ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
+
+
+def precisions(matrix: NDArray) -> Rates:
+    """Precision of each class, shape (..., classes); NaN for a class that was never predicted."""
+    return _ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
+
+
+def f1_scores(matrix: NDArray) -> Rates:
+    """F1 of each class, 2 TP / (support + predicted); NaN for one neither true nor predicted."""
+    right = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return _ratio(2 * right, matrix.sum(-1) + matrix.sum(-2))
+
+
+def uar(matrix: NDArray) -> Rates:
+    """Unweighted average recall: the mean recall over the classes present in the truth.
+
+    scikit-learn's `balanced_accuracy_score`; the measure of the INTERSPEECH 2009 Emotion Challenge
+    (Schuller, Steidl & Batliner, section 4).
+    """
+    return _mean_where(recalls(matrix), matrix.sum(-1) > 0)
+
+
+def macro_f1(matrix: NDArray) -> Rates:
+    """Mean F1 over the classes that are present in the truth or predicted.
+
+    scikit-learn's `f1_score(average="macro")` with its own labels. A class that occurs in neither
+    says nothing about the model and is left out, so that a model of eight classes can be tested
+    on a corpus of four.
+    """
+    present = (matrix.sum(-1) + matrix.sum(-2)) > 0
+    return _mean_where(f1_scores(matrix), present)
+
+
+SUMMARIES: dict[str, Callable[[NDArray], Rates]] = {
+    "accuracy": accuracy,
+    "uar": uar,
+    "macro_f1": macro_f1,
+}
+
+
+def auc(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+    """Area under the ROC curve of (n,) scores: the chance that a positive ranks above a negative.
+
+    Ties count half (Mann-Whitney U by mid-ranks; scikit-learn's `roc_auc_score`).
+    NaN when either kind is missing.
+    """
+    positive = np.asarray(positive, bool)
+    n_positive = int(positive.sum())
+    n_negative = positive.size - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return float("nan")
+    _, group, count = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
+    mid_ranks = np.cumsum(count) - (count - 1) / 2.0
+    rank_sum = float(mid_ranks[group.reshape(-1)][positive].sum())
+    return (rank_sum - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative)
+
+
+def aucs(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> Rates:
+    """One-vs-rest AUC of each class (classes,) from (n,) indices, (n, classes) posteriors."""
+    return np.array([auc(truth == k, posterior[:, k]) for k in range(posterior.shape[1])])
+
+
+def cluster_matrices(
+    truth: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    clusters: Sequence[Hashable],
+    n_classes: int,
+) -> tuple[list[Hashable], Matrix]:
+    """Return (cluster names by first sight, matrices (clusters, classes, classes))."""
+    if len(clusters) != len(truth):
+        raise ValueError(f"{len(clusters)} clusters for {len(truth)} items")
+    number: dict[Hashable, int] = {}
+    index = np.array([number.setdefault(name, len(number)) for name in clusters], np.int64)
+    cells = (index * n_classes + truth) * n_classes + predicted
+    counts = np.bincount(cells, minlength=len(number) * n_classes**2)
+    return list(number), counts.reshape(len(number), n_classes, n_classes).astype(np.int64)
+
+
+def bootstrap(
+    matrices: Matrix,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of accuracy, uar and macro_f1 when whole clusters are drawn again.
+
+    matrices: (clusters, classes, classes), one confusion matrix a speaker: what one speaker says is
+    not independent, so speakers are drawn, with replacement, and not their utterances (the cluster
+    bootstrap of Davison & Hinkley, 1997, section 3.8). Fewer than two clusters say nothing about
+    another speaker: the limits are NaN. Clusters of equal matrices are drawn as one multinomial
+    cell, so a bootstrap over a hundred thousand single files costs no more than classes² cells.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    n_clusters, n_classes = matrices.shape[0], matrices.shape[-1]
+    if n_clusters < 2:
+        return {name: (float("nan"), float("nan")) for name in SUMMARIES}
+    kinds, times = np.unique(matrices.reshape(n_clusters, -1), axis=0, return_counts=True)
+    random = rng(seed, "bootstrap")
+    block = max(1, _BLOCK // (len(kinds) + n_classes**2))
+    drawn: dict[str, list[Rates]] = {name: [] for name in SUMMARIES}
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        weights = random.multinomial(n_clusters, times / n_clusters, size=size)
+        pooled = (weights @ kinds).reshape(size, n_classes, n_classes)
+        for name, summary in SUMMARIES.items():
+            drawn[name].append(summary(pooled))
+    limits = [50.0 * (1.0 - level), 50.0 * (1.0 + level)]
+    result: dict[str, tuple[float, float]] = {}
+    for name, values in drawn.items():
+        low, high = np.nanpercentile(np.concatenate(values), limits)
+        result[name] = (float(low), float(high))
+    return result
+
+
+def pool_posteriors(rows: np.ndarray, pool: str) -> tuple[np.ndarray, int]:
+    """Return (posterior (classes,), predicted index) of one file from its segments' (n, classes).
+
+    mean: the arithmetic mean. max: each class's highest, renormalised. vote: the share of
+    segments that each class wins; a tie goes to the higher mean.
+    """
+    mean = rows.mean(0)
+    if pool == "max":
+        highest = rows.max(0)
+        posterior = highest / highest.sum()
+    elif pool == "vote":
+        votes = np.bincount(rows.argmax(1), minlength=rows.shape[1])
+        leading = np.where(votes == votes.max(), mean, -1.0)
+        return votes / len(rows), int(leading.argmax())
+    else:
+        posterior = mean
+    return posterior, int(posterior.argmax())

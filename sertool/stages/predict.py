@@ -1,0 +1,331 @@
+"""`predict`: recordings to labels with one checkpoint, a row as soon as it is known."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from sertool import audio, checkpoint, labels, workers
+from sertool.console import Console
+from sertool.errors import InputError, ItemError, UsageError
+from sertool.paths import show, to_text
+from sertool.pipeline import featurize_stages, replay_samples
+from sertool.stages.hear import Heard, Piece, Source, hear, hear_windows
+from sertool.stages.lengths import announce
+
+if TYPE_CHECKING:
+    from sertool.scoring import Scorer
+
+STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
+NOTES = {
+    "mixed": "mixed down",
+    "resampled": "resampled",
+    "padded": "padded with zeros",
+    "silent": "silent",
+    "clipped": "clipped",
+}
+Row = dict[str, Any]
+Sink = Callable[[Row], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to predict.
+
+    only: classes kept, the others masked and the rest renormalised; synonyms will do. window,
+    hop: seconds; a row for every window. fields: what a model may be told beside the sound.
+    """
+
+    only: tuple[str, ...] = ()
+    window: float | None = None
+    hop: float | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    batch_size: int = 1
+    workers: int = 1
+    device: str = "cpu"
+    strict: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError for values that make no sense."""
+        if self.hop is not None and self.window is None:
+            raise UsageError("--hop needs --window")
+        for name, value in (("window", self.window), ("hop", self.hop)):
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"--{name} {value:g} must be above 0")
+
+
+@dataclass(frozen=True)
+class _Hear:
+    """Decodes and computes features of one source; runs in a worker."""
+
+    pipeline: list[dict[str, Any]]
+    window: float | None
+    hop: float | None
+
+    def __call__(self, source: Source | None) -> Heard | None:
+        if source is None:
+            return None
+        try:
+            if self.window is None:
+                return hear(self.pipeline, source)
+            return hear_windows(self.pipeline, source, self.window, self.hop or self.window)
+        except ItemError as error:
+            return Heard(source, error=str(error))
+
+
+class Predictor:
+    """A checkpoint that turns pieces of sound into rows.
+
+    Raises UsageError for a class in `options.only` or a field that the model does not know.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any], options: Options) -> None:
+        self.path, self.pipeline, self.options = path, meta["pipeline"], options
+        known = list(meta["classes"])
+        self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
+        self.classes = [known[k] for k in self._kept]
+        _check_fields(meta.get("model") or {}, options.fields)
+        self._scorer: Scorer | None = None
+
+    def load(self) -> Scorer:
+        """Return the scorer, loaded once: after worker processes are started."""
+        if self._scorer is None:
+            from sertool.scoring import Scorer
+
+            self._scorer = Scorer.load(self.path, device=self.options.device)
+        return self._scorer
+
+    def posteriors(self, pieces: Sequence[Piece]) -> list[np.ndarray]:
+        """Return one posterior (classes,) a piece: the mean over its segments, masked."""
+        arrays = [array for piece in pieces for array in piece.arrays]
+        size = self.options.batch_size
+        blocks = [
+            self.load().posterior(arrays[start : start + size])
+            for start in range(0, len(arrays), size)
+        ]
+        if not blocks:
+            return []
+        ends = np.cumsum([len(piece.arrays) for piece in pieces])[:-1]
+        return [self._mask(rows.mean(0)) for rows in np.split(np.concatenate(blocks), ends)]
+
+    def _mask(self, posterior: np.ndarray) -> np.ndarray:
+        if not self.options.only:
+            return posterior
+        kept = posterior[self._kept]
+        total = kept.sum()
+        return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
+
+    def row(self, path: str, posterior: np.ndarray, piece: Piece) -> Row:
+        """Return one prediction as JSON values."""
+        best = int(posterior.argmax())
+        return {
+            "path": path,
+            **_span(piece),
+            "label": self.classes[best],
+            "confidence": float(posterior[best]),
+            "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
+            "duration": piece.duration,
+        }
+
+
+def _span(piece: Piece) -> dict[str, float | None]:
+    if piece.start is None and piece.end is None:
+        return {}
+    return {"start": piece.start, "end": piece.end}
+
+
+def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Return the classes that `only` names, all where it is empty; synonyms (angry) will do."""
+    if not only:
+        return list(classes)
+    chosen: list[str] = []
+    for word in only:
+        name = word if word in classes else labels.noun(word)
+        if name not in classes:
+            raise UsageError(f"--only {word}: the model knows {', '.join(classes)}")
+        if name not in chosen:
+            chosen.append(name)
+    return [name for name in classes if name in chosen]
+
+
+def _check_fields(model: dict[str, Any], fields: Sequence[tuple[str, str]]) -> None:
+    taken = model.get("fields") or []
+    for name, _ in fields:
+        if name not in taken:
+            known = f"it takes {', '.join(taken)}" if taken else "it takes none"
+            raise UsageError(
+                f"--field {name}: the model {model.get('name')} has no such field; {known}"
+            )
+
+
+def open_checkpoint(path: Path, options: Options) -> Predictor:
+    """Return the predictor of a checkpoint; InputError where the file is none."""
+    options.check()
+    return Predictor(path, checkpoint.load(path).meta, options)
+
+
+def predict(
+    predictor: Predictor,
+    sources: Iterable[Source | None],
+    sink: Sink,
+    console: Console,
+    bar: bool = True,
+) -> None:
+    """Give `sink` a row for every source in its order (every window of it, with `window`).
+
+    A source of None means that nothing more is there yet: what was heard is predicted at once. A
+    file that fails gives a row with its error and is counted by `console`; with `strict` it
+    raises InputError. bar: show progress (rows on a terminal are progress enough).
+    """
+    options = predictor.options
+    work = _Hear(predictor.pipeline, options.window, options.hop)
+    notes: Counter[str] = Counter()
+    waiting: list[Heard] = []
+    # processes start before torch does: they share nothing of it and die small
+    heard = workers.ordered(work, sources, options.workers)
+    predictor.load()
+    shown = console if bar else Console.silent()
+    with contextlib.closing(heard), shown.progress(None, "files") as progress:
+        for one in heard:
+            if one is not None:
+                notes.update(one.notes)
+                waiting.append(one)
+            full = sum(max(1, len(w.pieces)) for w in waiting) >= options.batch_size
+            if waiting and (full or one is None):
+                progress.advance(len(waiting))
+                _give(predictor, waiting, sink, console)
+                waiting = []
+        _give(predictor, waiting, sink, console)
+    _say(predictor, notes, console)
+
+
+def _give(predictor: Predictor, waiting: Sequence[Heard], sink: Sink, console: Console) -> None:
+    """Predict what was heard and hand the rows on, failures at their place."""
+    try:
+        posteriors = iter(predictor.posteriors([piece for one in waiting for piece in one.pieces]))
+    except InputError as error:  # features that have no posterior: find out whose they are
+        if len(waiting) == 1:
+            waiting = [replace(waiting[0], pieces=[], error=str(error))]
+        else:
+            for one in waiting:
+                _give(predictor, [one], sink, console)
+            return
+    for one in waiting:
+        path = to_text(one.source.path)
+        if one.error is not None:
+            sink({"path": path, "error": one.error})
+            console.failed(one.source.path, one.error)
+            if predictor.options.strict:
+                raise InputError(f"stopped by --strict at {show(one.source.path)}")
+        for piece in one.pieces:
+            sink(predictor.row(path, next(posteriors), piece))
+
+
+def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
+    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(notes.items())]
+    if unusual:
+        console.note("; ".join(unusual))
+    scorer = predictor.load()
+    announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
+
+
+class _Rejoined:
+    """A stream whose first bytes were looked at already."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
+
+    def read(self, n: int) -> bytes:
+        """Return `n` bytes, fewer only at the end."""
+        head, self._head = self._head[:n], self._head[n:]
+        return head + self._file.read(n - len(head)) if n > len(head) else head
+
+
+def predict_stream(
+    predictor: Predictor, file: BinaryIO, sample_rate: int | None, sink: Sink, console: Console
+) -> None:
+    """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is heard.
+
+    `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
+    as what the pipeline crops to, else `STREAM_WINDOW`. The rest at the end is heard in a last
+    window that ends with the stream.
+    """
+    predictor.load()
+    first = featurize_stages(predictor.pipeline)[0]
+    head = file.read(4)
+    stream: Any = _Rejoined(head, file)
+    channels = 1
+    if head in (b"RIFF", b"RF64"):
+        try:
+            rate, channels = audio.read_wav_header(stream)
+        except ItemError as error:
+            raise InputError(f"standard input: {error}") from error
+        if sample_rate not in (None, rate):
+            raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {rate} Hz")
+    elif sample_rate is None:
+        raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
+    else:
+        rate = sample_rate
+    seconds = predictor.options.window or first.duration or STREAM_WINDOW
+    hop = predictor.options.hop or seconds
+    count = 0
+    for begin, samples in _windows(
+        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
+    ):
+        count += 1
+        span = Piece([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
+        try:
+            span.arrays = replay_samples(predictor.pipeline, samples, rate)
+        except ItemError as error:
+            sink({"path": "-", **_span(span), "error": str(error)})
+            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
+            continue
+        (posterior,) = predictor.posteriors([span])
+        sink(predictor.row("-", posterior, span))
+    if not count:
+        raise InputError("standard input: no samples")
+    _say(predictor, Counter(), console)
+
+
+def _windows(
+    file: BinaryIO, channels: int, length: int, hop: int, channel: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, samples) of windows as they are heard, then what is left over.
+
+    Holds one window: the same windows as `hear.spans` cuts from a whole recording.
+    """
+    kept = np.zeros(0, np.int16)
+    begin = end = done = 0  # of what is kept; of what was heard in a whole window
+    following = 0
+    while True:
+        wanted = following + length - end
+        block = file.read(2 * channels * wanted)
+        fresh = _mono(block, channels, channel)
+        kept = np.concatenate([kept, fresh])
+        end += len(fresh)
+        if len(kept) > length:
+            begin, kept = end - length, kept[-length:]
+        if end < following + length:
+            break
+        yield begin, kept
+        done = end
+        following += hop
+    if done < end and following < end:
+        yield begin, kept
+
+
+def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
+    """Return 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
+    data = np.frombuffer(block[: len(block) // (2 * channels) * 2 * channels], "<i2")
+    if channels == 1:
+        return data.astype(np.int16, copy=False)
+    frames = data.reshape(-1, channels)
+    if channel != "mix":
+        return frames[:, 1 if channel == "right" else 0].astype(np.int16)
+    return frames.mean(1, dtype=np.float32) / np.float32(audio.FULL_SCALE)

@@ -1,0 +1,123 @@
+"""A small spoken corpus, its store and checkpoints, made for the tests of eval and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from sertool import checkpoint
+from sertool.audio import decode
+from sertool.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.models import Whole, model
+from sertool.pipeline import FeaturizeSpec, frame_rate, replay
+from sertool.store import Store, write_store
+
+RATE = 8000
+CLASSES = ("anger", "happiness", "sadness")
+SPEC = FeaturizeSpec("mel", {"n_fft": 256, "hop_length": 128, "n_mels": 12}, sample_rate=RATE)
+
+
+def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[dict[str, Any]]:
+    """Write tones with noise, one pitch a class, and return their items (without features)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(1)
+    items = []
+    for s in range(speakers):
+        for k, label in enumerate(CLASSES):
+            for take in range(takes):
+                name = f"s{s}-{label}-{take}"
+                time = np.arange(int(RATE * (0.25 + 0.05 * take))) / RATE
+                tone = np.sin(2 * np.pi * (200 + 250 * k + 120 * s) * time)
+                wave = 0.2 * tone + 0.12 * random.standard_normal(len(time))
+                soundfile.write(folder / f"{name}.wav", wave, RATE, "PCM_16")
+                items.append(
+                    {
+                        "id": f"toy/{name}",
+                        "path": f"{name}.wav",
+                        "corpus": "toy",
+                        "speaker": f"s{s}",
+                        "gender": ("female", "male")[s % 2],
+                        "text": f"t{take}",
+                        "label": label,
+                        "audio_hash": decode(folder / f"{name}.wav").audio_hash,
+                    }
+                )
+    return items
+
+
+def store(
+    path: Path, folder: Path, items: list[dict[str, Any]], spec: FeaturizeSpec = SPEC, **given: Any
+) -> Path:
+    """Write the store that featurize would: every utterance through `spec`."""
+    arrays, rows = [], []
+    for item in items:
+        made = replay([spec.to_dict()], folder / item["path"])
+        for i, array in enumerate(made):
+            suffix = f"#{i:03d}" if spec.segment else ""
+            arrays.append(array)
+            rows.append(item | {"id": item["id"] + suffix, "origin": item["id"]})
+    write_store(
+        path,
+        arrays,
+        rows,
+        kind=spec.kind,
+        settings=spec.to_dict()["settings"],
+        pipeline=[spec.to_dict()],
+        sample_rate=RATE,
+        frame_rate=frame_rate(spec, RATE),
+        root=str(folder),
+        **given,
+    )
+    return path
+
+
+def train(
+    store_path: Path,
+    path: Path,
+    part: Callable[[dict[str, Any]], str],
+    baselines: bool = True,
+    **meta: Any,
+) -> Path:
+    """Fit the linear model to the items whose `part` is "train"; keep all parts in `path`."""
+    with Store(store_path) as store:
+        items = [item | {"part": part(item)} for item in store.items()]
+        kept = [
+            i
+            for i, item in enumerate(items)
+            if item["part"] == "train" and item["label"] is not None
+        ]
+        arrays = [store.features(i) for i in kept]
+        classes = sorted({items[i]["label"] for i in kept})
+        targets = np.array([classes.index(items[i]["label"]) for i in kept])
+        tensors = {}
+        for prefix, name in (
+            ("model", "linear"),
+            ("baseline.linear", "linear"),
+            ("baseline.majority", "majority"),
+        ):
+            found = model(name)
+            assert isinstance(found, Whole)
+            rows = np.stack([found.columns(array) for array in arrays])
+            weights = np.ones(len(classes))
+            fitted = found.fit(rows, targets, len(classes), found.Settings(), weights)
+            if baselines or prefix == "model":
+                tensors |= {f"{prefix}.{key}": value for key, value in fitted.items()}
+        facts = {
+            "classes": classes,
+            "pipeline": store.pipeline,
+            "kind": store.kind,
+            "dims": list(store.shape),
+            "sample_rate": store.sample_rate,
+            "frame_rate": store.frame_rate,
+            "model": {"name": "linear", "settings": {"C": 1.0}, "frames": None},
+            "baselines": ["majority", "linear"] if baselines else [],
+            "protocol": {},
+            "lineage": [{"stage": "train"}],
+        }
+    rows_kept = [{key: item.get(key) for key in ITEM_FIELDS} for item in items if item["part"]]
+    checkpoint.save(Checkpoint(tensors, rows_kept, facts | meta), path)
+    return path

@@ -1,0 +1,234 @@
+"""Reports as tables and figures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sertool import audit
+from sertool.errors import InputError
+from sertool.report import figures, results, terminal
+
+NAMES = ("anger", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+def make(classes=NAMES, speakers=24, each=60, folds=6, known=True, **protocol):
+    """A report of made-up predictions: speaker 0 is never recognised, the others mostly."""
+    random = np.random.default_rng(0)
+    k, n = len(classes), speakers * each
+    speaker = np.repeat(np.arange(speakers), each)
+    truth = np.arange(n) % k
+    skill = np.where(speaker == 0, 0.0, 0.75)
+    predicted = np.where(random.random(n) < skill, truth, (truth + 1) % k)
+    posterior = np.full((n, k), 0.01)
+    posterior[np.arange(n), predicted] = 1.0
+    units = [
+        {
+            "id": f"c/{i}",
+            "corpus": "c",
+            "speaker": f"{s:02d}" if known else None,
+            "gender": ("female", "male")[s % 2],
+        }
+        for i, s in enumerate(speaker)
+    ]
+    names = [f"m.{i}.ckpt" for i in range(folds)]
+    tested = results.Tested(list(classes), truth, units, speaker % folds, names)
+    most = np.zeros(n, int), np.tile(np.eye(k)[0], (n, 1))
+    report = {"format": "sertool-report", "version": 1, "level": "file", "tags": {}}
+    report |= {"model": {"name": "network", "settings": {"width": 8}}, "classes": list(classes)}
+    report |= results.figures(tested, posterior, predicted, level=0.95, seed=0)
+    majority = results.figures(tested, most[1], most[0], level=0.95, seed=0)
+    report["baselines"] = {"majority": majority, "linear": majority}
+    person = {"corpus": "c", "augmentation": ""}
+    rows = [
+        person | {"id": str(i), "origin": str(i), "speaker": str(i), "part": "train", "text": "a"}
+        for i in range(1152)
+    ]
+    facts = audit.protocol(rows[:864], [row | {"part": "test"} for row in rows[864:]])
+    report["protocol"] = audit.combine([facts], []) | protocol
+    return json.loads(results.dumps(report))
+
+
+def printed(renderable, width):
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("classes", [NAMES, NAMES[:4]])
+def test_nothing_is_cut_off(width, classes):
+    report = make(classes)
+    text = printed(terminal.render(report, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text.replace("… and", "")
+    for name in classes:
+        assert name in text
+    numbers = text.replace("%", " ").split()
+    for row in report["confusion"]:
+        assert str(sum(row)) in numbers
+        for n in row:
+            assert not n or str(n) in numbers
+
+
+def test_results_stand_beside_their_baselines():
+    report = make()
+    lines = printed(terminal.result_table(report, 80), 80).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "WA",
+        "network",
+        "mean",
+        "linear",
+        "mean",
+        "majority",
+        "mean",
+    ]
+    low, high = report["ci"]["uar"]
+    assert f"{100 * report['uar']:.1f} [{100 * low:.1f}, {100 * high:.1f}]" in lines[1]
+    mean = report["mean_of_folds"]
+    assert f"{100 * mean['uar']:.1f} ± {100 * mean['sd']['uar']:.1f}" in lines[2]
+    assert "95 % intervals over 24 speakers" in printed(terminal.scope_line(report), 200)
+
+
+def test_unknown_speakers_make_no_secret_of_it():
+    report = make(known=False, folds=1)
+    assert "over 1440 files" in printed(terminal.scope_line(report), 200)
+    assert "too narrow" in printed(terminal.scope_line(report), 200)
+    assert terminal.speaker_table(report) is None
+    assert figures.speakers_figure(report) is None
+
+
+def test_protocol_line():
+    line = printed(terminal.protocol_line(make(), 200), 200)
+    assert "speakers apart: yes" in line
+    assert "sentences apart: NO (1 shared)" in line
+    assert "test augmented: no" in line
+    assert "864 train / 288 test" in line
+    bad = make(speaker_disjoint=None, test_augmented=True, resplit="random:80:20")
+    line = printed(terminal.protocol_line(bad, 200), 200)
+    assert "speakers apart: unknown" in line
+    assert "test augmented: YES" in line
+    assert "resplit: random:80:20" in line
+
+
+def test_protocol_breaks_between_facts():
+    lines = printed(terminal.protocol_line(make(), 60), 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    facts = [fact for line in lines for fact in line.removeprefix("protocol").strip().split(" · ")]
+    assert "sentences apart: NO (1 shared)" in facts
+    assert len(facts) == 5
+
+
+def test_a_baseline_is_not_shown_beside_itself():
+    report = make()
+    report["model"]["name"] = "linear"
+    assert [name for name, _ in terminal.systems(report)] == ["linear", "majority"]
+
+
+def test_worst_speaker_first():
+    report = make()
+    lines = printed(terminal.speaker_table(report), 80).splitlines()
+    assert lines[1].split()[:2] == ["00", "0.0"]
+    assert "14 speakers more" in lines[-1]
+    values = [float(line.split()[1]) for line in lines[1:11]]
+    assert values == sorted(values)
+
+
+def test_colour_is_only_for_terminals():
+    console = Console(width=80, force_terminal=True, color_system="256")
+    with console.capture() as coloured:
+        console.print(terminal.confusion_matrix(make()))
+    assert "\x1b[" in coloured.get()
+    assert "\x1b[" not in printed(terminal.confusion_matrix(make()), 80)
+
+
+@pytest.mark.parametrize(
+    ("classes", "width", "expected"),
+    [
+        (["anger", "happiness"], 5, ["anger", "happ."]),
+        (["class_one", "class_two"], 5, ["1", "2"]),
+    ],
+)
+def test_short_names_stay_apart(classes, width, expected):
+    assert terminal.short_names(classes, width) == expected
+
+
+def test_classes_that_never_occur():
+    report = make()
+    k = len(report["classes"])
+    report["classes"] = [*report["classes"], "zeal"]
+    report["confusion"] = [[*row, 0] for row in report["confusion"]] + [[0] * (k + 1)]
+    report["per_class"]["zeal"] = {
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "auc": None,
+        "support": 0,
+    }
+    text = printed(terminal.render(report, 80), 80)
+    assert "zeal" in text
+    assert "nan" not in text
+    figures.confusion_figure(report)
+    figures.classes_figure(report)
+
+
+def test_description():
+    text = printed(terminal.describe_report(make()), 80)
+    assert "network (width=8)" in text
+    assert "m.5.ckpt" in text
+    assert "UAR" in text
+    for report, word in (({"confusion": []}, "no report"), (make() | {"version": 99}, "newer")):
+        with pytest.raises(InputError, match=word):
+            terminal.describe_report(report)
+
+
+def test_figures_are_whole_and_the_same_twice(tmp_path):
+    report = make(["a$b$", "喜び", *NAMES[:3]])
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        written = figures.draw(report, folder)
+        assert [path.name for path in written] == ["confusion.png", "classes.png", "speakers.png"]
+    for path in one.iterdir():
+        content = path.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert content == (two / path.name).read_bytes()
+    assert len(list(one.iterdir())) == 3
+
+
+def test_what_figures_show():
+    report = make()
+    axes = figures.speakers_figure(report).axes[0]
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == sorted(heights)
+    assert heights[0] == 0
+    assert len(heights) == 24
+    axes = figures.confusion_figure(report).axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    diagonal = [str(report["confusion"][i][i]) for i in range(8)]
+    assert set(diagonal) <= set(texts)
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(NAMES)
+
+
+def test_undefined_is_null_and_never_nan():
+    tested = results.Tested(
+        ["a", "b"], np.array([0, 0]), [{"id": "x"}, {"id": "y"}], np.zeros(2), ["m"]
+    )
+    report = results.figures(tested, np.eye(2), np.array([0, 0]), level=0.9, seed=0)
+    assert report["per_class"]["b"]["recall"] is None
+    assert report["per_class"]["a"]["auc"] is None
+    assert report["ci"]["unit"] == "file"
+    assert "NaN" not in results.dumps(report)
+
+
+def test_files_that_are_no_report(tmp_path):
+    for content in ("[]", "{}", "nonsense", '{"format": "sertool-report", "version": 2}'):
+        (tmp_path / "r.json").write_text(content)
+        with pytest.raises(InputError, match=r"r\.json"):
+            results.read(tmp_path / "r.json")
+    with pytest.raises(InputError, match="none"):
+        results.read(tmp_path / "none.json")
