@@ -25,7 +25,6 @@ from sertool.paths import show
 from sertool.store import StoreWriter
 
 BLOCK = 16  # sources a part: what a kill can cost, and the grain of the work shared out
-READ_BYTES = 1 << 18  # of a part at once: stays in the cache between reading and writing
 
 
 @dataclass
@@ -145,7 +144,6 @@ class _Assembler:
             self._layout = meta["layout"]
             shape, dtype = tuple(meta["layout"]["shape"]), meta["layout"]["dtype"]
             self.writer = StoreWriter(self._path, shape, dtype, self._run.compress)
-            self._start_buffer(shape, np.dtype(dtype))
         elif meta["layout"] != self._layout:
             raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
         with open(path, "rb", buffering=0) as file:
@@ -156,23 +154,19 @@ class _Assembler:
                 self.built.frames += frames
                 self.built.hashes.append((fields["id"], fields.get("audio_hash", "")))
 
-    def _start_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        row = max(1, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-        self._buffer = np.empty((max(1, READ_BYTES // row), *shape), dtype)
-
     def _copy(self, file: IO[bytes], frames: int) -> None:
         """Copy the next `frames` frames of a part to the store."""
         assert self.writer is not None
         while frames:
-            block = self._buffer[: min(frames, len(self._buffer))]
+            block = self.writer.room(frames)
             view = block.reshape(-1).view(np.uint8).data
             while view:
                 n = file.readinto(view)  # type: ignore[attr-defined]
                 if not n:
                     raise InputError(f"{self._path}: a part was cut short; run it again")
                 view = view[n:]
-            self.writer.append_frames(block)
             frames -= len(block)
+            self.writer.filled(len(block))
 
 
 def build_store(

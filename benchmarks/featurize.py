@@ -1,0 +1,292 @@
+"""CPU, wall time and memory of `sertool featurize --kind mel` beside librosa and beside the floor.
+
+    python benchmarks/featurize.py [FOLDER] [--files 1000] [--rounds 3]
+
+All jobs read the same 48 kHz 16-bit WAV files: those of FOLDER converted (and repeated until there
+are enough), else speech-like noise. Each job is a process of its own with one thread a process;
+the jobs take turns, round after round, so that a busy spell of the machine falls on all alike, and
+the medians are shown. What a job costs on a single file is its start-up, and is taken off.
+
+- sertool: the whole command with its store, by one worker and by two
+- librosa: load, melspectrogram, power_to_db, one file after the other; nothing is written
+- floor: soundfile's decoding to int16 and one real Fourier transform a frame; nothing is written
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RATE = 48000
+N_FFT = 1024
+HOP = 256
+POLL = 0.2  # seconds between two looks at a job's memory
+THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
+
+
+@dataclass
+class Run:
+    """What one job took: seconds of CPU and of wall time, and its peak memory in MB."""
+
+    cpu: float
+    wall: float
+    peak: float
+
+
+def main() -> None:
+    """Make the files, run the jobs in turn, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="sounds to convert; default: noise")
+    parser.add_argument("--files", type=int, default=1000, help="at least two (default: 1000)")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each job runs")
+    parser.add_argument("--tmp", type=Path, help="where the WAV files go for the while")
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        CHILDREN[options.child](options.folder)
+        return
+    if options.make:
+        make_files(options.folder, options.make, options.files)
+        return
+    if options.files < 2 or options.rounds < 1:
+        parser.error("--files must be at least 2, --rounds at least 1")
+    with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
+        many, one = Path(name, "many"), Path(name, "one")
+        # in a process of its own: a job counts the memory of the process that starts it as its own
+        make = [sys.executable, os.path.abspath(__file__), "--files", str(options.files)]
+        make += ["--make", str(many)] + ([str(options.folder)] if options.folder else [])
+        if subprocess.run(make, check=False).returncode:
+            sys.exit(1)
+        one.mkdir()
+        shutil.copy(min(many.iterdir()), one)
+        jobs = {
+            "sertool, 1 worker": sertool(1, Path(name, "out1.h5")),
+            "sertool, 2 workers": sertool(2, Path(name, "out2.h5")),
+            "librosa": child("librosa"),
+            "floor": child("floor"),
+        }
+        starts, runs = measure(jobs, one, many, options.rounds)
+    show(starts, runs, options.files)
+
+
+def say(text: str) -> None:
+    """Print one line of progress on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def make_files(source: Path | None, folder: Path, count: int) -> None:
+    """Write `count` WAV files into `folder`."""
+    import soundfile
+
+    folder.mkdir()
+    total = 0
+    for i, wave in enumerate(itertools.islice(converted(source) if source else noises(), count)):
+        soundfile.write(folder / f"{i:05d}.wav", wave, RATE, "PCM_16")
+        total += len(wave)
+    say(f"{count} files of {total / RATE / count:.2f} s on average")
+
+
+def converted(source: Path) -> Iterator[np.ndarray]:
+    """Yield the recordings below `source` as int16 at 48 kHz, over and over."""
+    from sertool import audio, paths
+
+    found, _ = paths.find_audio(source)
+    if not found:
+        sys.exit(f"{source}: no audio files")
+    for path in itertools.cycle(found):
+        yield audio.to_int16(audio.decode(path, sample_rate=RATE).samples)
+
+
+def noises() -> Iterator[np.ndarray]:
+    """Yield 3 to 4 s of noise with the tilt, the pitch and the syllables of speech, as int16."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    while True:
+        size = int(RATE * random.uniform(3, 4))
+        frequency = np.fft.rfftfreq(size, 1 / RATE)
+        tilt = 1 / (1 + (frequency / 500) ** 2) + 0.003
+        tilted = np.fft.irfft(np.fft.rfft(random.standard_normal(size)) * tilt, size)
+        clock = np.arange(size) / RATE
+        pulses = 1 + np.cos(2 * np.pi * random.uniform(90, 250) * clock)
+        syllables = np.clip(np.sin(2 * np.pi * random.uniform(3, 5) * clock) + 0.4, 0.001, None)
+        wave = tilted * pulses * syllables
+        yield np.round(wave * 20000 / np.abs(wave).max()).astype(np.int16)
+
+
+def sertool(workers: int, store: Path) -> list[str]:
+    """Return the command line of sertool; FOLDER stands for the input."""
+    command = [sys.executable, "-m", "sertool", "featurize", "--kind", "mel"]
+    command += ["--set", f"n_fft={N_FFT}", "--set", f"hop_length={HOP}"]
+    return [*command, "FOLDER", str(store), "--workers", str(workers), "--force", "--quiet"]
+
+
+def child(name: str) -> list[str]:
+    """Return the command line that runs one of CHILDREN; FOLDER stands for the input."""
+    return [sys.executable, os.path.abspath(__file__), "FOLDER", "--child", name]
+
+
+def run_librosa(folder: Path) -> None:
+    """Compute what sertool does, the way librosa's own examples do."""
+    import librosa
+
+    for path in sorted(folder.iterdir()):
+        y, sr = librosa.load(path, sr=None)
+        mel = librosa.feature.melspectrogram(y=y, sr=sr, n_fft=N_FFT, hop_length=HOP, n_mels=128)
+        librosa.power_to_db(mel)
+
+
+def run_floor(folder: Path) -> None:
+    """Decode and transform, 128 frames at a time, and nothing else."""
+    import numpy as np
+    import soundfile
+    from scipy import fft
+
+    block = np.empty((128, N_FFT), np.float32)
+    for path in sorted(folder.iterdir()):
+        samples = soundfile.read(path, dtype="int16")[0]
+        frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
+        for first in range(0, len(frames), len(block)):
+            part = frames[first : first + len(block)]
+            block[: len(part)] = part
+            fft.rfft(block[: len(part)])
+
+
+CHILDREN = {"librosa": run_librosa, "floor": run_floor}
+
+
+def measure(
+    jobs: dict[str, list[str]], one: Path, many: Path, rounds: int
+) -> tuple[dict[str, list[Run]], dict[str, list[Run]]]:
+    """Return each job's runs on the single file and on all files, taken in turn."""
+    starts: dict[str, list[Run]] = {name: [] for name in jobs}
+    runs: dict[str, list[Run]] = {name: [] for name in jobs}
+    order = list(jobs)
+    for number in range(rounds):
+        for name in order:
+            starts[name].append(run(jobs[name], one))
+            runs[name].append(run(jobs[name], many))
+            took = runs[name][-1]
+            say(f"round {number + 1}: {name}: {took.cpu:.2f} s CPU, {took.wall:.2f} s wall")
+        order = order[1:] + order[:1]  # so that no job always follows the same one
+    return starts, runs
+
+
+def run(command: list[str], folder: Path) -> Run:
+    """Run one job to its end; stops the benchmark where the job fails."""
+    environment = os.environ | {f"{name}_NUM_THREADS": "1" for name in THREADS}
+    line = [str(folder) if word == "FOLDER" else word for word in command]
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(line, env=environment, stdout=told, stderr=told)
+        watch = Memory(process.pid)
+        _, status, usage = os.wait4(process.pid, 0)  # counts the job's workers as well
+        wall = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        watch.stop()
+        if process.returncode:
+            told.seek(0)
+            sys.exit(f"{' '.join(line)}\n{told.read().decode(errors='replace')}")
+    largest = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return Run(usage.ru_utime + usage.ru_stime, wall, max(largest, watch.peak))
+
+
+class Memory(threading.Thread):
+    """Watches the memory of a process and its children together, where /proc tells it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.peak = 0.0  # MB
+        self.done = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Look again and again until stopped."""
+        while not self.done.wait(POLL):
+            with contextlib.suppress(OSError, ValueError):
+                self.peak = max(self.peak, sum(map(proportional, family(self.pid))))
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self.done.set()
+        self.join()
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    found = [pid]
+    for each in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{each}/task").iterdir():
+                found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def proportional(pid: int) -> float:
+    """Return the MB of a process, each shared page divided among those that share it."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -> None:
+    """Print the table, and how much two workers gain, on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    def a_file(name: str, what: str) -> float:
+        """Median ms a file over the rounds, start-up taken off."""
+        pairs = zip(runs[name], starts[name], strict=True)
+        costs = [(getattr(r, what) - getattr(s, what)) / (files - 1) for r, s in pairs]
+        return 1e3 * statistics.median(costs)
+
+    table = Table(title=f"mel, {N_FFT}/{HOP}, 48 kHz WAV, {files} files, start-up apart")
+    table.add_column("job", no_wrap=True)
+    columns = ("CPU ms/file", "wall ms/file", "CPU : librosa", "CPU : floor", "peak MB")
+    for column in (*columns, "start-up CPU s", "wall s"):
+        table.add_column(column, justify="right")
+    for name in runs:
+        cpu, wall = a_file(name, "cpu"), a_file(name, "wall")
+        table.add_row(
+            name,
+            f"{cpu:.2f}",
+            f"{wall:.2f}",
+            f"{cpu / a_file('librosa', 'cpu'):.2f}",
+            f"{cpu / a_file('floor', 'cpu'):.2f}",
+            f"{max(r.peak for r in runs[name]):.0f}",
+            f"{statistics.median(s.cpu for s in starts[name]):.2f}",
+            f"{statistics.median(s.wall for s in starts[name]):.2f}",
+        )
+    output = Console(width=None if sys.stdout.isatty() else 130)
+    output.print(table)
+    single, double = "sertool, 1 worker", "sertool, 2 workers"
+    gain = a_file(single, "wall") / a_file(double, "wall")
+    whole = [statistics.median(r.wall for r in runs[name]) for name in (single, double)]
+    output.print(
+        f"2 workers: {gain:.2f} times as fast as 1 (with start-up: {whole[0] / whole[1]:.2f}),"
+        f" on {os.cpu_count()} cores"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Feature kinds: each a module of pure functions from a waveform to an array, and one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KINDS = {
+    "wave": "sertool.features.wave:KIND",
+    "spectrogram": "sertool.features.spectrogram:KIND",
+    "mel": "sertool.features.mel:KIND",
+    "mfcc": "sertool.features.mfcc:KIND",
+}
+GROUP = "sertool.features"  # entry points of other packages
+
+
+def no_remarks(sample_rate: int, settings: Any) -> list[str]:
+    """Return nothing: the remarks of a kind whose settings suit every sample rate."""
+    return []
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of feature: what `sertool list kinds` shows and what `featurize` calls.
+
+    `compute(samples, sample_rate, settings)` takes mono samples (n,), float32 or int16 with full
+    scale 32768, and returns float32 (frames, ...), or (n,) for `wave`. `frame_rate(sample_rate,
+    settings)` is in frames a second. `remarks(sample_rate, settings)` returns lines that a user
+    should see once, and raises UsageError where the settings do not fit the rate.
+    """
+
+    name: str
+    summary: str
+    Settings: type
+    compute: Callable[[np.ndarray, int, Any], np.ndarray]
+    frame_rate: Callable[[int, Any], float]
+    dims: str
+    remarks: Callable[[int, Any], list[str]] = no_remarks
+
+
+def kind(name: str) -> Kind:
+    """Return a kind by name, importing its module only now; UsageError lists the known names."""
+    from sertool.plugins import lookup
+
+    found: Kind = lookup(KINDS, GROUP, name)
+    return found

@@ -1,0 +1,62 @@
+"""The power of the short-time Fourier transform, linear or on a logarithmic scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sertool.features import Kind
+from sertool.features.frames import Framing, frame_count, powers
+from sertool.features.levels import Levels, to_scale
+from sertool.features.rounding import doubtful
+from sertool.settings import setting
+
+TOLERANCE = 5e-3  # dB that rounding may cost: half of what is promised
+
+
+@dataclass(frozen=True)
+class Settings(Levels, Framing):
+    """Settings of a spectrogram; names and defaults are librosa's."""
+
+    scale: Literal["db", "power", "magnitude", "log"] = setting(
+        "db", "decibels, as it is, its square root, or its natural logarithm"
+    )
+
+    def __post_init__(self) -> None:
+        Framing.__post_init__(self)
+        Levels.__post_init__(self)
+
+
+def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
+    """Return the spectrogram (frames, 1 + n_fft // 2) float32 of samples (n,).
+
+    `scale` "db" equals librosa's power_to_db(abs(stft(y, pad_mode="constant")) ** 2).
+    """
+    frames, bins = frame_count(len(samples), settings), 1 + settings.n_fft // 2
+    result = np.empty((frames, bins), np.float32)
+    energies = np.empty(frames, settings.precision)
+    for rows, power, energy in powers(samples, settings):
+        result[rows] = power
+        energies[rows] = energy
+    if settings.precision == "float32":
+        again = doubtful(result, energies, np.ones(bins, np.float32), TOLERANCE)
+        for rows, power, _ in powers(samples, settings.finer, only=again):
+            result[again[rows]] = power
+    return to_scale(result, settings.scale, settings)
+
+
+def frame_rate(sample_rate: int, settings: Framing) -> float:
+    """Return frames a second."""
+    return sample_rate / settings.hop_length
+
+
+KIND = Kind(
+    name="spectrogram",
+    summary="power spectrogram, in dB unless another scale is set",
+    Settings=Settings,
+    compute=compute,
+    frame_rate=frame_rate,
+    dims="(frames, 1 + n_fft // 2)",
+)

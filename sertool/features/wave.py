@@ -1,0 +1,28 @@
+"""The waveform itself, kept for augmentation and for models that listen to samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sertool.audio import to_float
+from sertool.features import Kind
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A waveform has no settings of its own."""
+
+
+def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
+    """Return the samples (n,) as float32 with full scale 1."""
+    return to_float(samples)
+
+
+def frame_rate(sample_rate: int, settings: Settings) -> float:
+    """Return samples a second."""
+    return float(sample_rate)
+
+
+KIND = Kind("wave", "the waveform itself", Settings, compute, frame_rate, "(samples,)")
