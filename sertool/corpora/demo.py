@@ -1,7 +1,7 @@
 """The demo corpus that sertool brings: synthetic speakers, four emotions, four sentences.
 
 Source: data/demo in sertool's repository, made by its make.py; see the README there.
-Licence: MIT, as sertool.
+Licence: the recordings CC0 1.0, the scripts that make them MIT.
 Layout: corpus/spk01/spk01_anger_s1_r1.flac: speaker, emotion, sentence, repetition. The speakers'
 genders are in speakers.tsv beside the recordings or above them; without it odd speakers are men.
 """

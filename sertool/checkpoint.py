@@ -1,0 +1,158 @@
+"""Checkpoints: one safetensors file with weights, statistics, items and how it was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from sertool.errors import InputError
+from sertool.lineage import canonical
+from sertool.outputs import atomic
+from sertool.paths import show
+
+FORMAT = "sertool-checkpoint"
+VERSION = 1
+KEY = "sertool"  # the file's only metadata key: several keys have no stable order
+ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
+ITEM_FIELDS = (
+    "id",
+    "part",
+    "origin",
+    "corpus",
+    "speaker",
+    "session",
+    "text",
+    "augmentation",
+    "audio_hash",
+    "fingerprint",
+)
+
+
+@dataclass
+class Checkpoint:
+    """What `train` leaves behind: all that `predict` and an audit need, and no code.
+
+    tensors: name -> array. `model.*` the model's own, `statistics.mean` and `statistics.sd` of a
+        network's input, `baseline.majority.*` and `baseline.linear.*`.
+    items: one dictionary an item with `ITEM_FIELDS`; `part` is "train", "val" or "test".
+        Copies of held-out originals are listed with "test"; copies that validation left out
+        are not listed.
+    meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
+        `model` (name, settings, frames, outputs, heads, normalisation), `training`, `history`,
+        `best_epoch`, `protocol`, `baselines` (names), `lineage`; `save` adds `format`,
+        `version` and `sha256` of the tensors.
+    """
+
+    tensors: dict[str, np.ndarray]
+    items: list[dict[str, Any]]
+    meta: dict[str, Any]
+
+    def part(self, name: str) -> list[dict[str, Any]]:
+        """Return the items of one part: "train", "val" or "test"."""
+        return [item for item in self.items if item["part"] == name]
+
+    def subset(self, prefix: str) -> dict[str, np.ndarray]:
+        """Return the tensors whose names begin with `prefix` and a dot, without them."""
+        start = prefix + "."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def to_numpy(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return contiguous little-endian arrays of NumPy arrays or torch tensors, by name."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        if hasattr(tensor, "detach"):
+            tensor = tensor.detach().cpu().numpy()
+        array = np.ascontiguousarray(tensor).reshape(np.shape(tensor))
+        arrays[name] = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return arrays
+
+
+def dump(tensors: Mapping[str, Any], meta: dict[str, Any]) -> bytes:
+    """Return a safetensors file of `tensors` with `meta` as its one metadata key.
+
+    Equal tensors and equal meta give equal bytes; the names' order does not matter.
+    """
+    arrays = to_numpy(tensors)
+    return safetensors.numpy.save(dict(sorted(arrays.items())), {KEY: canonical(meta)})
+
+
+def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the tensors and meta of a file's bytes that `dump` made.
+
+    Raises InputError, which calls the file `name`, where they are no safetensors file, a damaged
+    one, or not ours.
+    """
+    try:
+        tensors = safetensors.numpy.load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{name}: no checkpoint, or a damaged one") from error
+    try:
+        meta = json.loads(metadata[KEY])
+    except (KeyError, ValueError):
+        meta = None
+    if not isinstance(meta, dict):
+        raise InputError(f"{name}: a safetensors file, but no checkpoint of sertool")
+    return {key: tensors[key].copy() for key in sorted(tensors)}, meta
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes of the tensors."""
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        state.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint whole, or leave `path` as it was; equal content gives equal bytes."""
+    lines = "".join(
+        canonical({name: item.get(name) for name in ITEM_FIELDS}) + "\n"
+        for item in checkpoint.items
+    )
+    tensors = to_numpy(checkpoint.tensors)
+    tensors[ITEMS] = np.frombuffer(lines.encode(), dtype=np.uint8)
+    meta = {**checkpoint.meta, "format": FORMAT, "version": VERSION, "sha256": _digest(tensors)}
+    content = dump(tensors, meta)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(path: Path) -> Checkpoint:
+    """Return the checkpoint in `path`; nothing in it can run.
+
+    Raises InputError where the file is missing, is no checkpoint, is damaged, or was written
+    by a newer version of sertool.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise InputError(f"{show(path)}: is a folder, no checkpoint") from error
+    except OSError as error:
+        raise InputError(f"{show(path)}: {(error.strerror or 'cannot be read').lower()}") from error
+    tensors, meta = undump(content, show(path))
+    if meta.get("format") != FORMAT:
+        raise InputError(f"{show(path)}: a safetensors file, but no checkpoint of sertool")
+    version = meta.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise InputError(
+            f"{show(path)}: checkpoint of version {version}; this sertool reads up to {VERSION}"
+        )
+    if meta.get("sha256") != _digest(tensors) or ITEMS not in tensors:
+        raise InputError(f"{show(path)}: damaged, its checksum is wrong")
+    lines = tensors.pop(ITEMS).tobytes().decode()
+    items = [json.loads(line) for line in lines.split("\n") if line]
+    return Checkpoint(tensors, items, meta)

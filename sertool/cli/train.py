@@ -1,0 +1,152 @@
+"""`sertool train`: a model from a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sertool.cli import common
+
+PARTS = "Who trains, who validates, who is held out"
+TRAINING = "Training (defaults are the model's own)"
+
+
+def _part(name: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=PARTS, **more)
+
+
+def _hyper(name: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=TRAINING, **more)
+
+
+Exprs = list[str] | None
+Store = Annotated[Path, typer.Argument(help="A feature store.", show_default=False)]
+Output = Annotated[
+    Path, typer.Argument(help="The checkpoint; {fold} is filled in.", show_default=False)
+]
+Model = Annotated[str, typer.Option("--model", help="See sertool list models.")]
+Set = Annotated[Exprs, typer.Option("--set", metavar="NAME=VALUE", help="A model's setting.")]
+TestFold = Annotated[
+    str | None, _part("--test-fold", "Hold fold K out; all trains each fold, none everything.")
+]
+ValFold = Annotated[str | None, _part("--val-fold", "Validate on fold K, or the next one.")]
+Val = Annotated[float | None, _part("--val", "Validate on this share of the utterances.")]
+ValSpeakers = Annotated[int | None, _part("--val-speakers", "Validate on N speakers.")]
+Where = Annotated[Exprs, _part("--where", "Use only items that fit.", metavar="EXPR")]
+TestWhere = Annotated[Exprs, _part("--test-where", "Hold out what fits.", metavar="EXPR")]
+ValWhere = Annotated[Exprs, _part("--val-where", "Validate on what fits.", metavar="EXPR")]
+SplitSeed = Annotated[int | None, _part("--split-seed", "Seed of drawn parts (default: --seed).")]
+Resplit = Annotated[
+    str | None, _part("--resplit", "Other folds than the store's.", metavar="PROTOCOL")
+]
+Unit = Annotated[str, _part("--unit", "With --resplit: file, or item (parts copies).")]
+Epochs = Annotated[int | None, _hyper("--epochs", "Passes over the training part.")]
+BatchSize = Annotated[int | None, _hyper("--batch-size", "Items a step.")]
+Lr = Annotated[float | None, _hyper("--lr", "Learning rate.")]
+Optimizer = Annotated[str | None, _hyper("--optimizer", "adam, adamw or sgd.")]
+Momentum = Annotated[float | None, _hyper("--momentum", "Of sgd.")]
+Betas = Annotated[str | None, _hyper("--betas", "Of adam and adamw, e.g. 0.9:0.999.")]
+WeightDecay = Annotated[float | None, _hyper("--weight-decay", "Weight decay.")]
+Schedule = Annotated[str | None, _hyper("--schedule", "constant, step, cosine or plateau.")]
+ScheduleStep = Annotated[int | None, _hyper("--schedule-step", "Epochs between steps.")]
+ScheduleFactor = Annotated[float | None, _hyper("--schedule-factor", "Of step and plateau.")]
+SchedulePatience = Annotated[int | None, _hyper("--schedule-patience", "Epochs of a plateau.")]
+Patience = Annotated[
+    int | None, _hyper("--patience", "Stop after so many epochs without a better one (0: never).")
+]
+Monitor = Annotated[str | None, _hyper("--monitor", "What is better: uar, accuracy or loss.")]
+ClassWeights = Annotated[str | None, _hyper("--class-weights", "none or balanced.")]
+Normalisation = Annotated[str | None, _hyper("--normalisation", "cell, feature or none.")]
+Precision = Annotated[str | None, _hyper("--precision", "float32 or bfloat16.")]
+Device = Annotated[str, _hyper("--device", "auto, cpu, cuda or mps.")]
+Init = Annotated[Path | None, _hyper("--init", "Start from this checkpoint's weights.")]
+LrScale = Annotated[float | None, _hyper("--lr-scale", "Of the rate of weights from --init.")]
+NoBaselines = Annotated[bool, typer.Option("--no-baselines", help="Leave both baselines out.")]
+
+
+def command(
+    store: Store,
+    output: Output,
+    model: Model = "linear",
+    set_: Set = None,
+    test_fold: TestFold = None,
+    val_fold: ValFold = None,
+    val: Val = None,
+    val_speakers: ValSpeakers = None,
+    where: Where = None,
+    test_where: TestWhere = None,
+    val_where: ValWhere = None,
+    split_seed: SplitSeed = None,
+    resplit: Resplit = None,
+    unit: Unit = "file",
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    optimizer: Optimizer = None,
+    momentum: Momentum = None,
+    betas: Betas = None,
+    weight_decay: WeightDecay = None,
+    schedule: Schedule = None,
+    schedule_step: ScheduleStep = None,
+    schedule_factor: ScheduleFactor = None,
+    schedule_patience: SchedulePatience = None,
+    patience: Patience = None,
+    monitor: Monitor = None,
+    class_weights: ClassWeights = None,
+    normalisation: Normalisation = None,
+    precision: Precision = None,
+    device: Device = "auto",
+    init: Init = None,
+    lr_scale: LrScale = None,
+    no_baselines: NoBaselines = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    resume: common.Resume = False,
+    workers: common.Workers = 1,
+    log: common.Log = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Train a model on a feature store.
+
+    [bold]sertool train features.h5 model.ckpt --model sundharam-cnn --test-fold 0[/bold]
+
+    [bold]sertool train features.h5 model.ckpt --test-fold all[/bold]   one a fold: model.0.ckpt, …
+
+    Exit codes: 0 done, 2 wrong usage, 3 store or output cannot serve.
+    """
+    _run(locals())
+
+
+def _run(given: dict[str, Any]) -> None:
+    """Hand the command line's values to the stage."""
+    from sertool.stages.train import TrainOptions, train
+    from sertool.training.hyperparameters import Hyperparameters
+    from sertool.training.parts import PartOptions
+
+    with common.console("train", given["quiet"], given["verbose"], given["log"]) as console:
+        names = Hyperparameters.__dataclass_fields__
+        overrides = {name: given[name] for name in names if given[name] is not None}
+        if "betas" in overrides:
+            overrides["betas"] = common.number_range("--betas", overrides["betas"])
+        seed = given["seed"]
+        chosen = {name: given[name] for name in PartOptions.__dataclass_fields__}
+        for name in ("where", "test_where", "val_where"):
+            chosen[name] = tuple(chosen[name] or ())
+        if chosen["split_seed"] is None:
+            chosen["split_seed"] = seed
+        options = TrainOptions(
+            model=given["model"],
+            assignments=tuple(given["set_"] or ()),
+            overrides=overrides,
+            parts=PartOptions(**chosen),
+            seed=seed,
+            device=given["device"],
+            baselines=not given["no_baselines"],
+            init=given["init"],
+        )
+        force, resume = given["force"], given["resume"]
+        train(given["store"], given["output"], options, force=force, resume=resume, console=console)
+    raise typer.Exit(console.exit_code)

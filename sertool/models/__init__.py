@@ -1,0 +1,91 @@
+"""Models: one module a paper, a table that lists them, and what the training loop asks of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sertool.training.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+MODELS = {
+    "majority": "sertool.models.majority:MODEL",
+    "linear": "sertool.models.linear:MODEL",
+    "sundharam-cnn": "sertool.models.sundharam:CNN",
+}
+GROUP = "sertool.models"  # entry points of other packages
+BASELINES = ("majority", "linear")  # fitted beside every model, on the same items
+
+
+@dataclass(frozen=True)
+class Head:
+    """A group of logits: which field of an item it names, and its weight in the loss.
+
+    The first head of a network is the one for `label`; its classes are the checkpoint's.
+    """
+
+    field: str
+    weight: float = 1.0
+
+
+def label_only(settings: Any) -> tuple[Head, ...]:
+    """Return the heads of a network that knows nothing but the label."""
+    return (Head("label"),)
+
+
+def whole_item(settings: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the view of a network that takes an item's features as they are."""
+    return lambda features: features
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model trained by gradient descent.
+
+    `build(settings, frames, dims, outputs)` returns a torch module whose `forward(x, lengths)`
+    takes normalised features (batch, frames, dims), zeros after each item's `lengths` (batch,)
+    frames, and returns logits (batch, outputs); it raises InputError for features that do not
+    suit it. `frames` is None unless `fixed_length`. `view(settings)` returns a function from an
+    item's features (frames, dims) to what the network is given of them, before normalisation.
+    """
+
+    name: str
+    summary: str
+    Settings: type
+    build: Callable[[Any, int | None, int, int], nn.Module]
+    defaults: Callable[[Any], Hyperparameters]
+    heads: Callable[[Any], tuple[Head, ...]] = label_only
+    view: Callable[[Any], Callable[[np.ndarray], np.ndarray]] = whole_item
+    fixed_length: bool = False
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A model fitted in one go to a row of numbers an item; it needs no more of the features.
+
+    `columns(features)` returns the row (columns,) of an item's features (frames, ...).
+    `fit(rows, targets, n_classes, settings, weights)` takes float64 rows (items, columns), class
+    indices (items,) and a weight a class (n_classes,), and returns named arrays.
+    `posterior(arrays, rows)` returns (items, n_classes) float64, rows summing to 1.
+    `needs` names a package beyond NumPy that `fit` imports.
+    """
+
+    name: str
+    summary: str
+    Settings: type
+    columns: Callable[[np.ndarray], np.ndarray]
+    fit: Callable[[np.ndarray, np.ndarray, int, Any, np.ndarray], dict[str, np.ndarray]]
+    posterior: Callable[[dict[str, np.ndarray], np.ndarray], np.ndarray]
+    needs: str | None = None
+
+
+def model(name: str) -> Network | Whole:
+    """Return a model by name, importing its module only now; UsageError lists the known names."""
+    from sertool.plugins import lookup
+
+    found: Network | Whole = lookup(MODELS, GROUP, name)
+    return found

@@ -1,0 +1,154 @@
+"""From a checkpoint and feature arrays to posteriors: the one scorer of `eval` and `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool import checkpoint as checkpoints
+from sertool.checkpoint import Checkpoint
+from sertool.errors import InputError, UsageError
+from sertool.models import Network, Whole, model
+from sertool.paths import show
+from sertool.training.statistics import Statistics
+
+Score = Callable[[np.ndarray], np.ndarray]  # features (frames, ...) -> posterior (classes,)
+
+
+class Scorer:
+    """A trained model, or a baseline beside it, that gives posteriors.
+
+    classes: the labels, in the order of the posterior's columns. windows_averaged: how many
+    arrays so far were longer than a fixed-length model; padded: how many were shorter.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, score: Score, frames: int | None = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.name = name
+        self.classes: list[str] = checkpoint.meta["classes"]
+        self.frames = frames
+        self.windows_averaged = 0
+        self.padded = 0
+        self._score = score
+
+    @classmethod
+    def load(cls, path: Path, device: str = "cpu") -> Scorer:
+        """Return the scorer of a checkpoint file; InputError where it is none or does not fit."""
+        return cls.of(checkpoints.load(path), device, show(path))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, device: str = "cpu", path: str = "checkpoint") -> Scorer:
+        """Return the scorer of a checkpoint in memory; `path` names it in messages."""
+        try:
+            found = model(checkpoint.meta["model"]["name"])
+            if isinstance(found, Whole):
+                score = _score_whole(found, checkpoint.subset("model"))
+                return cls(checkpoint, found.name, score)
+            score = _score_network(found, checkpoint, device)
+            return cls(checkpoint, found.name, score, checkpoint.meta["model"]["frames"])
+        except UsageError as error:
+            raise InputError(f"{path}: {error}; is the package that made it installed?") from error
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{path}: its content does not fit its model") from error
+
+    @property
+    def pipeline(self) -> list[dict[str, Any]]:
+        """The stages that made the features, as `sertool.pipeline.replay` takes them."""
+        stages: list[dict[str, Any]] = self.checkpoint.meta["pipeline"]
+        return stages
+
+    def baseline(self, name: str) -> Scorer | None:
+        """Return "majority" or "linear", fitted on the same items; None where it was left out."""
+        if name not in self.checkpoint.meta.get("baselines", ()):
+            return None
+        found = model(name)
+        assert isinstance(found, Whole)
+        score = _score_whole(found, self.checkpoint.subset(f"baseline.{name}"))
+        return Scorer(self.checkpoint, name, score)
+
+    def posterior(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return posteriors (items, classes) float64, rows summing to 1, of features (frames, ...).
+
+        Each array is scored alone, in float32 with a float64 softmax, so that its posterior does
+        not depend on its company. For a model of fixed length, one that is longer is averaged
+        over consecutive windows (the last one ends with the array), and one that is shorter is
+        filled up with zeros after normalisation, that is with training means. Raises InputError
+        for arrays of other dimensions than the model was trained on.
+        """
+        rows = np.empty((len(arrays), len(self.classes)))
+        for row, array in zip(rows, arrays, strict=True):
+            self._check(array)
+            windows = self._windows(array)
+            row[:] = np.mean([self._score(window) for window in windows], axis=0)
+        if not np.isfinite(rows).all():
+            raise InputError("features that are not finite have no posterior")
+        return rows
+
+    def _check(self, array: np.ndarray) -> None:
+        dims = tuple(self.checkpoint.meta["dims"])
+        if array.shape[1:] != dims:
+            raise InputError(
+                f"features of shape {_shape(array.shape[1:])} a frame; the checkpoint was trained"
+                f" on {_shape(dims)}: featurize as it was trained"
+            )
+        if not len(array):
+            raise InputError("features without a single frame have no posterior")
+
+    def _windows(self, array: np.ndarray) -> list[np.ndarray]:
+        """Return the array, or its consecutive windows of the model's length."""
+        n, frames = len(array), self.frames
+        if frames is None or n == frames:
+            return [array]
+        if n < frames:
+            self.padded += 1
+            return [array]
+        self.windows_averaged += 1
+        starts = [*range(0, n - frames, frames), n - frames]
+        return [array[start : start + frames] for start in starts]
+
+
+def _shape(dims: tuple[int, ...]) -> str:
+    return " × ".join(map(str, dims)) or "1"
+
+
+def _score_whole(found: Whole, arrays: dict[str, np.ndarray]) -> Score:
+    return lambda features: found.posterior(arrays, found.columns(features)[np.newaxis])[0]
+
+
+def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score:
+    """Return the posterior of one window by the network, in float32."""
+    import torch
+
+    from sertool.training import device as devices
+
+    where = devices.choose(device)
+    devices.prepare(where)
+    meta = checkpoint.meta["model"]
+    settings = found.Settings(**meta["settings"])
+    view = found.view(settings)
+    frames, classes = meta["frames"], len(checkpoint.meta["classes"])
+    network = found.build(settings, frames, meta["inputs"], meta["outputs"])
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in checkpoint.subset("model").items()}
+    )
+    devices.place(network, where)
+    network.eval()
+    arrays = checkpoint.subset("statistics")
+    statistics = Statistics(meta["normalisation"], arrays["mean"], arrays["sd"])
+
+    def score(features: np.ndarray) -> np.ndarray:
+        seen = statistics.apply(view(features))
+        x = np.zeros((1, frames or len(seen), seen.shape[1]), np.float32)
+        x[0, : len(seen)] = seen
+        with torch.inference_mode():
+            lengths = torch.tensor([len(seen)])
+            logits = network(torch.from_numpy(x).to(where), lengths.to(where))
+        shares: np.ndarray = logits[0, :classes].double().softmax(0).cpu().numpy()
+        return shares
+
+    return score

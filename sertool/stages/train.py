@@ -1,0 +1,294 @@
+"""`train`: a feature store into one checkpoint, or one a fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool import checkpoint as checkpoints
+from sertool import lineage, metrics
+from sertool.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.console import Console
+from sertool.errors import InputError, UsageError
+from sertool.models import Network, Whole, model
+from sertool.outputs import Parts, check_output
+from sertool.paths import show
+from sertool.settings import parse
+from sertool.stages.train_summary import announce, result
+from sertool.store import Store
+from sertool.training.baselines import Columns, fit_baselines, fit_whole
+from sertool.training.hyperparameters import Hyperparameters
+from sertool.training.parts import Division, PartOptions, divide
+from sertool.training.targets import Target, make_target
+
+FOLD = "{fold}"  # in an output's name: the number of the fold that it holds out
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train` is told. `overrides` are hyper-parameters by name, over the model's own."""
+
+    model: str = "linear"
+    assignments: tuple[str, ...] = ()
+    overrides: dict[str, Any] = field(default_factory=dict)
+    parts: PartOptions = field(default_factory=PartOptions)
+    seed: int = 0
+    device: str = "auto"
+    baselines: bool = True
+    init: Path | None = None
+
+
+@dataclass
+class _Job:
+    """One run of the stage: what all folds share."""
+
+    store: Store
+    options: TrainOptions
+    found: Network | Whole
+    settings: Any
+    hp: Hyperparameters
+    init: Checkpoint | None
+    columns: Columns
+    console: Console
+    plan: Any = None  # networks.Plan; that module imports torch
+
+
+def train(
+    source: Path,
+    output: Path,
+    options: TrainOptions,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    console: Console | None = None,
+) -> None:
+    """Train a model on the store `source` and write the checkpoint `output`, or one a fold.
+
+    Raises UsageError for options that contradict each other or the store, InputError where store
+    or output cannot serve.
+    """
+    console = console or Console.silent()
+    with Store(source) as store:
+        job = _prepare(store, options, console)
+        divisions = divide(store.items(), options.parts)
+        every = options.parts.test_fold == "all"
+        outputs = [_output(output, division.fold, every) for division in divisions]
+        for path in outputs:
+            check_output(path, force, resume)
+        for note in divisions[0].notes:
+            console.note(note)
+        for division, path in zip(divisions, outputs, strict=True):
+            _train_one(job, division, path, force, resume)
+
+
+def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
+    """Return the job, its options checked against the model before any work is done."""
+    found = model(options.model)
+    settings: Any = parse(found.Settings, list(options.assignments))
+    columns = Columns(store, console)
+    if isinstance(found, Whole):
+        if options.init:
+            raise UsageError(f"--init: {found.name} is fitted whole and starts from nothing")
+        hp = dataclasses.replace(Hyperparameters(), **options.overrides)
+        hp.check()
+        idle = sorted(set(options.overrides) - {"class_weights"})
+        if idle:
+            console.note(f"{', '.join(idle)}: without effect on {found.name}")
+        console.note(f"{found.name} is fitted whole: a row of numbers for each item is in memory")
+        return _Job(store, options, found, settings, hp, None, columns, console)
+    hp = dataclasses.replace(found.defaults(settings), **options.overrides)
+    hp.check()
+    init = checkpoints.load(options.init) if options.init else None
+    job = _Job(store, options, found, settings, hp, init, columns, console)
+    from sertool.training import device, networks  # torch: seconds, and only where it is needed
+
+    where = device.choose(options.device)
+    job.plan = networks.Plan(found, settings, hp, options.seed, where, init)
+    return job
+
+
+def _output(output: Path, fold: int | None, every: bool) -> Path:
+    """Return the checkpoint of a fold: `{fold}` filled in, or with all folds NAME.FOLD.SUFFIX."""
+    if fold is not None and FOLD in output.name:
+        return output.with_name(output.name.replace(FOLD, str(fold)))
+    return output.with_name(f"{output.stem}.{fold}{output.suffix}") if every else output
+
+
+def _params(job: _Job, division: Division) -> dict[str, Any]:
+    """Return every parameter that shapes the checkpoint: a fold's alone is that fold's of all."""
+    options = job.options
+    parts = dataclasses.asdict(options.parts)
+    if division.fold is not None:
+        parts["test_fold"] = str(division.fold)
+    init = None
+    if options.init:
+        init = {"name": options.init.name, "sha256": lineage.file_sha256(options.init)}
+    params = {
+        "model": job.found.name,
+        "settings": dataclasses.asdict(job.settings),
+        "hyperparameters": dataclasses.asdict(job.hp),
+        "parts": parts,
+        "seed": options.seed,
+        "device": job.plan.device.type if job.plan else "cpu",
+        "baselines": options.baselines,
+        "init": init,
+    }
+    if isinstance(job.found, Whole):
+        params["hyperparameters"] = {"class_weights": job.hp.class_weights}
+    plain: dict[str, Any] = json.loads(lineage.canonical(params))
+    return plain
+
+
+def _is_whole(output: Path, record: dict[str, Any], console: Console) -> bool:
+    """Return whether this very checkpoint is there; InputError where other settings made it."""
+    if not output.exists():
+        return False
+    made = checkpoints.load(output).meta["lineage"][-1]
+    if (made["params"], made["input"]["sha256"]) != (record["params"], record["input"]["sha256"]):
+        raise InputError(
+            f"{show(output)}: exists, made with other settings or from another store;"
+            " --force replaces it"
+        )
+    console.note(f"{show(output)}: whole already")
+    if output.with_name(f".{output.name}.parts").is_dir():
+        Parts(output, record, resume=False).remove_all()  # killed after its last step but one
+    return True
+
+
+def _train_one(job: _Job, division: Division, output: Path, force: bool, resume: bool) -> None:
+    """Train on one division and write its checkpoint."""
+    store, console = job.store, job.console
+    record = lineage.record("train", _params(job, division), store.path.name, store.sha256)
+    if resume and not force and _is_whole(output, record, console):
+        return
+    items = store.items()
+    announce(items, division, job.hp.monitor if job.plan else None, console)
+    target = make_target(items, division.train, "label", 1.0, job.hp.class_weights)
+    tensors: dict[str, np.ndarray] = {}
+    baselines: list[str] = []
+    if isinstance(job.found, Whole):
+        fitted, meta = _fit_whole(job, division, target)
+        parts = None
+    else:
+        fitted, meta, parts = _fit_network(job, division, target, output, record, resume)
+    if job.options.baselines:
+        tensors, baselines = fit_baselines(job.columns, division.train, target, console)
+    made = Checkpoint(
+        tensors | fitted,
+        _listed(items, division) + _inherited(job.init, items, division),
+        _meta(job, division, target, meta, baselines, record),
+    )
+    checkpoints.save(made, output)
+    if parts is not None:
+        parts.remove_all()
+    result(made, output, job.hp.epochs, console)
+
+
+def _fit_network(
+    job: _Job,
+    division: Division,
+    target: Target,
+    output: Path,
+    record: dict[str, Any],
+    resume: bool,
+) -> tuple[dict[str, Any], dict[str, Any], Parts]:
+    from sertool.training import networks
+
+    assert isinstance(job.found, Network)
+    used = division.train + division.val
+    frames = networks.check_items(job.plan, job.store, used)
+    further = [
+        make_target(job.store.items(), division.train, head.field, head.weight)
+        for head in job.found.heads(job.settings)[1:]
+    ]
+    parts = Parts(output, record, resume)
+    trained = networks.train_network(
+        job.plan, job.store, division, [target, *further], frames, parts, job.console
+    )
+    return trained.tensors, trained.meta, parts
+
+
+def _fit_whole(
+    job: _Job, division: Division, target: Target
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit a model in one go; its history is one row, with validation's rates if there is any."""
+    whole = job.found
+    assert isinstance(whole, Whole)
+    arrays, odd = fit_whole(whole, job.settings, job.columns, division.train, target)
+    for text in odd:
+        job.console.warn(f"{whole.name}: {text}")
+    history = []
+    if division.val:
+        shares = whole.posterior(arrays, job.columns.rows(whole, division.val))
+        truth = target.indices[np.asarray(division.val)]
+        counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
+        rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
+        history = [{"epoch": 1, **{f"val_{name}": rate for name, rate in rates.items()}}]
+    count = sum(array.size for array in arrays.values())
+    meta = {"model": {"frames": None, "parameters": count}, "history": history, "best_epoch": 1}
+    return {f"model.{name}": array for name, array in arrays.items()}, meta
+
+
+def _meta(
+    job: _Job,
+    division: Division,
+    target: Target,
+    fitted: dict[str, Any],
+    baselines: list[str],
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the checkpoint's description."""
+    store, parts = job.store, job.options.parts
+    name = {"name": job.found.name, "settings": dataclasses.asdict(job.settings)}
+    return {
+        "classes": target.classes,
+        "kind": store.kind,
+        "pipeline": store.pipeline,
+        "sample_rate": store.sample_rate,
+        "frame_rate": store.frame_rate,
+        "dims": list(store.shape),
+        "model": name | fitted["model"],
+        "training": record["params"]["hyperparameters"],
+        "history": fitted["history"],
+        "best_epoch": fitted["best_epoch"],
+        "baselines": baselines,
+        "protocol": {
+            "by": division.by,
+            "fold": division.fold,
+            "resplit": parts.resplit,
+            "unit": parts.unit,
+        },
+        "lineage": [*store.lineage, record],
+    }
+
+
+def _listed(items: Sequence[dict[str, Any]], division: Division) -> list[dict[str, Any]]:
+    """Return the items that were trained on, validated and held out, in the store's order."""
+    side = {i: name for name in ("train", "val", "test") for i in getattr(division, name)}
+    return [
+        {name: items[i].get(name) for name in ITEM_FIELDS} | {"part": side[i]} for i in sorted(side)
+    ]
+
+
+def _inherited(
+    init: Checkpoint | None, items: Sequence[dict[str, Any]], division: Division
+) -> list[dict[str, Any]]:
+    """Return what the initial checkpoint was trained on and chosen by, as far as it is not listed.
+
+    Raises InputError where it has seen what is held out here.
+    """
+    if init is None:
+        return []
+    held = {items[i]["id"] for i in division.test}
+    listed = {items[i]["id"] for name in ("train", "val") for i in getattr(division, name)}
+    seen = [item for item in init.items if item["part"] in ("train", "val")]
+    both = sum(item["id"] in held for item in seen)
+    if both:
+        raise InputError(f"--init: was trained on {both} of the items that are held out here")
+    return [item for item in seen if item["id"] not in listed]

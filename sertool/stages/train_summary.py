@@ -1,0 +1,88 @@
+"""What `train` tells people: who trains, validates and is held out, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sertool.checkpoint import Checkpoint
+from sertool.console import Console
+from sertool.paths import show
+from sertool.training.parts import Division
+
+NAMED = 8  # speakers that a line names at most
+SIDES = {"train": "trains on", "val": "validates on", "test": "holds out"}
+
+
+def announce(
+    items: Sequence[dict[str, Any]], division: Division, monitor: str | None, console: Console
+) -> None:
+    """Say which items are on each side, of which speakers, and whose speakers are on both."""
+    prefix = "" if division.fold is None else f"fold {division.fold}: "
+    for name, verb in SIDES.items():
+        rows = [items[i] for i in getattr(division, name)]
+        if rows:
+            console.note(f"{prefix}{verb} {_count(rows)}")
+    if not division.test:
+        console.note(f"{prefix}holds nothing out; eval --all tests on another store")
+    if monitor and not division.val:
+        console.note(f"{prefix}no validation part: the last epoch's weights are kept")
+    trained = _speakers(items, [*division.train, *division.val])
+    held = _speakers(items, division.test)
+    if trained & held:
+        console.note(
+            f"{prefix}{len(trained & held)} of the {len(held)} speakers held out are trained on"
+            " too: results will be speaker-dependent"
+        )
+
+
+def _count(rows: Sequence[dict[str, Any]]) -> str:
+    """Return "120 items (60 copies) of 4 speakers (03, 08, …)"."""
+    copies = sum(bool(row["augmentation"]) for row in rows)
+    corpora = {row["corpus"] for row in rows}
+    names = sorted(
+        {
+            str(row["speaker"]) if len(corpora) == 1 else f"{row['corpus']}/{row['speaker']}"
+            for row in rows
+            if row["speaker"] is not None
+        }
+    )
+    text = f"{len(rows)} items"
+    if copies:
+        text += f" ({copies} of them copies)"
+    if names:
+        shown = ", ".join(map(show, names[:NAMED])) + (", …" if len(names) > NAMED else "")
+        text += f" of {len(names)} speaker{'s' if len(names) > 1 else ''} ({shown})"
+    return text
+
+
+def _speakers(items: Sequence[dict[str, Any]], positions: Sequence[int]) -> set[tuple[str, str]]:
+    return {
+        (items[i]["corpus"] or "", items[i]["speaker"])
+        for i in positions
+        if items[i]["speaker"] is not None
+    }
+
+
+def result(made: Checkpoint, output: Path, epochs: int, console: Console) -> None:
+    """Say what was trained, which epoch was kept, and how it did on the validation part."""
+    meta = made.meta
+    text = f"{show(output)}: {meta['model']['name']}, {meta['model']['parameters']:,} parameters"
+    history = meta["history"]
+    if "loss" in (history[0] if history else {}):
+        text += f", epoch {meta['best_epoch']} of {len(history)}"
+        if len(history) < epochs:
+            text += f" (stopped before {epochs})"
+    best = history[meta["best_epoch"] - 1] if history else {}
+    if "val_uar" in best:
+        text += (
+            f", validation UAR {100 * best['val_uar']:.1f} %,"
+            f" accuracy {100 * best['val_accuracy']:.1f} %"
+        )
+    console.note(text)
+    console.event(event="trained", output=output, best_epoch=meta["best_epoch"], **_rates(best))
+
+
+def _rates(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "epoch"}

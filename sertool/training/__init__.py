@@ -1,0 +1,1 @@
+"""Training: parts, statistics, batches and the loop; nothing here knows a paper's name."""

@@ -1,0 +1,89 @@
+"""Models that are fitted whole: their rows, read from the store once, and the baselines."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sertool.console import Console
+from sertool.errors import InputError
+from sertool.models import BASELINES, Whole, model
+from sertool.paths import show
+from sertool.store import Store
+from sertool.training.targets import Target
+
+
+class Columns:
+    """One row of numbers an item for models fitted whole: all that is ever held of a store.
+
+    Rows are made when they are first asked for and then kept for the folds to come.
+    """
+
+    def __init__(self, store: Store, console: Console) -> None:
+        self._store, self._console = store, console
+        self._rows: dict[str, np.ndarray] = {}
+        self._known: dict[str, np.ndarray] = {}
+
+    def rows(self, whole: Whole, positions: Sequence[int]) -> np.ndarray:
+        """Return (positions, columns) float64; InputError for features that are not finite."""
+        index = np.asarray(positions, np.int64)
+        if whole.name not in self._rows:
+            width = len(whole.columns(self._store.features(int(index[0]))))
+            self._rows[whole.name] = np.zeros((len(self._store), width))
+            self._known[whole.name] = np.zeros(len(self._store), bool)
+        rows, known = self._rows[whole.name], self._known[whole.name]
+        missing = index[~known[index]]
+        if rows.shape[1] and len(missing):
+            with self._console.progress(len(missing), f"rows for {whole.name}") as progress:
+                for i in missing.tolist():
+                    rows[i] = self._row(whole, i)
+                    progress.advance()
+        known[missing] = True
+        return rows[index]
+
+    def _row(self, whole: Whole, i: int) -> np.ndarray:
+        try:
+            row = whole.columns(self._store.features(i))
+        except OSError as error:
+            raise InputError(f"{show(self._store.path)}: damaged; make it again") from error
+        if not np.isfinite(row).all():
+            name = show(self._store.items()[i]["id"])
+            raise InputError(f"{name}: features that are not finite; featurize again")
+        return row
+
+
+def fit_whole(
+    whole: Whole, settings: Any, columns: Columns, train: Sequence[int], target: Target
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return (the model's arrays, what its solver warned of), fitted on the training positions."""
+    rows = columns.rows(whole, train)
+    indices = target.indices[np.asarray(train, np.int64)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        arrays = whole.fit(rows, indices, len(target.classes), settings, target.class_weights)
+    odd = [str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)]
+    return arrays, odd
+
+
+def fit_baselines(
+    columns: Columns, train: Sequence[int], target: Target, console: Console
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return (tensors `baseline.NAME.*`, names) of the baselines that this installation can fit."""
+    tensors: dict[str, np.ndarray] = {}
+    fitted = []
+    for name in BASELINES:
+        whole = model(name)
+        assert isinstance(whole, Whole)
+        if whole.needs and importlib.util.find_spec(whole.needs) is None:
+            console.note(f"without the baseline {name}: {whole.needs} is not installed")
+            continue
+        arrays, odd = fit_whole(whole, whole.Settings(), columns, train, target)
+        for text in odd:
+            console.note(f"baseline {name}: {text}")
+        tensors |= {f"baseline.{name}.{key}": value for key, value in arrays.items()}
+        fitted.append(name)
+    return tensors, fitted

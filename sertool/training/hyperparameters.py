@@ -1,0 +1,85 @@
+"""How a network is trained: what its model declares and the command line may override."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sertool.errors import UsageError
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "step", "cosine", "plateau")
+NORMALISATIONS = ("cell", "feature", "none")
+MONITORS = ("uar", "accuracy", "loss")
+PRECISIONS = ("float32", "bfloat16")
+CLASS_WEIGHTS = ("none", "balanced")
+CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "normalisation": NORMALISATIONS,
+    "monitor": MONITORS,
+    "precision": PRECISIONS,
+    "class_weights": CLASS_WEIGHTS,
+}
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Hyper-parameters of the training loop; a model's defaults are one of these.
+
+    schedule: "step" multiplies the rate by `schedule_factor` every `schedule_step` epochs;
+        "plateau" after `schedule_patience` epochs without a better loss (validation's, or
+        training's without validation); "cosine" falls to 0 over all epochs.
+    patience: stop after so many epochs without a better `monitor`; 0 never stops. With a
+        validation part the best epoch's weights are kept in either case.
+    normalisation: z-scores fitted on the training part, per time-frequency "cell" (items of one
+        length), per "feature" dimension, or "none".
+    class_weights: "balanced" weighs each class by n / (classes · its items) in the loss.
+    precision: "bfloat16" computes forward passes of training in mixed precision.
+    """
+
+    epochs: int = 50
+    batch_size: int = 32
+    lr: float = 1e-3
+    optimizer: str = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    schedule_step: int = 30
+    schedule_factor: float = 0.1
+    schedule_patience: int = 10
+    patience: int = 0
+    monitor: str = "uar"
+    class_weights: str = "none"
+    normalisation: str = "feature"
+    precision: str = "float32"
+    lr_scale: float = 1.0
+
+    def check(self) -> None:
+        """Raise UsageError for a value out of its range, naming the option."""
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UsageError(f"{_option(name)} {value}: needs {_any_of(allowed)}")
+        for name in ("epochs", "batch_size", "schedule_step"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{_option(name)} {getattr(self, name)}: needs at least 1")
+        for name in ("weight_decay", "patience", "schedule_patience", "lr_scale", "momentum"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{_option(name)} {value}: needs 0 or more")
+        for name in ("lr", "schedule_factor"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{_option(name)} {value}: needs a number above 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"--betas {self.betas[0]}:{self.betas[1]}: need 0 <= beta < 1")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _any_of(allowed: tuple[str, ...]) -> str:
+    return f"{', '.join(allowed[:-1])} or {allowed[-1]}"

@@ -1,0 +1,220 @@
+"""The training loop: epochs over batches, validation, schedules, early stopping, exact resuming."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sertool import metrics
+from sertool.console import Console, Progress
+from sertool.errors import InputError
+from sertool.seeds import derive
+from sertool.training import batches
+from sertool.training import device as devices
+from sertool.training.batches import Source
+from sertool.training.hyperparameters import Hyperparameters
+from sertool.training.saving import Saver
+from sertool.training.schedules import learning_rate
+from sertool.training.targets import IGNORED, Target
+
+VALIDATION_BATCH = 64
+
+
+@dataclass
+class Task:
+    """All that the loop needs to know: the data, the targets, and how to train."""
+
+    source: Source
+    train: list[int]
+    val: list[int]
+    targets: list[Target]
+    hp: Hyperparameters
+    seed: int
+    device: torch.device
+    pretrained: frozenset[str] = frozenset()  # parameters whose rate is scaled by hp.lr_scale
+    label: str = "training"
+
+
+@dataclass
+class Run:
+    """Where training stands after the epochs in `history`."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def seed_torch(seed: int, *keys: str | int) -> None:
+    """Seed torch's generators from `seed` and `keys`."""
+    torch.manual_seed(derive(seed, *keys) % 2**63)
+
+
+def make_optimizer(network: nn.Module, task: Task) -> torch.optim.Optimizer:
+    """Return the optimiser that the hyper-parameters name; one parameter group a tensor's origin.
+
+    Each group holds its share of the rate in "scale".
+    """
+    hp = task.hp
+    fresh = [p for n, p in network.named_parameters() if n not in task.pretrained]
+    loaded = [p for n, p in network.named_parameters() if n in task.pretrained]
+    groups: list[dict[str, Any]] = [{"params": fresh, "scale": 1.0}] if fresh else []
+    if loaded:
+        groups.append({"params": loaded, "scale": hp.lr_scale})
+    if hp.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=hp.lr, momentum=hp.momentum, weight_decay=hp.weight_decay)
+    kind = torch.optim.AdamW if hp.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=hp.lr, betas=hp.betas, weight_decay=hp.weight_decay)
+
+
+def total_loss(logits: torch.Tensor, positions: np.ndarray, targets: list[Target]) -> torch.Tensor:
+    """Return the weighted sum of the heads' cross-entropies for logits (batch, outputs)."""
+    total = logits.new_zeros(())
+    start = 0
+    for target in targets:
+        indices = target.indices[positions]
+        columns = logits[:, start : start + len(target.classes)]
+        start += len(target.classes)
+        if (indices == IGNORED).all():
+            continue  # the mean over nothing is no number
+        total = total + target.weight * nn.functional.cross_entropy(
+            columns,
+            torch.from_numpy(indices).to(logits.device),
+            weight=torch.from_numpy(target.class_weights).to(logits),
+            ignore_index=IGNORED,
+        )
+    return total
+
+
+def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[str, float]:
+    """Train one epoch; return its mean loss, and its uar counted while the weights moved."""
+    seed_torch(task.seed, "epoch", epoch)
+    run.network.train()
+    label = task.targets[0]
+    counts = np.zeros((len(label.classes),) * 2, np.int64)
+    loss_sum, seen = 0.0, 0
+    shown = run.history[-1].get("val_uar", run.history[-1]["train_uar"]) if run.history else 0.0
+    autocast = torch.autocast(
+        task.device.type, torch.bfloat16, enabled=task.hp.precision == "bfloat16"
+    )
+    for x, lengths, positions in _batches(task, epoch):
+        with autocast:
+            logits = run.network(x, lengths)
+        loss = total_loss(logits.float(), positions, task.targets)
+        run.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        run.optimizer.step()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
+        loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
+        predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
+        counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
+        progress.advance(1, epoch=f"{epoch + 1}", loss=loss_sum / seen, uar=shown)
+    return {"loss": loss_sum / seen, "train_uar": float(metrics.uar(counts))}
+
+
+def _batches(task: Task, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+    plan = batches.plan(task.train, task.hp.batch_size, task.seed, epoch)
+    for x, lengths, positions in batches.prefetch(map(task.source.batch, plan)):
+        yield (*_on(task.device, x, lengths), positions)
+
+
+def _on(
+    device: torch.device, x: np.ndarray, lengths: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
+
+
+@torch.no_grad()
+def validate(network: nn.Module, task: Task) -> dict[str, float]:
+    """Return loss (plain cross-entropy of the label), uar and accuracy on the validation part.
+
+    Computed in float32, as `eval` scores, whatever the precision of training.
+    """
+    network.eval()
+    label = task.targets[0]
+    counts = np.zeros((len(label.classes),) * 2, np.int64)
+    loss_sum = 0.0
+    for positions in batches.in_order(task.val, min(task.hp.batch_size, VALIDATION_BATCH)):
+        x, lengths, index = task.source.batch(positions)
+        logits = network(*_on(task.device, x, lengths))
+        logits = logits[:, : len(label.classes)].double().cpu()
+        truth = label.indices[index]
+        loss_sum += float(
+            nn.functional.cross_entropy(logits, torch.from_numpy(truth), reduction="sum")
+        )
+        counts += metrics.confusion(truth, logits.argmax(1).numpy(), len(label.classes))
+    return {
+        "val_loss": loss_sum / len(task.val),
+        "val_uar": float(metrics.uar(counts)),
+        "val_accuracy": float(metrics.accuracy(counts)),
+    }
+
+
+def best_epoch(history: list[dict[str, Any]], monitor: str) -> int:
+    """Return the index of the best epoch: the first of the best `monitor`.
+
+    Among epochs of equal uar or accuracy the lower validation loss wins. Without validation: the
+    last epoch.
+    """
+    if not history or "val_loss" not in history[0]:
+        return len(history) - 1
+
+    def rank(i: int) -> tuple[float, float]:
+        score = 0.0 if monitor == "loss" else history[i][f"val_{monitor}"]
+        return (score, -history[i]["val_loss"])
+
+    return max(range(len(history)), key=rank)
+
+
+def finished(history: list[dict[str, Any]], hp: Hyperparameters) -> bool:
+    """Return whether the epochs are done, or patience has run out."""
+    if len(history) >= hp.epochs:
+        return True
+    waited = len(history) - 1 - best_epoch(history, hp.monitor)
+    return bool(history) and hp.patience > 0 and waited >= hp.patience
+
+
+def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
+    """Train `network`, going on from what `saver` kept, and return the run with its best weights.
+
+    `saver` is called after each epoch; the same task from any saved epoch ends with the same
+    bits on the CPU, because all randomness is drawn anew from (seed, epoch).
+    """
+    devices.place(network, task.device)
+    run = Run(network, make_optimizer(network, task))
+    saver.restore(run)
+    steps = len(batches.plan(task.train, task.hp.batch_size, task.seed, 0))
+    with console.progress(steps * task.hp.epochs, f"{task.label}, batch") as progress:
+        progress.advance(steps * len(run.history))
+        while not finished(run.history, task.hp):
+            start = time.monotonic()
+            row = _epoch(run, task, progress)
+            console.event(event="epoch", run=task.label, seconds=time.monotonic() - start, **row)
+            saver.save(run)
+    return run
+
+
+def _epoch(run: Run, task: Task, progress: Progress) -> dict[str, Any]:
+    """Train and validate the next epoch; append it to the history and keep the best weights."""
+    epoch = len(run.history)
+    losses = [row.get("val_loss", row["loss"]) for row in run.history]
+    rate = learning_rate(task.hp, losses)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+    row: dict[str, Any] = {"epoch": epoch + 1, "lr": rate}
+    row |= train_epoch(run, task, epoch, progress)
+    if task.val:
+        row |= validate(run.network, task)
+    run.history.append(row)
+    if best_epoch(run.history, task.hp.monitor) == epoch:
+        run.best = {name: t.detach().clone() for name, t in run.network.state_dict().items()}
+    return row

@@ -1,0 +1,86 @@
+"""The state of a run between epochs, kept in a part beside the output so that it can go on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sertool import checkpoint
+from sertool.outputs import Parts
+
+if TYPE_CHECKING:
+    from sertool.training.loop import Run
+
+STATE = "state.safetensors"
+SHARE = 0.1  # of the time of training that saving may take; saves are left out beyond it
+LONGEST = 30.0  # seconds without a save at most, whatever it costs
+
+
+class Saver:
+    """Writes and reads the state of a run: weights, best weights, optimiser, history.
+
+    A state that is left out because saving is dear costs an interrupted run some epochs again,
+    never another result.
+    """
+
+    def __init__(self, parts: Parts | None) -> None:
+        self.parts = parts
+        self._last = time.monotonic()
+        self._cost = 0.0  # seconds that the last save took
+
+    def restore(self, run: Run) -> None:
+        """Set `run` to the saved state, if there is a whole one."""
+        if self.parts is None or not self.parts.has(STATE):
+            return
+        tensors, meta = checkpoint.undump(self.parts.read(STATE), str(self.parts.path(STATE)))
+        with torch.no_grad():
+            for name, tensor in run.network.state_dict().items():
+                tensor.copy_(torch.from_numpy(tensors[f"model.{name}"]))
+        run.best = {
+            name: _like(tensor, tensors[f"best.{name}"])
+            for name, tensor in run.network.state_dict().items()
+        }
+        run.history = meta["history"]
+        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+        for i, parameter in enumerate(parameters):
+            prefix = f"optimizer.{i}."
+            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            run.optimizer.state[parameter] = {
+                name: _like(parameter, value)
+                if value.shape == parameter.shape
+                else torch.from_numpy(value)
+                for name, value in state.items()
+            }
+
+    def save(self, run: Run) -> None:
+        """Keep the state of `run`, unless the last save was too recent for what it cost."""
+        waited = time.monotonic() - self._last
+        if self.parts is None or waited < min(LONGEST, self._cost / SHARE):
+            return
+        start = time.monotonic()
+        self.parts.write(STATE, self.content(run))
+        self._last = time.monotonic()
+        self._cost = self._last - start
+
+    @staticmethod
+    def content(run: Run) -> bytes:
+        """Return the state of `run` as a safetensors file with JSON, no pickle."""
+        tensors: dict[str, Any] = {}
+        for name, tensor in run.network.state_dict().items():
+            tensors[f"model.{name}"] = tensor
+            tensors[f"best.{name}"] = run.best[name]
+        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+        for i, parameter in enumerate(parameters):
+            for name, value in run.optimizer.state[parameter].items():
+                if value is not None:
+                    tensors[f"optimizer.{i}.{name}"] = value
+        return checkpoint.dump(tensors, {"history": run.history})
+
+
+def _like(tensor: torch.Tensor, value: np.ndarray) -> torch.Tensor:
+    """Return `value` with the device and memory layout of `tensor`: equal steps, equal bits."""
+    empty = torch.empty_like(tensor, dtype=torch.from_numpy(value).dtype)
+    return empty.copy_(torch.from_numpy(value))

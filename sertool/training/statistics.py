@@ -1,0 +1,90 @@
+"""Means and standard deviations of the training part, accumulated in float64, item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sertool.errors import InputError
+
+FLOAT32_NOISE = 1e-7  # relative: a smaller spread of float32 values is rounding, not variation
+
+
+class Moments:
+    """Mean and variance of a stream of blocks (n, ...), in float64.
+
+    Blocks are merged by the pairwise update of Chan, Golub & LeVeque (1979), which loses nothing
+    where the mean is large beside the spread.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: np.ndarray = np.zeros(0)
+        self._squares: np.ndarray = np.zeros(0)  # summed squared distances from the mean
+
+    def add(self, block: np.ndarray) -> None:
+        """Count a block of shape (n, ...) in; all blocks share the trailing shape."""
+        values = block.astype(np.float64)
+        n = len(values)
+        mean = values.sum(0) / n
+        squares = np.square(values - mean).sum(0)
+        if not self.count:
+            self.count, self.mean, self._squares = n, mean, squares
+            return
+        total = self.count + n
+        delta = mean - self.mean
+        self.mean = self.mean + delta * (n / total)
+        self._squares = self._squares + squares + np.square(delta) * (self.count * n / total)
+        self.count = total
+
+    def variance(self) -> np.ndarray:
+        """Return the population variance (the divisor is the count)."""
+        return self._squares / self.count
+
+
+def standard_deviation(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the root of `variance`, 1 where the value is constant up to float32's rounding."""
+    sd = np.sqrt(variance)
+    constant = sd <= FLOAT32_NOISE * np.abs(mean)
+    return np.where(constant, 1.0, sd)
+
+
+@dataclass
+class Statistics:
+    """z-scores of features (frames, dims): per "cell", per "feature", or "none".
+
+    mean, sd: float32 of shape (frames, dims), (dims,) or (); what the checkpoint keeps.
+    """
+
+    normalisation: str
+    mean: np.ndarray
+    sd: np.ndarray
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """Return normalised float32 features; per cell they may be shorter than the statistics."""
+        x = features.astype(np.float32)
+        if self.normalisation == "none":
+            return x
+        mean, sd = self.mean, self.sd
+        if self.normalisation == "cell" and len(x) < len(mean):
+            mean, sd = mean[: len(x)], sd[: len(x)]
+        z: np.ndarray = (x - mean) / sd
+        return z
+
+
+def fit(items: Iterable[np.ndarray], normalisation: str) -> Statistics:
+    """Return the statistics of the training items, each (frames, dims), read once.
+
+    Raises InputError for a feature that is not finite.
+    """
+    if normalisation == "none":
+        return Statistics(normalisation, np.zeros((), np.float32), np.ones((), np.float32))
+    moments = Moments()
+    for features in items:
+        moments.add(features[np.newaxis] if normalisation == "cell" else features)
+    if not (np.isfinite(moments.mean).all() and np.isfinite(moments.variance()).all()):
+        raise InputError("the training items hold features that are not finite; featurize again")
+    sd = standard_deviation(moments.variance(), moments.mean)
+    return Statistics(normalisation, moments.mean.astype(np.float32), sd.astype(np.float32))

@@ -1,0 +1,60 @@
+"""What a model is trained to say of each item: class indices and weights, from item fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sertool.errors import InputError
+
+IGNORED = -100  # index of an item whose field is unknown: it adds nothing to that head's loss
+
+
+@dataclass(frozen=True)
+class Target:
+    """One head's task: its field, its classes in the order of the logits, its weight in the loss.
+
+    indices: (items,) int64, the class of every item of the store, IGNORED where unknown.
+    class_weights: (classes,) float64, the weight of each class in the loss.
+    """
+
+    field: str
+    classes: list[str]
+    weight: float
+    indices: np.ndarray
+    class_weights: np.ndarray
+
+
+def make_target(
+    items: Sequence[dict[str, Any]],
+    train: Sequence[int],
+    field: str,
+    weight: float = 1.0,
+    class_weights: str = "none",
+) -> Target:
+    """Return the target of `field`, its classes and weights taken from the training items alone.
+
+    Raises InputError where no training item has the field.
+    """
+    values = [_text(item.get(field)) for item in items]
+    classes = sorted({value for i in train if (value := values[i]) is not None})
+    if not classes:
+        raise InputError(f"no training item has the field {field}, which the model learns too")
+    number = {name: index for index, name in enumerate(classes)}
+    indices = np.array([number.get(v or "", IGNORED) for v in values], np.int64)
+    trained = indices[np.asarray(train, np.int64)]
+    counts = np.bincount(trained[trained != IGNORED], minlength=len(classes))
+    weights = np.ones(len(classes))
+    if class_weights == "balanced":
+        weights = counts.sum() / (len(classes) * counts)
+    return Target(field, classes, weight, indices, weights)
+
+
+def _text(value: Any) -> str | None:
+    """Return a field's value as a class name, None where it is unknown."""
+    if value is None or value == "":
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,167 @@
+"""Tests of the checkpoint file: equal bytes, one metadata key, nothing that can run."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sertool import checkpoint
+from sertool.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.errors import InputError
+
+
+def example() -> Checkpoint:
+    item: dict[str, Any] = dict.fromkeys(ITEM_FIELDS)
+    item |= {"id": "c/ä b", "part": "train", "text": "one\u2028two\nthree", "augmentation": ""}
+    tensors = {
+        "model.b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "model.a": np.array(3, np.int64),
+        "statistics.mean": np.asfortranarray(np.eye(3)),
+    }
+    return Checkpoint(tensors, [item, item | {"id": "c/2", "part": "test"}], {"classes": ["x"]})
+
+
+def test_comes_back_as_it_was(tmp_path: Path) -> None:
+    checkpoint.save(example(), tmp_path / "m.ckpt")
+    loaded = checkpoint.load(tmp_path / "m.ckpt")
+    assert loaded.items == example().items
+    assert loaded.meta["classes"] == ["x"]
+    assert set(loaded.tensors) == set(example().tensors)
+    for name, tensor in example().tensors.items():
+        assert loaded.tensors[name].dtype == tensor.dtype
+        np.testing.assert_array_equal(loaded.tensors[name], tensor)
+    assert list(loaded.subset("model")) == ["a", "b"]
+    assert [item["id"] for item in loaded.part("test")] == ["c/2"]
+
+
+def test_same_content_same_bytes_whatever_name_and_order(tmp_path: Path) -> None:
+    one = example()
+    tensors = dict(reversed(one.tensors.items()))
+    other = Checkpoint(tensors, one.items, {"b": 1, **one.meta})
+    one.meta["b"] = 1
+    checkpoint.save(one, tmp_path / "m.ckpt")
+    checkpoint.save(other, tmp_path / "other-name.bin")
+    assert (tmp_path / "m.ckpt").read_bytes() == (tmp_path / "other-name.bin").read_bytes()
+
+
+def test_layout_is_that_of_the_design(tmp_path: Path) -> None:
+    path = tmp_path / "m.ckpt"
+    checkpoint.save(example(), path)
+    with safetensors.safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+        lines = file.get_tensor("items")
+    assert list(metadata) == ["sertool"]
+    meta = json.loads(metadata["sertool"])
+    assert (meta["format"], meta["version"]) == ("sertool-checkpoint", 1)
+    assert metadata["sertool"] == json.dumps(
+        meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    assert lines.dtype == np.uint8
+    rows = [json.loads(line) for line in lines.tobytes().decode().split("\n")[:-1]]
+    assert [set(row) for row in rows] == [set(ITEM_FIELDS)] * 2
+
+
+def test_torch_tensors_are_taken_whatever_their_layout(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
+    made = Checkpoint({"t": tensor}, [], {})
+    checkpoint.save(made, tmp_path / "m.ckpt")
+    got = checkpoint.load(tmp_path / "m.ckpt").tensors["t"]
+    np.testing.assert_array_equal(got, np.arange(24.0).reshape(1, 2, 3, 4))
+
+
+class Bomb:
+    """Pickled, it calls something on loading."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (pytest.fail, ("a pickle was run",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", b"\x80\x04.", pickle.dumps(Bomb()), b"\xff" * 64, b"PK\x03\x04" + bytes(64)],
+    ids=["empty", "text", "short pickle", "pickle", "noise", "zip"],
+)
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no checkpoint"):
+        checkpoint.load(path)
+
+
+def test_folder_and_missing_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        checkpoint.load(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        checkpoint.load(tmp_path / "none.ckpt")
+
+
+def test_somebody_elses_safetensors_is_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    for number, metadata in enumerate([None, {"format": "pt"}, {"sertool": "no JSON"}]):
+        path = tmp_path / f"{number}.safetensors"
+        save_file({"w": np.zeros(3)}, path, metadata=metadata)
+        with pytest.raises(InputError, match="no checkpoint of sertool"):
+            checkpoint.load(path)
+    content = checkpoint.dump({"w": np.zeros(3)}, {"format": "sertool-other"})
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no checkpoint of sertool"):
+        checkpoint.load(path)
+
+
+def test_newer_version_is_refused(tmp_path: Path) -> None:
+    content = checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 2})
+    (tmp_path / "m.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match="version 2; this sertool reads up to 1"):
+        checkpoint.load(tmp_path / "m.ckpt")
+
+
+@given(cut=st.integers(0, 2000), flip=st.integers(0, 2000), mode=st.booleans())
+def test_damage_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, flip: int, mode: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.ckpt"
+    checkpoint.save(example(), path)
+    content = bytearray(path.read_bytes())
+    if mode:
+        content = content[: cut % len(content)]
+    else:
+        start = 8 + int.from_bytes(content[:8], "little")  # the tensors' bytes
+        content[start + flip % (len(content) - start)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.ckpt"
+    path.write_bytes(b"old")
+
+    def fail(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(example(), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.ckpt"]
+    assert path.read_bytes() == b"old"
+
+
+def test_no_module_of_training_can_load_code() -> None:
+    package = Path(checkpoint.__file__).parent
+    owned = [package / "checkpoint.py", package / "scoring.py", *package.glob("training/*.py")]
+    owned += package.glob("models/*.py")
+    for path in owned:
+        text = path.read_text(encoding="utf-8")
+        for word in ("import pickle", "torch.load", "torch.save", "joblib", "eval(", "exec("):
+            assert word not in text.replace(".eval(", ""), f"{word} in {path.name}"

@@ -1,0 +1,224 @@
+"""Tests of the scorer: the same posterior alone and in company, for files of any length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_store import items, make
+
+from sertool import checkpoint
+from sertool.errors import InputError
+from sertool.scoring import Scorer
+from sertool.stages.train import TrainOptions, train
+from sertool.store import Store
+from sertool.training.parts import PartOptions
+
+
+def trained(folder: Path, store: Path, model: str, name: str = "m.ckpt", **more: Any) -> Path:
+    path = folder / name
+    overrides = {"epochs": 2, "batch_size": 16, **more.pop("overrides", {})}
+    if model != "sundharam-cnn":
+        overrides = {}
+    options = TrainOptions(model, overrides=overrides, parts=PartOptions(test_fold="0"), **more)
+    train(store, path, options, force=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("scoring") / "s.h5")
+
+
+@pytest.fixture(scope="module")
+def cnn(small: Path) -> Path:
+    return trained(small.parent, small, "sundharam-cnn", "cnn.ckpt")
+
+
+def arrays(store: Path) -> list[np.ndarray]:
+    with Store(store) as opened:
+        return [opened.features(i) for i in range(len(opened))]
+
+
+def test_posterior_does_not_depend_on_company(small: Path, cnn: Path) -> None:
+    scorer = Scorer.load(cnn)
+    some = arrays(small)[:20]
+    whole = scorer.posterior(some)
+    assert whole.shape == (20, 3)
+    assert whole.dtype == np.float64
+    np.testing.assert_allclose(whole.sum(1), 1, rtol=1e-12)
+    assert whole.std(0).min() > 1e-4  # says something
+    for size in (1, 3, 16):
+        fresh = Scorer.load(cnn)
+        pieces = [fresh.posterior(some[i : i + size]) for i in range(0, 20, size)]
+        np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-6, rtol=0)
+    backwards = scorer.posterior(some[::-1])[::-1]
+    np.testing.assert_allclose(backwards, whole, atol=1e-6, rtol=0)
+    assert scorer.posterior([]).shape == (0, 3)
+
+
+def test_posterior_equals_the_network_run_in_float64(small: Path, cnn: Path) -> None:
+    import torch
+
+    from sertool.models import sundharam
+
+    loaded = checkpoint.load(cnn)
+    network = sundharam.build_cnn(sundharam.CnnSettings(), 40, 4, 3)
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in loaded.subset("model").items()}
+    )
+    network.double().eval()
+    mean, sd = loaded.tensors["statistics.mean"], loaded.tensors["statistics.sd"]
+    x = torch.from_numpy((np.stack(arrays(small)) - mean.astype(float)) / sd)
+    with torch.no_grad():
+        expected = network(x, torch.full((72,), 40)).softmax(1).numpy()
+    np.testing.assert_allclose(Scorer.load(cnn).posterior(arrays(small)), expected, atol=1e-6)
+
+
+def test_validation_in_training_is_what_the_scorer_gives(small: Path) -> None:
+    path = small.parent / "val.ckpt"
+    parts = PartOptions(test_fold="0", val_fold="1")
+    options = TrainOptions("sundharam-cnn", overrides={"epochs": 2}, parts=parts)
+    train(small, path, options, force=True)
+    loaded = checkpoint.load(path)
+    with Store(small) as store:
+        rows = {item["id"]: i for i, item in enumerate(store.items())}
+        labels = store.column("label")
+    chosen = [rows[item["id"]] for item in loaded.part("val")]
+    posterior = Scorer.load(path).posterior([arrays(small)[i] for i in chosen])
+    truth = np.array([loaded.meta["classes"].index(labels[i]) for i in chosen])
+    best = loaded.meta["history"][loaded.meta["best_epoch"] - 1]
+    loss = -np.log(posterior[np.arange(len(truth)), truth]).mean()
+    assert best["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert best["val_accuracy"] == pytest.approx((posterior.argmax(1) == truth).mean())
+
+
+def test_longer_files_are_averaged_over_consecutive_windows(cnn: Path) -> None:
+    long = np.random.default_rng(0).standard_normal((100, 4)).astype(np.float32)
+    scorer = Scorer.load(cnn)
+    got = scorer.posterior([long, long[:40]])
+    windows = [long[0:40], long[40:80], long[60:100]]
+    expected = Scorer.load(cnn).posterior(windows)
+    np.testing.assert_allclose(got[0], expected.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(got[1], expected[0], rtol=1e-12)
+    assert (scorer.windows_averaged, scorer.padded) == (1, 0)
+    twice = scorer.posterior([long[:80]])
+    np.testing.assert_allclose(twice[0], expected[:2].mean(0), rtol=1e-12)
+
+
+def test_shorter_files_are_filled_up_with_training_means(cnn: Path) -> None:
+    scorer = Scorer.load(cnn)
+    mean = scorer.checkpoint.tensors["statistics.mean"]
+    short = np.random.default_rng(0).standard_normal((25, 4)).astype(np.float32)
+    filled = np.concatenate([short, mean[25:]])
+    np.testing.assert_allclose(scorer.posterior([short]), scorer.posterior([filled]), rtol=1e-12)
+    assert (scorer.windows_averaged, scorer.padded) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["majority", "linear"])
+def test_baselines_in_a_checkpoint_are_those_models_trained_alone(
+    small: Path, cnn: Path, name: str
+) -> None:
+    baseline = Scorer.load(cnn).baseline(name)
+    assert baseline is not None
+    assert baseline.classes == ["anger", "calm", "joy"]
+    alone = Scorer.load(trained(small.parent, small, name))
+    longer = [*arrays(small), np.ones((100, 4), np.float32)]
+    np.testing.assert_array_equal(baseline.posterior(longer), alone.posterior(longer))
+    assert baseline.windows_averaged == 0
+
+
+def test_linear_equals_scikit_learn_on_the_store(small: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scorer = Scorer.load(trained(small.parent, small, "linear"))
+    rows = np.stack([np.concatenate([a.mean(0), a.std(0)]) for a in arrays(small)]).astype(float)
+    with Store(small) as store:
+        labels = np.array(store.column("label"))
+        train_rows = np.array([fold != 0 for fold in store.column("fold")])
+    scaler = StandardScaler().fit(rows[train_rows])
+    reference = LogisticRegression(max_iter=2000).fit(
+        scaler.transform(rows[train_rows]), labels[train_rows]
+    )
+    expected = reference.predict_proba(scaler.transform(rows))
+    np.testing.assert_allclose(scorer.posterior(arrays(small)), expected, atol=1e-4)
+
+
+def test_left_out_baselines_are_none(small: Path) -> None:
+    path = trained(small.parent, small, "majority", baselines=False)
+    scorer = Scorer.load(path)
+    assert scorer.baseline("majority") is None
+    assert scorer.baseline("linear") is None
+    assert scorer.checkpoint.meta["baselines"] == []
+
+
+def test_bfloat16_training_is_scored_in_float32(small: Path) -> None:
+    path = trained(
+        small.parent, small, "sundharam-cnn", overrides={"precision": "bfloat16", "epochs": 1}
+    )
+    loaded = checkpoint.load(path)
+    kinds = {str(array.dtype) for name, array in loaded.subset("model").items()}
+    assert kinds == {"float32", "int64"}
+    whole = Scorer.load(path).posterior(arrays(small)[:9])
+    alone = np.concatenate([Scorer.load(path).posterior([a]) for a in arrays(small)[:2]])
+    np.testing.assert_allclose(whole[:2], alone, atol=1e-6)
+
+
+def test_intensity_head_is_trained_and_left_out_of_the_posterior(small: Path) -> None:
+    path = trained(
+        small.parent,
+        small,
+        "sundharam-cnn",
+        assignments=("input=curve", "intensity_head=true"),
+        overrides={"epochs": 1},
+    )
+    meta = checkpoint.load(path).meta["model"]
+    assert (meta["inputs"], meta["outputs"]) == (1, 5)
+    assert meta["heads"][1] == {
+        "field": "intensity",
+        "classes": ["normal", "strong"],
+        "weight": 1e-3,
+    }
+    posterior = Scorer.load(path).posterior(arrays(small)[:3])
+    assert posterior.shape == (3, 3)
+    np.testing.assert_allclose(posterior.sum(1), 1)
+
+
+def test_features_that_do_not_fit_are_refused(cnn: Path) -> None:
+    scorer = Scorer.load(cnn)
+    for array, message in [
+        (np.zeros((40, 5), np.float32), "shape 5 a frame; the checkpoint was trained on 4"),
+        (np.zeros(40, np.float32), "shape 1 a frame"),
+        (np.zeros((0, 4), np.float32), "without a single frame"),
+        (np.full((40, 4), np.nan, np.float32), "not finite"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            scorer.posterior([array])
+
+
+def test_checkpoint_that_does_not_fit_its_model_is_refused(cnn: Path, tmp_path: Path) -> None:
+    changes: list[tuple[str, Any]] = [("outputs", 4), ("name", "nothing"), ("settings", {"x": 1})]
+    for name, value in changes:
+        loaded = checkpoint.load(cnn)
+        loaded.meta["model"][name] = value
+        checkpoint.save(loaded, tmp_path / "odd.ckpt")
+        with pytest.raises(InputError, match=r"odd\.ckpt: "):
+            Scorer.load(tmp_path / "odd.ckpt")
+    loaded = checkpoint.load(cnn)
+    del loaded.tensors["statistics.mean"]
+    checkpoint.save(loaded, tmp_path / "odd.ckpt")
+    with pytest.raises(InputError, match="does not fit its model"):
+        Scorer.load(tmp_path / "odd.ckpt")
+
+
+def test_items_listed_in_a_checkpoint(small: Path, cnn: Path) -> None:
+    loaded = checkpoint.load(cnn)
+    rows = {row["id"]: row for row in items()}
+    assert len(loaded.items) == len(rows) == 72
+    for item in loaded.items:
+        row = rows[item["id"]]
+        assert item["part"] == ("test" if row["fold"] == 0 else "train")
+        assert (item["origin"], item["speaker"]) == (row["origin"], row["speaker"])

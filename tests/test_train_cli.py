@@ -1,0 +1,281 @@
+"""Tests of `sertool train` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_store import items, make
+
+from sertool import checkpoint
+
+Cli = Callable[..., Any]
+CNN = ("--model", "sundharam-cnn", "--epochs", "2", "--batch-size", "16")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("train") / "s.h5")
+
+
+def test_linear_by_default_and_nothing_on_stdout(cli: Cli, store: Path, tmp_path: Path) -> None:
+    result = cli("train", store, tmp_path / "m.ckpt", "--test-fold", "1", "--val-fold", "2")
+    assert (result.code, result.out) == (0, "")
+    assert "fold 1: trains on 24 items (12 of them copies) of 2 speakers (s0, s1)" in result.err
+    assert "fold 1: validates on 12 items of 2 speakers (s4, s5)" in result.err
+    assert "fold 1: holds out 24 items" in result.err
+    assert "linear is fitted whole" in result.err
+    assert "validation UAR" in result.err
+    meta = checkpoint.load(tmp_path / "m.ckpt").meta
+    assert meta["model"]["name"] == "linear"
+    assert meta["classes"] == ["anger", "calm", "joy"]
+    assert meta["baselines"] == ["majority", "linear"]
+    assert meta["protocol"] == {"by": "fold", "fold": 1, "resplit": None, "unit": "file"}
+    assert meta["lineage"][-1]["stage"] == "train"
+    assert meta["lineage"][-1]["input"]["name"] == "s.h5"
+    assert meta["pipeline"][0]["stage"] == "featurize"
+
+
+def test_folds_without_a_choice_are_wrong_usage(cli: Cli, store: Path, tmp_path: Path) -> None:
+    result = cli("train", store, tmp_path / "m.ckpt")
+    assert result.code == 2
+    assert "--test-fold K" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_speakers_on_both_sides_are_told(cli: Cli, store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.ckpt"
+    result = cli("train", store, out, "--resplit", "random:50:50", "--model", "majority")
+    assert result.code == 0
+    assert "6 of the 6 speakers held out are trained on too" in result.err
+    assert checkpoint.load(out).meta["protocol"]["resplit"] == "random:50:50"
+
+
+def test_same_command_same_bytes_and_all_folds_are_the_single_ones(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    common = (store, *CNN, "--val-fold", "next", "--seed", "3", "--quiet")
+    assert cli("train", *common, tmp_path / "a.ckpt", "--test-fold", "1").code == 0
+    assert cli("train", *common, tmp_path / "x{fold}", "--test-fold", "1", "-j", "2").code == 0
+    assert cli("train", *common, tmp_path / "b.ckpt", "--test-fold", "all").code == 0
+    one = (tmp_path / "a.ckpt").read_bytes()
+    assert one == (tmp_path / "x1").read_bytes()
+    assert one == (tmp_path / "b.1.ckpt").read_bytes()
+    names = ["a.ckpt", "b.0.ckpt", "b.1.ckpt", "b.2.ckpt", "x1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    other = (*common[:-2], "4", "--quiet", tmp_path / "c.ckpt", "--test-fold", "1")
+    assert cli("train", *other).code == 0
+    assert one != (tmp_path / "c.ckpt").read_bytes()
+
+
+def test_log_has_durations_and_the_checkpoint_none(cli: Cli, store: Path, tmp_path: Path) -> None:
+    log, out = tmp_path / "log.jsonl", tmp_path / "m.ckpt"
+    result = cli("train", store, out, *CNN, "--test-fold", "0", "--val", "0.2", "--log", log)
+    assert result.code == 0
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    epochs = [event for event in events if event.get("event") == "epoch"]
+    assert [event["epoch"] for event in epochs] == [1, 2]
+    assert all(event["seconds"] > 0 for event in epochs)
+    history = checkpoint.load(out).meta["history"]
+    names = {"epoch", "lr", "loss", "train_uar", "val_loss", "val_uar", "val_accuracy"}
+    assert all(set(row) == names for row in history)
+    for row, event in zip(history, epochs, strict=True):
+        assert all(event[name] == row[name] for name in names)
+    assert "time" not in json.dumps(checkpoint.load(out).meta)
+
+
+def test_without_validation_the_last_epoch_is_kept_and_said(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.ckpt"
+    result = cli("train", store, out, *CNN, "--test-fold", "none", "--no-baselines")
+    assert result.code == 0
+    assert "no validation part: the last epoch's weights are kept" in result.err
+    assert "holds nothing out; eval --all" in result.err
+    loaded = checkpoint.load(out)
+    assert loaded.meta["best_epoch"] == 2
+    assert loaded.meta["baselines"] == []
+    assert not [name for name in loaded.tensors if name.startswith("baseline")]
+
+
+def test_existing_output_needs_force_and_resume_knows_its_own(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.ckpt"
+    base = ("train", store, out, "--model", "majority")
+    assert cli(*base, "--test-fold", "1").code == 0
+    content = out.read_bytes()
+    result = cli(*base, "--test-fold", "1")
+    assert result.code == 3
+    assert "--force" in result.err
+    result = cli(*base, "--test-fold", "1", "--resume")
+    assert result.code == 0
+    assert "whole already" in result.err
+    result = cli(*base, "--test-fold", "0", "--resume")
+    assert result.code == 3
+    assert "other settings" in result.err
+    assert out.read_bytes() == content
+    assert cli(*base, "--test-fold", "0", "--force").code == 0
+    assert out.read_bytes() != content
+
+
+def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
+    assert cli("train", store, first, *CNN, "--test-fold", "1").code == 0
+    rows = [row | {"id": "other/" + row["id"]} for row in items(copies=0)]
+    for row in rows:
+        row["origin"], row["corpus"] = row["id"], "other"
+        row["label"] = {"anger": "fear"}.get(row["label"], row["label"])
+    other = make(tmp_path / "o.h5", [row for row in rows if row["label"] != "joy"])
+    more = ("--test-fold", "1", "--init", first, "--lr-scale", "0")
+    result = cli("train", other, second, *CNN, *more)
+    assert result.code == 0, result.err
+    assert "tensors are those of --init" in result.err
+    old, new = checkpoint.load(first), checkpoint.load(second)
+    weights = [name for name in old.tensors if "layers" in name and "weight" in name]
+    weights.sort(key=lambda name: int(name.split(".")[2]))
+    kept = [n for n in weights if np.array_equal(old.tensors[n], new.tensors[n])]
+    assert len(weights) == 16
+    assert set(weights) - set(kept) == {weights[-1]}  # another number of classes
+    trained_on = {item["id"] for item in new.items if item["part"] == "train"}
+    assert {item["id"] for item in old.items if item["part"] == "train"} < trained_on
+    result = cli("train", store, second, *CNN, "--force", "--test-fold", "0", "--init", first)
+    assert result.code == 3
+    assert "held out here" in result.err
+    result = cli("train", store, second, "--force", "--test-fold", "0", "--init", first)
+    assert result.code == 2
+    assert "fitted whole" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--model", "nothing"), 2, "there are majority, linear"),
+        (("--set", "D=1"), 2, "no such setting"),
+        (("--set", "C=0"), 2, "C must be above 0"),
+        (("--val", "2"), 2, "between 0 and 1"),
+        ((*CNN, "--lr", "-1"), 2, "--lr"),
+        ((*CNN, "--betas", "0.9:x"), 2, "--betas"),
+        ((*CNN, "--device", "abacus"), 2, "--device abacus"),
+        ((*CNN, "--optimizer", "lion"), 2, "adam, adamw or sgd"),
+        (("--epochs", "many"), 2, "--epochs"),
+        ((*CNN, "--init", "none.ckpt"), 3, "none.ckpt"),
+        (("--where", "label=joy"), 3, "two classes"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    cli: Cli, store: Path, tmp_path: Path, options: tuple[str, ...], code: int, message: str
+) -> None:
+    result = cli("train", store, tmp_path / "m.ckpt", "--test-fold", "1", *options)
+    assert (result.code, message in result.err) == (code, True), result.err
+    assert "Traceback" not in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stores_that_cannot_serve(cli: Cli, store: Path, tmp_path: Path) -> None:
+    from sertool.store import write_store
+
+    out = tmp_path / "m.ckpt"
+    ragged = make(tmp_path / "ragged.h5", ragged=True)
+    short = make(tmp_path / "short.h5", frames=20)
+    rows = items()
+    wave = tmp_path / "wave.h5"
+    write_store(wave, [np.zeros(50, np.float32) for _ in rows], rows, kind="wave")
+    broken = tmp_path / "broken.h5"
+    write_store(broken, [np.full((40, 4), np.nan, np.float32) for _ in rows], rows)
+    (tmp_path / "text.h5").write_text("no store")
+    before = sorted(tmp_path.iterdir())
+    for path, options, message in [
+        (ragged, CNN, "--duration"),
+        (short, CNN, "at least 35 frames"),
+        (wave, CNN, "holds wave; featurize it"),
+        (broken, CNN, "not finite"),
+        (broken, (), "not finite"),
+        (tmp_path / "text.h5", (), "not a feature store"),
+        (tmp_path / "none.h5", (), "no such file"),
+        (store, (*CNN, "--set", "intensity_head=true", "--where", "speaker=none"), "fits no item"),
+    ]:
+        result = cli("train", path, out, "--test-fold", "1", *options)
+        assert (result.code, message in result.err) == (3, True), result.err
+        assert "Traceback" not in result.err
+    left = [p for p in sorted(tmp_path.iterdir()) if p not in before]
+    assert not [p for p in left if not p.name.endswith(".parts")]
+    result = cli("train", store, tmp_path / "no" / "m.ckpt", "--test-fold", "1")
+    assert result.code == 3
+    assert "does not exist" in result.err
+
+
+def start(store: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sertool", "train", str(store), str(out), *options]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def test_killed_at_random_and_resumed_it_ends_with_the_same_bytes(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    options = ("--model", "sundharam-cnn", "--epochs", "5", "--batch-size", "12")
+    options += ("--test-fold", "all", "--val-fold", "next", "--where", "text=t1")
+    assert cli("train", store, tmp_path / "whole.ckpt", *options, "--quiet").code == 0
+    out, log = tmp_path / "m.ckpt", tmp_path / "log"
+    process = start(store, out, *options, "--log", str(log))
+    wanted = random.randrange(1, 12)  # epochs of 15
+    while process.poll() is None:
+        if log.exists() and log.read_text().count('"event": "epoch"') >= wanted:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    assert any(path.name.startswith(".m.") for path in tmp_path.iterdir())
+    result = cli("train", store, out, *options, "--resume")
+    assert result.code == 0, result.err
+    if wanted > 6:
+        assert "m.0.ckpt: whole already" in result.err
+    for fold in range(3):
+        whole = (tmp_path / f"whole.{fold}.ckpt").read_bytes()
+        assert (tmp_path / f"m.{fold}.ckpt").read_bytes() == whole, f"fold {fold}, {wanted}"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_network_needs_neither_audio_nor_sklearn(store: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from sertool.cli import main\n"
+        f"code = main(['train', {str(store)!r}, {str(tmp_path / 'm.ckpt')!r}, '--model',"
+        " 'sundharam-cnn', '--epochs', '1', '--test-fold', '0', '--no-baselines'])\n"
+        "wrong = {'librosa', 'soundfile', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(code or bool(wrong))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_missing_sklearn_leaves_linear_out_with_one_line(
+    cli: Cli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "sklearn" else found(name, *a)
+    )
+    result = cli("train", store, tmp_path / "m.ckpt", "--test-fold", "0", "--model", "majority")
+    assert result.code == 0
+    assert "without the baseline linear: sklearn is not installed" in result.err
+    assert checkpoint.load(tmp_path / "m.ckpt").meta["baselines"] == ["majority"]
+
+
+def test_help_names_every_option(cli: Cli) -> None:
+    result = cli("train", "--help")
+    assert result.code == 0
+    for name in ("--test-fold", "--val-speakers", "--resplit", "--precision", "--init", "Exit"):
+        assert name in result.out
