@@ -53,15 +53,16 @@ def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:
     def stop(error: OSError) -> None:
         raise error
 
-    audio: list[Path] = []
-    stray: list[Path] = []
+    audio: list[str] = []
+    stray: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith("."):
-                (audio if is_audio(name) else stray).append(Path(parent, name))
+                (audio if is_audio(name) else stray).append(os.path.join(parent, name))
+    # all begin with the folder, so the whole paths sort as the relative ones
+    return _sorted(audio), _sorted(stray)
 
-    def order(path: Path) -> bytes:
-        return os.fsencode(path.relative_to(folder).as_posix())
 
-    return sorted(audio, key=order), sorted(stray, key=order)
+def _sorted(paths: list[str]) -> list[Path]:
+    return [Path(path) for path in sorted(paths, key=os.fsencode)]

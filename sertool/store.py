@@ -3,12 +3,14 @@
 The layout (readable with h5py alone): `features` (total frames, …), `offsets` (items + 1), and
 `items/NAME`, one column a field; everything else is a root attribute. Unknown text is an empty
 string, an unknown number NaN, an unknown fold -1. `sha256` covers the content of all datasets
-and attributes but itself.
+and attributes but itself; the features' part in it is the SHA-256 of all items' SHA-256s, so that
+whoever computes an item can hash it while it is in the cache.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -181,11 +183,7 @@ class StoreWriter:
 
     def append(self, features: np.ndarray, item: dict[str, Any]) -> None:
         """Add one item: `features` (frames, …) of the store's trailing shape, and its fields."""
-        self.append_frames(features)
-        self.end_item(item)
-
-    def append_frames(self, frames: np.ndarray) -> None:
-        """Add frames of the item that the next `end_item` closes; whole chunks go to disk."""
+        frames = np.ascontiguousarray(features)
         if frames.shape[1:] != self._buffer.shape[1:]:
             raise ValueError(f"shape {frames.shape[1:]}, store has {self._buffer.shape[1:]}")
         at = 0
@@ -194,6 +192,7 @@ class StoreWriter:
             room[:] = frames[at : at + len(room)]
             at += len(room)
             self.filled(len(room))
+        self.end_item(item, frames_sha256(frames))
 
     def room(self, frames: int) -> np.ndarray:
         """Return where the next frames of the item go, at most `frames` of them; see `filled`."""
@@ -205,8 +204,9 @@ class StoreWriter:
         if self._used == len(self._buffer):
             self._flush()
 
-    def end_item(self, item: dict[str, Any]) -> None:
-        """Close the item whose frames were appended since the last one."""
+    def end_item(self, item: dict[str, Any], sha256: bytes) -> None:
+        """Close the item that was filled in since the last one; `sha256` is of its bytes."""
+        self._hash.update(sha256)
         self._offsets.append(self._written + self._used)
         self._items.append(item)
 
@@ -220,7 +220,6 @@ class StoreWriter:
                 self._features.id.write_direct_chunk(corner, block)  # twice as fast as a slice
             else:
                 self._features[start:] = block
-            self._hash.update(block.data.cast("B"))
             self._used = 0
 
     def finish(self, attributes: dict[str, Any]) -> None:
@@ -298,7 +297,7 @@ def _content_sha256(file: h5py.File, features_sha256: str | None = None) -> str:
     header = {name: _plain(file.attrs[name]) for name in names}
     digest.update(canonical(header).encode("utf-8"))
     if features_sha256 is None:
-        features_sha256 = _dataset_sha256(file["features"])
+        features_sha256 = _features_sha256(file["features"], file["offsets"][()])
     datasets = {"features": file["features"], "offsets": file["offsets"]}
     datasets |= {f"items/{name}": file["items"][name] for name in sorted(file["items"])}
     for name, data in datasets.items():
@@ -311,15 +310,35 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def frames_sha256(frames: np.ndarray) -> bytes:
+    """Return the SHA-256 of contiguous frames, as `StoreWriter.end_item` takes it."""
+    return hashlib.sha256(frames.reshape(-1).view(np.uint8).data).digest()
+
+
+def _features_sha256(data: h5py.Dataset, offsets: np.ndarray) -> str:
+    """Return the SHA-256 of the items' SHA-256s, reading no more than READ_BYTES at once."""
+    digest = hashlib.sha256()
+    rows = _rows(data)
+    for start, end in itertools.pairwise(offsets.tolist()):
+        item = hashlib.sha256()
+        for first in range(start, end, rows):
+            item.update(data[first : min(first + rows, end)].tobytes())
+        digest.update(item.digest())
+    return digest.hexdigest()
+
+
+def _rows(data: h5py.Dataset) -> int:
+    """Return how many rows of a dataset are READ_BYTES."""
+    row = int(np.prod(data.shape[1:], dtype=np.int64)) * data.dtype.itemsize
+    return max(1, READ_BYTES // max(1, row))
+
+
 def _dataset_sha256(data: h5py.Dataset) -> str:
     """Return the SHA-256 of a dataset's bytes, read block by block through one buffer."""
     digest = hashlib.sha256()
-    row = max(1, int(np.prod(data.shape[1:], dtype=np.int64)) * data.dtype.itemsize)
-    rows = max(1, READ_BYTES // row)
-    if data.chunks:
-        rows = max(data.chunks[0], rows - rows % data.chunks[0])
+    rows = _rows(data)
     for start in range(0, data.shape[0], rows):
-        digest.update(np.ascontiguousarray(data[start : start + rows]).tobytes())
+        digest.update(data[start : start + rows].tobytes())
     return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.errors import InputError
-from sertool.store import Store, StoreWriter, write_store
+from sertool.store import Store, write_store
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
 
@@ -131,13 +131,24 @@ def test_any_lengths_and_texts(
         assert store.verify()
 
 
-def test_features_hash_is_that_of_the_frames(tmp_path: Path) -> None:
-    writer = StoreWriter(tmp_path / "s.h5", (2,), "float32")
-    frames = np.arange(200000, dtype=np.float32).reshape(-1, 2)
-    writer.append(frames, {"id": "a", "path": "p"})
-    writer._flush()
-    assert writer._hash.hexdigest() == hashlib.sha256(frames.tobytes()).hexdigest()
-    writer.abort()
+def test_sha256_as_its_definition_says(tmp_path: Path) -> None:
+    features = arrays(4)
+    write_store(tmp_path / "s.h5", features, items(4))
+    of_items = b"".join(hashlib.sha256(x.tobytes()).digest() for x in features)
+    with h5py.File(tmp_path / "s.h5") as file:
+        attributes = {
+            name: value.item() if hasattr(value, "item") else value
+            for name, value in file.attrs.items()
+            if name != "sha256"
+        }
+        text = json.dumps(attributes, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest = hashlib.sha256(text.encode())
+        for name in ["features", "offsets", *sorted(f"items/{n}" for n in file["items"])]:
+            data = file[name]
+            content = of_items if name == "features" else data[()].tobytes()
+            line = f"{name} {data.dtype.str} {list(data.shape)} "
+            digest.update(f"{line}{hashlib.sha256(content).hexdigest()}\n".encode())
+        assert digest.hexdigest() == file.attrs["sha256"]
 
 
 def test_doubled_id_is_an_error(tmp_path: Path) -> None:

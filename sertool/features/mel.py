@@ -16,7 +16,7 @@ from sertool.errors import UsageError
 from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import Levels, to_scale
-from sertool.features.rounding import doubtful
+from sertool.features.rounding import doubtful, weak
 from sertool.features.spectrogram import frame_rate
 from sertool.settings import setting
 
@@ -161,16 +161,18 @@ def spectrogram(
     bank = _bank(sample_rate, bands)
     frames = frame_count(len(samples), bands)
     result = np.empty((frames, bands.n_mels), dtype)
-    energies = np.empty(frames, bands.precision)
+    candidates = []
     direct = result.dtype == bands.precision
-    for rows, power, energy in powers(samples, bands, bands.power, bank.used):
+    for rows, power, energies in powers(samples, bands, bands.power, bank.used):
         block = result[rows] if direct else np.empty(result[rows].shape, bands.precision)
         bank.apply(power, block)
         if not direct:
             result[rows] = block
-        energies[rows] = energy
+        if bands.precision == "float32":
+            found = weak(block, energies, bank.gains, TOLERANCE, bands.power)
+            candidates.append(found + rows.start * bands.n_mels)
     if bands.precision == "float32":
-        again = doubtful(result, energies, bank.gains, TOLERANCE, bands.power)
+        again = doubtful(result, np.concatenate(candidates), bands.power)
         _repeat(again, result, samples, sample_rate, bands)
     return result
 

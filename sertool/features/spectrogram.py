@@ -10,7 +10,7 @@ import numpy as np
 from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import Levels, to_scale
-from sertool.features.rounding import doubtful
+from sertool.features.rounding import doubtful, weak
 from sertool.settings import setting
 
 TOLERANCE = 5e-3  # dB that rounding may cost: half of what is promised
@@ -36,12 +36,13 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     """
     frames, bins = frame_count(len(samples), settings), 1 + settings.n_fft // 2
     result = np.empty((frames, bins), np.float32)
-    energies = np.empty(frames, settings.precision)
-    for rows, power, energy in powers(samples, settings):
+    gains, candidates = np.ones(bins, np.float32), []
+    for rows, power, energies in powers(samples, settings):
         result[rows] = power
-        energies[rows] = energy
+        if settings.precision == "float32":
+            candidates.append(weak(power, energies, gains, TOLERANCE) + rows.start * bins)
     if settings.precision == "float32":
-        again = doubtful(result, energies, np.ones(bins, np.float32), TOLERANCE)
+        again = doubtful(result, np.concatenate(candidates))
         for rows, power, _ in powers(samples, settings.finer, only=again):
             result[again[rows]] = power
     return to_scale(result, settings.scale, settings)

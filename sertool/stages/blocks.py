@@ -7,8 +7,11 @@ in order. A run that is killed leaves parts, never half a store, and a resumed r
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,11 +23,14 @@ import numpy as np
 from sertool import workers as pool
 from sertool.console import Console
 from sertool.errors import InputError, ItemError
-from sertool.outputs import Parts, atomic, part_is_whole, part_writer
+from sertool.outputs import Parts, atomic
 from sertool.paths import show
-from sertool.store import StoreWriter
+from sertool.store import StoreWriter, frames_sha256
 
 BLOCK = 16  # sources a part: what a kill can cost, and the grain of the work shared out
+
+MARK = b"part"
+TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and the mark
 
 
 @dataclass
@@ -60,7 +66,9 @@ class _Work:
         start = block * BLOCK
         meta: dict[str, Any] = {"items": [], "failures": []}
         notes: Counter[str] = Counter()
-        with part_writer(_part(self.folder, block)) as part:
+        path = _part(self.folder, block)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with open(temporary, "wb", buffering=0) as part:
             for i in range(start, min(start + BLOCK, self.source.count)):
                 try:
                     made = self.source.make(i)
@@ -71,13 +79,21 @@ class _Work:
                 for fields, frames in made.items:
                     frames = np.ascontiguousarray(frames)
                     _same_shape(meta, frames)
-                    part.write(frames.reshape(-1).view(np.uint8).data)
-                    meta["items"].append([len(frames), fields])
+                    _write(part, frames.reshape(-1).view(np.uint8).data)
+                    meta["items"].append([len(frames), frames_sha256(frames).hex(), fields])
             meta["notes"] = dict(notes)
             text = json.dumps(meta).encode("ascii")
-            part.write(text)
-            part.write(len(text).to_bytes(8, "little"))
+            crc = zlib.crc32(text).to_bytes(4, "little")
+            _write(part, text + len(text).to_bytes(8, "little") + crc + MARK)
+        os.replace(temporary, path)
         return block
+
+
+def _write(file: IO[bytes], content: bytes | memoryview) -> None:
+    """Write all of `content` to an unbuffered file."""
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _same_shape(meta: dict[str, Any], frames: np.ndarray) -> None:
@@ -90,14 +106,23 @@ def _part(folder: Path, block: int) -> Path:
     return folder / f"{block:07d}"
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
-    """Return the description at a part's end."""
-    with open(path, "rb") as file:
-        file.seek(-16, os.SEEK_END)
-        length = int.from_bytes(file.read(8), "little")
-        file.seek(-16 - length, os.SEEK_END)
-        meta: dict[str, Any] = json.loads(file.read(length))
-        return meta
+def _read_meta(file: IO[bytes]) -> dict[str, Any] | None:
+    """Return the description at the end of a part, None where it is not whole; then rewind."""
+    size = os.fstat(file.fileno()).st_size
+    if size < TRAILER:
+        return None
+    file.seek(size - TRAILER)
+    end = file.read(TRAILER)
+    length = int.from_bytes(end[:8], "little")
+    if end[12:] != MARK or length > size - TRAILER:
+        return None
+    file.seek(size - TRAILER - length)
+    text = file.read(length)
+    file.seek(0)
+    if zlib.crc32(text) != int.from_bytes(end[8:12], "little"):
+        return None
+    meta: dict[str, Any] = json.loads(text)
+    return meta
 
 
 @dataclass
@@ -132,7 +157,10 @@ class _Assembler:
 
     def add(self, path: Path) -> None:
         """Append one part and report its failures."""
-        meta = _read_meta(path)
+        with open(path, "rb") as file:
+            meta = _read_meta(file)
+        if meta is None:
+            raise InputError(f"{path}: a part was damaged while it was in use")
         for name, reason in meta["failures"]:
             self._run.console.failed(name, reason)
             if self._run.strict:
@@ -147,9 +175,9 @@ class _Assembler:
         elif meta["layout"] != self._layout:
             raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
         with open(path, "rb", buffering=0) as file:
-            for frames, fields in meta["items"]:
+            for frames, sha256, fields in meta["items"]:
                 self._copy(file, frames)
-                self.writer.end_item(fields)
+                self.writer.end_item(fields, bytes.fromhex(sha256))
                 self.built.items += 1
                 self.built.frames += frames
                 self.built.hashes.append((fields["id"], fields.get("audio_hash", "")))
@@ -215,4 +243,19 @@ def build_store(
 
 def _usable(path: Path) -> bool:
     """Return whether a part is whole and had no failure (a mended file deserves a new try)."""
-    return part_is_whole(path) and not _read_meta(path)["failures"]
+    try:
+        with open(path, "rb") as file:
+            meta = _read_meta(file)
+            if meta is None or meta["failures"]:
+                return False
+            row = 1
+            if meta["items"]:
+                row = (
+                    math.prod(meta["layout"]["shape"]) * np.dtype(meta["layout"]["dtype"]).itemsize
+                )
+            return all(
+                hashlib.sha256(file.read(frames * row)).hexdigest() == sha256
+                for frames, sha256, _ in meta["items"]
+            )
+    except FileNotFoundError:
+        return False
