@@ -1,10 +1,13 @@
 #!/bin/sh
 # The whole chain on the embedded synthetic corpus: recipes/demo.sh CORPUS OUTDIR
 #
-# Each step is printed as the command that a user would type, then run. About two minutes.
+# Each step is printed as the command that a user would type, then run. About a minute.
+# From the environment: EPOCHS (12), SEED (0). OUTDIR is emptied first.
 set -eu
 corpus=$1
 out=$2
+epochs=${EPOCHS:-12}
+seed=${SEED:-0}
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$1"; }
 run() {
@@ -18,15 +21,15 @@ rm -rf "$out"
 mkdir -p "$out"
 
 say "Who says what, and three folds that keep speakers apart"
-run sertool prepare --split speakers:3 "$corpus" "$out/demo.jsonl"
+run sertool prepare --split speakers:3 --seed "$seed" "$corpus" "$out/demo.jsonl"
 say "Waveforms of one length, and a noisy copy of each"
 run sertool featurize --kind wave --duration 1.6 "$out/demo.jsonl" "$out/wave.h5"
-run sertool augment --awgn 15:30 "$out/wave.h5" "$out/noisy.h5"
+run sertool augment --awgn 15:30 --seed "$seed" "$out/wave.h5" "$out/noisy.h5"
 say "Log-mel spectrograms"
 run sertool featurize --kind mel --set n_fft=512 --set n_mels=40 "$out/noisy.h5" "$out/mel.h5"
 say "A network for each fold, trained on the speakers of the other two"
-run sertool train --model sundharam-cnn --test-fold all --epochs 12 --batch-size 32 \
-    --schedule cosine "$out/mel.h5" "$out/demo.ckpt"
+run sertool train --model sundharam-cnn --test-fold all --epochs "$epochs" --batch-size 32 \
+    --schedule cosine --seed "$seed" "$out/mel.h5" "$out/demo.ckpt"
 say "How well does it know the emotions of speakers that it never heard?"
 run sertool eval --json "$out/report.json" --figures "$out/figures" \
     "$out/demo.0.ckpt" "$out/demo.1.ckpt" "$out/demo.2.ckpt" "$out/mel.h5"

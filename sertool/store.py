@@ -28,7 +28,7 @@ from sertool.manifest import FIELDS
 
 FORMAT = "sertool-store"
 VERSION = 1
-CHUNK_BYTES = 256 * 1024  # of a chunk of `features`: large enough to read fast, small to seek in
+CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
 STORE_FIELDS = (*FIELDS, "origin", "augmentation", "audio_hash", "fingerprint")
 _NUMBERS = ("start", "end")

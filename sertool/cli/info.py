@@ -13,7 +13,10 @@ SHOWN = 40  # values of a field that the page lists; --json has them all
 
 def command(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A manifest, store, checkpoint or report.")
+        Path,
+        typer.Argument(
+            metavar="FILE", readable=False, help="A manifest, store, checkpoint or report."
+        ),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything, as one JSON object.")
@@ -76,11 +79,11 @@ def _manifest(found: dict[str, Any]) -> list[Any]:
 
 def _checkpoint(found: dict[str, Any]) -> list[Any]:
     model = found["model"]
-    settings = ", ".join(f"{k}={v}" for k, v in model.get("settings", {}).items())
+    settings = ", ".join(f"{k}={v}" for k, v in model["settings"].items())
     lines: list[Any] = [
         f"checkpoint, version {found['version']}: model {model['name']}"
         + (f" ({settings})" if settings else ""),
-        f"{found['parameters']} weights; classes {', '.join(found['classes'])}",
+        f"{model['parameters']:,} parameters; classes {', '.join(found['classes'])}",
     ]
     for part, n in found["parts"].items():
         speakers = found["speakers"][part]

@@ -7,6 +7,7 @@ points `sertool.corpora` of a package of your own.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +82,13 @@ def make(root: Path, relative: str, **fields: Any) -> Utterance:
 
     Its id is that path for now; `prepare` puts the corpus before it and drops the suffix.
     """
-    path = os.path.join(root.absolute(), relative)
+    path = os.path.join(os.getcwd(), root, relative)
     return Utterance(id=to_text(relative), path=to_text(path), **fields)
+
+
+def stem(relative: str) -> str:
+    """Return a POSIX path's name without folder and suffix; `PurePath.stem` takes five times."""
+    return posixpath.splitext(posixpath.basename(relative))[0]
 
 
 def names() -> list[str]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from sertool.corpora import Corpus, Published, Skipped, make
+from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.manifest import Utterance
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
@@ -27,7 +27,7 @@ _NAME = re.compile(
 
 def fits(relative: str) -> bool:
     """Return whether the file is named as the demo corpus's are."""
-    return _NAME.fullmatch(PurePosixPath(relative).stem) is not None
+    return _NAME.fullmatch(stem(relative)) is not None
 
 
 def genders(root: Path, files: Sequence[str]) -> dict[str, str]:
@@ -48,7 +48,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
     """Yield one utterance a file; what the name says is in its fields."""
     known = genders(root, files)
     for relative in files:
-        match = _NAME.fullmatch(PurePosixPath(relative).stem)
+        match = _NAME.fullmatch(stem(relative))
         if match is None:
             yield Skipped(relative, "not named as the demo corpus's files are (spk01_anger_s1_r1)")
             continue

@@ -14,7 +14,7 @@ from sertool.corpora import Corpus, Published, Skipped, load, make, names
 from sertool.corpora.counts import plural
 from sertool.errors import InputError
 from sertool.manifest import Utterance, parse_line, read_manifest, resolve
-from sertool.paths import find_audio, show, to_text
+from sertool.paths import absolute, find_audio, is_audio, show, to_text
 
 AUTO = "auto"
 TABLE = "csv"  # the corpus that reads tables
@@ -101,16 +101,22 @@ def _sources(paths: Sequence[Path], manners: Manners) -> list[Source]:
             if manners.strict or len(paths) == 1:
                 raise InputError(f"{show(path)}: no such file or folder")
             manners.fail(path, "no such file")
+        elif manners.strict and path.is_file() and not _readable(path):
+            raise InputError(f"{show(path)}: neither audio, nor a table, nor a manifest (.jsonl)")
         elif path.suffix.lower() in (*TABLE_SUFFIXES, MANIFEST_SUFFIX):
             sources.append(Source(path))
         else:
             place = place if singles else len(sources)
-            singles.append(path.absolute())
+            singles.append(absolute(path))
     if singles:
         root = Path(os.path.commonpath([path.parent for path in singles]))
         files = [path.relative_to(root).as_posix() for path in singles]
         sources.insert(place, Source(root, files))
     return sources
+
+
+def _readable(path: Path) -> bool:
+    return is_audio(path) or path.suffix.lower() in (*TABLE_SUFFIXES, MANIFEST_SUFFIX)
 
 
 def _folder(path: Path) -> Source:
@@ -138,9 +144,10 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
     else:
         chosen = _choose(source, corpus, manners)
     name = chosen.name if chosen and not chosen.generic else _folder_name(root)
-    what = f"corpus {chosen.name}" if chosen else "corpus unknown, labels null"
+    what = f"corpus {chosen.name}" if chosen else "of no known corpus, so labels are null"
     others = f", and {plural(source.stray, 'other file')}" if source.stray else ""
-    manners.console.note(f"{where}: {what}, {plural(len(source.files), 'audio file')}{others}")
+    count = f", {plural(len(source.files), 'audio file')}" if source.files else ""
+    manners.console.note(f"{where}: {what}{count}{others}")
     utterances: list[Utterance] = []
     left_out: Counter[str] = Counter()
     for item in _utterances(chosen, source):
@@ -162,12 +169,17 @@ def _read_manifest(path: Path, manners: Manners) -> Found:
     """Return the utterances of a manifest, as they stand; `-` is standard input."""
     name = "standard input" if path == STDIN else show(path)
 
-    def bad(number: int, reason: str) -> None:
-        manners.fail(f"{name} line {number}", reason)
+    bad: list[tuple[int, str]] = []
 
-    utterances = list(_stdin(bad) if path == STDIN else read_manifest(path, bad))
+    def keep(number: int, reason: str) -> None:
+        bad.append((number, reason))
+
+    utterances = list(_stdin(keep) if path == STDIN else read_manifest(path, keep))
     if not utterances:
-        raise InputError(f"{name}: gives no utterance")
+        why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
+        raise InputError(f"{name}: gives no utterance{why}")
+    for number, reason in bad:
+        manners.fail(f"{name} line {number}", reason)
     manners.console.note(f"{name}: a manifest, {plural(len(utterances), 'utterance')}")
     return Found(path.stem, path, None, utterances, finished=True)
 
@@ -177,7 +189,7 @@ def _stdin(bad: Callable[[int, str], None]) -> Iterator[Utterance]:
     for number, line in enumerate(sys.stdin.buffer, 1):
         if line.strip():
             try:
-                utterance = parse_line(line.decode("utf-8"))
+                utterance = parse_line(line.decode("utf-8", "surrogateescape"))
             except ValueError as error:
                 bad(number, str(error))
             else:
@@ -220,7 +232,8 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
     problem = f"may be {known}" if named else "is of no known corpus, and no folder names a class"
     if manners.strict:
         raise InputError(f"{where}: {problem}; name it with --corpus ({', '.join(names())})")
-    manners.console.note(f"{where}: {problem}, so labels are null (--corpus of prepare names one)")
+    if named:
+        manners.console.note(f"{where}: {problem}")
     return None
 
 

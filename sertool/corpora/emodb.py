@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from sertool.corpora import Corpus, Published, Skipped, make
+from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.manifest import Utterance
 
 EMOTIONS = {
@@ -78,13 +78,13 @@ _NAME = re.compile(
 
 def fits(relative: str) -> bool:
     """Return whether the file is named as EmoDB's are."""
-    return _NAME.fullmatch(PurePosixPath(relative).stem) is not None
+    return _NAME.fullmatch(stem(relative)) is not None
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
     """Yield one utterance a file; what the name says is in its fields."""
     for relative in files:
-        match = _NAME.fullmatch(PurePosixPath(relative).stem)
+        match = _NAME.fullmatch(stem(relative))
         if match is None:
             yield Skipped(relative, "not named as EmoDB's files are (03a01Fa)")
             continue

@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from sertool.corpora import Corpus, Published, Skipped, make
+from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.manifest import Utterance
 
 EMOTIONS = {
@@ -44,13 +44,13 @@ _AUDIO_ONLY = "03"
 
 def fits(relative: str) -> bool:
     """Return whether the file is named as RAVDESS's are, films among them."""
-    return _NAME.fullmatch(PurePosixPath(relative).stem) is not None
+    return _NAME.fullmatch(stem(relative)) is not None
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
     """Yield one utterance a sound file; what the name says is in its fields."""
     for relative in files:
-        match = _NAME.fullmatch(PurePosixPath(relative).stem)
+        match = _NAME.fullmatch(stem(relative))
         if match is None:
             yield Skipped(relative, "not named as RAVDESS's files are (03-01-EE-II-SS-RR-AA)")
         elif match["modality"] != _AUDIO_ONLY:

@@ -8,7 +8,6 @@ table's folder. A folder that holds one such table serves too. Further columns p
 from __future__ import annotations
 
 import csv
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 from sertool import labels
 from sertool.corpora import Corpus, Skipped
 from sertool.errors import InputError
-from sertool.manifest import FIELDS, Utterance
+from sertool.manifest import FIELDS, MAX_SECONDS, Utterance
 from sertool.paths import from_text, show, to_text
 
 SUFFIXES = (".csv", ".tsv")
@@ -242,7 +241,7 @@ def seconds(text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         raise ValueError(f"{text!r} is no time; write seconds or 0 days 00:00:01.5") from None
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= MAX_SECONDS:
         raise ValueError(f"{text!r} is no time from 0")
     return value
 

@@ -27,7 +27,7 @@ from sertool.outputs import Parts, atomic
 from sertool.paths import show
 from sertool.store import StoreWriter, frames_sha256
 
-BLOCK = 16  # sources a part: what a kill can cost, and the grain of the work shared out
+BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work shared out
 
 MARK = b"part"
 TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and the mark

@@ -36,7 +36,7 @@ def recognise(path: Path) -> str:
 def _is_report(path: Path) -> bool:
     try:
         value = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "confusion" in value
 
@@ -131,11 +131,6 @@ def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
     parts = Counter(item["part"] for item in checkpoint.items)
     result = {
         **meta,
-        "parameters": sum(
-            int(tensor.size if hasattr(tensor, "dtype") else 0)
-            for name, tensor in checkpoint.tensors.items()
-            if name.startswith("model.")
-        ),
         "tensors": {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items()},
         "parts": dict(sorted(parts.items())),
         "speakers": {
@@ -154,6 +149,4 @@ def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
 
 def _report(path: Path, with_items: bool) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(path.read_bytes())
-    if not with_items:
-        report.pop("items", None)
     return {"report": report}
