@@ -163,7 +163,8 @@ class StoreWriter:
     def __init__(
         self, path: Path, shape: tuple[int, ...], dtype: str, compress: str = "none"
     ) -> None:
-        self._file = h5py.File(path, "w", libver=("v110", "v110"))
+        # the newer headers of HDF5 before 2.0 hold times, and would differ from run to run
+        self._file = h5py.File(path, "w", libver="earliest")
         row = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         chunk = max(1, CHUNK_BYTES // max(1, row))
         self._features = self._file.create_dataset(
@@ -172,6 +173,7 @@ class StoreWriter:
             maxshape=(None, *shape),
             chunks=(chunk, *shape),
             dtype=dtype,
+            fillvalue=0,  # said outright, or the rest of the last chunk is whatever memory held
             compression=None if compress == "none" else compress,
         )
         self._buffer = np.empty((chunk, *shape), dtype)
@@ -215,9 +217,10 @@ class StoreWriter:
             start, block = self._written, self._buffer[: self._used]
             self._written += self._used
             self._features.id.set_extent((self._written, *block.shape[1:]))
-            if self._direct and len(block) == len(self._buffer):
+            if self._direct:
+                self._buffer[self._used :] = 0
                 corner = (start,) + (0,) * (block.ndim - 1)
-                self._features.id.write_direct_chunk(corner, block)  # twice as fast as a slice
+                self._features.id.write_direct_chunk(corner, self._buffer)  # faster than a slice
             else:
                 self._features[start:] = block
             self._used = 0
