@@ -22,6 +22,8 @@ FORMAT = "sertool-checkpoint"
 VERSION = 1
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
 ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
+LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows
+NEEDED = {"classes": list, "pipeline": list, "dims": list, "model": dict, "lineage": list}
 ITEM_FIELDS = (
     "id",
     "part",
@@ -130,6 +132,19 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         temporary.write_bytes(content)
 
 
+def _read(path: Path) -> bytes:
+    """Return a file's bytes, or the first few where it cannot be a safetensors file.
+
+    What is named by mistake may be a store that does not fit into memory.
+    """
+    with open(path, "rb") as file:
+        head = file.read(9)
+        if head[8:] != b"{" or int.from_bytes(head[:8], "little") > LONGEST_HEADER:
+            return head
+        file.seek(0)
+        return file.read()
+
+
 def load(path: Path) -> Checkpoint:
     """Return the checkpoint in `path`; nothing in it can run.
 
@@ -138,7 +153,7 @@ def load(path: Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = _read(path)
     except IsADirectoryError as error:
         raise InputError(f"{show(path)}: is a folder, no checkpoint") from error
     except OSError as error:
@@ -153,6 +168,8 @@ def load(path: Path) -> Checkpoint:
         )
     if meta.get("sha256") != _digest(tensors) or ITEMS not in tensors:
         raise InputError(f"{show(path)}: damaged, its checksum is wrong")
+    if any(not isinstance(meta.get(name), kind) for name, kind in NEEDED.items()):
+        raise InputError(f"{show(path)}: damaged, its description is not that of a checkpoint")
     lines = tensors.pop(ITEMS).tobytes().decode()
     items = [json.loads(line) for line in lines.split("\n") if line]
     return Checkpoint(tensors, items, meta)

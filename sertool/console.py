@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from sertool import __version__
 from sertool.errors import InputError, UsageError
 
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where standard error is no terminal
@@ -21,10 +23,17 @@ class Progress:
 
     def __init__(self, stage: str, total: int | None, what: str, bar: Any, shown: bool) -> None:
         self.stage, self.total, self.what = stage, total, what
-        self.done = 0
+        self.done = self._skipped = 0
         self._bar, self._shown = bar, shown
         self._task = bar.add_task(what, total=total, info="") if bar else None
         self._start = self._last = time.monotonic()
+
+    def skip(self, n: int) -> None:
+        """Count `n` that an earlier run did: they say nothing about the time left."""
+        self.done += n
+        self._skipped += n
+        if self._bar:
+            self._bar.reset(self._task, completed=self.done)
 
     def advance(self, n: int = 1, **info: str | float) -> None:
         """Count `n` more; `info` (loss=…, uar=…) is shown after the bar."""
@@ -37,8 +46,9 @@ class Progress:
         if self._shown and now - self._last >= PLAIN_INTERVAL:
             self._last = now
             left = ""
-            if self.total and self.done:
-                seconds = (now - self._start) * (self.total - self.done) / self.done
+            if self.total and self.done > self._skipped:
+                rate = (self.done - self._skipped) / (now - self._start)
+                seconds = (self.total - self.done) / rate
                 left = f", {_duration(seconds)} left"
             total = f" of {self.total}" if self.total else ""
             line = f"sertool {self.stage}: {self.what} {self.done}{total}{left} {text}"
@@ -76,6 +86,8 @@ class Console:
                 self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
             except OSError as error:
                 raise InputError(f"{log}: cannot write the log: {error.strerror}") from error
+        self._start = time.monotonic()
+        self.event(event="start", host=platform.node(), version=__version__, command=sys.argv)
 
     @classmethod
     def silent(cls) -> Console:
@@ -91,7 +103,9 @@ class Console:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if self._log:
-            self.event(event="end", error=str(error) if error else None, failures=self.failures)
+            told = (str(error) or type(error).__name__) if error else None
+            seconds = time.monotonic() - self._start
+            self.event(event="end", error=told, failures=self.failures, seconds=seconds)
             self._log.close()
             self._log = None
 
@@ -104,11 +118,13 @@ class Console:
         """Print one summary line; `--quiet` hides it."""
         if not self.quiet:
             self._print(text)
+        self.event(event="note", text=text)
 
     def warn(self, text: str) -> None:
         """Print one line that is always shown."""
         if not self._muted:
             self._print(text)
+        self.event(event="warning", text=text)
 
     def detail(self, text: str) -> None:
         """Print one line that only `--verbose` shows."""
@@ -120,7 +136,8 @@ class Console:
         from sertool.paths import show
 
         self.failures += 1
-        self.warn(f"{show(path)}: {reason}")
+        if not self._muted:
+            self._print(f"{show(path)}: {reason}")
         self.event(event="failed", path=show(path), reason=reason)
 
     def event(self, **fields: Any) -> None:

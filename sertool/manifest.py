@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,11 +46,13 @@ class Utterance:
         """Return the utterance of a manifest line; raises ValueError naming the bad field."""
         values: dict[str, Any] = {name: _check(name, row.get(name)) for name in FIELDS}
         extra = {key: value for key, value in row.items() if key not in values}
-        return cls(**values, extra=extra)
+        return cls(**values, extra=_further(extra))
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Utterance) if f.name != "extra")
 PARTS = ("train", "val", "test")
+MAX_SECONDS = 1e9  # no recording is longer, and no product with a rate overflows
+_MAX_FOLD = 2**31
 
 
 def _check(name: str, value: Any) -> Any:
@@ -63,33 +64,68 @@ def _check(name: str, value: Any) -> Any:
     if name in ("start", "end"):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{name!r} is not a number of seconds")
-        if not math.isfinite(value) or value < 0:
-            raise ValueError(f"{name!r} is {value}")
+        if not 0 <= value <= MAX_SECONDS:
+            raise ValueError(f"{name!r} is {value:g}")
         return float(value)
     if name == "fold":
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_FOLD:
             raise ValueError("'fold' is not a whole number from 0")
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = f"{value:g}" if isinstance(value, float) else str(value)
     if not isinstance(value, str):
         raise ValueError(f"{name!r} is not text")
+    value = _utf8(name, value)
     if name in ("id", "path") and not value:
         raise ValueError(f"empty {name!r}")
+    if name == "path" and "\0" in value:
+        raise ValueError("'path' holds a NUL")
     if name == "part" and value not in PARTS:
         raise ValueError(f"'part' is {value!r}, not train, val or test")
     return value
 
 
-def parse_line(line: str) -> Utterance:
-    """Return the utterance of one manifest line; raises ValueError with the reason."""
+def _utf8(name: str, text: str) -> str:
+    """Return text with escapes for bytes that are not UTF-8; ValueError for half a surrogate."""
+    if text.isascii():
+        return text
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name!r} is no Unicode text") from None
+
+
+def _further(row: dict[str, Any]) -> dict[str, Any]:
+    """Return further fields as every later stage can keep them, or raise ValueError."""
+    for name, value in row.items():
+        if isinstance(value, str):
+            row[name] = _utf8(name, value)
+        try:
+            json.dumps([name, row[name]], ensure_ascii=False, allow_nan=False).encode()
+            if isinstance(value, int):
+                float(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{name!r} is neither text nor a finite number") from None
+    return row
+
+
+def parse_line(line: str) -> Utterance:
+    """Return the utterance of one manifest line; raises ValueError with the reason.
+
+    NaN, which is no JSON but which some write, is null.
+    """
+    try:
+        row = json.loads(line.removeprefix("\ufeff"), parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
         raise ValueError("not JSON") from error
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
     return Utterance.from_dict(row)
+
+
+def _constant(word: str) -> None:
+    if word != "NaN":
+        raise ValueError(word)
 
 
 def read_manifest(

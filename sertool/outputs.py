@@ -4,39 +4,77 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from sertool.errors import InputError
+from sertool.errors import InputError, UsageError
 from sertool.lineage import canonical
 
 _TRAILER = 8  # bytes after a part's content: CRC-32 and the mark below
 _MARK = b"part"
 
 
-def check_output(path: Path, force: bool, resume: bool = False) -> None:
-    """Raise InputError where `path` cannot become an output, before any work is done."""
+def check_output(
+    path: Path, force: bool, resume: bool = False, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Raise an error where `path` cannot become an output, before any work is done.
+
+    InputError for what is in the way; UsageError for `-` and for a path that is one of `inputs`.
+    """
+    if str(path) == "-":
+        raise UsageError("the output cannot be standard output; name a file")
     folder = path.parent
     if not folder.is_dir():
         raise InputError(f"{path}: the folder {folder} does not exist; make it first")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no ordinary file; name another")
     if path.exists() and not force and not resume:
         raise InputError(f"{path}: exists already; --force replaces it")
+    if any(same_file(path, source) for source in inputs):
+        raise UsageError(f"{path}: input and output are the same file")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: no permission to write in {folder}")
 
 
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Return whether two paths lead to one file; False where either leads nowhere."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def _runs(pid: str) -> bool:
+    """Return whether a process of that number runs (or nobody can say)."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; it becomes `path` only if the block succeeds."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Yield a temporary path in the same folder; it becomes `path` only if the block succeeds.
+
+    The name is this process's own, so that two runs never write into one file; what killed runs
+    left of the same output is removed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _runs(old.name.split(".")[-2]):
+            old.unlink(missing_ok=True)
     try:
         yield temporary
         with open(temporary, "rb") as file:

@@ -38,6 +38,13 @@ def show(path: object) -> str:
     )
 
 
+def absolute(path: Path) -> Path:
+    """Return a file's absolute path without `..`; links stay, unless `..` follows them."""
+    if ".." in path.parts:  # what follows a link's .. is not what the text says: ask the system
+        return path.parent.resolve() / path.name
+    return path.absolute()
+
+
 def is_audio(path: str | os.PathLike[str]) -> bool:
     """Return whether the name's suffix is that of an audio file."""
     return os.path.splitext(os.fspath(path))[1].lower() in AUDIO_SUFFIXES
@@ -46,8 +53,8 @@ def is_audio(path: str | os.PathLike[str]) -> bool:
 def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return (audio files, other files) below `folder`, each sorted by relative POSIX path.
 
-    Hidden files and folders are skipped; links to folders are not followed. Raises OSError where
-    a folder cannot be read.
+    Hidden files and folders are skipped; links to folders are not followed, but are among the
+    other files. Raises OSError where a folder cannot be read.
     """
 
     def stop(error: OSError) -> None:
@@ -57,6 +64,7 @@ def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:
     stray: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        stray += [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
         for name in files:
             if not name.startswith("."):
                 (audio if is_audio(name) else stray).append(os.path.join(parent, name))

@@ -47,7 +47,7 @@ class Scorer:
         try:
             found = model(checkpoint.meta["model"]["name"])
             if isinstance(found, Whole):
-                score = _score_whole(found, checkpoint.subset("model"))
+                score = _score_whole(found, checkpoint, "model")
                 return cls(checkpoint, found.name, score)
             score = _score_network(found, checkpoint, device)
             return cls(checkpoint, found.name, score, checkpoint.meta["model"]["frames"])
@@ -68,7 +68,7 @@ class Scorer:
             return None
         found = model(name)
         assert isinstance(found, Whole)
-        score = _score_whole(found, self.checkpoint.subset(f"baseline.{name}"))
+        score = _score_whole(found, self.checkpoint, f"baseline.{name}")
         return Scorer(self.checkpoint, name, score)
 
     def posterior(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -116,8 +116,17 @@ def _shape(dims: tuple[int, ...]) -> str:
     return " × ".join(map(str, dims)) or "1"
 
 
-def _score_whole(found: Whole, arrays: dict[str, np.ndarray]) -> Score:
-    return lambda features: found.posterior(arrays, found.columns(features)[np.newaxis])[0]
+def _score_whole(found: Whole, checkpoint: Checkpoint, prefix: str) -> Score:
+    """Return the posterior by the model whose arrays stand under `prefix`."""
+    arrays = checkpoint.subset(prefix)
+
+    def score(features: np.ndarray) -> np.ndarray:
+        return found.posterior(arrays, found.columns(features)[np.newaxis])[0]
+
+    trial = score(np.zeros((1, *checkpoint.meta["dims"]), np.float32))
+    if trial.shape != (len(checkpoint.meta["classes"]),):
+        raise ValueError(f"a posterior of shape {trial.shape}")
+    return score
 
 
 def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score:
@@ -132,6 +141,8 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score
     settings = found.Settings(**meta["settings"])
     view = found.view(settings)
     frames, classes = meta["frames"], len(checkpoint.meta["classes"])
+    if meta["outputs"] < classes:
+        raise ValueError(f"{meta['outputs']} outputs for {classes} classes")
     network = found.build(settings, frames, meta["inputs"], meta["outputs"])
     network.load_state_dict(
         {name: torch.from_numpy(array) for name, array in checkpoint.subset("model").items()}

@@ -9,11 +9,13 @@ whoever computes an item can hash it while it is in the cache.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +28,12 @@ from sertool.errors import InputError
 from sertool.lineage import canonical
 from sertool.manifest import FIELDS
 
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FORMAT = "sertool-store"
 VERSION = 1
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
+RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
 STORE_FIELDS = (*FIELDS, "origin", "augmentation", "audio_hash", "fingerprint")
 _NUMBERS = ("start", "end")
 _TEXT_ATTRIBUTES = ("kind", "settings", "pipeline", "classes", "root", "lineage")
@@ -46,6 +50,12 @@ class Store:
         self._handles: dict[int, h5py.File] = {}
         self._items: list[dict[str, Any]] | None = None
         attributes = self._read_attributes()
+        try:
+            self._read_header(attributes)
+        except (KeyError, ValueError, OSError, RuntimeError) as error:
+            raise InputError(f"{self.path}: a damaged store; make it again") from error
+
+    def _read_header(self, attributes: dict[str, Any]) -> None:
         self.version = int(attributes["version"])
         self.kind: str = attributes["kind"]
         self.settings: dict[str, Any] = json.loads(attributes["settings"])
@@ -56,12 +66,10 @@ class Store:
         self.root: str = attributes["root"]
         self.lineage: list[dict[str, Any]] = json.loads(attributes["lineage"])
         self.sha256: str = attributes["sha256"]
-        try:
-            self.offsets: np.ndarray = self._file["offsets"][()]
-            self.shape: tuple[int, ...] = self._file["features"].shape[1:]
-            self.dtype: np.dtype = self._file["features"].dtype
-        except (KeyError, OSError) as error:
-            raise InputError(f"{self.path}: a damaged store; make it again") from error
+        self.offsets: np.ndarray = self._file["offsets"][()]
+        self.shape: tuple[int, ...] = self._file["features"].shape[1:]
+        self.dtype: np.dtype = self._file["features"].dtype
+        self._file["items/id"]
 
     def _read_attributes(self) -> dict[str, Any]:
         try:
@@ -73,10 +81,13 @@ class Store:
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{self.path}: not a feature store (no HDF5 file)") from error
+            with open(self.path, "rb") as file:
+                cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+            what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
+            raise InputError(f"{self.path}: {what}") from error
         if attributes.get("format") != FORMAT:
             raise InputError(f"{self.path}: an HDF5 file, but not a sertool store")
-        if int(attributes["version"]) > VERSION:
+        if int(attributes.get("version", 0)) > VERSION:
             raise InputError(
                 f"{self.path}: store version {attributes['version']} is newer than this sertool's"
                 f" ({VERSION}); update sertool"
@@ -165,6 +176,7 @@ class StoreWriter:
     ) -> None:
         # the newer headers of HDF5 before 2.0 hold times, and would differ from run to run
         self._file = h5py.File(path, "w", libver="earliest")
+        self._path = path
         row = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         chunk = max(1, CHUNK_BYTES // max(1, row))
         self._features = self._file.create_dataset(
@@ -214,6 +226,7 @@ class StoreWriter:
 
     def _flush(self) -> None:
         if self._used:
+            self._need(self._buffer.nbytes)
             start, block = self._written, self._buffer[: self._used]
             self._written += self._used
             self._features.id.set_extent((self._written, *block.shape[1:]))
@@ -231,6 +244,7 @@ class StoreWriter:
         `attributes`: kind, settings, pipeline, sample_rate, frame_rate, root, lineage.
         """
         self._flush()
+        self._need(0)
         seen: set[str] = set()
         for item in self._items:
             if item["id"] in seen:
@@ -255,8 +269,14 @@ class StoreWriter:
         self._file.attrs["sha256"] = _content_sha256(self._file, self._hash.hexdigest())
         self._file.close()
 
+    def _need(self, size: int) -> None:
+        """Raise OSError before the disk is full: HDF5 cannot close a file that it cannot write."""
+        if shutil.disk_usage(self._path.parent).free < size + RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent))
+
     def abort(self) -> None:
-        """Close the file without finishing it."""
+        """Close the file without finishing it; what was written to it is lost."""
+        os.truncate(self._path, 0)  # makes room on a full disk for what HDF5 writes in closing
         self._file.close()
 
 

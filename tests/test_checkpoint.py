@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def example() -> Checkpoint:
         "model.a": np.array(3, np.int64),
         "statistics.mean": np.asfortranarray(np.eye(3)),
     }
-    return Checkpoint(tensors, [item, item | {"id": "c/2", "part": "test"}], {"classes": ["x"]})
+    meta = {"classes": ["x"], "pipeline": [], "dims": [3], "model": {"name": "m"}, "lineage": []}
+    return Checkpoint(tensors, [item, item | {"id": "c/2", "part": "test"}], meta)
 
 
 def test_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_layout_is_that_of_the_design(tmp_path: Path) -> None:
 def test_torch_tensors_are_taken_whatever_their_layout(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     tensor = torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
-    made = Checkpoint({"t": tensor}, [], {})
+    made = Checkpoint({"t": tensor}, [], example().meta)
     checkpoint.save(made, tmp_path / "m.ckpt")
     got = checkpoint.load(tmp_path / "m.ckpt").tensors["t"]
     np.testing.assert_array_equal(got, np.arange(24.0).reshape(1, 2, 3, 4))
@@ -165,3 +167,21 @@ def test_no_module_of_training_can_load_code() -> None:
         text = path.read_text(encoding="utf-8")
         for word in ("import pickle", "torch.load", "torch.save", "joblib", "eval(", "exec("):
             assert word not in text.replace(".eval(", ""), f"{word} in {path.name}"
+
+
+@pytest.mark.parametrize("name", ["classes", "pipeline", "dims", "model", "lineage"])
+def test_description_without_what_all_need_is_refused(tmp_path: Path, name: str) -> None:
+    for value in (None, 5):
+        made = example()
+        made.meta[name] = value
+        checkpoint.save(made, tmp_path / "m.ckpt")
+        with pytest.raises(InputError, match="damaged"):
+            checkpoint.load(tmp_path / "m.ckpt")
+
+
+def test_large_file_of_another_kind_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "store.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    os.truncate(path, 1 << 41)  # a file with a hole: more than any memory
+    with pytest.raises(InputError, match="no checkpoint"):
+        checkpoint.load(path)

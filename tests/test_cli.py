@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,24 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_output(sounds: Path, tmp_path
     assert done.stderr.splitlines()[-1].count("disk is full") == 1
     assert "Traceback" not in done.stderr
     assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("size", ["200k", "5m"])
+def test_a_disk_that_is_really_full(sounds: Path, tmp_path: Path, size: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        done = program("featurize", "--set", "hop_length=4", sounds, disk / "o.h5")
+        left = sorted(os.listdir(disk))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1].count("disk is full") == 1
+    assert "Traceback" not in done.stderr
+    assert left in ([], [".o.h5.parts"])
 
 
 def test_list(cli) -> None:

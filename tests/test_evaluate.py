@@ -15,7 +15,6 @@ from sklearn import metrics as reference
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.metrics import pool_posteriors
-from sertool.pipeline import FeaturizeSpec
 from sertool.report import results
 from sertool.scoring import Scorer
 from sertool.stages.evaluate import Options, evaluate, unit_of
@@ -263,7 +262,7 @@ def test_copies_are_left_out_unless_asked_for(toy, tmp_path):
 
 
 def test_segments_are_pooled_into_files(toy, tmp_path):
-    spec = FeaturizeSpec(**{**made.SPEC.__dict__, "segment": 0.1})
+    spec = replace(made.SPEC, segment=0.1)
     store = made.store(tmp_path / "seg.h5", toy / "wav", made.corpus(toy / "wav"), spec)
     made.train(store, tmp_path / "seg.ckpt", by_speaker("s3"))
 
@@ -468,3 +467,21 @@ def test_a_store_is_tested_without_audio_libraries(toy):
     command = [sys.executable, "-c", script, "eval", toy / "m.ckpt", toy / "all.h5"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--noise-snr", "inf"], ["--noise-snr", "nan"], ["--noise-snr", "1e9"], ["--device", "x"]],
+)
+def test_values_that_make_no_sense_are_wrong_usage(toy, cli, options):
+    result = cli("eval", toy / "m.ckpt", toy / "all.h5", *options)
+    assert (result.code, result.out) == (2, "")
+    assert options[0] in result.err
+
+
+def test_report_may_not_replace_the_store(toy, cli):
+    before = (toy / "all.h5").read_bytes()
+    result = cli("eval", toy / "m.ckpt", toy / "all.h5", "--json", toy / "all.h5", "--force")
+    assert result.code == 2
+    assert "same file" in result.err
+    assert (toy / "all.h5").read_bytes() == before

@@ -18,7 +18,7 @@ TEXT = st.none() | st.text(min_size=1, max_size=10)
 UTTERANCE = st.builds(
     Utterance,
     id=st.text(min_size=1, max_size=10),
-    path=st.text(min_size=1, max_size=10),
+    path=st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=10),
     start=st.none() | st.floats(0, 1e6),
     end=st.none() | st.floats(0, 1e6),
     speaker=TEXT,
@@ -52,6 +52,14 @@ def test_round_trip(utterance: Utterance) -> None:
         ('{"id": "a", "path": "b", "fold": 1.5}', "'fold'"),
         ('{"id": "a", "path": "b", "part": "dev"}', "'part'"),
         ('{"id": "a", "path": "b", "label": ["x"]}', "'label'"),
+        ('{"id": "a", "path": "b", "label": "\\ud800"}', "'label' is no Unicode"),
+        ('{"id": "a", "path": "b\\u0000"}', "'path' holds a NUL"),
+        ('{"id": "a", "path": "b", "start": 1e308}', "'start'"),
+        ('{"id": "a", "path": "b", "fold": 1' + "0" * 30 + "}", "'fold'"),
+        ('{"id": "a", "path": "b", "q": 1e999}', "'q'"),
+        ('{"id": "a", "path": "b", "q": 1' + "0" * 400 + "}", "'q'"),
+        ('{"id": "a", "path": "b", "q": ["\\ud800"]}', "'q'"),
+        ('{"id": "a", "path": "b", "q": ' + "[" * 99999, "not JSON"),
     ],
 )
 def test_bad_lines(tmp_path: Path, line: str, reason: str) -> None:
@@ -64,6 +72,20 @@ def test_bad_lines(tmp_path: Path, line: str, reason: str) -> None:
     assert reason in seen[0][1]
     with pytest.raises(InputError, match="line 3"):
         list(read_manifest(path))
+
+
+def test_what_other_programs_write(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"id": "a", "path": "/a", "label": NaN, "valence": NaN}\r\n'
+        b'{"id": "b", "path": "/caf\xe9.wav", "text": "caf\xe9"}\n'
+    )
+    one, two = read_manifest(path)
+    assert (one.label, one.extra) == (None, {"valence": None})
+    assert (two.path, two.text) == ("/caf\\xe9.wav", "caf\\xe9")
+    file = io.StringIO()
+    write_manifest([one, two], file)
+    assert file.getvalue().encode("utf-8")
 
 
 def test_relative_paths_count_from_the_manifest(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sertool.errors import InputError
+from sertool.errors import InputError, UsageError
 from sertool.outputs import Parts, atomic, check_output, part_is_whole, part_writer
 
 
@@ -36,6 +36,35 @@ def test_check_output(tmp_path: Path) -> None:
         check_output(tmp_path / "old", force=False)
     check_output(tmp_path / "old", force=True)
     check_output(tmp_path / "old", force=False, resume=True)
+
+
+def test_what_can_be_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("")
+    (tmp_path / "link").symlink_to("in")
+    with pytest.raises(UsageError, match="standard output"):
+        check_output(Path("-"), force=True)
+    with pytest.raises(UsageError, match="same file"):
+        check_output(tmp_path / "link", force=True, inputs=[tmp_path / "none", tmp_path / "in"])
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path(os.devnull), tmp_path / "pipe"):
+        with pytest.raises(InputError, match="no ordinary file"):
+            check_output(path, force=True)
+
+
+def test_two_runs_never_write_into_one_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".o.999999999.tmp").write_text("of a killed run")
+    (tmp_path / ".o.1.tmp").write_text("of a run that lives")
+    with atomic(tmp_path / "o") as mine:
+        mine.write_text("mine")
+        monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)
+        with atomic(tmp_path / "o") as other:
+            other.write_text("other")
+            assert mine != other
+        assert (tmp_path / "o").read_text() == "other"
+    assert (tmp_path / "o").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == [".o.1.tmp", "o"]
 
 
 def test_parts_serve_only_the_same_job(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 
 import made
 import numpy as np
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
-from sertool.pipeline import FeaturizeSpec, replay, replay_samples
+from sertool.pipeline import replay, replay_samples
 from sertool.report.predictions import formatter
 from sertool.scoring import Scorer
 from sertool.stages import predict as stage
@@ -72,7 +73,7 @@ def test_posteriors_are_those_of_eval(toy, cli):
 
 
 def test_posteriors_of_segments_are_those_of_eval(toy, tmp_path, cli):
-    spec = FeaturizeSpec(**{**made.SPEC.__dict__, "segment": 0.1})
+    spec = replace(made.SPEC, segment=0.1)
     items = made.corpus(toy / "wav", speakers=3)
     store = made.store(tmp_path / "seg.h5", toy / "wav", items, spec)
     made.train(store, tmp_path / "m.ckpt", lambda i: "test" if i["speaker"] == "s2" else "train")
@@ -388,3 +389,71 @@ def test_options_make_sense():
     for options in ({"hop": 1.0}, {"window": -1.0}, {"window": float("inf")}):
         with pytest.raises(UsageError):
             stage.Options(**options).check()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"path": "PATH", "start": NaN}',
+        '{"path": "PATH", "start": 0, "end": Infinity}',
+        '{"path": "PATH", "start": -1}',
+        '{"path": "a\\u0000b"}',
+        '{"path": "\\ud800"}',
+        '{"a":' * 5000,
+    ],
+    ids=["nan", "infinity", "negative", "nul", "surrogate", "deep"],
+)
+def test_line_that_names_no_recording_is_one_failure(toy, cli, stdin, line):
+    good = sorted((toy / "wav").rglob("*.wav"))[0]
+    stdin(f"{line.replace('PATH', str(good))}\n{good}\n".encode())
+    result = cli("predict", toy / "m.ckpt", "-", "-q")
+    assert result.code == 1
+    bad, fine = rows(result)
+    assert set(bad) == {"path", "error"}
+    assert fine["path"] == str(good)
+    assert "label" in fine
+
+
+def test_names_that_end_in_nul_need_the_option(toy, cli, stdin):
+    stdin(b"a.wav\0b.wav\0")
+    result = cli("predict", toy / "m.ckpt", "-")
+    assert (result.code, result.out) == (2, "")
+    assert "--null" in result.err
+
+
+def test_empty_list_is_refused(toy, cli, stdin):
+    stdin(b"\n")
+    result = cli("predict", toy / "m.ckpt", "-")
+    assert (result.code, result.out) == (3, "")
+    assert "no paths" in result.err
+
+
+def test_folder_without_audio_is_refused_before_anything_is_heard(toy, cli, tmp_path):
+    result = cli("predict", toy / "m.ckpt", toy / "wav", tmp_path)
+    assert (result.code, result.out) == (3, "")
+    assert "no audio files" in result.err
+
+
+@pytest.mark.parametrize(
+    "options", [["--only", ""], ["--only", " ,"], ["--device", "abacus"], ["--window", "1e300"]]
+)
+def test_values_that_make_no_sense_are_wrong_usage(toy, cli, options):
+    result = cli("predict", toy / "m.ckpt", toy / "wav", *options)
+    assert (result.code, result.out) == (2, "")
+    assert options[0] in result.err
+
+
+def test_window_longer_than_a_stream_reads_no_more_than_there_is(toy, cli, stdin):
+    stdin(bytes(8000))
+    options = ["--stream", "--sample-rate", "16000", "--window", "1e6"]
+    result = cli("predict", toy / "m.ckpt", "-", *options)
+    assert result.code == 0
+    assert [row["end"] for row in rows(result)] == [0.25]
+
+
+def test_output_may_not_be_the_checkpoint(toy, cli):
+    before = (toy / "m.ckpt").read_bytes()
+    result = cli("predict", toy / "m.ckpt", toy / "wav", "-o", toy / "m.ckpt", "--force")
+    assert result.code == 2
+    assert "same file" in result.err
+    assert (toy / "m.ckpt").read_bytes() == before

@@ -232,3 +232,12 @@ def test_files_that_are_no_report(tmp_path):
             results.read(tmp_path / "r.json")
     with pytest.raises(InputError, match="none"):
         results.read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["accuracy", "classes", "confusion", "by", "ci", "folds"])
+def test_report_without_its_figures_is_refused(name):
+    report = make()
+    results.check(report, "whole")
+    del report[name]
+    with pytest.raises(InputError, match=f"damaged report, without {name}"):
+        results.check(report, "r.json")

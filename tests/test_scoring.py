@@ -10,6 +10,7 @@ import pytest
 from small_store import items, make
 
 from sertool import checkpoint
+from sertool.checkpoint import Checkpoint
 from sertool.errors import InputError
 from sertool.scoring import Scorer
 from sertool.stages.train import TrainOptions, train
@@ -222,3 +223,12 @@ def test_items_listed_in_a_checkpoint(small: Path, cnn: Path) -> None:
         row = rows[item["id"]]
         assert item["part"] == ("test" if row["fold"] == 0 else "train")
         assert (item["origin"], item["speaker"]) == (row["origin"], row["speaker"])
+
+
+def test_arrays_that_do_not_fit_their_model_are_refused() -> None:
+    meta = {"classes": ["a", "b"], "pipeline": [], "dims": [3], "model": {"name": "majority"}}
+    fitting = Checkpoint({"model.prior": np.array([0.5, 0.5])}, [], meta)
+    assert Scorer.of(fitting).posterior([np.zeros((4, 3))]).tolist() == [[0.5, 0.5]]
+    for arrays in ({}, {"model.prior": np.ones(1)}):
+        with pytest.raises(InputError, match="does not fit its model"):
+            Scorer.of(Checkpoint(arrays, [], meta))

@@ -279,3 +279,59 @@ def test_help_names_every_option(cli: Cli) -> None:
     assert result.code == 0
     for name in ("--test-fold", "--val-speakers", "--resplit", "--precision", "--init", "Exit"):
         assert name in result.out
+
+
+def test_device_that_is_none_is_wrong_usage_for_any_model(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    for model in ("linear", "sundharam-cnn"):
+        result = cli(
+            "train", store, tmp_path / "m.ckpt", "--test-fold", 0, "--model", model, "--device", "x"
+        )
+        assert result.code == 2
+        assert "--device x" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_may_not_be_the_store(cli: Cli, tmp_path: Path) -> None:
+    path = make(tmp_path / "s.h5")
+    before = path.read_bytes()
+    result = cli("train", path, path, "--test-fold", 0, "--force")
+    assert result.code == 2
+    assert "same file" in result.err
+    assert path.read_bytes() == before
+
+
+def test_init_that_cannot_serve_is_refused_before_training(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    other, first, out = tmp_path / "linear.ckpt", tmp_path / "cnn.ckpt", tmp_path / "m.ckpt"
+    assert cli("train", store, other, "--test-fold", 0).code == 0
+    assert cli("train", store, first, "--test-fold", 0, *CNN).code == 0
+    result = cli("train", store, out, "--test-fold", 0, *CNN, "--init", other)
+    assert result.code == 2
+    assert "holds a linear" in result.err
+    result = cli("train", store, out, "--test-fold", 1, *CNN, "--init", first)
+    assert result.code == 3
+    assert "was trained on 24 of the items" in result.err
+    assert "tensors are those of --init" not in result.err
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["cnn.ckpt", "linear.ckpt"]
+
+
+def test_rate_beyond_all_use_is_wrong_usage(cli: Cli, store: Path, tmp_path: Path) -> None:
+    for rate in ("1e38", "nan", "inf", "0"):
+        out = tmp_path / "m.ckpt"
+        result = cli("train", store, out, "--test-fold", 0, *CNN, "--lr", rate)
+        assert result.code == 2
+        assert "--lr" in result.err
+
+
+def test_part_of_another_name_is_refused(cli: Cli, tmp_path: Path) -> None:
+    rows = [
+        row | {"fold": None, "part": "dev" if row["speaker"] == "s5" else "train"}
+        for row in items()
+    ]
+    result = cli("train", make(tmp_path / "s.h5", rows), tmp_path / "m.ckpt")
+    assert result.code == 3
+    assert "'dev' is none of train, val, test" in result.err

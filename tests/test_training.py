@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -230,3 +231,19 @@ def test_diverging_training_is_told(tmp_path: Path) -> None:
     hp = Hyperparameters(epochs=20, batch_size=8, lr=1e30, optimizer="sgd")
     with pytest.raises(InputError, match="lower --lr"):
         run(tmp_path, path, hp)
+
+
+def test_weights_that_are_not_finite_are_no_result() -> None:
+    import torch
+
+    from sertool.training import loop, networks, statistics
+
+    network = torch.nn.Linear(2, 2)
+    plan: Any = SimpleNamespace(network=SimpleNamespace(fixed_length=False), hp=Hyperparameters())
+    run = loop.Run(network, torch.optim.SGD(network.parameters()), [{"epoch": 1}])
+    run.best = {"weight": torch.ones(2), "bias": torch.ones(2)}
+    fitted = statistics.fit([], "none")
+    assert networks._trained(plan, run, fitted, [], None, 2).meta["best_epoch"] == 1
+    run.best["bias"] = torch.tensor([1.0, float("nan")])
+    with pytest.raises(InputError, match="lower --lr"):
+        networks._trained(plan, run, fitted, [], None, 2)

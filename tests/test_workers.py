@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -42,6 +44,25 @@ def test_errors_come_through(workers: int) -> None:
 def test_a_killed_worker_is_one_clear_error() -> None:
     with pytest.raises(InputError, match="worker process was killed"):
         list(ordered(die, range(3), 2))
+
+
+def sleep(n: int) -> int:
+    time.sleep(60)
+    return n
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_stopping_early_does_not_wait_for_the_work(begun: bool) -> None:
+    results = ordered(sleep, range(9), 2)
+    workers = multiprocessing.active_children()
+    assert len(workers) >= 2
+    with pytest.raises(KeyboardInterrupt), contextlib.closing(results):
+        if begun:
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            next(results)
+        raise KeyboardInterrupt
+    assert not any(worker.is_alive() for worker in workers)
 
 
 PROGRAM = """

@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from sertool.errors import UsageError
+
+LIMIT = 200  # dB; noise much louder would no longer fit float32
+
 
 def add_white_noise(
     samples: np.ndarray, snr_db: float, random: np.random.Generator
@@ -41,6 +45,11 @@ class AWGN:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not -LIMIT <= self.low <= self.high <= LIMIT:
+            raise UsageError(f"--awgn {self.low:g}:{self.high:g}: needs -{LIMIT} to {LIMIT} dB")
+
     help = "additive white Gaussian noise, LOW:HIGH dB of signal-to-noise ratio, uniform"
 
     def __call__(

@@ -7,6 +7,7 @@ import functools
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -55,6 +56,9 @@ def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(0) from error
         except OSError as error:
             _say(name, _reason(error))
+            raise typer.Exit(3) from error
+        except MemoryError as error:
+            _say(name, f"not enough memory: {error}" if str(error) else "not enough memory")
             raise typer.Exit(3) from error
 
     return guarded
@@ -123,6 +127,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return 0
+    except KeyboardInterrupt:  # before a command began; from then on `_guard` sees it
+        _say(name, "interrupted")
+        return 130
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
             return 0  # rich and typer leave so where the reader closed the pipe
@@ -139,6 +146,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _open_standard_streams() -> None:
+    """Point streams that the caller closed at nothing, before a data file gets their number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def console_script() -> None:
     """Run sertool as a program."""
-    sys.exit(main())
+    _open_standard_streams()
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already
+    sys.exit(code)

@@ -11,8 +11,12 @@ from sertool.cli import common
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="STORE", help="A store of kind wave.")],
-    output: Annotated[Path, typer.Argument(metavar="STORE", help="The store to write.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="STORE", readable=False, help="A store of kind wave.")
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="STORE", readable=False, help="The store to write.")
+    ],
     awgn: Annotated[
         str | None,
         typer.Option(

@@ -30,7 +30,9 @@ Workers = Annotated[
 ]
 Log = Annotated[
     Path | None,
-    typer.Option("--log", help="Append events as JSON Lines to FILE.", rich_help_panel=GROUP),
+    typer.Option(
+        "--log", readable=False, help="Append events as JSON Lines to FILE.", rich_help_panel=GROUP
+    ),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say only what went wrong.", rich_help_panel=GROUP)
@@ -66,10 +68,12 @@ def number_range(option: str, text: str) -> tuple[float, float]:
 
 def key_values(option: str, texts: list[str]) -> list[tuple[str, str]]:
     """Return (key, value) of each "KEY=VALUE", or raise UsageError."""
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise UsageError(f"{option} {text}: write KEY=VALUE")
+        if key in dict(pairs):
+            raise UsageError(f"{option} {text}: {key} is given twice")
         pairs.append((key, value))
     return pairs

@@ -19,9 +19,11 @@ OUTPUT = "Output"
 def command(
     checkpoints: Annotated[
         list[Path],
-        typer.Argument(metavar="CHECKPOINT...", help="Several are folds, pooled."),
+        typer.Argument(metavar="CHECKPOINT...", readable=False, help="Several are folds, pooled."),
     ],
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store with the test items.")],
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", readable=False, help="The store with the test items.")
+    ],
     every: Annotated[
         bool,
         typer.Option(
@@ -168,7 +170,7 @@ def _run(
 
     target = Path(json_) if json_ not in (None, "-") else None
     if target is not None:
-        check_output(target, force, resume)
+        check_output(target, force, resume, [*checkpoints, store])
     if figures is not None:
         check_figures(figures, force or resume)
     report = evaluate(checkpoints, store, options, console, target if resume else None)

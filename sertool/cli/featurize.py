@@ -20,7 +20,9 @@ def command(
             help="Folder, manifest, store of waveforms, audio file, or - (a list of them).",
         ),
     ],
-    output: Annotated[Path, typer.Argument(metavar="STORE", help="The store to write (.h5).")],
+    output: Annotated[
+        Path, typer.Argument(metavar="STORE", readable=False, help="The store to write (.h5).")
+    ],
     kind: Annotated[
         str, typer.Option("--kind", help="Kind of feature (sertool list kinds).")
     ] = "mel",

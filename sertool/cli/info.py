@@ -103,6 +103,7 @@ def _counts(found: dict[str, Any]) -> list[Any]:
     from sertool.tables import table
 
     genders = sorted({g for row in found["class_gender"].values() for g in row})
+    genders = [] if genders == [""] else genders
     rows = [
         [label or "(none)", *(row.get(g, 0) for g in genders), sum(row.values())]
         for label, row in found["class_gender"].items()

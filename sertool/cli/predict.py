@@ -21,7 +21,9 @@ OUTPUT = "Output"
 
 
 def command(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The model.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", readable=False, help="The model.")
+    ],
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -113,7 +115,7 @@ def command(
 
     common.one_of("--format", format_, FORMATS)
     options = Options(
-        only=tuple(word.strip() for word in only.split(",") if word.strip()) if only else (),
+        only=_classes(only),
         window=window,
         hop=hop,
         fields=tuple(common.key_values("--field", field or [])),
@@ -125,12 +127,21 @@ def command(
     _check_stream(paths, stream, sample_rate)
     with common.console("predict", quiet, verbose, log) as console:
         if output is not None:
-            check_output(output, force, resume)
+            check_output(output, force, resume, [checkpoint, *paths])
             if resume and output.exists():
                 console.note(f"{output}: whole already")
                 raise typer.Exit(0)
         _run(checkpoint, paths, options, sample_rate, null, stream, format_, output, console)
     raise typer.Exit(console.exit_code)
+
+
+def _classes(only: str | None) -> tuple[str, ...]:
+    from sertool.errors import UsageError
+
+    words = tuple(word.strip() for word in (only or "").split(",") if word.strip())
+    if only is not None and not words:
+        raise UsageError(f"--only {only!r}: names no class")
+    return words
 
 
 def _check_stream(paths: list[str], stream: bool, sample_rate: int | None) -> None:

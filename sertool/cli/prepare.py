@@ -13,11 +13,15 @@ Corpora = Annotated[
     list[Path],
     typer.Argument(
         metavar="CORPUS",
+        readable=False,
         help="Folders, tables (.csv, .tsv), manifests, audio files; - for manifest lines.",
     ),
 ]
 Manifest = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="JSON Lines to write; - for standard output.")
+    Path,
+    typer.Argument(
+        metavar="MANIFEST", readable=False, help="JSON Lines to write; - for standard output."
+    ),
 ]
 Corpus = Annotated[
     str, typer.Option("--corpus", metavar="auto|NAME", help="See: sertool list corpora.")

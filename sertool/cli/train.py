@@ -22,9 +22,10 @@ def _hyper(name: str, text: str, **more: Any) -> Any:
 
 
 Exprs = list[str] | None
-Store = Annotated[Path, typer.Argument(help="A feature store.", show_default=False)]
+Store = Annotated[Path, typer.Argument(help="A feature store.", show_default=False, readable=False)]
 Output = Annotated[
-    Path, typer.Argument(help="The checkpoint; {fold} is filled in.", show_default=False)
+    Path,
+    typer.Argument(help="The checkpoint; {fold} is filled in.", show_default=False, readable=False),
 ]
 Model = Annotated[str, typer.Option("--model", help="See sertool list models.")]
 Set = Annotated[Exprs, typer.Option("--set", metavar="NAME=VALUE", help="A model's setting.")]
@@ -122,6 +123,9 @@ def command(
 
 def _run(given: dict[str, Any]) -> None:
     """Hand the command line's values to the stage."""
+    from sertool.workers import patient_threads
+
+    patient_threads()
     from sertool.stages.train import TrainOptions, train
     from sertool.training.hyperparameters import Hyperparameters
     from sertool.training.parts import PartOptions

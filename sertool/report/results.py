@@ -17,6 +17,10 @@ from sertool.paths import show
 
 FORMAT = "sertool-report"
 VERSION = 1
+NEEDED = dict.fromkeys(("accuracy", "uar", "macro_f1"), float) | {
+    **dict.fromkeys(("classes", "confusion", "folds"), list),
+    **dict.fromkeys(("per_class", "ci", "by", "baselines", "protocol"), dict),
+}
 GROUPS = ("speaker", "gender", "corpus")
 
 
@@ -192,6 +196,9 @@ def check(report: Any, name: str) -> dict[str, Any]:
             f"{name}: report version {report.get('version')} is newer than this sertool's"
             f" ({VERSION}); update sertool"
         )
+    for key, kind in NEEDED.items():
+        if not isinstance(report.get(key), kind):
+            raise InputError(f"{name}: a damaged report, without {key}")
     return report
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +99,9 @@ def augment(
     console = console or Console.silent()
     if not steps:
         raise UsageError("nothing to do: name an augmentation, e.g. --awgn 15:30")
-    check_output(output, force, resume)
-    if output.exists() and source.exists() and os.path.samefile(source, output):
-        raise UsageError(f"{output}: input and output are the same file")
+    for name, values in steps.items():
+        lookup(AUGMENTATIONS, GROUP, name)(*values)  # wrong values are told before any work
+    check_output(output, force, resume, [source])
     store = Store(source)
     if store.kind != "wave":
         raise InputError(
@@ -121,7 +120,8 @@ def augment(
         "seed": seed,
         "compress": compress,
     }
-    if resume and whole(output, params, console):
+    ids = (item["origin"] for item in items)
+    if resume and not force and whole(output, params, source.name, store.sha256, ids, console):
         return
     record = lineage.record("augment", params, source.name, store.sha256)
     attributes = {

@@ -13,7 +13,7 @@ import math
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -68,7 +68,7 @@ class _Work:
         notes: Counter[str] = Counter()
         path = _part(self.folder, block)
         temporary = path.with_name(f".{path.name}.tmp")
-        with open(temporary, "wb", buffering=0) as part:
+        with _removed_on_error(temporary), open(temporary, "wb", buffering=0) as part:
             for i in range(start, min(start + BLOCK, self.source.count)):
                 try:
                     made = self.source.make(i)
@@ -87,6 +87,16 @@ class _Work:
             _write(part, text + len(text).to_bytes(8, "little") + crc + MARK)
         os.replace(temporary, path)
         return block
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    """Remove the file if the block fails: half a part is of no use, and the disk may be full."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _write(file: IO[bytes], content: bytes | memoryview) -> None:
@@ -225,11 +235,13 @@ def build_store(
         try:
             with run.console.progress(source.count, what) as progress:
                 for block in blocks:
+                    count = progress.skip if block in done else progress.advance
                     if block not in done:
                         next(finished)
                     assembler.add(_part(parts.folder, block))
-                    progress.advance(min(BLOCK, source.count - block * BLOCK))
+                    count(min(BLOCK, source.count - block * BLOCK))
             if assembler.writer is None:
+                parts.remove_all()
                 raise InputError(f"{output}: not written, for nothing could be read")
             assembler.writer.finish(attributes(assembler.built))
         except BaseException:
@@ -242,7 +254,7 @@ def build_store(
 
 
 def _usable(path: Path) -> bool:
-    """Return whether a part is whole and had no failure (a mended file deserves a new try)."""
+    """Return whether a part is whole and had no failure (what was wrong may be mended)."""
     try:
         with open(path, "rb") as file:
             meta = _read_meta(file)

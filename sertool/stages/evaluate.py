@@ -28,6 +28,7 @@ from sertool.stages.heldout import (
 )
 from sertool.stages.lengths import announce
 from sertool.store import Store
+from sertool.training.hyperparameters import check_device
 
 if TYPE_CHECKING:
     from sertool.scoring import Scorer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 LEVELS = ("file", "item")
 FIGURES = ("confusion.png", "classes.png", "speakers.png")
 BASELINES = ("majority", "linear")
+LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds beside the other
 _SEGMENT = re.compile(r"#\d+")
 
 
@@ -72,6 +74,9 @@ class Options:
             raise UsageError(f"--ci {self.ci:g}: give a fraction between 0 and 1, such as 0.95")
         if self.channel_rate is not None and self.channel_rate < 100:
             raise UsageError(f"--channel-rate {self.channel_rate}: give a rate in Hz, such as 8000")
+        if self.noise_snr is not None and not abs(self.noise_snr) <= LOUDEST:
+            raise UsageError(f"--noise-snr {self.noise_snr:g}: give decibels, such as 10")
+        check_device(self.device)
         for name in self.require:
             if name not in audit.FACTS:
                 known = ", ".join(fact.replace("_", "-") for fact in audit.FACTS)

@@ -19,16 +19,15 @@ from sertool.errors import InputError, ItemError, UsageError
 from sertool.features import GROUP, KINDS
 from sertool.manifest import Utterance, parse_line, read_manifest, resolve
 from sertool.outputs import check_output
-from sertool.paths import from_text, is_audio, show, to_text
+from sertool.paths import absolute, from_text, is_audio, show, to_text
 from sertool.pipeline import FeaturizeSpec, extract, frame_rate, load, remarks
 from sertool.plugins import lookup
 from sertool.stages.blocks import Built, Made, Run, build_store
 from sertool.stages.common import whole
-from sertool.store import Store
+from sertool.store import HDF5_MAGIC, Store
 
 RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none is asked for
 TABLE_SUFFIXES = (".csv", ".tsv")
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 NOTES = {
     "mixed": "mixed down",
     "resampled": "resampled",
@@ -118,20 +117,23 @@ def featurize(
     cannot be read is reported through `console` and left out.
     """
     console = console or Console.silent()
-    check_output(output, force, resume)
+    check_output(output, force, resume, [source])
     run = Run(console, workers, resume, strict, compress)
-    if _is_hdf5(source):
-        _from_store(Path(source), output, spec, seed, run)
+    if source != "-" and _is_hdf5(source):
+        _from_store(Path(source), output, spec, seed, run, force)
         return
     utterances, name, digest = _utterances(source, corpus, console)
-    _no_doubles(utterances)
+    _check(utterances)
+    if output.exists():
+        check_output(output, force, resume, (from_text(u.path) for u in utterances))
     asked = spec.to_dict()
     spec = FeaturizeSpec.from_dict(asked)
     if spec.sample_rate is None:
         spec = dataclasses.replace(spec, sample_rate=_common_rate(utterances))
     root = _common_folder(utterances)
     params = asked | {"corpus": corpus, "compress": compress, "seed": seed}
-    if resume and whole(output, params, console):
+    ids = [utterance.id for utterance in utterances]
+    if resume and not force and whole(output, params, name, digest, ids, console):
         return
     _remark(spec, console)
     job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
@@ -152,10 +154,10 @@ def featurize(
     _summary(built, output, spec, console)
 
 
-def _from_store(source: Path, output: Path, spec: FeaturizeSpec, seed: int, run: Run) -> None:
+def _from_store(
+    source: Path, output: Path, spec: FeaturizeSpec, seed: int, run: Run, force: bool
+) -> None:
     """Featurize a store of waveforms: one item in, one or several out."""
-    if output.exists() and os.path.samefile(source, output):
-        raise UsageError(f"{output}: input and output are the same file")
     store = Store(source)
     if store.kind != "wave":
         raise InputError(f"{source}: a store of kind {store.kind}; featurize reads kind wave")
@@ -164,10 +166,12 @@ def _from_store(source: Path, output: Path, spec: FeaturizeSpec, seed: int, run:
     if spec.sample_rate is None:
         spec = dataclasses.replace(spec, sample_rate=store.sample_rate)
     params = spec.to_dict() | {"compress": run.compress, "seed": seed}
-    if run.resume and whole(output, params, run.console):
+    items = store.items()
+    ids = (item["origin"] for item in items)
+    known = (output, params, source.name, store.sha256, ids, run.console)
+    if run.resume and not force and whole(*known):
         return
     _remark(spec, run.console)
-    items = store.items()
     record = lineage.record("featurize", params, source.name, store.sha256)
     values = _attributes(
         spec, [*store.pipeline, spec.to_dict()], store.root, [*store.lineage, record]
@@ -245,14 +249,13 @@ def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Uttera
     if path.is_dir() or is_audio(path) or path.suffix.lower() in TABLE_SUFFIXES:
         return _discover([path], corpus, console), path.absolute().name, ""
 
-    def bad(line: int, reason: str) -> None:
-        bad_lines.append(line)
-        console.failed(f"{path}: line {line}", reason)
-
-    bad_lines: list[int] = []
-    found = list(read_manifest(path, bad))
+    bad: list[tuple[int, str]] = []
+    found = list(read_manifest(path, lambda line, reason: bad.append((line, reason))))
     if not found:
-        raise InputError(f"{show(path)}: neither audio, nor a store, nor a manifest with a line")
+        why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
+        raise InputError(f"{show(path)}: neither audio, nor a store, nor a manifest{why}")
+    for line, reason in bad:
+        console.failed(f"{show(path)}: line {line}", reason)
     return found, path.name, lineage.file_sha256(path)
 
 
@@ -282,18 +285,22 @@ def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Utteran
                 result.append(resolve(parse_line(line), Path.cwd()))
             except ValueError as error:
                 console.failed(f"standard input: line {number}", str(error))
-        elif (utterance := by_path.get(to_text(Path(line).absolute()))) is not None:
+        elif (utterance := by_path.get(to_text(absolute(Path(line))))) is not None:
             result.append(utterance)
     return result
 
 
-def _no_doubles(utterances: list[Utterance]) -> None:
+def _check(utterances: list[Utterance]) -> None:
+    """Raise InputError where utterances cannot be the items of a store."""
     if not utterances:
         raise InputError("no utterance is left to featurize")
     double, times = Counter(u.id for u in utterances).most_common(1)[0]
     if times > 1:
         where = [show(u.path) for u in utterances if u.id == double][:2]
-        raise InputError(f"two utterances are called {double}: {where[0]} and {where[1]}")
+        raise InputError(f"two utterances are called {show(double)}: {where[0]} and {where[1]}")
+    for name in {name for utterance in utterances for name in utterance.extra}:
+        if name in ("", ".") or "/" in name:
+            raise InputError(f"a store cannot have a column called {name!r}; rename that field")
 
 
 def _common_rate(utterances: list[Utterance]) -> int:

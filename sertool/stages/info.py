@@ -10,9 +10,8 @@ from typing import Any
 from sertool.errors import InputError
 from sertool.manifest import FIELDS, read_manifest
 from sertool.paths import show
-from sertool.store import STORE_FIELDS, Store
+from sertool.store import HDF5_MAGIC, STORE_FIELDS, Store
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
 
 
@@ -29,7 +28,8 @@ def recognise(path: Path) -> str:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "checkpoint"
     if head.lstrip().startswith(b"{"):
-        return "report" if _is_report(path) else "manifest"
+        marked = b'"format":"sertool-report"' in head.replace(b" ", b"")
+        return "report" if marked or _is_report(path) else "manifest"
     raise InputError(f"{show(path)}: neither a manifest, a store, a checkpoint nor a report")
 
 
@@ -148,5 +148,7 @@ def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
 
 
 def _report(path: Path, with_items: bool) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads(path.read_bytes())
+    from sertool.report.results import read
+
+    report = read(path)
     return {"report": report}

@@ -21,7 +21,10 @@ _READ_BYTES = 1 << 16
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise InputError for a path that is not there, UsageError for a list nobody writes."""
+    """Raise InputError for a path that is not there or a folder without audio, before any work.
+
+    Raises UsageError for a list that is named twice or that nobody writes.
+    """
     if list(arguments).count(STDIN) > 1:
         raise UsageError("- (a list of paths on standard input) can be read once only")
     for argument in arguments:
@@ -29,6 +32,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
             refuse_terminal("find corpus/ -name '*.wav' | sertool predict MODEL.ckpt -")
         elif not os.path.lexists(argument):
             raise InputError(f"{show(argument)}: no such file or folder")
+        elif os.path.isdir(argument) and not find_audio(Path(argument))[0]:
+            raise InputError(f"{show(argument)}: no audio files in it")
 
 
 def refuse_terminal(example: str) -> None:
@@ -50,19 +55,24 @@ def sources(arguments: Sequence[str], null: bool, console: Console) -> Iterator[
 
 def _in_folder(folder: Path, console: Console) -> list[Path]:
     audio, stray = find_audio(folder)
-    if not audio:
-        raise InputError(f"{show(folder)}: no audio files in it")
     if stray:
         console.note(f"{show(folder)}: {len(stray)} files that are no audio are passed over")
     return audio
 
 
 def _listed(null: bool) -> Iterator[Source | None]:
+    """Yield what standard input lists; InputError where that is nothing."""
+    count = 0
     for line in _lines(b"\0" if null else b"\n"):
         if line is None:
             yield None
+        elif b"\0" in line:
+            raise UsageError("the names on standard input end in NUL: give --null")
         elif line.strip():
+            count += 1
             yield _source(line if null else line.removesuffix(b"\r"))
+    if not count:
+        raise InputError("standard input: no paths and no manifest lines")
 
 
 def _source(line: bytes) -> Source:
@@ -71,13 +81,19 @@ def _source(line: bytes) -> Source:
         return Source(Path(os.fsdecode(line)))
     try:
         row = json.loads(line)
-        return Source(from_text(row["path"]), _seconds(row, "start"), _seconds(row, "end"))
-    except (ValueError, KeyError, TypeError):
-        return Source(Path(os.fsdecode(line)))  # a file of such a name, or an error that names it
+        path = from_text(row["path"])
+        if b"\0" not in os.fsencode(path):
+            return Source(path, _seconds(row, "start"), _seconds(row, "end"))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return Source(Path(os.fsdecode(line)))  # a file of such a name, or an error that names it
 
 
 def _seconds(row: dict[str, float | None], name: str) -> float | None:
+    """Return a time; ValueError for one that no recording has."""
     value = row.get(name)
+    if value is not None and not 0 <= float(value) < float("inf"):
+        raise ValueError(f"{name} is {value}")
     return None if value is None else float(value)
 
 

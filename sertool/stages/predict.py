@@ -18,11 +18,14 @@ from sertool.paths import show, to_text
 from sertool.pipeline import featurize_stages, replay_samples
 from sertool.stages.hear import Heard, Piece, Source, hear, hear_windows
 from sertool.stages.lengths import announce
+from sertool.training.hyperparameters import check_device
 
 if TYPE_CHECKING:
     from sertool.scoring import Scorer
 
 STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
+LONGEST = 1e6  # seconds that a window or hop may have
+READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
 NOTES = {
     "mixed": "mixed down",
     "resampled": "resampled",
@@ -53,11 +56,12 @@ class Options:
 
     def check(self) -> None:
         """Raise UsageError for values that make no sense."""
+        check_device(self.device)
         if self.hop is not None and self.window is None:
             raise UsageError("--hop needs --window")
         for name, value in (("window", self.window), ("hop", self.hop)):
-            if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"--{name} {value:g} must be above 0")
+            if value is not None and not 0 < value <= LONGEST:
+                raise UsageError(f"--{name} {value:g}: needs seconds above 0, at most {LONGEST:g}")
 
 
 @dataclass(frozen=True)
@@ -243,8 +247,10 @@ class _Rejoined:
 
     def read(self, n: int) -> bytes:
         """Return `n` bytes, fewer only at the end."""
-        head, self._head = self._head[:n], self._head[n:]
-        return head + self._file.read(n - len(head)) if n > len(head) else head
+        found, self._head = bytearray(self._head[:n]), self._head[n:]
+        while len(found) < n and (block := self._file.read(min(n - len(found), READ_BYTES))):
+            found += block
+        return bytes(found)
 
 
 def predict_stream(

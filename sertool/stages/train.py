@@ -23,7 +23,7 @@ from sertool.settings import parse
 from sertool.stages.train_summary import announce, result
 from sertool.store import Store
 from sertool.training.baselines import Columns, fit_baselines, fit_whole
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.training.hyperparameters import Hyperparameters, check_device
 from sertool.training.parts import Division, PartOptions, divide
 from sertool.training.targets import Target, make_target
 
@@ -80,7 +80,11 @@ def train(
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:
-            check_output(path, force, resume)
+            check_output(path, force, resume, [source, *([options.init] if options.init else [])])
+        if isinstance(job.found, Whole):
+            console.note(
+                f"{job.found.name} is fitted whole: a row of numbers for each item is in memory"
+            )
         for note in divisions[0].notes:
             console.note(note)
         for division, path in zip(divisions, outputs, strict=True):
@@ -90,6 +94,7 @@ def train(
 def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
     """Return the job, its options checked against the model before any work is done."""
     found = model(options.model)
+    check_device(options.device)
     settings: Any = parse(found.Settings, list(options.assignments))
     columns = Columns(store, console)
     if isinstance(found, Whole):
@@ -100,17 +105,24 @@ def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: without effect on {found.name}")
-        console.note(f"{found.name} is fitted whole: a row of numbers for each item is in memory")
         return _Job(store, options, found, settings, hp, None, columns, console)
     hp = dataclasses.replace(found.defaults(settings), **options.overrides)
     hp.check()
-    init = checkpoints.load(options.init) if options.init else None
+    init = _initial(options.init, found.name) if options.init else None
     job = _Job(store, options, found, settings, hp, init, columns, console)
     from sertool.training import device, networks  # torch: seconds, and only where it is needed
 
     where = device.choose(options.device)
     job.plan = networks.Plan(found, settings, hp, options.seed, where, init)
     return job
+
+
+def _initial(path: Path, name: str) -> Checkpoint:
+    """Return the checkpoint of --init; UsageError where it holds another model than `name`."""
+    init = checkpoints.load(path)
+    if init.meta["model"]["name"] != name:
+        raise UsageError(f"--init {show(path)}: holds a {init.meta['model']['name']}, not a {name}")
+    return init
 
 
 def _output(output: Path, fold: int | None, every: bool) -> Path:
@@ -170,6 +182,7 @@ def _train_one(job: _Job, division: Division, output: Path, force: bool, resume:
     items = store.items()
     announce(items, division, job.hp.monitor if job.plan else None, console)
     target = make_target(items, division.train, "label", 1.0, job.hp.class_weights)
+    listed = _listed(items, division) + _inherited(job.init, items, division)
     tensors: dict[str, np.ndarray] = {}
     baselines: list[str] = []
     if isinstance(job.found, Whole):
@@ -181,7 +194,7 @@ def _train_one(job: _Job, division: Division, output: Path, force: bool, resume:
         tensors, baselines = fit_baselines(job.columns, division.train, target, console)
     made = Checkpoint(
         tensors | fitted,
-        _listed(items, division) + _inherited(job.init, items, division),
+        listed,
         _meta(job, division, target, meta, baselines, record),
     )
     checkpoints.save(made, output)

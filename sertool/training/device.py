@@ -8,9 +8,9 @@ import sys
 import torch
 from torch import nn
 
-from sertool.errors import InputError, UsageError
+from sertool.errors import InputError
+from sertool.training.hyperparameters import check_device
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
@@ -19,8 +19,7 @@ def choose(name: str) -> torch.device:
 
     Raises UsageError for another name, InputError for a device that this machine lacks.
     """
-    if name not in DEVICES:
-        raise UsageError(f"--device {name}: needs auto, cpu, cuda or mps")
+    check_device(name)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((kind for kind, is_there in there.items() if is_there), "cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from sertool.errors import UsageError
@@ -11,8 +10,10 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 NORMALISATIONS = ("cell", "feature", "none")
 MONITORS = ("uar", "accuracy", "loss")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16")
 CLASS_WEIGHTS = ("none", "balanced")
+LARGEST = 1e6  # of a rate or a factor: far beyond use, and far below what float32 holds
 CHOICES = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
@@ -67,14 +68,22 @@ class Hyperparameters:
                 raise UsageError(f"{_option(name)} {getattr(self, name)}: needs at least 1")
         for name in ("weight_decay", "patience", "schedule_patience", "lr_scale", "momentum"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{_option(name)} {value}: needs 0 or more")
+            if not 0 <= value <= LARGEST:
+                raise UsageError(f"{_option(name)} {value}: needs 0 or more, at most {LARGEST:g}")
         for name in ("lr", "schedule_factor"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{_option(name)} {value}: needs a number above 0")
+            if not 0 < value <= LARGEST:
+                raise UsageError(
+                    f"{_option(name)} {value}: needs a number above 0, at most {LARGEST:g}"
+                )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UsageError(f"--betas {self.betas[0]}:{self.betas[1]}: need 0 <= beta < 1")
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError for a `--device` that is none, whether the model uses one or not."""
+    if name not in DEVICES:
+        raise UsageError(f"--device {name}: needs {_any_of(DEVICES)}")
 
 
 def _option(name: str) -> str:

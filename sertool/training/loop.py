@@ -194,7 +194,7 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     saver.restore(run)
     steps = len(batches.plan(task.train, task.hp.batch_size, task.seed, 0))
     with console.progress(steps * task.hp.epochs, f"{task.label}, batch") as progress:
-        progress.advance(steps * len(run.history))
+        progress.skip(steps * len(run.history))
         while not finished(run.history, task.hp):
             start = time.monotonic()
             row = _epoch(run, task, progress)

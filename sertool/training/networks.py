@@ -11,7 +11,7 @@ from torch import nn
 
 from sertool.checkpoint import Checkpoint
 from sertool.console import Console
-from sertool.errors import InputError, UsageError
+from sertool.errors import InputError
 from sertool.models import Network
 from sertool.outputs import Parts
 from sertool.paths import show
@@ -115,7 +115,12 @@ def _trained(
     frames: int | None,
     inputs: int,
 ) -> Trained:
-    """Return the best weights and statistics, and what describes them."""
+    """Return the best weights and statistics, and what describes them.
+
+    Raises InputError where training ended in weights that are no numbers.
+    """
+    if not all(bool(torch.isfinite(value).all()) for value in run.best.values()):
+        raise InputError("training ended in weights that are not finite; try a lower --lr")
     tensors: dict[str, Any] = {f"model.{name}": value for name, value in run.best.items()}
     tensors |= {"statistics.mean": fitted.mean, "statistics.sd": fitted.sd}
     described = {
@@ -133,13 +138,10 @@ def _trained(
 def initialise(network: nn.Module, plan: Plan, console: Console) -> frozenset[str]:
     """Copy the tensors of `plan.init` that fit into `network`; return the names of those copied.
 
-    Raises InputError where it holds another model, or nothing of it fits.
+    Raises InputError where nothing of it fits.
     """
     if plan.init is None:
         return frozenset()
-    other = plan.init.meta["model"]["name"]
-    if other != plan.network.name:
-        raise UsageError(f"--init: holds a {other}, not a {plan.network.name}")
     arrays = plan.init.subset("model")
     copied = set()
     with torch.no_grad():

@@ -13,6 +13,7 @@ from sertool.paths import show
 from sertool.seeds import derive
 
 Item = dict[str, Any]
+SIDES = ("train", "val", "test")
 Sides = dict[str, str]  # unit (what stays together) -> "train", "val" or "test"
 
 
@@ -198,6 +199,9 @@ def _sides(
         )
     elif by == "part":
         sides = _assign(units, lambda i: str(places[i["id"]][1]), "the parts")
+        for name in sides.values():
+            if name not in SIDES:
+                raise InputError(f"the part {name!r} is none of {', '.join(SIDES)}")
     elif by == "where":
         tests = {item["id"] for item in where.select(items, options.test_where)}
         if not tests:

@@ -24,7 +24,7 @@ def test_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("$ sertool ")]
     stages = [line.split()[2] for line in steps]
-    assert stages == "prepare featurize augment featurize train eval predict".split(" ")
+    assert stages == ["prepare", "featurize", "augment", "featurize", "train", "eval", "predict"]
     for word in ("sundharam-cnn", "linear", "majority", "confusion", "speakers apart: yes"):
         assert word in done.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
