@@ -7,7 +7,9 @@ are enough), else speech-like noise. Each job is a process of its own with one t
 the jobs take turns, round after round, so that a busy spell of the machine falls on all alike, and
 the medians are shown. What a job costs on a single file is its start-up, and is taken off.
 
-- sertool: the whole command with its store, by one worker and by two
+- sertool: the whole command with its store, by one worker and by two; its resumable parts, two
+  checksums of every item, and the file are all paid for
+- sertool, no store: what its workers do with a file (decode, hash, log-mel); nothing is written
 - librosa: load, melspectrogram, power_to_db, one file after the other; nothing is written
 - floor: soundfile's decoding to int16 and one real Fourier transform a frame; nothing is written
 """
@@ -79,6 +81,7 @@ def main() -> None:
         jobs = {
             "sertool, 1 worker": sertool(1, Path(name, "out1.h5")),
             "sertool, 2 workers": sertool(2, Path(name, "out2.h5")),
+            "sertool, no store": child("features"),
             "librosa": child("librosa"),
             "floor": child("floor"),
         }
@@ -153,6 +156,16 @@ def run_librosa(folder: Path) -> None:
         librosa.power_to_db(mel)
 
 
+def run_features(folder: Path) -> None:
+    """Decode, hash and compute as a worker of sertool does."""
+    from sertool.pipeline import FeaturizeSpec, extract, load
+
+    spec = FeaturizeSpec("mel", {"n_fft": N_FFT, "hop_length": HOP}, sample_rate=RATE)
+    for path in sorted(folder.iterdir()):
+        decoded = load(spec, path)
+        extract(spec, decoded.samples, decoded.sample_rate)
+
+
 def run_floor(folder: Path) -> None:
     """Decode and transform, 128 frames at a time, and nothing else."""
     import numpy as np
@@ -169,7 +182,7 @@ def run_floor(folder: Path) -> None:
             fft.rfft(block[: len(part)])
 
 
-CHILDREN = {"librosa": run_librosa, "floor": run_floor}
+CHILDREN = {"features": run_features, "librosa": run_librosa, "floor": run_floor}
 
 
 def measure(

@@ -50,7 +50,7 @@ class Checkpoint:
     meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
         `model` (name, settings, frames, outputs, heads, normalisation), `training`, `history`,
         `best_epoch`, `protocol`, `baselines` (names), `lineage`; `save` adds `format`,
-        `version` and `sha256` of the tensors.
+        `version` and `sha256` of all that.
     """
 
     tensors: dict[str, np.ndarray]
@@ -108,9 +108,10 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
     return {key: tensors[key].copy() for key in sorted(tensors)}, meta
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes of the tensors."""
-    state = hashlib.sha256()
+def _digest(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
+    """Return the SHA-256 of `meta` and of names, types, shapes and bytes of the tensors."""
+    described = {name: value for name, value in meta.items() if name != "sha256"}
+    state = hashlib.sha256(canonical(described).encode())
     for name in sorted(tensors):
         array = tensors[name]
         state.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
@@ -126,8 +127,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     )
     tensors = to_numpy(checkpoint.tensors)
     tensors[ITEMS] = np.frombuffer(lines.encode(), dtype=np.uint8)
-    meta = {**checkpoint.meta, "format": FORMAT, "version": VERSION, "sha256": _digest(tensors)}
-    content = dump(tensors, meta)
+    meta = {**checkpoint.meta, "format": FORMAT, "version": VERSION}
+    content = dump(tensors, {**meta, "sha256": _digest(tensors, meta)})
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
@@ -166,7 +167,7 @@ def load(path: Path) -> Checkpoint:
         raise InputError(
             f"{show(path)}: checkpoint of version {version}; this sertool reads up to {VERSION}"
         )
-    if meta.get("sha256") != _digest(tensors) or ITEMS not in tensors:
+    if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
         raise InputError(f"{show(path)}: damaged, its checksum is wrong")
     if any(not isinstance(meta.get(name), kind) for name, kind in NEEDED.items()):
         raise InputError(f"{show(path)}: damaged, its description is not that of a checkpoint")

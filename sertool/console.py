@@ -15,7 +15,7 @@ from typing import IO, Any
 from sertool import __version__
 from sertool.errors import InputError, UsageError
 
-PLAIN_INTERVAL = 10.0  # seconds between progress lines where standard error is no terminal
+PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is no terminal
 
 
 class Progress:
