@@ -64,4 +64,5 @@ def test_plain_progress_and_the_time_left(
         assert capsys.readouterr().err == ""  # not before half a minute
         clock[0] += 15
         progress.advance(5, loss=0.25)
-        assert capsys.readouterr().err == ("sertool stage: files 60 of 100, 2 min 00 s left loss 0.25\n")
+        said = capsys.readouterr().err
+        assert said == "sertool stage: files 60 of 100, 2 min 00 s left loss 0.25\n"
