@@ -2,12 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= out/demo
 
 .PHONY: demo test lint types unit clean
 
 demo: $(VENV)/ready
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/demo.sh data/demo/corpus $(OUT)
+	rm -rf out/demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/demo.sh data/demo/corpus out/demo
 
 test: lint types unit
 

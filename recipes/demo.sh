@@ -2,7 +2,7 @@
 # The whole chain on the embedded synthetic corpus: recipes/demo.sh CORPUS OUTDIR
 #
 # Each step is printed as the command that a user would type, then run. About a minute.
-# From the environment: EPOCHS (12), SEED (0). OUTDIR is emptied first.
+# From the environment: EPOCHS (12), SEED (0). OUTDIR must not exist yet.
 set -eu
 corpus=$1
 out=$2
@@ -17,7 +17,10 @@ run() {
     "$@"
 }
 
-rm -rf "$out"
+if [ -e "$out" ]; then
+    echo "recipes/demo.sh: $out exists already; name another folder" >&2
+    exit 3
+fi
 mkdir -p "$out"
 
 say "Who says what, and three folds that keep speakers apart"

@@ -390,13 +390,6 @@ def write_store(
             writer.append(array, {"origin": item["id"], "augmentation": "", **item})
         stages = pipeline or [{"stage": "featurize", "kind": kind, "settings": settings or {}}]
         writer.finish(
-            {
-                "kind": kind,
-                "settings": settings or {},
-                "pipeline": stages,
-                "sample_rate": sample_rate,
-                "frame_rate": frame_rate,
-                "root": root,
-                "lineage": lineage or [],
-            }
+            {"kind": kind, "settings": settings or {}, "pipeline": stages, "root": root}
+            | {"sample_rate": sample_rate, "frame_rate": frame_rate, "lineage": lineage or []}
         )

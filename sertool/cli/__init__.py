@@ -107,6 +107,9 @@ def build() -> typer.Typer:
         """Speech emotion recognition in small stages, chained by files.
 
         prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
+
+        Exit codes: 0 done, 1 done but a file or line gave nothing, 2 wrong usage, 3 a named file or
+        folder cannot serve, 130 interrupted.
         """
 
     for name, module in COMMANDS.items():

@@ -100,7 +100,9 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     label = task.targets[0]
     counts = np.zeros((len(label.classes),) * 2, np.int64)
     loss_sum, seen = 0.0, 0
-    shown = run.history[-1].get("val_uar", run.history[-1]["train_uar"]) if run.history else 0.0
+    last = run.history[-1] if run.history else {}
+    name = "val_uar" if "val_uar" in last else "train_uar"
+    shown: dict[str, Any] = {name: last[name]} if last else {}
     autocast = torch.autocast(
         task.device.type, torch.bfloat16, enabled=task.hp.precision == "bfloat16"
     )
@@ -117,7 +119,7 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
         predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
         counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
-        progress.advance(1, epoch=f"{epoch + 1}", loss=loss_sum / seen, uar=shown)
+        progress.advance(1, epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
     return {"loss": loss_sum / seen, "train_uar": float(metrics.uar(counts))}
 
 
