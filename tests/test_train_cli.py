@@ -61,6 +61,14 @@ def test_speakers_on_both_sides_are_told(cli: Cli, store: Path, tmp_path: Path) 
     assert checkpoint.load(out).meta["protocol"]["resplit"] == "random:50:50"
 
 
+def test_the_fold_in_a_name_is_filled_in_without_one_too(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    options = ("--model", "majority", "--test-fold", "none")
+    assert cli("train", store, tmp_path / "m.{fold}.ckpt", *options).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m.none.ckpt"]
+
+
 def test_same_command_same_bytes_and_all_folds_are_the_single_ones(
     cli: Cli, store: Path, tmp_path: Path
 ) -> None:

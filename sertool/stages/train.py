@@ -127,8 +127,8 @@ def _initial(path: Path, name: str) -> Checkpoint:
 
 def _output(output: Path, fold: int | None, every: bool) -> Path:
     """Return the checkpoint of a fold: `{fold}` filled in, or with all folds NAME.FOLD.SUFFIX."""
-    if fold is not None and FOLD in output.name:
-        return output.with_name(output.name.replace(FOLD, str(fold)))
+    if FOLD in output.name:
+        return output.with_name(output.name.replace(FOLD, "none" if fold is None else str(fold)))
     return output.with_name(f"{output.stem}.{fold}{output.suffix}") if every else output
 
 
