@@ -138,9 +138,17 @@ class Parts:
         return part_is_whole(self.path(name))
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a part whole, under its name."""
-        with part_writer(self.path(name)) as part:
-            part.write(content)
+        """Write a part with its checksum; it appears under its name whole or not at all."""
+        path = self.path(name)
+        temporary = path.with_name(f".{name}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.write(zlib.crc32(content).to_bytes(4, "little") + _MARK)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def read(self, name: str) -> bytes:
         """Return the content of a part that `has` found whole."""
@@ -161,28 +169,6 @@ def _difference(job_file: Path, job: dict[str, Any]) -> str:
     old_params, params = old.get("params", {}), job.get("params", {})
     keys = [k for k in sorted({*old_params, *params}) if old_params.get(k) != params.get(k)]
     return f" ({', '.join(keys)})" if keys else ""
-
-
-class _PartWriter:
-    """Writes a part's bytes and keeps their checksum."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.crc = file, 0
-
-    def write(self, content: Any) -> None:
-        self.crc = zlib.crc32(content, self.crc)
-        self._file.write(content)
-
-
-@contextmanager
-def part_writer(path: Path) -> Iterator[_PartWriter]:
-    """Yield a writer; the part appears under `path`, with its checksum, if the block succeeds."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb", buffering=0) as file:
-        writer = _PartWriter(file)
-        yield writer
-        file.write(writer.crc.to_bytes(4, "little") + _MARK)
-    os.replace(temporary, path)
 
 
 def part_is_whole(path: Path) -> bool:

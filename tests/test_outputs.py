@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sertool.errors import InputError, UsageError
-from sertool.outputs import Parts, atomic, check_output, part_is_whole, part_writer
+from sertool.outputs import Parts, atomic, check_output, part_is_whole
 
 
 def test_atomic_keeps_the_old_output_when_interrupted(tmp_path: Path) -> None:
@@ -94,10 +94,9 @@ def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", ["cut", "flip", "empty", "longer"])
 def test_a_damaged_part_is_not_whole(tmp_path: Path, spoil: str) -> None:
-    path = tmp_path / "1"
-    with part_writer(path) as part:
-        part.write(b"a" * 3000)
-        part.write(b"b")
+    parts = Parts(tmp_path / "o", {}, resume=False)
+    parts.write("1", b"a" * 3000 + b"b")
+    path = parts.path("1")
     assert part_is_whole(path)
     content = bytearray(path.read_bytes())
     if spoil == "cut":
@@ -113,8 +112,19 @@ def test_a_damaged_part_is_not_whole(tmp_path: Path, spoil: str) -> None:
     assert not part_is_whole(tmp_path / "missing")
 
 
-def test_a_part_that_fails_leaves_nothing_under_its_name(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), part_writer(tmp_path / "1") as part:
-        part.write(b"a")
+def test_a_part_that_fails_leaves_nothing_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts(tmp_path / "o", {}, resume=False)
+    parts.write("2", b"old")
+
+    def fail(one: Path, other: Path) -> None:
         raise ZeroDivisionError
-    assert not (tmp_path / "1").exists()
+
+    monkeypatch.setattr("os.replace", fail)
+    for name in ("1", "2"):
+        with pytest.raises(ZeroDivisionError):
+            parts.write(name, b"a")
+    assert not parts.path("1").exists()
+    assert parts.read("2") == b"old"
+    assert sorted(os.listdir(parts.folder)) == ["2", "job.json", "lock"]

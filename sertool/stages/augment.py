@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sertool import lineage
+from sertool.audio import to_float, to_int16
 from sertool.augment import AUGMENTATIONS, GROUP
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
@@ -19,8 +20,6 @@ from sertool.seeds import rng
 from sertool.stages.blocks import Made, Run, build_store
 from sertool.stages.common import whole
 from sertool.store import Store
-
-INT16_SCALE = 32768.0
 
 
 @dataclass
@@ -52,9 +51,7 @@ class CopySource:
         samples, fields = self.store.features(i), self.items[i]
         made = Made([] if self.only_copies else [(fields, samples)])
         if self.chosen[i]:
-            signal = samples.astype(np.float32)
-            if samples.dtype == np.int16:
-                signal /= np.float32(INT16_SCALE)
+            signal = to_float(samples)
             for k in range(1, self.copies + 1):
                 made.items.append(self._copy(signal, samples.dtype, fields, k, made.notes))
         return made
@@ -70,7 +67,7 @@ class CopySource:
             if drawn[name].get("snr_db", 0) is None:
                 notes.append("no_noise")
         if dtype == np.int16:
-            signal = np.clip(np.rint(signal * np.float32(INT16_SCALE)), -32768, 32767)
+            signal = to_int16(signal)
         copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
         return copy | {"audio_hash": "", "fingerprint": ""}, signal.astype(dtype, copy=False)
 

@@ -13,7 +13,12 @@ from sertool.store import Store
 
 
 def whole(
-    output: Path, params: dict[str, Any], name: str, sha256: str, ids: Iterable[str], run: Console
+    output: Path,
+    params: dict[str, Any],
+    name: str,
+    sha256: str,
+    ids: Iterable[str],
+    console: Console,
 ) -> bool:
     """Return whether a store made with `params` of the input is there; InputError for another's.
 
@@ -36,5 +41,5 @@ def whole(
         raise InputError(f"{show(output)}: exists, made of another input; --force replaces it")
     lacking = len(expected - origins)
     text = f"; {lacking} of {len(expected)} utterances are not in it, --force tries them again"
-    run.note(f"{show(output)}: whole already{text if lacking else ''}")
+    console.note(f"{show(output)}: whole already{text if lacking else ''}")
     return True

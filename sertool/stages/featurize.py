@@ -32,7 +32,6 @@ NOTES = {
     "mixed": "mixed down",
     "resampled": "resampled",
     "padded": "padded with zeros",
-    "cropped": "cropped",
     "silent": "silent",
     "clipped": "clipped",
 }
