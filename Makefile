@@ -1,13 +1,18 @@
-# Two commands: `make demo` shows the whole chain, `make test` proves it. Both make .venv first.
+# `make demo` shows the whole chain, `make test` proves it, `make results` writes recipes/README.md
+# from the kept summaries. All make .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo results test lint types unit clean
 
 demo: $(VENV)/ready
 	rm -rf out/demo
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/demo.sh data/demo/corpus out/demo
+
+results: $(VENV)/ready
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/results.sh >recipes/README.md.new
+	mv recipes/README.md.new recipes/README.md
 
 test: lint types unit
 

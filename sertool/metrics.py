@@ -8,7 +8,7 @@ occurs).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,11 @@ def recalls(matrix: NDArray) -> Rates:
     return _ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
 
 
+def shares(matrix: NDArray) -> Rates:
+    """Each row over its sum, shape (..., classes, classes); NaN for a class not in the truth."""
+    return _ratio(matrix, np.broadcast_to(matrix.sum(-1, keepdims=True), matrix.shape))
+
+
 def precisions(matrix: NDArray) -> Rates:
     """Precision of each class, shape (..., classes); NaN for a class that was never predicted."""
     return _ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
@@ -90,7 +95,8 @@ def macro_f1(matrix: NDArray) -> Rates:
     return _mean_where(f1_scores(matrix), present)
 
 
-SUMMARIES: dict[str, Callable[[NDArray], Rates]] = {
+Measure = Callable[[NDArray], Rates]
+SUMMARIES: dict[str, Measure] = {
     "accuracy": accuracy,
     "uar": uar,
     "macro_f1": macro_f1,
@@ -119,6 +125,17 @@ def aucs(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> Rates:
     return np.array([auc(truth == k, posterior[:, k]) for k in range(posterior.shape[1])])
 
 
+def log_loss(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> float:
+    """Mean cross-entropy −ln p(true class) in nats, of (n,) indices and (n, classes) posteriors.
+
+    A posterior of 0 counts as float64's epsilon (scikit-learn's `log_loss`). NaN without items.
+    """
+    if not len(truth):
+        return float("nan")
+    given = np.asarray(posterior, np.float64)[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(given, np.finfo(np.float64).eps)).mean())
+
+
 def cluster_matrices(
     truth: NDArray[np.integer],
     predicted: NDArray[np.integer],
@@ -135,6 +152,44 @@ def cluster_matrices(
     return list(number), counts.reshape(len(number), n_classes, n_classes).astype(np.int64)
 
 
+def resample(
+    matrices: Matrix,
+    measures: Mapping[str, Measure] = SUMMARIES,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Rates]:
+    """Draw whole clusters again, with replacement: {measure: its values (resamples, runs)}.
+
+    matrices: (clusters, runs, classes, classes), the confusion matrix of each cluster in each run
+    (seed, or system); a cluster is drawn for all runs alike, so that their values are paired. What
+    one speaker says is not independent, so clusters are speakers, and not their utterances (the
+    cluster bootstrap of Davison & Hinkley, 1997, section 3.8). Equal clusters are drawn as one
+    multinomial cell: a hundred thousand single files cost no more than classes² cells.
+    """
+    n_clusters, runs, n_classes = matrices.shape[:3]
+    kinds, times = np.unique(matrices.reshape(n_clusters, -1), axis=0, return_counts=True)
+    random = rng(seed, "bootstrap")
+    block = max(1, _BLOCK // (len(kinds) + runs * n_classes**2))
+    drawn: dict[str, list[Rates]] = {name: [] for name in measures}
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        weights = random.multinomial(n_clusters, times / n_clusters, size=size)
+        pooled = (weights @ kinds).reshape(size, runs, n_classes, n_classes)
+        for name, measure in measures.items():
+            drawn[name].append(measure(pooled))
+    return {name: np.concatenate(values) for name, values in drawn.items()}
+
+
+def limits(values: Rates, level: float) -> tuple[float, float]:
+    """Return the percentile interval of `level` of (resamples,) values; NaN where all are."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(values, [50.0 * (1.0 - level), 50.0 * (1.0 + level)])
+    return float(low), float(high)
+
+
 def bootstrap(
     matrices: Matrix,
     level: float = 0.95,
@@ -143,33 +198,14 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of accuracy, uar and macro_f1 when whole clusters are drawn again.
 
-    matrices: (clusters, classes, classes), one confusion matrix a speaker: what one speaker says is
-    not independent, so speakers are drawn, with replacement, and not their utterances (the cluster
-    bootstrap of Davison & Hinkley, 1997, section 3.8). Fewer than two clusters say nothing about
-    another speaker: the limits are NaN. Clusters of equal matrices are drawn as one multinomial
-    cell, so a bootstrap over a hundred thousand single files costs no more than classes² cells.
+    matrices: (clusters, classes, classes), one confusion matrix a speaker; see `resample`. Fewer
+    than two clusters say nothing about another speaker: the limits are NaN.
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
-    n_clusters, n_classes = matrices.shape[0], matrices.shape[-1]
-    if n_clusters < 2:
-        return {name: (float("nan"), float("nan")) for name in SUMMARIES}
-    kinds, times = np.unique(matrices.reshape(n_clusters, -1), axis=0, return_counts=True)
-    random = rng(seed, "bootstrap")
-    block = max(1, _BLOCK // (len(kinds) + n_classes**2))
-    drawn: dict[str, list[Rates]] = {name: [] for name in SUMMARIES}
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        weights = random.multinomial(n_clusters, times / n_clusters, size=size)
-        pooled = (weights @ kinds).reshape(size, n_classes, n_classes)
-        for name, summary in SUMMARIES.items():
-            drawn[name].append(summary(pooled))
-    limits = [50.0 * (1.0 - level), 50.0 * (1.0 + level)]
-    result: dict[str, tuple[float, float]] = {}
-    for name, values in drawn.items():
-        low, high = np.nanpercentile(np.concatenate(values), limits)
-        result[name] = (float(low), float(high))
-    return result
+    if len(matrices) < 2:
+        nothing = np.full(1, np.nan)
+        return {name: limits(nothing, level) for name in SUMMARIES}
+    drawn = resample(matrices[:, None], SUMMARIES, resamples, seed)
+    return {name: limits(values, level) for name, values in drawn.items()}
 
 
 def pool_posteriors(rows: np.ndarray, pool: str) -> tuple[np.ndarray, int]:

@@ -184,3 +184,16 @@ def test_bootstrap_of_one_speaker_says_nothing():
         assert np.isnan(limits).all()
     with pytest.raises(ValueError, match="level"):
         metrics.bootstrap(np.ones((2, 3, 3), np.int64), level=95)
+
+
+def test_log_loss():
+    random = np.random.default_rng(5)
+    posterior = random.dirichlet([0.3] * 4, 50)
+    truth = random.integers(0, 4, 50)
+    expected = reference.log_loss(truth, posterior, labels=range(4))
+    assert metrics.log_loss(truth, posterior) == pytest.approx(expected)
+    certain = np.eye(2)
+    wrong = np.array([1, 1])
+    expected = reference.log_loss(wrong, certain, labels=range(2))
+    assert metrics.log_loss(wrong, certain) == pytest.approx(expected)
+    assert np.isnan(metrics.log_loss(np.array([], int), np.empty((0, 2))))

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "sertool.cli.train",
     "eval": "sertool.cli.eval",
     "predict": "sertool.cli.predict",
+    "report": "sertool.cli.report",
     "info": "sertool.cli.info",
     "list": "sertool.cli.listing",
 }

@@ -8,7 +8,7 @@ import typer
 
 from sertool.cli import common
 
-WHAT = ("corpora", "labels", "kinds", "augmentations", "models")
+WHAT = ("corpora", "labels", "kinds", "augmentations", "models", "papers")
 
 
 def command(
@@ -16,7 +16,7 @@ def command(
     kind: Annotated[str | None, typer.Option("--kind", help="A kind's settings.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="A model's settings.")] = None,
 ) -> None:
-    """List corpora, label maps, kinds of feature, augmentations, or models.
+    """List corpora, label maps, kinds of feature, augmentations, models, or papers.
 
     [bold]sertool list models[/bold]
 
@@ -47,6 +47,10 @@ def _rows(what: str) -> list[tuple[str, str]]:
         from sertool.labels import label_maps
 
         return label_maps()
+    if what == "papers":
+        from sertool.report import papers
+
+        return [(name, papers.paper(name).title) for name in papers.names()]
     from sertool import augment, corpora, features, models
 
     tables = {

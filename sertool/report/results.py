@@ -90,6 +90,7 @@ def figures(
     matrix = metrics.confusion(truth, predicted, len(classes))
     return {
         **summary(matrix),
+        "log_loss": number(metrics.log_loss(truth, posterior)),
         "per_class": _per_class(classes, matrix, metrics.aucs(truth, posterior)),
         "confusion": matrix.tolist(),
         "ci": _intervals(tested, predicted, level, seed),

@@ -1,0 +1,35 @@
+#!/bin/sh
+# The page of all papers, from the kept summaries: recipes/results.sh >recipes/README.md
+#
+# `make results` runs it. A number on that page comes from recipes/results/PAPER/*.json, which
+# `eval --summary` wrote, and from data/papers/PAPER.toml, what the paper printed.
+set -eu
+cd "$(dirname "$0")/.."
+
+cat <<'TEXT'
+# What the papers printed, and what we measured
+
+Each recipe is a shell script that chains the stages of sertool into the pipeline of one paper:
+
+    sh recipes/sundharam.sh /path/to/ravdess out/sundharam
+
+The head of a script says what it takes from the environment. A run whose summary lies in
+`OUTDIR/results` is skipped, so a recipe that was stopped goes on where it was; fewer epochs than the
+paper's are a column of its table. Beside each of the paper's numbers stands what we measured under the
+paper's own protocol, and under one that cannot leak: speakers, recordings and copies apart, as computed
+from the items themselves.
+
+This page is made by `make results` from the summaries in `recipes/results/` and the published tables in
+`data/papers/`. The same tables in a terminal: `sertool report --paper sundharam
+recipes/results/sundharam/*.json`.
+TEXT
+
+for file in data/papers/*.toml; do
+    paper=$(basename "$file" .toml)
+    set --
+    for summary in recipes/results/"$paper"/*.json; do
+        [ ! -e "$summary" ] || set -- "$@" "$summary"
+    done
+    echo
+    sertool report --paper "$paper" --format markdown "$@"
+done

@@ -1,0 +1,285 @@
+"""A study as a page: what a paper printed, what was measured beside it, and how it was tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sertool.paths import show
+from sertool.report import measures, pooling
+from sertool.report.blocks import Block, Grid, Heading, Text
+from sertool.report.measures import LEVEL, Difference, Value
+from sertool.report.papers import UNITS, Paper
+from sertool.report.study import BASELINES, OVERALL, Row, Section, Study, System
+
+NAMES = {
+    "accuracy": "WA",
+    "uar": "UAR",
+    "macro_f1": "macro-F1",
+    "log_loss": "cross-entropy",
+    "auc": "AUC",
+    "f1": "F1",
+}
+APART = (
+    ("speaker_disjoint", "speakers apart"),
+    ("origin_disjoint", "recordings apart"),
+    ("text_disjoint", "sentences apart"),
+)
+WORDS = {True: "yes", False: "NO", None: "unknown"}
+LEGEND = (
+    f"Mean over seeds ± their standard deviation, [{100 * LEVEL:g} % interval by a bootstrap over"
+    " speakers]; runs are those of each column."
+)
+
+
+def page(study: Study) -> list[Block]:
+    """Return a study as blocks."""
+    blocks: list[Block] = []
+    if study.paper:
+        blocks += _opening(study.paper)
+        for section in study.sections:
+            blocks += _section(study, section)
+    elif study.systems:
+        blocks.append(_overview(study))
+    if study.systems:
+        blocks.append(Text([LEGEND + _leak_legend(study)]))
+        blocks.append(Heading("How it was tested, by the data itself", 2))
+        blocks.append(Text(["", *_tested(study)]))
+    if study.paper and study.paper.remarks:
+        blocks.append(Heading("What to know", 2))
+        blocks.append(Text(["", *study.paper.remarks]))
+    return blocks
+
+
+def _leak_legend(study: Study) -> str:
+    if not _has_gap(study) or study.leak is None:
+        return ""
+    heads = {p.tag: p.column for p in study.columns}
+    return (
+        f" The last column is {heads[study.leak[0]]} less {heads[study.leak[1]]}, the same speakers"
+        " drawn for both."
+    )
+
+
+def _opening(paper: Paper) -> list[Block]:
+    recipe = f"Recipe: recipes/{paper.recipe}.sh" if paper.recipe else "No recipe yet"
+    columns = [f"{p.column}: {p.text}." for p in paper.protocols]
+    return [
+        Heading(f"{paper.name}: {paper.title}"),
+        Text([f"{paper.authors}. {paper.published}. {recipe}."]),
+        Text([paper.about]),
+        Text(["", *columns]),
+    ]
+
+
+def _section(study: Study, section: Section) -> list[Block]:
+    """Return a table of the paper; one line where nothing of it was run."""
+    table = section.table
+    title = f"Table {table.id}" if table.id[:1].isdigit() else table.id.capitalize()
+    title = "In the text" if table.id == "text" else title
+    heading = Heading(f"{title}: {table.title}" if table.id else table.title, 2)
+    if not any(row.run for row in section.rows):
+        reasons = dict.fromkeys(row.reason for row in section.rows)
+        count = f"{len(section.rows)} published figure" + "s" * (len(section.rows) > 1)
+        return [heading, Text([f"{count} ({table.where}). {_not_run(*reasons)}."])]
+    keys = _keys(section.rows, study.systems)
+    gaps = any(row.gap for row in section.rows)
+    notes: list[str] = []
+    rows = [
+        [*(row.tags.get(key, "") for key in keys), label(row), *_row(study, row, notes, gaps)]
+        for row in section.rows
+    ]
+    heads = [protocol.column for protocol in study.columns]
+    header = [*keys, "figure", "paper", *heads, *([_gap_name(study)] if gaps else []), "runs"]
+    about = [table.where + "." if table.where else "", table.note]
+    blocks: list[Block] = [heading]
+    if any(about):
+        blocks.append(Text([" ".join(text for text in about if text)]))
+    blocks.append(Grid(header, rows, len(keys) + 1, len(keys)))
+    if notes:
+        blocks.append(Text(["", *(f"{mark(i)} {note}" for i, note in enumerate(notes))]))
+    return blocks
+
+
+def mark(i: int) -> str:
+    """Return the sign of a table's i-th note: a, b, …, z, aa."""
+    return f"({chr(97 + i) if i < 26 else chr(96 + i // 26) + chr(97 + i % 26)})"
+
+
+def _gap_name(study: Study) -> str:
+    heads = {p.tag: p.column for p in study.columns}
+    left, right = study.leak or ("", "")
+    return f"{heads[left].removesuffix(' protocol')} − {heads[right]}"
+
+
+def _has_gap(study: Study) -> bool:
+    return any(row.gap for section in study.sections for row in section.rows)
+
+
+def _not_run(*reasons: str) -> str:
+    given = [reason for reason in reasons if reason]
+    return "not run: " + "; ".join(given) if given else "not run"
+
+
+def _keys(rows: Iterable[Row], systems: Sequence[System]) -> list[str]:
+    """Return the tags that rows show: the paper's, and ours where they say something."""
+    published = dict.fromkeys(k for row in rows if row.published for k in row.published.tags)
+    ours = dict.fromkeys(key for row in rows if row.run for key in row.tags)
+    return [*published, *(k for k in telling(systems) if k in ours and k not in published)]
+
+
+def telling(systems: Sequence[System]) -> list[str]:
+    """Return the keys that tell systems apart: tags, epochs, and what is not the same in all."""
+    tagged: dict[str, None] = {}
+    for system in systems:
+        for run in system.runs.values():
+            tagged |= dict.fromkeys(key for key in run.tags if key != "protocol")
+    made: dict[str, set[str]] = {}
+    for system in systems:
+        for key in system.tags:
+            if key not in tagged:
+                made[key] = {s.tags.get(key, "") for s in systems}
+    plain = not tagged
+    return [
+        *tagged,
+        *(k for k, v in made.items() if len(v) > 1 or k == "epochs" or (plain and k == "model")),
+    ]
+
+
+def _row(study: Study, row: Row, notes: list[str], gaps: bool) -> list[str]:
+    """Return a row's cells from the published one on; what they refer to is added to `notes`."""
+
+    def noted(text: str, note: str) -> str:
+        if note and note not in notes:
+            notes.append(note)
+        return f"{text} {mark(notes.index(note))}".strip() if note else text
+
+    published = ""
+    if row.published:
+        cell = row.published
+        spread = "" if cell.sd is None else f" ± {cell.sd}"
+        published = noted(f"{cell.value}{spread}", cell.note)
+    cells = []
+    for i, protocol in enumerate(study.columns):
+        if not row.run:
+            reason = f"not run: {row.reason}" if row.reason else ""
+            cells.append(noted("not run", reason) if i == 0 else "")
+        elif protocol.tag not in row.measured:
+            cells.append("" if row.baseline else "not run")
+        else:
+            cells.append(value(row.measured[protocol.tag], row.unit))
+    gap = [difference(row.gap, row.unit)] if gaps else []
+    runs = [] if row.baseline else [runs_of(row.pooled[tag]) for tag in row.measured]
+    return [published, *cells, *gap, "; ".join(runs)]
+
+
+def label(row: Row) -> str:
+    """Return what a row's figures are, with their unit: "recall of anger, %"."""
+    figure = row.figure
+    name = NAMES.get(figure["measure"], figure["measure"].replace("_", " "))
+    if "class" in figure:
+        name += f" of {figure['class']}"
+    if "truth" in figure:
+        name = f"{figure['truth']} → {figure.get('prediction', '')}"
+    unit = "" if row.unit == "1" else f", {row.unit}"
+    return f"{name}{unit}" + (f": {row.baseline}" if row.baseline else "")
+
+
+def value(found: Value | None, unit: str, interval: bool = True) -> str:
+    """Return "50.8 ± 1.2", its interval on a second line; "–" for no value."""
+    if found is None:
+        return "–"
+    factor, decimals = UNITS[unit]
+    text = f"{factor * found.mean:.{decimals}f}"
+    if found.sd is not None:
+        text += f" ± {factor * found.sd:.{decimals}f}"
+    if interval and found.ci:
+        text += f"\n[{factor * found.ci[0]:.{decimals}f}, {factor * found.ci[1]:.{decimals}f}]"
+    return text
+
+
+def runs_of(run: pooling.Pooled) -> str:
+    """Return "5 seeds", "6 folds", "3 seeds × 6 folds" or "1 run"."""
+    folds = {len(each) for each in run.folds}
+    most = max(folds)
+    parts = [f"{len(run.seeds)} seeds"] if len(run.seeds) > 1 else []
+    parts += [f"{most} folds" if len(folds) == 1 else f"up to {most} folds"] if most > 1 else []
+    return " × ".join(parts) or "1 run"
+
+
+def difference(found: Difference | None, unit: str) -> str:
+    """Return "+13.2", its interval on a second line; "" for none."""
+    if found is None:
+        return ""
+    factor, decimals = UNITS[unit]
+    text = f"{factor * found.value:+.{decimals}f}"
+    if found.ci:
+        text += f"\n[{factor * found.ci[0]:+.{decimals}f}, {factor * found.ci[1]:+.{decimals}f}]"
+    return text
+
+
+def _overview(study: Study) -> Grid:
+    """Return WA, UAR and macro-F1 of every system and baseline, a line a protocol."""
+    keys = telling(study.systems)
+    protocols = any(p.tag for p in study.columns)
+    rows = []
+    for system in study.systems:
+        for tag, run in system.runs.items():
+            for name in ("", *BASELINES):
+                if name and (name not in run.baselines or name == run.made.get("model")):
+                    continue
+                found = measures.values(run, OVERALL, run.baselines[name] if name else None)
+                line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
+                runs = "" if name else runs_of(run)
+                rows.append([*line, name or "model", *(value(v, "%") for v in found), runs])
+    header = [*keys, *(["protocol"] if protocols else [])]
+    last = ["system", *(NAMES[figure["measure"]] for figure in OVERALL), "runs"]
+    return Grid([*header, *last], rows, len(header) + 1, len(header))
+
+
+def _tested(study: Study) -> list[str]:
+    """Return one line a way of testing: which systems, how often, on what, and what was apart."""
+    keys = [key for key in telling(study.systems) if key != "epochs"]
+    lines: dict[tuple[str, str], list[str]] = {}
+    for column in study.columns:
+        for system in study.systems:
+            run = system.runs.get(column.tag)
+            if run is not None:
+                name = " ".join(v for k in keys if (v := system.tags.get(k, "")))
+                lines.setdefault((column.column, _facts(run)), []).append(name)
+    heads = [head for head, _ in lines]
+    return [
+        f"{head}{'' if heads.count(head) == 1 else ' (' + ', '.join(dict.fromkeys(names)) + ')'}:"
+        f" {facts}"
+        for (head, facts), names in lines.items()
+    ]
+
+
+def _facts(run: pooling.Pooled) -> str:
+    facts = pooling.facts(run)
+    folds = list(dict.fromkeys(_listed([f for f in each if f]) for each in run.folds))
+    seeds = [seed for seed in run.seeds if seed]
+    what = "items" if run.made.get("level") == "item" else "files"
+    speakers = f"{facts['n_speakers']} speakers" if facts["n_speakers"] else "unknown speakers"
+    parts = [
+        f"seed{'s' * (len(seeds) > 1)} {_listed(seeds)}" if seeds else "",
+        f"folds {' or '.join(folds)}" if any(folds) else "",
+        f"trained on {_span(facts['n_train'])} items",
+        f"validated on {_span(facts['n_val'])}" if facts["n_val"][1] else "",
+        f"tested on {_span(facts['n_test'])} {what} of {speakers}",
+        *(f"{words}: {WORDS[facts[name]]}" for name, words in APART),
+        "COPIES IN THE TEST" if facts["test_augmented"] else "no copies in the test",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _span(pair: tuple[int, int]) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}–{pair[1]}"
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    """Return "0–4" for consecutive numbers, "0, 2" for others."""
+    if len(numbers) > 2 and all(n.isdecimal() for n in numbers):
+        ints = [int(n) for n in numbers]
+        if ints == list(range(ints[0], ints[-1] + 1)):
+            return f"{ints[0]}–{ints[-1]}"
+    return ", ".join(show(n) for n in numbers)

@@ -1,0 +1,55 @@
+"""recipes/README.md is what the kept summaries give, and recipes are shell and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sertool.report import papers
+from sertool.report.results import read
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.sh"))
+
+
+def test_page_is_what_the_results_give() -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "recipes/results.sh"],
+        cwd=ROOT,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    assert page == done.stdout, "run `make results` and commit recipes/README.md"
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "recipes" / "results").iterdir()), ids=str)
+def test_kept_summaries(folder: Path) -> None:
+    assert folder.name in papers.names()
+    protocols = {protocol.tag for protocol in papers.paper(folder.name).protocols}
+    for path in sorted(folder.iterdir()):
+        report = read(path)
+        assert "items" not in report, f"{path}: keep summaries only (eval --summary)"
+        assert report["tags"]["protocol"] in protocols
+        assert path.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_recipes_are_plain_shell(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("#!/bin/sh\n# ")
+    assert "\nset -eu\n" in text
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    assert not re.search(r"\b(python3?|jq|awk|perl|bash)\b", code)
+    checked = subprocess.run(["sh", "-n", str(path)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert os.access(path, os.X_OK) or path.name == "demo.sh"
