@@ -18,7 +18,14 @@ def render(*parts: Any) -> str:
     terminal = sys.stdout.isatty()
     width = None if terminal or "COLUMNS" in os.environ else PIPE_WIDTH
     buffer = io.StringIO()
-    console = Console(file=buffer, force_terminal=terminal, width=width, highlight=False)
+    console = Console(
+        file=buffer,
+        force_terminal=terminal,
+        width=width,
+        highlight=False,
+        markup=False,  # names may hold brackets and colons
+        emoji=False,
+    )
     for part in parts:
         console.print(part)
     lines = buffer.getvalue().splitlines()
@@ -29,10 +36,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], words: int = 1) 
     """Return a rich table: the first `words` columns text, the others numbers, right-aligned."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        made.add_column(name, justify="left" if i < words else "right", overflow="fold")
+        made.add_column(Text(name), justify="left" if i < words else "right", overflow="fold")
     for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
+        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     return made

@@ -31,7 +31,7 @@ def test_table_and_descriptions() -> None:
         assert found.name == name
         assert isinstance(found, Network | Whole)
         assert found.summary
-    with pytest.raises(UsageError, match="majority, linear, sundharam-cnn"):
+    with pytest.raises(UsageError, match=", ".join(MODELS)):
         model("nothing")
 
 

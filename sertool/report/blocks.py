@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_SIGNS = re.compile(r"([\\|*_<`]|\](?=\())")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def markdown(blocks: Sequence[Block], level: int = 2) -> str:
 
 def _plain(text: str) -> str:
     """Return text on one line with what Markdown would read as a sign escaped."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*")
+    return _SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
 def _markdown_table(grid: Grid) -> str:

@@ -15,6 +15,7 @@ from sertool.report.pooling import Pooled
 
 FIGURE_KEYS = ("measure", "class", "truth", "prediction")
 LEVEL = 0.95
+FEWEST = 5  # speakers: of four, a resample has at most 35 different outcomes
 Figure = Mapping[str, str]  # {"measure": "recall", "class": "anger"}, {"measure": "uar"}, …
 
 
@@ -23,7 +24,7 @@ class Value:
     """A figure: mean over seeds, standard deviation (two seeds or more), interval (low, high).
 
     The interval is that of the mean over seeds, by a bootstrap over speakers; None where there
-    is one speaker, or none is known and there are several seeds.
+    are fewer than `FEWEST`, or none is known and there are several seeds.
     """
 
     mean: float
@@ -124,9 +125,10 @@ def _field(report: dict[str, Any], figure: Figure) -> float | None:
 def _value(runs: Rates, ci: tuple[float, float] | None) -> Value | None:
     if np.isnan(runs).all():
         return None
-    sd = float(np.nanstd(runs, ddof=1)) if len(runs) > 1 else None
+    defined = runs[~np.isnan(runs)]
+    sd = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
     whole = ci is not None and not np.isnan(ci).any()
-    return Value(float(np.nanmean(runs)), sd, ci if whole else None, len(runs))
+    return Value(float(np.mean(defined)), sd, ci if whole else None, len(runs))
 
 
 def values(
@@ -158,9 +160,9 @@ def values(
 
 
 def paired(pooled: Pooled) -> bool:
-    """Return whether its clusters can be drawn: several of them, each known in every seed."""
+    """Return whether its clusters can be drawn: enough of them, each known in every seed."""
     known = all(pooled.clusters) or len(pooled.seeds) == 1
-    return len(pooled.clusters) > 1 and known
+    return len(pooled.clusters) >= FEWEST and known
 
 
 def _mean(rows: Rates) -> Rates:
@@ -192,8 +194,9 @@ def alike(left: Pooled, right: Pooled) -> str | None:
     if set(left.clusters) != set(right.clusters):
         only = sorted(set(left.clusters) ^ set(right.clusters))
         return f"only one of them was tested on {only[0]}"
-    if len(left.clusters) < 2:
-        return "there is only one speaker"
+    if len(left.clusters) < FEWEST:
+        n = len(left.clusters)
+        return f"{n} speaker{'s' * (n != 1)} tell too little, {FEWEST} are the least"
     return None
 
 

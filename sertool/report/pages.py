@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sertool.audit import FACTS
 from sertool.paths import show
 from sertool.report import measures, pooling
 from sertool.report.blocks import Block, Grid, Heading, Text
-from sertool.report.measures import LEVEL, Difference, Value
+from sertool.report.measures import FEWEST, LEVEL, Difference, Value
 from sertool.report.papers import UNITS, Paper
 from sertool.report.study import BASELINES, OVERALL, Row, Section, Study, System
 
@@ -25,9 +26,9 @@ APART = (
     ("text_disjoint", "sentences apart"),
 )
 WORDS = {True: "yes", False: "NO", None: "unknown"}
-LEGEND = (
+_LEGEND = (
     f"Mean over seeds ± their standard deviation, [{100 * LEVEL:g} % interval by a bootstrap over"
-    " speakers]; runs are those of each column."
+    f" {{}}, where there are at least {FEWEST}]; runs are those of each column."
 )
 
 
@@ -41,13 +42,21 @@ def page(study: Study) -> list[Block]:
     elif study.systems:
         blocks.append(_overview(study))
     if study.systems:
-        blocks.append(Text([LEGEND + _leak_legend(study)]))
+        blocks.append(Text([_legend(study) + _leak_legend(study)]))
         blocks.append(Heading("How it was tested, by the data itself", 2))
         blocks.append(Text(["", *_tested(study)]))
     if study.paper and study.paper.remarks:
         blocks.append(Heading("What to know", 2))
         blocks.append(Text(["", *study.paper.remarks]))
     return blocks
+
+
+def _legend(study: Study) -> str:
+    """Return what the figures are, and over what the intervals were drawn."""
+    units = {run.unit for system in study.systems for run in system.runs.values()}
+    files = "files, their speakers being unknown, which makes them too narrow"
+    what = files if units == {"file"} else "speakers"
+    return _LEGEND.format(f"speakers, or over {files}" if len(units) > 1 else what)
 
 
 def _leak_legend(study: Study) -> str:
@@ -184,7 +193,7 @@ def label(row: Row) -> str:
     return f"{name}{unit}" + (f": {row.baseline}" if row.baseline else "")
 
 
-def value(found: Value | None, unit: str, interval: bool = True) -> str:
+def value(found: Value | None, unit: str) -> str:
     """Return "50.8 ± 1.2", its interval on a second line; "–" for no value."""
     if found is None:
         return "–"
@@ -192,7 +201,7 @@ def value(found: Value | None, unit: str, interval: bool = True) -> str:
     text = f"{factor * found.mean:.{decimals}f}"
     if found.sd is not None:
         text += f" ± {factor * found.sd:.{decimals}f}"
-    if interval and found.ci:
+    if found.ci and found.ci[0] < found.ci[1]:
         text += f"\n[{factor * found.ci[0]:.{decimals}f}, {factor * found.ci[1]:.{decimals}f}]"
     return text
 
@@ -229,11 +238,22 @@ def _overview(study: Study) -> Grid:
                     continue
                 found = measures.values(run, OVERALL, run.baselines[name] if name else None)
                 line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
-                runs = "" if name else runs_of(run)
-                rows.append([*line, name or "model", *(value(v, "%") for v in found), runs])
+                last = ["", ""] if name else [shared(run), runs_of(run)]
+                rows.append([*line, name or "model", *(value(v, "%") for v in found), *last])
     header = [*keys, *(["protocol"] if protocols else [])]
-    last = ["system", *(NAMES[figure["measure"]] for figure in OVERALL), "runs"]
-    return Grid([*header, *last], rows, len(header) + 1, len(header))
+    last = ["system", *(NAMES[figure["measure"]] for figure in OVERALL)]
+    head = [*header, *last, "shared with training", "runs"]
+    return Grid(head, rows, len(header) + 1, len(header))
+
+
+def shared(run: pooling.Pooled) -> str:
+    """Return what test and training share, as found in their items: "speakers, sentences"."""
+    facts = pooling.facts(run)
+    nouns = {name: what if isinstance(what, str) else what[1] for name, what in FACTS.items()}
+    found = [what for name, what in nouns.items() if facts[name] is False]
+    unknown = [f"{nouns[name]}?" for name, _ in APART if facts[name] is None]
+    copies = ["test has copies"] if facts["test_augmented"] else []
+    return ", ".join([*found, *unknown, *copies]) or "nothing"
 
 
 def _tested(study: Study) -> list[str]:
@@ -261,8 +281,8 @@ def _facts(run: pooling.Pooled) -> str:
     what = "items" if run.made.get("level") == "item" else "files"
     speakers = f"{facts['n_speakers']} speakers" if facts["n_speakers"] else "unknown speakers"
     parts = [
-        f"seed{'s' * (len(seeds) > 1)} {_listed(seeds)}" if seeds else "",
-        f"folds {' or '.join(folds)}" if any(folds) else "",
+        f"{_noun('seed', seeds)} {_listed(seeds)}" if seeds else "",
+        f"{_noun('fold', folds)} {' or '.join(folds)}" if any(folds) else "",
         f"trained on {_span(facts['n_train'])} items",
         f"validated on {_span(facts['n_val'])}" if facts["n_val"][1] else "",
         f"tested on {_span(facts['n_test'])} {what} of {speakers}",
@@ -270,6 +290,11 @@ def _facts(run: pooling.Pooled) -> str:
         "COPIES IN THE TEST" if facts["test_augmented"] else "no copies in the test",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _noun(noun: str, listed: Sequence[str]) -> str:
+    """Return "fold" for what is one number, "folds" for several."""
+    return noun if len(listed) == 1 and listed[0].isdecimal() else f"{noun}s"
 
 
 def _span(pair: tuple[int, int]) -> str:

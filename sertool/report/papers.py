@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -106,77 +107,114 @@ def load(path: Path) -> Paper:
         return _paper(path.stem, raw)
     except KeyError as error:
         raise InputError(f"{show(path)}: {error.args[0]} is missing") from error
-    except (TypeError, AttributeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{show(path)}: {error}") from error
 
 
 def _paper(name: str, raw: dict[str, Any]) -> Paper:
-    tables = _each(
-        raw, "table", lambda t: Table(t["id"], t["title"], t["where"], t.get("note", ""))
-    )
+    tables = _each(raw, "table", _table)
+    protocols = _each(raw, "protocol", _protocol)
     cells = _each(raw, "cells", _cell)
-    known, seen = {table.id for table in tables}, set()
-    for cell in cells:
-        if cell.table not in known:
-            raise ValueError(f"a cell is of table {cell.table!r}, which no [[table]] describes")
-        place = (cell.table, *sorted((cell.tags | cell.figure).items()))
-        if place in seen:
-            raise ValueError(f"two cells of table {cell.table!r} have the same tags {place[1:]}")
-        seen.add(place)
+    _single("table", [table.id for table in tables])
+    _single("protocol", [protocol.tag for protocol in protocols])
+    _single("cell", [(c.table, *sorted((c.tags | c.figure).items())) for c in cells])
+    unknown = sorted({cell.table for cell in cells} - {table.id for table in tables})
+    if unknown:
+        raise ValueError(f"a cell is of table {unknown[0]!r}, which no [[table]] describes")
     return Paper(
         name=name,
-        title=raw["title"],
-        authors=raw["authors"],
-        published=raw["published"],
-        recipe=raw.get("recipe", ""),
-        about=raw["about"],
-        corpora=tuple(raw["corpora"]),
-        remarks=tuple(raw.get("remarks", ())),
-        protocols=_each(raw, "protocol", _protocol),
+        title=_text(raw, "title"),
+        authors=_text(raw, "authors"),
+        published=_text(raw, "published"),
+        recipe=_text(raw, "recipe", ""),
+        about=_text(raw, "about"),
+        corpora=_texts({"corpora": raw["corpora"]}, "corpora"),
+        remarks=_texts(raw, "remarks"),
+        protocols=protocols,
         tables=tables,
         cells=cells,
-        not_run=_each(raw, "not_run", lambda row: (dict(row["tags"]), str(row["reason"]))),
+        not_run=_each(raw, "not_run", lambda row: (_tags(row), _text(row, "reason"))),
     )
+
+
+def _single(what: str, names: Sequence[Any]) -> None:
+    doubled = [name for name, n in Counter(names).items() if n > 1]
+    if doubled:
+        raise ValueError(f"{what} {doubled[0]!r} is there twice")
+
+
+def _text(row: dict[str, Any], key: str, default: str | None = None) -> str:
+    text = row[key] if default is None else row.get(key, default)
+    if not isinstance(text, str):
+        raise ValueError(f"{key} is no text in quotes")
+    return text
+
+
+def _texts(row: dict[str, Any], key: str) -> tuple[str, ...]:
+    texts = row.get(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{key} is no list of texts in quotes")
+    return tuple(texts)
+
+
+def _tags(row: dict[str, Any]) -> dict[str, str]:
+    tags = row["tags"]
+    if not isinstance(tags, dict) or not all(isinstance(v, str) for v in tags.values()):
+        raise ValueError("tags are no table of texts in quotes")
+    return dict(tags)
 
 
 def _each(raw: dict[str, Any], key: str, made: Callable[[dict[str, Any]], Any]) -> tuple[Any, ...]:
     """Return every entry of a list, an error in one named by the list and its number."""
+    entries = raw.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{key} is no list of tables")
     found = []
-    for i, entry in enumerate(raw.get(key, ()), 1):
+    for i, entry in enumerate(entries, 1):
         try:
             found.append(made(entry))
         except KeyError as error:
             raise ValueError(f"{key} {i}: {error.args[0]} is missing") from error
-        except (TypeError, AttributeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"{key} {i}: {error}") from error
     return tuple(found)
 
 
+def _table(row: dict[str, Any]) -> Table:
+    id_, title, where = (_text(row, key) for key in ("id", "title", "where"))
+    return Table(id_, title, where, _text(row, "note", ""))
+
+
 def _cell(row: dict[str, Any]) -> Cell:
-    tags = row["tags"]
-    if not all(isinstance(value, str) for value in tags.values()):
-        raise ValueError("every tag is a text in quotes")
+    tags = _tags(row)
     if "measure" not in tags:
         raise ValueError("tags name no measure")
-    if row["unit"] not in UNITS:
+    if _text(row, "unit") not in UNITS:
         raise ValueError(f"unit {row['unit']!r} is none of {', '.join(UNITS)}")
-    for key in ("value", "sd"):
-        if isinstance(row.get(key, 0), bool) or not isinstance(row.get(key, 0), int | Decimal):
-            raise ValueError(f"{key} is no number")
     return Cell(
-        table=row["table"],
+        table=_text(row, "table"),
         tags={key: value for key, value in tags.items() if key not in FIGURE_KEYS},
         figure={key: tags[key] for key in FIGURE_KEYS if key in tags},
-        value=row["value"],
+        value=_number(row, "value"),
         unit=row["unit"],
-        sd=row.get("sd"),
-        note=row.get("note", ""),
+        sd=_number(row, "sd") if "sd" in row else None,
+        note=_text(row, "note", ""),
     )
 
 
+def _number(row: dict[str, Any], key: str) -> int | Decimal:
+    number = row[key]
+    if isinstance(number, bool) or not isinstance(number, int | Decimal):
+        raise ValueError(f"{key} is no number")
+    if not Decimal(number).is_finite():
+        raise ValueError(f"{key} is not finite")
+    return number
+
+
 def _protocol(row: dict[str, Any]) -> Protocol:
-    requires = tuple(row.get("requires", ()))
+    requires = _texts(row, "requires")
     for name in requires:
         if name not in FACTS:
             raise ValueError(f"requires {name!r}: none of {', '.join(FACTS)}")
-    return Protocol(row["tag"], row["column"], row["text"], requires)
+    tag, column, text = (_text(row, key) for key in ("tag", "column", "text"))
+    return Protocol(tag, column, text, requires)

@@ -79,11 +79,14 @@ def result(name: str, report: Report) -> Result:
     given = report.get("tags") or {}
     if not isinstance(given, dict):
         raise InputError(f"{name}: a damaged report, its tags are no table")
-    tags = {str(key): str(value) for key, value in given.items()}
+    tags = {show(key): show(value) for key, value in given.items()}
     params = training(report)
     folds = [fold.get("fold") for fold in report["folds"]]
     fold = str(folds[0]) if len(folds) == 1 and folds[0] is not None else ""
-    made = {"model": str((report.get("model") or {}).get("name") or "")}
+    made = {
+        name: str((report.get(part) or {}).get(key) or "")
+        for name, part, key in (("model", "model", "name"), ("kind", "store", "kind"))
+    }
     epochs = (params.get("hyperparameters") or {}).get("epochs")
     if epochs is not None:
         made["epochs"] = str(epochs)
@@ -228,13 +231,16 @@ def _replaced(pooled: Pooled, clusters: list[str], matrices: np.ndarray) -> Pool
 
 
 def differences(pooled: Pooled) -> list[str]:
-    """Return the parameters of `train` that are not the same in all that was pooled."""
+    """Return the parameters of the stages up to `train` that differ in what was pooled."""
     found: dict[str, set[str]] = {}
     for run in pooled.reports:
         for report in run:
-            for name, value in _flat(training(report)):
-                found.setdefault(name, set()).add(repr(value))
-    return sorted(n for n, values in found.items() if len(values) > 1 and n not in FREE_PARAMS)
+            steps = [s for s in report.get("lineage") or [] if s.get("stage") != "eval"]
+            for step in steps:
+                for name, value in _flat(step.get("params") or {}):
+                    if name not in FREE_PARAMS:
+                        found.setdefault(f"{step.get('stage')} {name}", set()).add(repr(value))
+    return sorted(name for name, values in found.items() if len(values) > 1)
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -200,7 +200,61 @@ def check(report: Any, name: str) -> dict[str, Any]:
     for key, kind in NEEDED.items():
         if not isinstance(report.get(key), kind):
             raise InputError(f"{name}: a damaged report, without {key}")
+    try:
+        _check_inside(report)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        what = f"without {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{name}: a damaged report: {what}") from error
     return report
+
+
+def _check_inside(report: dict[str, Any]) -> None:
+    """Raise an error where what other programs compute with is not as `eval` writes it."""
+    classes = report["classes"]
+    if not classes or not all(isinstance(label, str) for label in classes):
+        raise ValueError("classes are no names")
+    for row in report["folds"]:
+        row.get("fold")
+    for step in report.get("lineage") or []:
+        if step.get("stage") == "train":
+            {**step["params"], **(step["params"].get("hyperparameters") or {})}
+    for part in ("model", "store"):
+        if not isinstance(report.get(part) or {}, dict):
+            raise ValueError(f"{part} is no table")
+    _check_number("log_loss", report.get("log_loss"))
+    for name, value in (report.get("conditions") or {}).items():
+        _check_number(name, value, known=True)
+    for label in classes:
+        _check_number("auc", report["per_class"][label].get("auc"))
+        _check_number("support", report["per_class"][label]["support"], known=True)
+    for name, value in report["protocol"].items():
+        if name.endswith("_disjoint") and value not in (True, False, None):
+            raise ValueError(f"{name} is neither true nor false")
+    for figures in (report, *report["baselines"].values()):
+        total = _counts(figures["confusion"], len(classes))
+        for field, groups in figures["by"].items():
+            parts = np.zeros_like(total)
+            for group in groups.values():
+                matrix = _counts(group["confusion"], len(classes))
+                if group["n"] != matrix.sum():
+                    raise ValueError(f"the counts by {field} contradict themselves")
+                parts += matrix
+            if (parts > total).any():
+                raise ValueError(f"the counts by {field} are more than those of all")
+
+
+def _check_number(name: str, value: Any, known: bool = False) -> None:
+    if (value is None and known) or not isinstance(value, int | float | None):
+        raise ValueError(f"{name} is no number")
+
+
+def _counts(rows: Any, n: int) -> np.ndarray:
+    """Return a confusion matrix (n, n) of counts from JSON; ValueError where it is none."""
+    if [len(row) for row in rows] != [n] * n:
+        raise ValueError(f"a confusion matrix is not {n} by {n}")
+    if not all(type(count) is int and count >= 0 for row in rows for count in row):
+        raise ValueError("a confusion matrix holds what is no count")
+    return np.array(rows, np.int64)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -209,5 +263,5 @@ def read(path: Path) -> dict[str, Any]:
         return check(json.loads(path.read_bytes()), show(path))
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{show(path)}: no report of sertool") from error

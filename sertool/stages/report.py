@@ -68,6 +68,8 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
     if len(found) == 1:
         run = found[0]
         mine = [n for n in BASELINES if n in run.baselines and n != run.made.get("model")]
+        if not mine:
+            raise UsageError("--compare: one system without baselines has nothing beside it")
         return [_compared(run, pooling.baseline(run, n), names[0], n) for n in mine]
     if len(found) != 2:
         listed = "; ".join(names)

