@@ -188,7 +188,6 @@ BROKEN = {
         "cells 1.*measure",
     ),
     "unit unknown": (FIRST, FIRST.replace('"%"', '"furlong"'), "cells 1.*furlong"),
-    # BUG: papers._cell asks `row["unit"] not in UNITS` of a list: TypeError, no InputError
     "unit a list": (FIRST, FIRST.replace('"%"', '["%"]'), "cells 1"),
     "unit a number": (FIRST, FIRST.replace('"%"', "1"), "cells 1.*unit"),
     "tag a number": (FIRST, FIRST.replace('"cnn"', "7"), "cells 1.*text"),

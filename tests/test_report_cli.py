@@ -598,8 +598,6 @@ def sound():
 )
 def test_a_damaged_report_is_one_line_or_does_no_harm(tmp_path, sound, place, value):
     """What a report needs not have may be missing; nothing ends in a traceback or in NaN."""
-    # BUG: results._check_inside leaves out model, conditions, the facts of protocol, log_loss, and
-    # auc and support of a class
     own = tmp_path / "own.toml"
     own.write_text(OWN)
     path = write(tmp_path / "r.json", changed(sound, *place, value=value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -206,7 +207,11 @@ def _number(row: dict[str, Any], key: str) -> int | Decimal:
     number = row[key]
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         raise ValueError(f"{key} is no number")
-    if not Decimal(number).is_finite():
+    try:
+        finite = math.isfinite(float(number))
+    except OverflowError:
+        finite = False
+    if not finite:
         raise ValueError(f"{key} is not finite")
     return number
 

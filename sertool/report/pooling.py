@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,11 +236,14 @@ def differences(pooled: Pooled) -> list[str]:
     found: dict[str, set[str]] = {}
     for run in pooled.reports:
         for report in run:
-            steps = [s for s in report.get("lineage") or [] if s.get("stage") != "eval"]
-            for step in steps:
+            times: Counter[str] = Counter()
+            for step in report.get("lineage") or []:
+                stage = str(step.get("stage"))
+                times[stage] += 1
+                which = stage if times[stage] == 1 else f"{stage} {times[stage]}"
                 for name, value in _flat(step.get("params") or {}):
-                    if name not in FREE_PARAMS:
-                        found.setdefault(f"{step.get('stage')} {name}", set()).add(repr(value))
+                    if name not in FREE_PARAMS and stage != "eval":
+                        found.setdefault(f"{which} {name}", set()).add(repr(value))
     return sorted(name for name, values in found.items() if len(values) > 1)
 
 

@@ -17,7 +17,7 @@ from sertool.paths import show
 
 FORMAT = "sertool-report"
 VERSION = 1
-NEEDED = dict.fromkeys(("accuracy", "uar", "macro_f1"), float) | {
+NEEDED: dict[str, Any] = dict.fromkeys(("accuracy", "uar", "macro_f1"), int | float) | {
     **dict.fromkeys(("classes", "confusion", "folds"), list),
     **dict.fromkeys(("per_class", "ci", "by", "baselines", "protocol"), dict),
 }

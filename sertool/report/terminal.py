@@ -25,6 +25,12 @@ FACTS = (
     ("origin_disjoint", "recordings apart", "recordings"),
     ("text_disjoint", "sentences apart", "sentences"),
 )
+# said only where they are broken: fact, how, what is shared
+RARE = (
+    ("audio_disjoint", "identical recordings: {} SHARED", "identical recordings"),
+    ("near_disjoint", "near-duplicates: {} SHARED", "near-duplicates"),
+    ("fit_disjoint", "FITTED to {} test items", "fitted items"),
+)
 WORST = 10  # speakers listed one by one
 # background and foreground of a cell by its share of the row, both given: any terminal's theme
 SHADES = (
@@ -124,9 +130,12 @@ def protocol_line(report: Report, width: int = 80) -> Text:
             pieces.append((f"{words}: NO" + (f" ({shared} shared)" if shared else ""), "bold red"))
         else:
             pieces.append(f"{words}: {'yes' if value else 'unknown'}")
-    if protocol.get("audio_disjoint") is False and protocol.get("origin_disjoint") is not False:
-        shared = protocol["shared"]["identical recordings"]
-        pieces.append((f"identical recordings: {shared} SHARED", "bold red"))
+    # reports from before near-duplicates counted segments of one recording as identical, too
+    new = "near_disjoint" in protocol or protocol.get("origin_disjoint") is not False
+    for name, words, what in RARE if new else ():
+        if protocol.get(name) is False:
+            shared = (protocol.get("shared") or {}).get(what, "some")
+            pieces.append((words.format(shared), "bold red"))
     augmented = protocol.get("test_augmented")
     pieces.append(("test augmented: YES", "bold red") if augmented else "test augmented: no")
     if protocol.get("resplit"):

@@ -44,16 +44,18 @@ def report(paths: Sequence[Path], paper_name: str | None, console: Console) -> S
 
 
 def _warn(run: Pooled, console: Console) -> None:
+    name = " ".join(f"{key}={value}" for key, value in run.tags.items()) or "untagged reports"
+    if len({tuple(folds) for folds in run.folds}) > 1:
+        console.warn(f"{name}: its seeds do not have the same folds")
     differing = pooling.differences(run)
     if differing:
-        tags = " ".join(f"{key}={value}" for key, value in run.tags.items()) or "untagged reports"
-        console.warn(f"{tags}: pooled, though trained with different {', '.join(differing)}")
+        console.warn(f"{name}: pooled, though trained with different {', '.join(differing)}")
 
 
 def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
     """Return the first system against the second, or one alone against each of its baselines.
 
-    Two files are two systems; more are pooled by their tags, and must make two. The bootstrap is
+    Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap is
     paired: the same speakers are drawn for both. Raises UsageError for another number of systems,
     InputError where they were not tested on the same recordings.
     """
