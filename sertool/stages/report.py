@@ -55,7 +55,7 @@ def _warn(run: Pooled, console: Console) -> None:
 def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
     """Return the first system against the second, or one alone against each of its baselines.
 
-    Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap is
+    Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap
     paired: the same speakers are drawn for both. Raises UsageError for another number of systems,
     InputError where they were not tested on the same recordings.
     """
