@@ -4,13 +4,37 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import trees
 
 from sertool import labels
-from sertool.corpora import emodb, ravdess
+from sertool.corpora import emodb, iemocap, iemocap_labels, ravdess
+from sertool.corpora import load as load_corpus
 from sertool.errors import InputError, UsageError
+from sertool.manifest import Utterance
 
-HOUSE = ["anger", "anxiety", "boredom", "calm", "contempt", "disgust", "fear", "happiness"]
-HOUSE += ["neutral", "sadness", "surprise"]
+HOUSE = ["anger", "anxiety", "boredom", "calm", "contempt", "disgust", "excitement", "fear"]
+HOUSE += ["frustration", "happiness", "neutral", "sadness", "surprise"]
+FOUR = {"anger", "happiness", "neutral", "sadness"}
+# what each map makes of the house's nouns that it does not leave as they are; None: left out
+EXPECTED: dict[str, dict[str, str | None]] = {
+    "common4": {noun: None for noun in HOUSE if noun not in FOUR},
+    "ekman": {
+        "anxiety": "fear",
+        **dict.fromkeys(["boredom", "calm", "contempt", "excitement", "frustration"], None),
+    },
+    "iemocap4": {noun: None for noun in HOUSE if noun not in FOUR} | {"excitement": "happiness"},
+    "ravdess8": {
+        "anxiety": "fear",
+        **dict.fromkeys(["boredom", "contempt", "excitement", "frustration"], None),
+    },
+    "valence3": {
+        **dict.fromkeys(["anger", "anxiety", "boredom", "contempt", "disgust"], "negative"),
+        **dict.fromkeys(["fear", "frustration", "sadness"], "negative"),
+        **dict.fromkeys(["excitement", "happiness"], "positive"),
+        "calm": "neutral",
+        "surprise": None,
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +49,9 @@ HOUSE += ["neutral", "sadness", "surprise"]
         ("bored", "boredom"),
         ("surprised", "surprise"),
         ("pleasant_surprise", "surprise"),
+        ("Neutral state", "neutral"),
+        ("Frustration", "frustration"),
+        ("exc", "excitement"),
         ("Sarcasm", "sarcasm"),
         ("A1", "a1"),
     ],
@@ -49,6 +76,77 @@ def test_every_map_loads_and_names_its_source() -> None:
     for name, line in labels.label_maps():
         assert line
         assert labels.load(name).source
+
+
+def test_every_map_is_tested() -> None:
+    assert set(labels.names()) == {"native", "fser8", *EXPECTED}
+
+
+def test_house_nouns_are_all_of_them() -> None:
+    assert labels.load("native").targets == HOUSE
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_map(name: str) -> None:
+    chosen = labels.load(name)
+    expected = {noun: EXPECTED[name].get(noun, noun) for noun in HOUSE}
+    assert {noun: chosen.apply(noun) for noun in HOUSE} == expected
+    assert chosen.targets == sorted({target for target in expected.values() if target})
+    # it says what it leaves out, noun by noun, and turns without agreement too
+    left_out = {noun for noun, target in expected.items() if target is None}
+    assert chosen.dropped - {"*"} == left_out | {"other", "xxx"}
+    for code, noun in iemocap_labels.LABELS.items():
+        assert chosen.apply(noun, code) == (expected | {"other": None, None: None})[noun]
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"), [("common4", True), ("ekman", True), ("iemocap4", True), ("valence3", False)]
+)
+def test_other_classes_are_left_out_or_unknown(name: str, rest: bool) -> None:
+    if rest:
+        assert labels.load(name).apply("sarcasm") is None
+    else:
+        with pytest.raises(KeyError):
+            labels.load(name).apply("sarcasm")
+
+
+@pytest.mark.parametrize(
+    "corpus", ["crema_d", "des", "emodb", "emovo", "esd", "mes", "ravdess", "savee", "tess", "urdu"]
+)
+def test_every_map_knows_every_class_of_every_corpus(corpus: str) -> None:
+    adaptor = load_corpus(corpus.replace("_", "-"))
+    given = adaptor.utterances(Path("nowhere"), getattr(trees, corpus)())
+    known = {(u.label, u.raw_label) for u in given if isinstance(u, Utterance)}
+    assert known
+    for name in labels.names():
+        classes = {labels.load(name).apply(label, raw) for label, raw in known}
+        if name in ("common4", "iemocap4"):
+            assert classes - {None} == FOUR  # common to all, as its summary says
+
+
+def mapped(name: str, classes: dict[str, int]) -> dict[str | None, int]:
+    """The published counts of a corpus under a map; None: left out."""
+    chosen, found = labels.load(name), Counter[str | None]()
+    for label, n in classes.items():
+        found[None if label == "(no label)" else chosen.apply(label)] += n
+    return dict(found)
+
+
+def test_iemocap4_gives_the_usual_5531_turns() -> None:
+    found = mapped("iemocap4", iemocap.PUBLISHED.classes)
+    assert found.pop(None) == 10039 - 5531
+    assert found == {"anger": 1103, "happiness": 1636, "neutral": 1708, "sadness": 1084}
+
+
+def test_common4_gives_the_339_files_of_emodb() -> None:
+    found = mapped("common4", emodb.PUBLISHED.classes)
+    assert found.pop(None) == 535 - 339
+    assert found == {"anger": 127, "happiness": 71, "neutral": 79, "sadness": 62}
+
+
+def test_valence3_of_emodb() -> None:
+    found = mapped("valence3", emodb.PUBLISHED.classes)
+    assert found == {"negative": 127 + 81 + 46 + 69 + 62, "neutral": 79, "positive": 71}
 
 
 def test_fser8_gives_the_counts_of_the_papers_first_table() -> None:
@@ -120,5 +218,5 @@ def test_broken_map(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_and_unknown_map(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         labels.load(str(tmp_path / "none.toml"))
-    with pytest.raises(UsageError, match="native, fser8"):
+    with pytest.raises(UsageError, match="native, common4, ekman"):
         labels.load("fser9")

@@ -49,6 +49,22 @@ Split = Annotated[
         "file:FOLDS.csv, none.",
     ),
 ]
+AlsoDisjoint = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also-disjoint",
+        metavar="FIELD",
+        help="Folds share no text (speaker, session) either; says what it leaves out.",
+    ),
+]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="manifest|audformat|lhotse",
+        help="audformat: a segmented CSV table; lhotse: a folder of two manifests.",
+    ),
+]
 Relative = Annotated[
     bool, typer.Option("--relative", help="Paths from the manifest's folder, not absolute.")
 ]
@@ -61,6 +77,8 @@ def command(
     labels: Labels = "native",
     where: Where = None,
     split: Split = "none",
+    also_disjoint: AlsoDisjoint = None,
+    to: To = "manifest",
     relative: Relative = False,
     strict: common.Strict = False,
     seed: common.Seed = 0,
@@ -77,6 +95,8 @@ def command(
 
     sertool prepare emodb/ - --where 'label in anger,sadness' | jq .speaker
 
+    sertool prepare m.jsonl table.csv --to audformat
+
     Exit codes: 0 done, 1 a file gave no utterance, 2 usage, 3 a corpus cannot serve.
     """
     from sertool.stages.prepare import prepare
@@ -89,6 +109,8 @@ def command(
             labels=labels,
             conditions=where or (),
             split=split,
+            also_disjoint=also_disjoint or (),
+            to=to,
             relative=relative,
             seed=seed,
             force=force,

@@ -19,11 +19,24 @@ from sertool.paths import to_text
 
 GROUP = "sertool.corpora"
 CORPORA = {
+    "audformat": "sertool.corpora.audformat:CORPUS",
+    "crema-d": "sertool.corpora.crema_d:CORPUS",
     "csv": "sertool.corpora.table:CORPUS",
     "demo": "sertool.corpora.demo:CORPUS",
+    "des": "sertool.corpora.des:CORPUS",
     "emodb": "sertool.corpora.emodb:CORPUS",
+    "emovo": "sertool.corpora.emovo:CORPUS",
+    "esd": "sertool.corpora.esd:CORPUS",
     "folder": "sertool.corpora.folder:CORPUS",
+    "huggingface": "sertool.corpora.huggingface:CORPUS",
+    "iemocap": "sertool.corpora.iemocap:CORPUS",
+    "lhotse": "sertool.corpora.lhotse:CORPUS",
+    "meld": "sertool.corpora.meld:CORPUS",
+    "mes": "sertool.corpora.mes:CORPUS",
     "ravdess": "sertool.corpora.ravdess:CORPUS",
+    "savee": "sertool.corpora.savee:CORPUS",
+    "tess": "sertool.corpora.tess:CORPUS",
+    "urdu": "sertool.corpora.urdu:CORPUS",
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from sertool.console import Console
 from sertool.corpora import Corpus, Published, Skipped, load, make, names
 from sertool.corpora.counts import plural
+from sertool.corpora.lhotse_files import kind, leader
 from sertool.errors import InputError
 from sertool.manifest import Utterance, parse_line, read_manifest, resolve
 from sertool.paths import absolute, find_audio, is_audio, show, to_text
@@ -19,8 +20,10 @@ from sertool.paths import absolute, find_audio, is_audio, show, to_text
 AUTO = "auto"
 TABLE = "csv"  # the corpus that reads tables
 FOLDER = "folder"
-TABLE_SUFFIXES = (".csv", ".tsv")
+# which generic corpus is taken where several claim: the one whose marks are the least common
+GENERIC = ("lhotse", "audformat", "huggingface", TABLE, FOLDER)
 MANIFEST_SUFFIX = ".jsonl"
+TABLE_SUFFIXES = (".csv", ".tsv", MANIFEST_SUFFIX, ".jsonl.gz")
 STDIN = Path("-")
 
 
@@ -103,8 +106,10 @@ def _sources(paths: Sequence[Path], manners: Manners) -> list[Source]:
             manners.fail(path, "no such file")
         elif manners.strict and path.is_file() and not _readable(path):
             raise InputError(f"{show(path)}: neither audio, nor a table, nor a manifest (.jsonl)")
-        elif path.suffix.lower() in (*TABLE_SUFFIXES, MANIFEST_SUFFIX):
-            sources.append(Source(path))
+        elif is_table(path):
+            root = leader(path)  # lhotse's recordings and supervisions are one source
+            if kind(path) is None or all(source.root != root for source in sources):
+                sources.append(Source(root))
         else:
             place = place if singles else len(sources)
             singles.append(absolute(path))
@@ -116,7 +121,17 @@ def _sources(paths: Sequence[Path], manners: Manners) -> list[Source]:
 
 
 def _readable(path: Path) -> bool:
-    return is_audio(path) or path.suffix.lower() in (*TABLE_SUFFIXES, MANIFEST_SUFFIX)
+    return is_audio(path) or is_table(path)
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file's suffix is that of a table or a manifest, ours or a foreign one."""
+    return path.name.lower().endswith(TABLE_SUFFIXES)
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether `find` reads a file as a table or another tool's manifest, not as our own."""
+    return is_table(path) and bool(_claiming(Source(path)))
 
 
 def _folder(path: Path) -> Source:
@@ -135,12 +150,11 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
     root, where = source.root, source.shown
     if root == STDIN:
         return _read_manifest(root, manners)
+    chosen: Corpus | None
     if root.is_file():
-        if root.suffix.lower() == MANIFEST_SUFFIX:
+        chosen = _choose_table(source, corpus, manners)
+        if chosen is None:
             return _read_manifest(root, manners)
-        if corpus not in (AUTO, TABLE):
-            raise InputError(f"{where}: is a table; --corpus {TABLE} or auto reads it")
-        chosen: Corpus | None = load(TABLE)
     else:
         chosen = _choose(source, corpus, manners)
     name = chosen.name if chosen and not chosen.generic else _folder_name(root)
@@ -162,7 +176,8 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
         manners.console.note(f"{where}: {plural(n, 'file')} left out: {reason}")
     if not utterances:
         raise InputError(f"{where}: gives no utterance")
-    return Found(name, root, chosen, utterances)
+    told = {utterance.corpus for utterance in utterances}
+    return Found((told.pop() if len(told) == 1 else None) or name, root, chosen, utterances)
 
 
 def _read_manifest(path: Path, manners: Manners) -> Found:
@@ -208,24 +223,42 @@ def _folder_name(root: Path) -> str:
     return to_text(os.path.basename(os.path.normpath(folder)) or "files")
 
 
+def _choose_table(source: Source, corpus: str, manners: Manners) -> Corpus | None:
+    """Return the corpus that reads a table named by itself; None for a manifest of our own."""
+    claiming = _claiming(source)
+    if corpus in claiming:
+        return load(corpus)
+    if claiming and corpus == AUTO:
+        _announce(source, claiming[0], claiming[1:], manners)
+        return load(claiming[0])
+    if claiming:
+        able = " or ".join(claiming)
+        raise InputError(f"{source.shown}: is no {corpus}; --corpus {able} or auto reads it")
+    if source.root.suffix.lower() != MANIFEST_SUFFIX:
+        raise InputError(f"{source.shown}: no manifest of lhotse's; gunzip one of sertool's")
+    return None
+
+
 def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
     """Return the corpus that a source is of, None where it is unknown and that may be."""
     where = source.shown
-    if corpus not in (AUTO, TABLE) and not source.files:
-        raise InputError(f"{where}: {_nothing(source)}")
     if corpus != AUTO:
         chosen = load(corpus)
+        if not source.files and not (chosen.generic and chosen.claims):
+            raise InputError(f"{where}: {_nothing(source)}")
         if not chosen.generic and not any(map(chosen.fits, source.files)):
             raise InputError(f"{where}: no audio file there is named as {corpus}'s are")
         return chosen
     every = [load(name) for name in names()]
     named = [c for c in every if not c.generic and c.claim(source.root, source.files)]
+    claiming = _claiming(source)
     if len(named) == 1:
+        # a corpus's own folders may well be called after classes
+        _announce(source, named[0].name, [name for name in claiming if name != FOLDER], manners)
         return named[0]
-    if not named:
-        for name in (TABLE, FOLDER):
-            if load(name).claim(source.root, source.files):
-                return load(name)
+    if not named and claiming:
+        _announce(source, claiming[0], claiming[1:], manners)
+        return load(claiming[0])
     if not source.files:
         raise InputError(f"{where}: {_nothing(source)}")
     known = ", ".join(c.name for c in named)
@@ -235,6 +268,26 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
     if named:
         manners.console.note(f"{where}: {problem}")
     return None
+
+
+def _claiming(source: Source) -> list[str]:
+    """Return the generic corpora that claim a source, the one to be taken first."""
+
+    def rank(name: str) -> float:  # what a package adds is less common than a table
+        return GENERIC.index(name) if name in GENERIC else GENERIC.index(TABLE) - 0.5
+
+    generic = [corpus for name in names() if (corpus := load(name)).generic]
+    if source.given is None and source.root.is_dir():  # audio files that were named one by one:
+        generic = [corpus for corpus in generic if corpus.claims is None]  # a table has others
+    found = [corpus.name for corpus in generic if corpus.claim(source.root, source.files)]
+    return sorted(found, key=rank)
+
+
+def _announce(source: Source, taken: str, others: Sequence[str], manners: Manners) -> None:
+    """Say which generic corpora would read a source too."""
+    if others:
+        able = " or ".join(others)
+        manners.console.note(f"{source.shown}: read as {taken}; --corpus {able} reads it too")
 
 
 def _nothing(source: Source) -> str:
@@ -253,10 +306,10 @@ def _finish(found: Sequence[Found]) -> None:
         stems[os.path.splitext(utterance.id)[0]].add(utterance.path)
     for _, utterance in todo:
         stem = os.path.splitext(utterance.id)[0]
-        utterance.id = (stem if len(stems[stem]) == 1 else utterance.id) + _cut(utterance)
+        utterance.id = (stem if len(stems[stem]) == 1 else utterance.id) + cut_suffix(utterance)
 
 
-def _cut(utterance: Utterance) -> str:
+def cut_suffix(utterance: Utterance) -> str:
     """Return `@start-end` in milliseconds where the utterance is a cut of its file."""
     if utterance.start is None and utterance.end is None:
         return ""

@@ -8,7 +8,7 @@ Licence: free to use; CC0 where it is redistributed.
 Citation: Burkhardt, Paeschke, Rolfes, Sendlmeier & Weiss 2005, A Database of German Emotional
 Speech, Interspeech, pp. 1517-1520.
 Layout: 03a01Fa.wav, where characters 1-2 are the speaker, 3-5 the sentence, 6 the emotion by its
-German initial, and 7 the version. Any suffix, any folder.
+German initial, and 7 the version. Any suffix, any case, any folder.
 
 Emotion A (Angst) is `anxiety/fear` in the documentation. It is the class `fear` here, because the
 papers that report figures on EmoDB, and on EmoDB beside other corpora, compare it as fear; the map
@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
+from sertool.corpora.layout import NAME_FLAGS, misnamed
 from sertool.manifest import Utterance
 
 EMOTIONS = {
@@ -72,8 +73,16 @@ PUBLISHED = Published(
 )
 _NAME = re.compile(
     rf"(?P<speaker>{'|'.join(MEN + WOMEN)})(?P<text>{'|'.join(SENTENCES)})"
-    rf"(?P<emotion>[{''.join(EMOTIONS)}])(?P<version>[a-z]?)"
+    rf"(?P<emotion>[{''.join(EMOTIONS)}])(?P<version>[a-z]?)",
+    NAME_FLAGS,
 )
+_SHAPE = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[a-z]\d\d)(?P<emotion>[a-z])[a-z]?", NAME_FLAGS)
+_USUAL = "EmoDB's files are (03a01Fa)"
+_KNOWN = {
+    "speaker": MEN + WOMEN,
+    "sentence": SENTENCES,
+    "emotion": [code.lower() for code in EMOTIONS],
+}
 
 
 def fits(relative: str) -> bool:
@@ -86,18 +95,19 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
     for relative in files:
         match = _NAME.fullmatch(stem(relative))
         if match is None:
-            yield Skipped(relative, "not named as EmoDB's files are (03a01Fa)")
+            yield misnamed(relative, _USUAL, _SHAPE, _KNOWN)
             continue
+        sentence, emotion = match["text"].lower(), match["emotion"].upper()
         yield make(
             root,
             relative,
             speaker=match["speaker"],
             gender="male" if match["speaker"] in MEN else "female",
             language="de",
-            text=SENTENCES[match["text"]],
-            label=EMOTIONS[match["emotion"]],
-            raw_label=match["emotion"],
-            extra={"sentence": match["text"], "version": match["version"] or None},
+            text=SENTENCES[sentence],
+            label=EMOTIONS[emotion],
+            raw_label=emotion,
+            extra={"sentence": sentence, "version": match["version"].lower() or None},
         )
 
 

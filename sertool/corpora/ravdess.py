@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
+from sertool.corpora.layout import NAME_FLAGS, misnamed
 from sertool.manifest import Utterance
 
 EMOTIONS = {
@@ -37,8 +38,24 @@ STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by t
 ACTORS = [f"{actor:02d}" for actor in range(1, 25)]
 _NAME = re.compile(
     r"(?P<modality>0[123])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
-    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>0[1-9]|1\d|2[0-4])"
+    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>0[1-9]|1\d|2[0-4])",
+    NAME_FLAGS,
 )
+_SHAPE = re.compile(
+    r"(?P<modality>\d\d)-(?P<channel>\d\d)-(?P<emotion>\d\d)-(?P<intensity>\d\d)"
+    r"-(?P<statement>\d\d)-(?P<repetition>\d\d)-(?P<actor>\d\d)",
+    NAME_FLAGS,
+)
+_USUAL = "RAVDESS's files are (03-01-05-01-01-01-01)"
+_KNOWN = {
+    "modality": ("01", "02", "03"),
+    "channel": CHANNELS,
+    "emotion": EMOTIONS,
+    "intensity": INTENSITIES,
+    "statement": STATEMENTS,
+    "repetition": ("01", "02"),
+    "actor": ACTORS,
+}
 _AUDIO_ONLY = "03"
 
 
@@ -52,7 +69,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
     for relative in files:
         match = _NAME.fullmatch(stem(relative))
         if match is None:
-            yield Skipped(relative, "not named as RAVDESS's files are (03-01-EE-II-SS-RR-AA)")
+            yield misnamed(relative, _USUAL, _SHAPE, _KNOWN)
         elif match["modality"] != _AUDIO_ONLY:
             yield Skipped(relative, "films (modality 01 or 02), not sound alone", harmless=True)
         else:

@@ -8,6 +8,7 @@ table's folder. A folder that holds one such table serves too. Further columns p
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ SUFFIXES = (".csv", ".tsv")
 COLUMNS = {
     "file": ("file", "path", "filename", "file_name", "filepath", "file_path", "wav", "audio"),
     "label": ("emotion", "label", "class"),
+    "raw_label": ("raw_label",),
     "speaker": ("speaker", "speaker_id", "spk"),
     "gender": ("gender", "sex"),
     "start": ("start",),
@@ -47,6 +49,7 @@ LANGUAGES |= {"dan": "da", "danish": "da", "urd": "ur", "urdu": "ur", "cmn": "zh
 PART_WORDS = {"train": "train", "dev": "val", "val": "val", "test": "test"}  # by their beginnings
 _TIMEDELTA = re.compile(r"(?:(\d+) days?,?\s*)?(?:(\d+):(\d\d):(\d\d(?:\.\d+)?))?")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+LARGEST = 10**300  # of whole numbers: those beyond are no floats
 MAX_DIGITS = 16  # longer numbers are names: no float keeps them
 _UNKNOWN = frozenset({"", "nan", "nat", "null", "none", "na", "n/a", "<na>"})
 
@@ -62,18 +65,18 @@ def tables(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
             try:
-                header = _open(path)[0]
+                header = open_table(path)[0]
             except InputError:
                 continue
-            columns = _columns(header)
+            columns = find_columns(header)
             if "file" in columns and columns.keys() & {"label", "speaker"}:
                 found.append(path)
     return found
 
 
 def claims(root: Path, files: Sequence[str]) -> bool:
-    """Return whether a table of recordings lies in the folder."""
-    return root.is_dir() and bool(tables(root))
+    """Return whether `root` is a table, or a folder in which a table of recordings lies."""
+    return bool(tables(root)) if root.is_dir() else root.suffix.lower() in SUFFIXES
 
 
 def locate(root: Path) -> Path:
@@ -90,11 +93,11 @@ def locate(root: Path) -> Path:
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
     """Yield one utterance a line of the table; then the recordings that it does not name."""
     table = locate(root)
-    header, lines = _open(table)
-    columns = _columns(header)
+    header, lines = open_table(table)
+    columns = find_columns(header)
     if "file" not in columns:
         raise InputError(f"{show(table)}: no column file (or path, filename); has {show(header)}")
-    extras = _extras(header, columns, lines)
+    extras = find_extras(header, columns, lines)
     named, present = set(), 0
     for number, cells in lines:
         where = f"{to_text(table)} line {number}"
@@ -102,7 +105,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
             yield Skipped(where, f"{len(cells)} cells, the header has {len(header)}")
             continue
         row = dict(zip(header, cells, strict=True))
-        values = {name: _known(row[column]) for name, column in columns.items()}
+        values = {name: known_cell(row[column]) for name, column in columns.items()}
         if values["file"] is None:
             yield Skipped(where, "names no file")
             continue
@@ -112,9 +115,10 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
             yield Skipped(where, f"no such file: {show(path)}")
             continue
         present += 1
-        extra = {name: _convert(row[column], kind) for name, (column, kind) in extras.items()}
+        extra = {name: convert(row[column], kind) for name, (column, kind) in extras.items()}
         try:
-            yield _utterance(table, path, values, extra)
+            span = seconds(values.get("start")), seconds(values.get("end"))
+            yield make_utterance(below(path, table.parent), path, span, values, extra)
         except ValueError as error:
             yield Skipped(where, str(error))
     if lines and not present and named:
@@ -127,7 +131,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
             yield Skipped(relative, f"not in {show(table.name)}", harmless=True)
 
 
-def _open(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def open_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return a table's header and its lines with their numbers; raises InputError."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -147,7 +151,7 @@ def _open(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, lines
 
 
-def _columns(header: Sequence[str]) -> dict[str, str]:
+def find_columns(header: Sequence[str]) -> dict[str, str]:
     """Return {field: the column that holds it}."""
     lower = {name.lower(): name for name in header}
     found = {}
@@ -158,7 +162,7 @@ def _columns(header: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _extras(
+def find_extras(
     header: Sequence[str], columns: Mapping[str, str], lines: Sequence[tuple[int, list[str]]]
 ) -> dict[str, tuple[str, type]]:
     """Return {name: (column, type)} of the columns that pass through.
@@ -172,7 +176,7 @@ def _extras(
     for i, column in enumerate(header):
         if column in used or not column or column.startswith("Unnamed:"):
             continue
-        cells = [known for _, row in lines if i < len(row) and (known := _known(row[i]))]
+        cells = [known for _, row in lines if i < len(row) and (known := known_cell(row[i]))]
         matches = [_NUMBER.fullmatch(cell) for cell in cells]
         kind: type = str
         if cells and all(matches) and max(map(len, cells)) < MAX_DIGITS:
@@ -182,33 +186,61 @@ def _extras(
     return extras
 
 
-def _known(cell: str) -> str | None:
+def known_cell(cell: str) -> str | None:
+    """Return a cell's text, None for an empty one and for the words that stand for unknown."""
     cell = cell.strip()
     return None if cell.lower() in _UNKNOWN else cell
 
 
-def _convert(cell: str, kind: type) -> Any:
-    known = _known(cell)
+def convert(cell: str, kind: type) -> Any:
+    """Return a cell as the type of its column (see `find_extras`), None where unknown."""
+    known = known_cell(cell)
     return None if known is None else kind(known)
 
 
-def _utterance(
-    table: Path, path: str, values: Mapping[str, str | None], extra: dict[str, Any]
+def word(value: Any) -> str | None:
+    """Return a JSON value as a cell's text, None where it is empty or no text and no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not storable(value):
+        return None
+    return (f"{value:g}" if isinstance(value, float) else str(value)).strip() or None
+
+
+def storable(value: Any) -> bool:
+    """Return whether a manifest can hold a JSON value: neither NaN nor half a surrogate."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return not isinstance(value, int) or abs(value) < LARGEST
+
+
+def make_utterance(
+    identity: str,
+    path: str,
+    span: tuple[float | None, float | None],
+    values: Mapping[str, str | None],
+    extra: dict[str, Any],
 ) -> Utterance:
-    """Return the utterance of a line; raises ValueError with what is wrong in it."""
-    start, end = seconds(values.get("start")), seconds(values.get("end"))
+    """Return the utterance of a line; raises ValueError with what is wrong in it.
+
+    `span` is the cut in seconds, `values` maps fields to their words. A label is brought to the
+    house's noun; where there is a field `raw_label`, it is a class already.
+    """
+    start, end = span
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"the end, {end:g} s, is not after the start, {start or 0.0:g} s")
     gender, language, fold = values.get("gender"), values.get("language"), values.get("fold")
-    if fold is not None and not (fold.isascii() and fold.isdigit()):
-        raise ValueError(f"fold {fold!r} is not a whole number from 0")
+    if fold is not None:
+        fold = fold.removesuffix(".0")  # pandas makes floats of a column with empty cells
+        if not (fold.isascii() and fold.isdigit()):
+            raise ValueError(f"fold {fold!r} is not a whole number from 0")
     label = values.get("label")
     if end is None:
         start = start or None  # from 0 to the end is no cut
     elif start is None:
         start = 0.0
     return Utterance(
-        id=_relative(to_text(path), to_text(table.parent.absolute())),
+        id=identity,
         path=to_text(path),
         start=start,
         end=end,
@@ -218,10 +250,10 @@ def _utterance(
         language=None if language is None else LANGUAGES.get(language.lower(), language.lower()),
         text=values.get("text"),
         session=values.get("session"),
-        label=None if label is None else labels.noun(label),
-        raw_label=label,
+        label=label if label is None or "raw_label" in values else labels.noun(label),
+        raw_label=values.get("raw_label", label),
         fold=None if fold is None else int(fold),
-        part=_part(values.get("part")),
+        part=part_word(values.get("part")),
         extra=extra,
     )
 
@@ -246,15 +278,16 @@ def seconds(text: str | None) -> float | None:
     return value
 
 
-def _part(word: str | None) -> str | None:
+def part_word(word: str | None) -> str | None:
     """Return train, val or test for a split's word (Training, dev, Test1 …), None for others."""
     folded = (word or "").lower()
     return next((part for start, part in PART_WORDS.items() if folded.startswith(start)), None)
 
 
-def _relative(path: str, folder: str) -> str:
+def below(path: str, folder: Path) -> str:
     """Return a path below the folder as relative, any other without what leads to the root."""
-    return path.removeprefix(folder.rstrip("/") + "/").lstrip("/")
+    parent = to_text(os.path.abspath(folder)).rstrip("/") + "/"
+    return to_text(path).removeprefix(parent).lstrip("/")
 
 
 CORPUS = Corpus(

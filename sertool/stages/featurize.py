@@ -27,7 +27,6 @@ from sertool.stages.common import whole
 from sertool.store import HDF5_MAGIC, Store
 
 RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none is asked for
-TABLE_SUFFIXES = (".csv", ".tsv")
 NOTES = {
     "mixed": "mixed down",
     "resampled": "resampled",
@@ -245,7 +244,9 @@ def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Uttera
     path = Path(source)
     if not path.exists():
         raise InputError(f"{show(source)}: no such file or folder")
-    if path.is_dir() or is_audio(path) or path.suffix.lower() in TABLE_SUFFIXES:
+    from sertool.corpora.discover import is_foreign
+
+    if path.is_dir() or is_audio(path) or is_foreign(path):
         return _discover([path], corpus, console), path.absolute().name, ""
 
     bad: list[tuple[int, str]] = []

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sertool import disjoint, export, splits, where
 from sertool import labels as label_maps
-from sertool import splits, where
 from sertool.console import Console
 from sertool.corpora.counts import difference, plural, spread, table
 from sertool.corpora.discover import AUTO, Found, Manners, find
 from sertool.errors import InputError, UsageError
-from sertool.manifest import Utterance, write_manifest
-from sertool.outputs import atomic, check_output
+from sertool.manifest import Utterance
+from sertool.outputs import atomic
 from sertool.paths import from_text, show, to_text
 
 STDOUT = Path("-")
@@ -52,6 +52,8 @@ def prepare(
     labels: str = label_maps.NATIVE,
     conditions: Sequence[str] = (),
     split: str = "none",
+    also_disjoint: Sequence[str] = (),
+    to: str = export.MANIFEST,
     relative: bool = False,
     seed: int = 0,
     force: bool = False,
@@ -62,41 +64,80 @@ def prepare(
     """Write the manifest of corpora; `manifest` may be `-`, standard output.
 
     `labels` names a map of classes or a TOML file, `conditions` are expressions of
-    `sertool.where`, `split` is a protocol of `sertool.splits`. `strict` stops at the first file
-    that gives no utterance. Raises UsageError and InputError, and then writes nothing.
+    `sertool.where`, `split` is a protocol of `sertool.splits`, whose folds share no value of the
+    fields in `also_disjoint` either. `to` is a format of `sertool.export`; lhotse's is a folder.
+    `strict` stops at the first file that gives no utterance. Raises UsageError and InputError, and
+    then writes nothing.
     """
+    export.check_format(to)
     protocol = splits.parse(split)
     chosen = [where.parse(text) for text in conditions]
     classes = label_maps.load(labels)
-    to_stdout = manifest == STDOUT
-    if to_stdout and relative:
+    if manifest == STDOUT and relative:
         raise UsageError("--relative needs a manifest with a folder, not standard output")
-    if not to_stdout:
-        check_output(manifest, force, resume)
-        if resume and manifest.exists() and not force:
-            console.note(f"{show(manifest)}: is whole already; nothing to do")
-            return
+    to_file = manifest != STDOUT or to == export.LHOTSE
+    if to_file and export.check_target(manifest, to, force, resume):
+        console.note(f"{show(manifest)}: is whole already; nothing to do")
+        return
     found = find(paths, corpus, Manners(console, strict=True, stop=strict))
     _report(found, console)
     utterances = [utterance for part in found for utterance in part.utterances]
     utterances = _choose(utterances, classes, chosen, console)
+    if also_disjoint and protocol.name == "none":
+        raise UsageError("--also-disjoint: needs a --split that makes folds of groups")
     if protocol.name != "none":
         places = splits.split(utterances, protocol, seed)
+        for name in also_disjoint:
+            utterances, places = _thin(utterances, places, name, seed, console)
         for utterance in utterances:
             utterance.fold, utterance.part = places[utterance.id]
         for line in splits.remarks(utterances, places):
             console.warn(line)
+    count = _write(utterances, manifest, to, relative, Manners(console, stop=strict))
+    name = "standard output" if manifest == STDOUT else show(manifest)
+    left = f"; {count} of them written" if count < len(utterances) else ""
+    console.note(f"{name}: {_summary(utterances)}{left}")
+
+
+def _write(
+    utterances: list[Utterance], output: Path, to: str, relative: bool, manners: Manners
+) -> int:
+    """Write the utterances in a format, whole or not at all; return how many could be."""
+    if to == export.LHOTSE:
+        with export.whole_folder(output) as folder:
+            base = output.absolute() if relative else None
+            count = export.write_lhotse(utterances, folder, manners.fail, base)
+            if not count:
+                raise InputError(f"{show(output)}: no recording can be read, so nothing is written")
+        return count
     if relative:
-        utterances = [_relative(utterance, manifest.parent) for utterance in utterances]
-    if to_stdout:
+        utterances = [_relative(utterance, output.parent) for utterance in utterances]
+    if output == STDOUT:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # a manifest's, whatever the locale's
-        write_manifest(utterances, sys.stdout)
+        export.write_lines(utterances, to, sys.stdout)
     else:
-        with atomic(manifest) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            write_manifest(utterances, file)
-    name = "standard output" if to_stdout else show(manifest)
-    console.note(f"{name}: {_summary(utterances)}")
+        with atomic(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            export.write_lines(utterances, to, file)
+    return len(utterances)
+
+
+def _thin(
+    utterances: list[Utterance],
+    places: dict[str, splits.Place],
+    name: str,
+    seed: int,
+    console: Console,
+) -> tuple[list[Utterance], dict[str, splits.Place]]:
+    """Return what stays when folds may share no value of a second field, and say what does not."""
+    kept = disjoint.also_disjoint([u.to_dict() for u in utterances], places, name, seed)
+    if len(kept) < len(utterances):
+        lost = len(utterances) - len(kept)
+        console.warn(
+            f"--also-disjoint {name}: {lost} of {plural(len(utterances), 'utterance')} left out,"
+            f" their {name} is another fold's"
+        )
+    return [utterance for utterance in utterances if utterance.id in kept], kept
 
 
 def _report(found: Sequence[Found], console: Console) -> None:
@@ -150,8 +191,8 @@ def _map(
                 f"{show(utterance.path)}: label {utterance.label!r} is unknown to the label map "
                 f"{classes.name}; add it to a class there, or to its drop"
             ) from None
-        if label is None and utterance.label is not None:
-            dropped[utterance.label] += 1
+        if label is None and (utterance.label or utterance.raw_label in classes.dropped):
+            dropped[utterance.label or str(utterance.raw_label)] += 1
         else:
             kept.append(replace(utterance, label=label))
     if dropped:
