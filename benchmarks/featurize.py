@@ -9,7 +9,8 @@ the medians are shown. What a job costs on a single file is its start-up, and is
 
 - sertool: the whole command with its store, by one worker and by two; its resumable parts, two
   checksums of every item, and the file are all paid for
-- sertool, no store: what its workers do with a file (decode, hash, log-mel); nothing is written
+- sertool, no store: what its workers do with a file (decode, hash, fingerprint, log-mel); nothing
+  is written
 - librosa: load, melspectrogram, power_to_db, one file after the other; nothing is written
 - floor: soundfile's decoding to int16 and one real Fourier transform a frame; nothing is written
 """
@@ -157,12 +158,12 @@ def run_librosa(folder: Path) -> None:
 
 
 def run_features(folder: Path) -> None:
-    """Decode, hash and compute as a worker of sertool does."""
+    """Decode, hash, fingerprint and compute as a worker of sertool does."""
     from sertool.pipeline import FeaturizeSpec, extract, load
 
     spec = FeaturizeSpec("mel", {"n_fft": N_FFT, "hop_length": HOP}, sample_rate=RATE)
     for path in sorted(folder.iterdir()):
-        decoded = load(spec, path)
+        decoded = load(spec, path, fingerprinted=True)
         extract(spec, decoded.samples, decoded.sample_rate)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import soundfile
 
 from sertool.errors import ItemError
+from sertool.fingerprint import fingerprint
 
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
 CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
@@ -48,8 +49,9 @@ class Decoded:
     """One utterance as samples.
 
     `samples` (n,) is mono: float32 with full scale 1, or the file's own int16 with full scale
-    32768. `sample_rate` is theirs, `source_rate` the file's. `duration` is the whole utterance in
-    seconds, before a crop. `notes` holds "mixed", "resampled", "clipped", "silent", "padded".
+    32768. `sample_rate` is theirs, `source_rate` the file's. `duration` in seconds, `audio_hash`
+    and `fingerprint` (empty unless asked for) are the whole utterance's, before a crop. `notes`
+    holds "mixed", "resampled", "clipped", "silent", "padded".
     """
 
     samples: np.ndarray
@@ -59,6 +61,7 @@ class Decoded:
     audio_hash: str
     duration: float
     notes: list[str] = field(default_factory=list)
+    fingerprint: str = ""
 
 
 def decode(
@@ -70,12 +73,14 @@ def decode(
     duration: float | None = None,
     channel: str = "mix",
     sample_rate: int | None = None,
+    fingerprinted: bool = False,
 ) -> Decoded:
     """Return one utterance of a file, cropped and resampled.
 
     `start` and `end` (seconds) cut the utterance out of the file; `offset` and `duration`
     (seconds) crop it, before resampling to `sample_rate`. `channel` is "mix" (the mean), "left"
-    or "right" (the first, the second). Raises ItemError for a file unreadable or not finite.
+    or "right" (the first, the second). `fingerprinted` asks for the fingerprint, too. Raises
+    ItemError for a file unreadable or not finite.
     """
     data, rate, channels = _read(path, start, end, channel)
     if len(data) == 0:
@@ -95,6 +100,7 @@ def decode(
         audio_hash=audio_hash(data),
         duration=len(data) / rate,
         notes=notes + oddities,
+        fingerprint=fingerprint(data, rate) if fingerprinted else "",
     )
 
 
@@ -230,11 +236,8 @@ def audio_hash(samples: np.ndarray) -> str:
 
 def _is_int16(block: np.ndarray) -> bool:
     scaled = block * np.float32(FULL_SCALE)
-    return bool(
-        scaled.max() < FULL_SCALE
-        and scaled.min() >= -FULL_SCALE
-        and (scaled == np.rint(scaled)).all()
-    )
+    inside = scaled.max() < FULL_SCALE and scaled.min() >= -FULL_SCALE
+    return bool(inside and (scaled == np.rint(scaled)).all())
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -278,10 +281,8 @@ def _read_frames(file: soundfile.SoundFile, frames: int, channel: str) -> np.nda
         return file.read(frames, dtype=dtype)
     mono = np.empty(frames, dtype=dtype)
     done = 0
-    while done < frames:  # block by block: all channels of an hour would be large
-        block = file.read(min(_BLOCK, frames - done), dtype=dtype, always_2d=True)
-        if len(block) == 0:
-            break
+    # block by block: all channels of an hour would be large
+    while len(block := file.read(min(_BLOCK, frames - done), dtype=dtype, always_2d=True)):
         mono[done : done + len(block)] = _mono(block, channel)
         done += len(block)
     return mono[:done]

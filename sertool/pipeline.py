@@ -133,10 +133,12 @@ def load(
     path: str | os.PathLike[str],
     start: float | None = None,
     end: float | None = None,
+    fingerprinted: bool = False,
 ) -> Decoded:
     """Return an utterance of an audio file as a stage hears it: cropped, resampled, padded.
 
-    Adds the note "padded" where zeros were appended. Raises ItemError.
+    With its fingerprint where that is asked for. Adds the note "padded" where zeros were appended.
+    Raises ItemError.
     """
     decoded = audio.decode(
         path,
@@ -146,6 +148,7 @@ def load(
         duration=_crop(spec),
         channel=spec.channel,
         sample_rate=spec.sample_rate,
+        fingerprinted=fingerprinted,
     )
     decoded.samples, padded = _fit(spec, decoded.samples, decoded.sample_rate)
     decoded.notes += ["padded"] if padded else []

@@ -2,42 +2,130 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-SHOWN = 40  # values of a field that the page lists; --json has them all
+from sertool.cli import common
+from sertool.cli.info_audit import Audit, Deep, Require, only, run_audit
+
+if TYPE_CHECKING:
+    from sertool.console import Console
+
+SHOWN = 40  # speakers of a part that the page lists; --json has them all
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE", readable=False, help="A manifest, store, checkpoint or report."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")]
+Items = Annotated[bool, typer.Option("--items", help="Every item, one line of JSON each.")]
 
 
 def command(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", readable=False, help="A manifest, store, checkpoint or report."
-        ),
-    ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything, as one JSON object.")
+    paths: Files,
+    as_json: AsJson = False,
+    items: Items = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="Draw classes, lengths and speakers there."),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Decode every recording of a manifest, not 2000 drawn ones."),
     ] = False,
-    items: Annotated[
-        bool, typer.Option("--items", help="Every item, one line of JSON each.")
-    ] = False,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Look at a manifest's recordings at all.")
+    ] = True,
+    audit: Audit = False,
+    deep: Deep = False,
+    require: Require = None,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    workers: common.Workers = 0,
+    quiet: common.Quiet = False,
 ) -> None:
     """Say what a file is, what it holds, and how it was made; verify a store's checksum.
 
-    [bold]sertool info features.h5[/bold]
+    [bold]sertool info manifest.jsonl --figures figures/[/bold]
 
     [bold]sertool info --items features.h5 | head -1[/bold]
 
-    Exit codes: 0 fine, 2 wrong usage, 3 not ours, newer, or checksum wrong.
+    [bold]sertool info --audit model.ckpt other.h5[/bold]
+
+    Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage,
+    3 not ours, newer, checksum wrong, or a required fact does not hold.
     """
-    from sertool.errors import InputError
-    from sertool.stages.info import describe
+    from sertool.errors import InputError, UsageError
+    from sertool.workers import single_thread
+
+    idle = [n for n, given in (("--figures", figures), ("--all", everything)) if given]
+    if everything and (items or not audio):
+        raise UsageError(f"--all contradicts {'--items' if items else '--no-audio'}")
+    single_thread()
+    if audit:
+        run_audit(paths, deep, require or [], items, as_json, workers, quiet, idle=idle)
+    path = only(paths, deep, require)
+    with common.console("info", quiet, False, None) as console:
+        found = _describe(
+            path,
+            items,
+            audio,
+            figures,
+            force,
+            console,
+            everything=everything,
+            seed=seed,
+            workers=workers,
+        )
+    _print(found, items, as_json)
+    if found.get("checksum") == "WRONG":
+        raise InputError(f"{path}: the content does not have the checksum it was written with")
+    raise typer.Exit(console.exit_code)
+
+
+def _describe(
+    path: Path,
+    items: bool,
+    audio: bool,
+    figures: Path | None,
+    force: bool,
+    console: Console,
+    **options: Any,
+) -> dict[str, Any]:
+    """Describe the file, its recordings too where it is a manifest, and draw the figures."""
+    from sertool.errors import UsageError
+    from sertool.stages.info import describe, recognise
+
+    what = recognise(path)
+    if options["everything"] and what != "manifest":
+        raise UsageError(f"--all: {path} is a {what}, only a manifest's recordings can be decoded")
+    if figures is not None:
+        from sertool.report import survey_figures
+
+        if what not in ("manifest", "store"):
+            raise UsageError(f"--figures: {path} is a {what}; it draws manifests and stores")
+        survey_figures.check(figures, force)
+    listen = None
+    if audio and not items and what == "manifest":
+        from sertool.stages.listen import listen as hear
+
+        listen = functools.partial(hear, console=console, **options)
+    found = describe(path, items, listen)
+    for line in found.get("bad_lines", []):
+        console.failed(path, f"line {line}")
+    if figures is not None:
+        for drawn in survey_figures.draw(found["survey"], path.name, figures):
+            console.note(f"{drawn}")
+    return found
+
+
+def _print(found: dict[str, Any], items: bool, as_json: bool) -> None:
     from sertool.tables import render
 
-    found = describe(path, with_items=items)
     if items:
         for row in found["item_list"] if "item_list" in found else found["report"].get("items", []):
             print(json.dumps(row, ensure_ascii=False))
@@ -46,11 +134,11 @@ def command(
     else:
         pages = {"store": _store, "manifest": _manifest, "checkpoint": _checkpoint}
         print(render(*pages.get(found["what"], _report)(found)))
-    if found.get("checksum") == "WRONG":
-        raise InputError(f"{path}: the content does not have the checksum it was written with")
 
 
 def _store(found: dict[str, Any]) -> list[Any]:
+    from sertool.report.survey_text import page
+
     length = f"{found['frames_min']} to {found['frames_max']}"
     shape = " x ".join(str(n) for n in found["shape"]) or "1"
     copies = f", {found['copies']} of them augmented copies" if found["copies"] else ""
@@ -63,18 +151,22 @@ def _store(found: dict[str, Any]) -> list[Any]:
     ]
     return [
         *lines,
-        *_counts(found),
+        *page(found["survey"], found["counts"]),
+        *_further(found),
         *_lineage(found),
         f"checksum {found['checksum']}: sha256 {found['sha256']}",
     ]
 
 
 def _manifest(found: dict[str, Any]) -> list[Any]:
-    lines: list[Any] = [f"manifest: {found['items']} utterances"]
-    lines += [f"bad line {text}" for text in found["bad_lines"]]
-    if found["doubled_ids"]:
-        lines.append("doubled ids: " + ", ".join(found["doubled_ids"]))
-    return [*lines, *_counts(found)]
+    from sertool.report.survey_text import page
+
+    bad, doubled = len(found["bad_lines"]), found["doubled_ids"]
+    lines = [f"manifest: {found['items']} utterances" + (f", bad lines: {bad}" if bad else "")]
+    if doubled:
+        more = f", and {len(doubled) - SHOWN} more" if len(doubled) > SHOWN else ""
+        lines.append(f"doubled ids: {', '.join(doubled[:SHOWN])}{more}")
+    return [*lines, *page(found["survey"], found["counts"], found["audio"]), *_further(found)]
 
 
 def _checkpoint(found: dict[str, Any]) -> list[Any]:
@@ -98,41 +190,9 @@ def _report(found: dict[str, Any]) -> list[Any]:
     return [describe_report(found["report"])]
 
 
-def _counts(found: dict[str, Any]) -> list[Any]:
-    """Return tables of class × gender and of the other fields' values."""
-    from sertool.tables import table
-
-    genders = sorted({g for row in found["class_gender"].values() for g in row})
-    genders = [] if genders == [""] else genders
-    rows = [
-        [label or "(none)", *(row.get(g, 0) for g in genders), sum(row.values())]
-        for label, row in found["class_gender"].items()
-    ]
-    rows.append(["all", *(sum(r[i + 1] for r in rows) for i in range(len(genders) + 1))])
-    names = [g or ("unknown" if len(genders) > 1 else "") for g in genders]
-    parts: list[Any] = [table(["class", *names, "all"], rows)]
-    for field, values in found["counts"].items():
-        if field in ("label", "gender"):
-            continue
-        shown = [f"{value or '(none)'} {n}" for value, n in list(values.items())[:SHOWN]]
-        more = f", and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-        known = len(set(values) - {""})
-        name = NAMES.get(field, field) if known == 1 else PLURAL[field]
-        parts.append(f"{known} {name}: {', '.join(shown)}{more}")
-    if found["further_fields"]:
-        parts.append("further fields: " + ", ".join(found["further_fields"]))
-    return parts
-
-
-NAMES = {"text": "sentence"}
-PLURAL = {
-    "speaker": "speakers",
-    "text": "sentences",
-    "corpus": "corpora",
-    "session": "sessions",
-    "fold": "folds",
-    "part": "parts",
-}
+def _further(found: dict[str, Any]) -> list[str]:
+    names = found["further_fields"]
+    return ["", "further fields: " + ", ".join(names)] if names else []
 
 
 def _lineage(found: dict[str, Any]) -> list[str]:

@@ -249,9 +249,8 @@ def _overview(study: Study) -> Grid:
 def shared(run: pooling.Pooled) -> str:
     """Return what test and training share, as found in their items: "speakers, sentences"."""
     facts = pooling.facts(run)
-    nouns = {name: what if isinstance(what, str) else what[1] for name, what in FACTS.items()}
-    found = [what for name, what in nouns.items() if facts[name] is False]
-    unknown = [f"{nouns[name]}?" for name, _ in APART if facts[name] is None]
+    found = [what for name, what in FACTS.items() if facts[name] is False]
+    unknown = [f"{FACTS[name]}?" for name, _ in APART if facts[name] is None]
     copies = ["test has copies"] if facts["test_augmented"] else []
     return ", ".join([*found, *unknown, *copies]) or "nothing"
 

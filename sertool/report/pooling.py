@@ -101,7 +101,7 @@ def result(name: str, report: Report) -> Result:
 def training(report: Report) -> dict[str, Any]:
     """Return the parameters of the `train` that made a report's checkpoint; {} if unknown."""
     steps = [s for s in report.get("lineage") or [] if s.get("stage") == "train"]
-    return dict(steps[-1]["params"]) if steps else {}
+    return dict(steps[-1].get("params") or {}) if steps else {}
 
 
 def group(results: Iterable[Result]) -> list[list[Result]]:

@@ -216,8 +216,9 @@ def _check_inside(report: dict[str, Any]) -> None:
     for row in report["folds"]:
         row.get("fold")
     for step in report.get("lineage") or []:
-        if step.get("stage") == "train":
-            {**step["params"], **(step["params"].get("hyperparameters") or {})}
+        params = step.get("params") or {}
+        if not isinstance(params.get("hyperparameters") or {}, dict):
+            raise ValueError("hyperparameters are no table")
     for part in ("model", "store"):
         if not isinstance(report.get(part) or {}, dict):
             raise ValueError(f"{part} is no table")

@@ -57,13 +57,13 @@ class AudioSource:
         """Decode utterance `i` and compute its items."""
         utterance = self.utterances[i]
         path = from_text(utterance.path)
-        decoded = load(self.spec, path, utterance.start, utterance.end)
+        decoded = load(self.spec, path, utterance.start, utterance.end, fingerprinted=True)
         fields = utterance.to_dict() | {
             "path": os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
             "origin": utterance.id,
             "augmentation": "",
             "audio_hash": decoded.audio_hash,
-            "fingerprint": "",
+            "fingerprint": decoded.fingerprint,
         }
         made = extract(self.spec, decoded.samples, decoded.sample_rate)
         return Made([(fields | {"id": utterance.id + s}, x) for s, x in made], decoded.notes)

@@ -208,9 +208,11 @@ def protocol(plans: Sequence[Plan], store: Store) -> dict[str, Any]:
     """
     items = store.items()
     declared = [plan.meta.get("protocol") or {} for plan in plans]
+    trained = [item for plan in plans for item in audit.seen(plan.items, plan.meta["pipeline"])]
+    near = audit.near(trained, [items[i] for plan in plans for i in plan.tested])
     for plan, said in zip(plans, declared, strict=True):
-        facts = audit.protocol(plan.items, [items[i] for i in plan.tested])
-        plan.protocol = said | facts
+        tested = [items[i] for i in plan.tested]
+        plan.protocol = said | audit.protocol(plan.items, tested, plan.meta["pipeline"], near)
     common = {
         key: value
         for key, value in declared[0].items()
@@ -221,10 +223,15 @@ def protocol(plans: Sequence[Plan], store: Store) -> dict[str, Any]:
 
 
 def require(facts: dict[str, Any], names: Sequence[str]) -> None:
-    """Raise InputError for the first of `names` that is not known to hold."""
+    """Raise InputError for the first of `names` that is not known to hold.
+
+    facts: each fact's state, and `shared`; one that a stronger fact breaks does not hold either.
+    """
     for name in names:
-        if facts[name] is not True:
-            what = audit.FACTS[name][1]
+        broken = [fact for fact in audit.STRONGER.get(name, ()) if facts[fact] is False]
+        if broken or facts[name] is not True:
+            fact = (broken or [name])[0]
+            what = audit.FACTS[fact]
             shared = facts["shared"].get(what)
-            reason = f"{shared} {what} shared" if facts[name] is False else f"{what} unknown"
+            reason = f"{shared} {what} shared" if facts[fact] is False else f"{what} unknown"
             raise InputError(f"--require {name.replace('_', '-')} does not hold: {reason}")

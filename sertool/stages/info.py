@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sertool.errors import InputError
 from sertool.manifest import FIELDS, read_manifest
 from sertool.paths import show
+from sertool.stages.survey import survey
 from sertool.store import HDF5_MAGIC, STORE_FIELDS, Store
+
+Listen = Callable[[Sequence[dict[str, Any]]], tuple[list[float | None], dict[str, Any]]]
 
 COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
 
@@ -59,12 +63,16 @@ def classes_by_gender(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     return {label: dict(sorted(found.items())) for label, found in sorted(result.items())}
 
 
-def describe(path: Path, with_items: bool = False) -> dict[str, Any]:
-    """Return all there is to say of a file, as JSON-ready values; see `recognise` for errors."""
+def describe(path: Path, with_items: bool = False, listen: Listen | None = None) -> dict[str, Any]:
+    """Return all there is to say of a file, as JSON-ready values; see `recognise` for errors.
+
+    `listen` (see `stages.listen`) looks at the recordings that a manifest names.
+    """
     what = recognise(path)
+    if what == "manifest":
+        return {"what": what, "path": show(path)} | _manifest(path, with_items, listen)
     describers = {
         "store": _store,
-        "manifest": _manifest,
         "checkpoint": _checkpoint,
         "report": _report,
     }
@@ -100,10 +108,13 @@ def _store(path: Path, with_items: bool) -> dict[str, Any]:
             "sha256": store.sha256,
             "checksum": "right" if store.verify() else "WRONG",
         }
+        rate = store.frame_rate
+        times = [float(n) / rate if rate else None for n in lengths]
+        result["survey"] = survey(rows, times)
         return result | ({"item_list": rows} if with_items else {})
 
 
-def _manifest(path: Path, with_items: bool) -> dict[str, Any]:
+def _manifest(path: Path, with_items: bool, listen: Listen | None) -> dict[str, Any]:
     bad: list[str] = []
     rows = [
         u.to_dict() for u in read_manifest(path, lambda line, why: bad.append(f"{line}: {why}"))
@@ -111,7 +122,8 @@ def _manifest(path: Path, with_items: bool) -> dict[str, Any]:
     if not rows:
         raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
     seen = Counter(row["id"] for row in rows)
-    result = {
+    seconds, audio = listen(rows) if listen else ([None] * len(rows), None)
+    result: dict[str, Any] = {
         "items": len(rows),
         "bad_lines": bad,
         "doubled_ids": sorted(name for name, n in seen.items() if n > 1),
@@ -119,6 +131,8 @@ def _manifest(path: Path, with_items: bool) -> dict[str, Any]:
         "counts": counts(rows),
         "class_gender": classes_by_gender(rows),
         "further_fields": sorted({key for row in rows for key in row} - set(FIELDS)),
+        "survey": survey(rows, seconds),
+        "audio": audio,
     }
     return result | ({"item_list": rows} if with_items else {})
 

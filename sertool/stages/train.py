@@ -298,10 +298,12 @@ def _inherited(
     """
     if init is None:
         return []
-    held = {items[i]["id"] for i in division.test}
+    held = {(items[i]["corpus"] or "", items[i]["origin"]) for i in division.test}
     listed = {items[i]["id"] for name in ("train", "val") for i in getattr(division, name)}
     seen = [item for item in init.items if item["part"] in ("train", "val")]
-    both = sum(item["id"] in held for item in seen)
+    both = {(item.get("corpus") or "", item["origin"]) for item in seen} & held
     if both:
-        raise InputError(f"--init: was trained on {both} of the items that are held out here")
+        raise InputError(
+            f"--init: was trained on {len(both)} of the recordings that are held out here"
+        )
     return [item for item in seen if item["id"] not in listed]
