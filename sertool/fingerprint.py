@@ -40,13 +40,19 @@ CLICK = WINDOW + LAG  # words that a single click is part of: it does not set wh
 SILENCE = 1e-4  # of full scale, -80 dB, as in `audio.SILENCE`; not imported, for it needs soundfile
 FULL_SCALE = 32768
 
-LEAST = 12  # words with sound in a fingerprint, and in common to two that match
-WORST = 8  # unequal bits of a word count up to here: noise drowns words, other takes differ in all
-UNEQUAL = 0.88  # times WORST bits a word may differ on average, were there infinitely many words,
-CAUTION = 2.0  # less this over the root of their number: 0.30 of 12 words, 0.58 of 45
-SHARED = 0.5  # of the shorter one's words that a match must cover
-APART = 5  # hops between the two words of a key: their frames just do not overlap
+# What two recordings need for a match, at one and the same shift in time:
+LEAST = 12  # so many words with sound in common
+SHARED = 0.5  # and this share of those that the shorter one has;
+WORST = (
+    8  # of a word's unequal bits no more count: noise drowns words, another take differs in all;
+)
+UNEQUAL = 0.88  # on average less than this share of WORST, were there infinitely many words,
+CAUTION = 2.0  # and less still by this over the root of their number: 0.30 of 12 words, 0.58 of 45
+PARTS = 3  # and of so many parts of the match none
+DRIFTS = (-2, -1, 1, 2)  # may suit the shifts near by, in words,
+DRIFTED = 0.1  # better by more than this share of WORST
 
+APART = 5  # hops between the two words of a key: their frames just do not overlap
 _TURN = np.exp(-2j * np.pi / SLOTS * np.arange(SLOTS))
 _BLOCK = 1 << 18  # samples converted at a time, so that an hour needs no second copy of itself
 _BOOK = 1 << 14  # fingerprints whose keys are kept at a time: some 50 MB
@@ -163,21 +169,23 @@ def near(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
     Of a list with itself every pair comes both ways round, and each item with itself. Equal texts
     are compared once, so segments of one recording cost nothing but their pairs.
 
-    Time grows with len(left) * len(right): 0.2 s for all of RAVDESS (1440) with itself, some four
+    Time grows with len(left) * len(right): 0.2 s for all of RAVDESS (1440) with itself, some five
     minutes for 100 000 items with themselves. Memory: 1 kB an item, 200 MB, and the pairs.
     """
     ours, theirs = _Places(left), _Places(right)
-    known = {text: j for j, text in enumerate(theirs.texts)}
-    pairs = {(i, known[text]) for i, text in enumerate(ours.texts) if text in known}
+    pairs: list[tuple[int, int]] = []
     for begin in range(0, len(theirs.texts), _BOOK):
         book = _Book(theirs.words[begin : begin + _BOOK])
+        known = {text: j for j, text in enumerate(theirs.texts[begin : begin + _BOOK])}
         for first in range(0, len(ours.texts), _ITEMS):
-            words = ours.words[first : first + _ITEMS]
-            for i, j, shift in book.candidates(words):
-                match = _match(words[i], book.words, j, shift)
-                i, j = i[match] + first, j[match] + begin
-                pairs.update(zip(i.tolist(), j.tolist(), strict=True))
-    return sorted((i, j) for a, b in pairs for i in ours.places[a] for j in theirs.places[b])
+            found = _look_up(ours.words[first : first + _ITEMS], book)
+            for i, text in enumerate(ours.texts[first : first + _ITEMS]):
+                if text in known:
+                    found[i, known[text]] = True
+            for a, b in np.argwhere(found).tolist():
+                places = theirs.places[begin + b]
+                pairs += [(i, j) for i in ours.places[first + a] for j in places]
+    return sorted(pairs)
 
 
 class _Places:
@@ -248,6 +256,17 @@ class _Book:
                 yield _unique(rows[source], half[1][target], half[2][target] - at[source])
 
 
+def _look_up(words: np.ndarray, book: _Book) -> np.ndarray:
+    """Return which fingerprints' words (n, WORDS) match which of the book's (m), (n, m) bool."""
+    found = np.zeros((len(words), len(book.words)), bool)
+    for i, j, shift in book.candidates(words):
+        new = ~found[i, j]
+        i, j, shift = i[new], j[new], shift[new]
+        match = _match(words[i], book.words[j], shift)
+        found[i[match], j[match]] = True
+    return found
+
+
 def _unique(
     i: np.ndarray, j: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -259,15 +278,46 @@ def _unique(
     return i, j, shift - WORDS
 
 
-def _match(ours: np.ndarray, items: np.ndarray, j: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return whether `ours` (n, WORDS) match `items[j]`, moved by `shift` words, (n,) bool."""
+def _match(ours: np.ndarray, theirs: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return whether `ours` (n, WORDS) match `theirs` (n, WORDS), moved by `shift` (n,) words."""
+    both, unequal = _compare(ours, theirs, shift)
+    common = np.count_nonzero(both, axis=1)
+    shorter = np.minimum(np.count_nonzero(ours, axis=1), np.count_nonzero(theirs, axis=1))
+    most = UNEQUAL - CAUTION / np.sqrt(np.maximum(common, 1))
+    total = np.sum(unequal, axis=1, where=both)
+    match = (common >= np.maximum(LEAST, SHARED * shorter)) & (total <= most * WORST * common)
+    few = np.flatnonzero(match)
+    ours, theirs, shift = ours[few], theirs[few], shift[few]
+    match[few] = _steady(ours, theirs, shift) & _steady(theirs, ours, -shift)
+    return match
+
+
+def _compare(
+    ours: np.ndarray, theirs: np.ndarray, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, WORDS) each: whether both have a word there, and its unequal bits or WORST."""
     at = shift[:, None] + np.arange(WORDS)
     inside = (at >= 0) & (at < WORDS)
-    theirs = np.where(inside, items[j[:, None], np.where(inside, at, 0)], 0)
-    both = (ours != 0) & (theirs != 0)
-    common = np.count_nonzero(both, axis=1)
-    unequal = np.minimum(np.bitwise_count(np.where(both, ours ^ theirs, 0)), WORST).sum(axis=1)
-    shorter = np.minimum(np.count_nonzero(ours, axis=1), np.count_nonzero(items[j], axis=1))
-    enough = (common >= LEAST) & (common >= SHARED * shorter)
-    most = UNEQUAL - CAUTION / np.sqrt(np.maximum(common, 1))
-    return enough & (unequal <= most * WORST * common)
+    moved = np.take_along_axis(theirs, np.where(inside, at, 0), axis=1)
+    both = inside & (ours != 0) & (moved != 0)
+    unequal = np.minimum(np.bitwise_count(ours ^ moved), np.uint8(WORST))
+    return both, np.where(both, unequal, np.uint8(WORST))
+
+
+def _steady(ours: np.ndarray, theirs: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return whether no part of a match suits another shift near by much better, (n,) bool.
+
+    Another take, however alike, runs a little ahead here and behind there; a copy never does.
+    """
+    both, unequal = _compare(ours, theirs, shift)
+    rank = np.cumsum(both, axis=1) - both
+    part = rank * PARTS // np.count_nonzero(both, axis=1, keepdims=True)
+    parts = [both & (part == k) for k in range(PARTS)]
+    steady = np.ones(len(ours), bool)
+    for drift in DRIFTS:
+        _, other = _compare(ours, theirs, shift + drift)
+        gain = unequal.astype(np.float32) - other
+        for mask in parts:
+            gained = np.sum(gain, axis=1, where=mask)
+            steady &= gained <= DRIFTED * WORST * np.count_nonzero(mask, axis=1)
+    return steady
