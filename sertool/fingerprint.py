@@ -41,16 +41,16 @@ SILENCE = 1e-4  # of full scale, -80 dB, as in `audio.SILENCE`; not imported, fo
 FULL_SCALE = 32768
 
 # What two recordings need for a match, at one and the same shift in time:
-LEAST = 12  # so many words with sound in common
-SHARED = 0.5  # and this share of those that the shorter one has;
+LEAST = 12  # so many words with sound in common,
+SHARED = 0.5  # this share of those that the shorter one has;
 WORST = (
     8  # of a word's unequal bits no more count: noise drowns words, another take differs in all;
 )
-UNEQUAL = 0.88  # on average less than this share of WORST, were there infinitely many words,
-CAUTION = 2.0  # and less still by this over the root of their number: 0.30 of 12 words, 0.58 of 45
-PARTS = 3  # and of so many parts of the match none
-DRIFTS = (-2, -1, 1, 2)  # may suit the shifts near by, in words,
-DRIFTED = 0.1  # better by more than this share of WORST
+UNEQUAL = 1.1  # on average at most this share of WORST,
+CAUTION = 3.0  # less this over the root of their number: 0.23 of 12 words, 0.65 of 45, 0.83 of 127;
+PARTS = 3  # and in each of so many parts
+DRIFTS = (-2, 2)  # the shifts that lie so many words away
+WORSE = 0.15  # worse by at least this share of WORST
 
 APART = 5  # hops between the two words of a key: their frames just do not overlap
 _TURN = np.exp(-2j * np.pi / SLOTS * np.arange(SLOTS))
@@ -305,19 +305,19 @@ def _compare(
 
 
 def _steady(ours: np.ndarray, theirs: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return whether no part of a match suits another shift near by much better, (n,) bool.
+    """Return whether every part of a match is worse at other shifts near by, (n,) bool.
 
     Another take, however alike, runs a little ahead here and behind there; a copy never does.
     """
     both, unequal = _compare(ours, theirs, shift)
     rank = np.cumsum(both, axis=1) - both
     part = rank * PARTS // np.count_nonzero(both, axis=1, keepdims=True)
-    parts = [both & (part == k) for k in range(PARTS)]
     steady = np.ones(len(ours), bool)
     for drift in DRIFTS:
         _, other = _compare(ours, theirs, shift + drift)
-        gain = unequal.astype(np.float32) - other
-        for mask in parts:
-            gained = np.sum(gain, axis=1, where=mask)
-            steady &= gained <= DRIFTED * WORST * np.count_nonzero(mask, axis=1)
+        loss = other - unequal.astype(np.float32)
+        for k in range(PARTS):
+            mask = both & (part == k)
+            lost = np.sum(loss, axis=1, where=mask)
+            steady &= lost >= WORSE * WORST * np.count_nonzero(mask, axis=1)
     return steady

@@ -122,17 +122,20 @@ def test_as_defined(rate: int) -> None:
     assert sum(unequal) <= 3  # ties in single precision
 
 
-def test_form() -> None:
-    text = print_of(np.concatenate([speech(k) for k in range(4)]), 16000)
-    assert text.isascii()
-    assert len(text) == 1 + 4 * 127 <= 512
-    assert set(text) <= set(BASE64)
-
-
 def test_the_loudest_of_a_long_recording() -> None:
     whole = speech(1, seconds=5)
     long = np.concatenate([0.2 * speech(2, seconds=6), whole, 0.2 * speech(3, seconds=7)])
-    assert near([print_of(long, 16000)], [print_of(whole, 16000)]) == [(0, 0)]
+    text = print_of(long, 16000)
+    assert len(text) == 1 + 4 * 127 <= 512
+    assert set(text) <= set(BASE64)
+    assert near([text], [print_of(whole, 16000)]) == [(0, 0)]
+
+
+def test_a_click_does_not_drown_the_rest() -> None:
+    whole = speech(1)
+    clicked = whole.copy()
+    clicked[20000:20020] += 30
+    assert near([print_of(clicked, 16000)], [print_of(whole, 16000)]) == [(0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -226,14 +229,12 @@ def test_demo_corpus() -> None:
 
 def expected(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
     """Return what `near` promises, pair by pair."""
-    pairs = []
-    for i, one in enumerate(left):
-        for j, other in enumerate(right):
-            a, b = words(one), words(other)
-            shifts = range(-len(a), len(b))
-            same = one == other or any(matches(a, b, shift) for shift in shifts)
-            pairs += [(i, j)] if same else []
-    return pairs
+
+    def same(one: str, other: str) -> bool:
+        a, b = words(one), words(other)
+        return one == other or any(matches(a, b, shift) for shift in range(-len(a), len(b)))
+
+    return [(i, j) for i, a in enumerate(left) for j, b in enumerate(right) if same(a, b)]
 
 
 def matches(a: list[int], b: list[int], shift: int) -> bool:
@@ -243,31 +244,29 @@ def matches(a: list[int], b: list[int], shift: int) -> bool:
         for t in range(max(0, -shift), min(len(a), len(b) - shift))
         if a[t] and b[t + shift]
     }
-    keys = [(both[t], both[t + 5]) for t in both if t + 5 in both]
-    if not any(
-        one & half == other & half == 0 for one, other in keys for half in (0xFFF, 0xFFF000)
-    ):
+    keys = [both[t] | both[t + 5] for t in both if t + 5 in both]
+    if not any(key & half == 0 for key in keys for half in (0xFFF, 0xFFF000)):
         return False
     n = len(both)
     if n < 12 or n < min(sum(w > 0 for w in a), sum(w > 0 for w in b)) / 2:
         return False
-    if sum(min(word.bit_count(), 8) for word in both.values()) > 8 * n * (0.88 - 2 / np.sqrt(n)):
+    if sum(min(word.bit_count(), 8) for word in both.values()) > 8 * n * (1.1 - 3 / np.sqrt(n)):
         return False
     return steady(a, b, shift) and steady(b, a, -shift)
 
 
 def steady(a: list[int], b: list[int], shift: int) -> bool:
-    """Return whether no third of what is common is much better at another shift near by."""
+    """Return whether each third of what is common is much worse two words away."""
 
     def unequal(t: int, there: int) -> int:
         inside = 0 <= t + there < len(b) and b[t + there]
         return min((a[t] ^ b[t + there]).bit_count(), 8) if inside else 8
 
     both = [t for t in range(len(a)) if a[t] and 0 <= t + shift < len(b) and b[t + shift]]
-    return not any(
-        sum(unequal(t, shift) - unequal(t, shift + drift) for t in part) > 0.8 * len(part)
+    return all(
+        sum(unequal(t, shift + drift) - unequal(t, shift) for t in part) >= 1.2 * len(part)
         for part in ([t for n, t in enumerate(both) if n * 3 // len(both) == k] for k in range(3))
-        for drift in (-2, -1, 1, 2)
+        for drift in (-2, 2)
     )
 
 
@@ -312,18 +311,11 @@ def test_equal_texts_all_meet() -> None:
 @settings(deadline=None)
 def test_foreign_text_is_never_near(texts: list[str]) -> None:
     assume(all(len(text) < 49 for text in texts))
-    texts += [
-        "1",
-        "2" + "abcd" * 20,
-        "1" + "abcd" * 128,
-        "1" + "abcd" * 19 + "abc=",
-        "1" + "äbcd" * 9,
-    ]
+    texts += ["1", "2" + "abcd" * 20, "1" + "abcd" * 128, "1" + "äbcd" * 9]
+    texts += ["1" + "abcd" * 19 + rest for rest in ("abc", "abc=", "ab d")]
     sound = print_of(speech(3), 16000)
     assert (0, 0) not in near(texts, [sound])
-    assert [(i, j) for i, j in near([*texts, sound], [sound, *texts]) if j == 0] == [
-        (len(texts), 0)
-    ]
+    assert near([sound], [*texts, sound]) == [(0, len(texts))]
 
 
 @pytest.fixture
