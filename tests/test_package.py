@@ -59,6 +59,7 @@ def test_the_wheel_runs_outside_the_repository(
     run("prepare", "--labels", "fser8", sounds, "m.jsonl")
     run("featurize", "--kind", "mel", "m.jsonl", "m.h5")
     assert "12 items" in run("info", "m.h5")
+    assert "20 published figures" in run("report", "--paper", "sundharam")
     assert (installed / "bin" / "sertool").exists()
 
 
