@@ -212,7 +212,7 @@ def _words(text: str) -> np.ndarray | None:
         raw = base64.b64decode(text[len(VERSION) :].encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
         return None
-    if len(raw) % 3:
+    if len(raw) == 0 or len(raw) % 3:
         return None
     high, middle, low = np.frombuffer(raw, np.uint8).reshape(-1, 3).T.astype(np.uint32)
     return high << 16 | middle << 8 | low

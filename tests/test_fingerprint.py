@@ -11,7 +11,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool import audio, fingerprint
@@ -116,8 +116,9 @@ def defined(samples: np.ndarray, rate: int) -> list[int]:
 @pytest.mark.parametrize("rate", [6000, 8000, 16000, 22050, 44100, 48000])
 def test_as_defined(rate: int) -> None:
     samples = np.round(speech(rate, rate=rate) * 30000).astype(np.int16)
+    samples[rate : rate * 3 // 2] //= 50  # a pause
     ours, expected = words(print_of(samples, rate)), defined(samples, rate)
-    assert len(ours) == len(expected) > 40
+    assert len(ours) == len(expected) > 40 > expected.count(0) > 5
     unequal = [(a ^ b).bit_count() for a, b in zip(ours, expected, strict=True)]
     assert sum(unequal) <= 3  # ties in single precision
 
@@ -154,9 +155,6 @@ def test_a_click_does_not_drown_the_rest() -> None:
 )
 def test_nothing_to_tell(samples: np.ndarray, rate: int) -> None:
     assert print_of(samples, rate) == ""
-
-
-def test_what_is_silent_is_so_everywhere() -> None:
     assert (fingerprint.SILENCE, fingerprint.FULL_SCALE) == (audio.SILENCE, audio.FULL_SCALE)
 
 
@@ -184,16 +182,12 @@ def test_a_power_of_two_changes_nothing(voice: int, octave: int) -> None:
     assert print_of(np.repeat(whole, 2)[::2], 16000) == text  # strided
 
 
-ends = st.one_of(st.floats(0, 0.3), st.floats(-1, 0))
-
-
 @given(
     voice=st.integers(0, 30),
     rates=st.tuples(st.sampled_from((16000, 44100, 48000)), st.sampled_from(RATES)),
-    ends=st.tuples(ends, ends),
+    ends=st.tuples(st.floats(-1, 0.3), st.floats(-1, 0.3)),
     gain=st.floats(-40, 6),
-    snr=st.one_of(st.none(), st.floats(20, 60)),
-    seed=st.integers(0, 99),
+    snr=st.none() | st.floats(20, 60),
 )
 @settings(deadline=None, max_examples=60)
 def test_copies_are_found(
@@ -202,11 +196,10 @@ def test_copies_are_found(
     ends: tuple[float, float],
     gain: float,
     snr: float | None,
-    seed: int,
 ) -> None:
     whole = speech(voice, rate=rates[0])
     copy = cut(resample(whole, *rates), rates[1], *ends)
-    copy = copy if snr is None else noisy(copy, snr, seed)
+    copy = copy if snr is None else noisy(copy, snr, voice)
     copy = audio.to_int16(copy * np.float32(10 ** (gain / 20)))
     assert near([print_of(copy, rates[1])], [print_of(whole, rates[0])]) == [(0, 0)]
 
@@ -274,19 +267,28 @@ def steady(a: list[int], b: list[int], shift: int) -> bool:
 @settings(deadline=None, max_examples=15)
 def test_near_is_what_it_promises(seed: int, hits: int) -> None:
     random = Random(seed)
-    originals = [
-        [random.getrandbits(24) * (random.random() < 0.9) for _ in range(random.randint(10, 60))]
-        for _ in range(5)
-    ]
+
+    def turn(word: int, rate: float) -> int:
+        return word ^ sum((random.random() < rate) << k for k in range(24))
+
+    def original() -> list[int]:
+        """Return words of which some are silent and some are much like those two before."""
+        made = [random.getrandbits(24) for _ in range(random.choice([14, 20, 45, 90]))]
+        first = random.randint(2, len(made))
+        for k in range(first, min(first + 20, len(made))):
+            made[k] = turn(made[k - 2], random.choice([0.05, 0.1]))
+        return [w * (random.random() < 0.9) for w in made]
+
+    originals = [original() for _ in range(4)]
 
     def damaged(listed: list[int]) -> str:
         """Return a piece of a fingerprint, some of its bits turned, perhaps halting once."""
-        rate = random.choice([0.0, 0.05, 0.12, 0.18])
+        rates = [random.choice([0.0, 0.02, 0.1, 0.3]) for _ in range(4)]
         first = random.randint(0, len(listed) // 2)
         piece = listed[first : random.randint(first + 1, len(listed))]
-        turned = [w ^ sum((random.random() < rate) << k for k in range(24)) for w in piece]
+        turned = [turn(w, rates[4 * k // len(piece)]) for k, w in enumerate(piece)]
         halt = random.randint(0, len(turned))
-        turned[halt:halt] = [random.getrandbits(24)] * random.choice([0, 0, 1, 2, 3])
+        turned[halt:halt] = [random.getrandbits(24)] * random.choice([0, 0, 1, 2])
         return written([0] * random.randint(0, 3) + turned)
 
     left = [damaged(random.choice(originals)) for _ in range(12)]
@@ -307,14 +309,13 @@ def test_equal_texts_all_meet() -> None:
     assert near([], right) == near(left, []) == near([""], [""]) == []
 
 
-@given(st.lists(st.one_of(st.text(), st.text(BASE64).map("1".__add__)), max_size=6))
+@given(st.lists(st.text(max_size=48) | st.text(BASE64, max_size=47).map("1".__add__), max_size=6))
 @settings(deadline=None)
 def test_foreign_text_is_never_near(texts: list[str]) -> None:
-    assume(all(len(text) < 49 for text in texts))
     texts += ["1", "2" + "abcd" * 20, "1" + "abcd" * 128, "1" + "äbcd" * 9]
-    texts += ["1" + "abcd" * 19 + rest for rest in ("abc", "abc=", "ab d")]
+    texts += ["1" + "abcd" * 19 + rest for rest in ("abc", "abc=", " abcd")]
+    assert near(texts[-7:], texts[-7:]) == []
     sound = print_of(speech(3), 16000)
-    assert (0, 0) not in near(texts, [sound])
     assert near([sound], [*texts, sound]) == [(0, len(texts))]
 
 
@@ -383,14 +384,10 @@ def test_ravdess(corpora: Path) -> None:
     prints = [d.fingerprint for d in whole]
     twins = [(files[i].stem, files[j].stem) for i, j in near(prints, prints) if i < j]
     assert twins == [("03-01-03-01-02-01-07", "03-01-03-01-02-02-07")]
-    some = [i for i in range(0, 120, 6) if "03-01-02-0" not in files[i].stem[6:16]]
-    copies = []
-    for i in some:
-        samples = cut(resample(whole[i].samples, 48000, 8000), 8000, 0.3, 0.11)
-        copies.append(print_of(audio.to_int16(0.5 * noisy(samples, 20, i)), 8000))
-    found = near(copies, prints)
-    assert {(some[i], j) for i, j in found} <= {(i, i) for i in some}
-    assert len(found) >= len(some) - 1
+    some = range(0, 120, 8)
+    slow = [cut(resample(whole[i].samples, 48000, 8000), 8000, 0.3, 0.11) for i in some]
+    copies = [print_of(audio.to_int16(0.5 * noisy(x, 20, i)), 8000) for i, x in enumerate(slow)]
+    assert near(copies, prints) == list(enumerate(some))
 
 
 def test_emodb_cut_to_two_seconds(corpora: Path) -> None:
