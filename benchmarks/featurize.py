@@ -1,6 +1,6 @@
 """CPU, wall time and memory of `sertool featurize --kind mel` beside librosa and beside the floor.
 
-    python benchmarks/featurize.py [FOLDER] [--files 1000] [--rounds 3]
+    python benchmarks/featurize.py [FOLDER] [--files 1000] [--rounds 3] [--image]
 
 All jobs read the same 48 kHz 16-bit WAV files: those of FOLDER converted (and repeated until there
 are enough), else speech-like noise. Each job is a process of its own with one thread a process;
@@ -13,6 +13,10 @@ the medians are shown. What a job costs on a single file is its start-up, and is
   is written
 - librosa: load, melspectrogram, power_to_db, one file after the other; nothing is written
 - floor: soundfile's decoding to int16 and one real Fourier transform a frame; nothing is written
+
+With --image the jobs are others: `--kind image` as it stands (64 x 64 pixels of the mel
+spectrogram, 512/512) beside `--kind mel` with the same n_fft, hop_length and n_mels, both the whole
+command by one worker.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 RATE = 48000
 N_FFT = 1024
 HOP = 256
+PICTURE = {"n_fft": 512, "hop_length": 512, "n_mels": 128}
 POLL = 0.2  # seconds between two looks at a job's memory
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
 
@@ -58,6 +63,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="sounds to convert; default: noise")
     parser.add_argument("--files", type=int, default=1000, help="at least two (default: 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each job runs")
+    parser.add_argument("--image", action="store_true", help="pictures beside their mel alone")
     parser.add_argument("--tmp", type=Path, help="where the WAV files go for the while")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
@@ -79,15 +85,32 @@ def main() -> None:
             sys.exit(1)
         one.mkdir()
         shutil.copy(min(many.iterdir()), one)
-        jobs = {
-            "sertool, 1 worker": sertool(1, Path(name, "out1.h5")),
-            "sertool, 2 workers": sertool(2, Path(name, "out2.h5")),
-            "sertool, no store": child("features"),
-            "librosa": child("librosa"),
-            "floor": child("floor"),
-        }
-        starts, runs = measure(jobs, one, many, options.rounds)
-    show(starts, runs, options.files)
+        make_jobs = picture_jobs if options.image else mel_jobs
+        starts, runs = measure(make_jobs(Path(name)), one, many, options.rounds)
+    if options.image:
+        show_pictures(starts, runs, options.files)
+    else:
+        show(starts, runs, options.files)
+
+
+def mel_jobs(folder: Path) -> dict[str, list[str]]:
+    """Return the jobs that compute a mel spectrogram, whose stores go into `folder`."""
+    wanted = {"n_fft": N_FFT, "hop_length": HOP}
+    return {
+        "sertool, 1 worker": sertool("mel", wanted, 1, folder / "out1.h5"),
+        "sertool, 2 workers": sertool("mel", wanted, 2, folder / "out2.h5"),
+        "sertool, no store": child("features"),
+        "librosa": child("librosa"),
+        "floor": child("floor"),
+    }
+
+
+def picture_jobs(folder: Path) -> dict[str, list[str]]:
+    """Return the jobs that make pictures, and the spectrogram of the pictures alone."""
+    return {
+        "image": sertool("image", PICTURE, 1, folder / "image.h5"),
+        "mel": sertool("mel", PICTURE, 1, folder / "mel.h5"),
+    }
 
 
 def say(text: str) -> None:
@@ -135,10 +158,11 @@ def noises() -> Iterator[np.ndarray]:
         yield np.round(wave * 20000 / np.abs(wave).max()).astype(np.int16)
 
 
-def sertool(workers: int, store: Path) -> list[str]:
+def sertool(kind: str, settings: dict[str, int], workers: int, store: Path) -> list[str]:
     """Return the command line of sertool; FOLDER stands for the input."""
-    command = [sys.executable, "-m", "sertool", "featurize", "--kind", "mel"]
-    command += ["--set", f"n_fft={N_FFT}", "--set", f"hop_length={HOP}"]
+    command = [sys.executable, "-m", "sertool", "featurize", "--kind", kind]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
     return [*command, "FOLDER", str(store), "--workers", str(workers), "--force", "--quiet"]
 
 
@@ -263,16 +287,29 @@ def proportional(pid: int) -> float:
     return 0.0
 
 
+def median_cost(starts: list[Run], runs: list[Run], files: int, what: str) -> float:
+    """Return the median ms a file over the rounds, start-up taken off; `what` is cpu or wall."""
+    pairs = zip(runs, starts, strict=True)
+    return 1e3 * statistics.median((getattr(r, what) - getattr(s, what)) / (files - 1)
+                                   for r, s in pairs)  # fmt: skip
+
+
+def show_pictures(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -> None:
+    """Print what a picture costs beside its mel spectrogram alone, on standard output."""
+    cost = {name: median_cost(starts[name], runs[name], files, "cpu") for name in runs}
+    print(
+        f"image 64 x 64: {cost['image']:.2f} ms CPU a file; mel alone: {cost['mel']:.2f};"
+        f" image : mel {cost['image'] / cost['mel']:.2f} (start-up apart, {files} files)"
+    )
+
+
 def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -> None:
     """Print the table, and how much two workers gain, on standard output."""
     from rich.console import Console
     from rich.table import Table
 
     def a_file(name: str, what: str) -> float:
-        """Median ms a file over the rounds, start-up taken off."""
-        pairs = zip(runs[name], starts[name], strict=True)
-        costs = [(getattr(r, what) - getattr(s, what)) / (files - 1) for r, s in pairs]
-        return 1e3 * statistics.median(costs)
+        return median_cost(starts[name], runs[name], files, what)
 
     table = Table(title=f"mel, {N_FFT}/{HOP}, 48 kHz WAV, {files} files, start-up apart")
     table.add_column("job", no_wrap=True)

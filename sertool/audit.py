@@ -90,6 +90,7 @@ def protocol(
     tested: Sequence[Item],
     pipeline: Sequence[dict[str, Any]] = (),
     compared: Near | None = None,
+    augment: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the protocol of one checkpoint, from its `items` and those it is `tested` on.
 
@@ -98,6 +99,8 @@ def protocol(
     `train_augmented`, and counts: items (`n_train`, `n_val`, `n_test`), recordings
     (`n_train_origins`, …), speakers (`n_train_speakers`, …). What the stages of `pipeline` were
     fitted to counts as trained on. compared: the fingerprints, where `near` has compared them.
+    augment: how training pictures were changed as they were read, if they were; the copies that
+    it `added` to an epoch are counted in `n_train`, though no item lists them.
     """
     before = fitted_before(pipeline)
     rows = {name: [item for item in items if item.get("part") == name] for name in TRAINED_PARTS}
@@ -111,7 +114,7 @@ def protocol(
     whole = states(find(trained, test, fitted, compared))
     facts, shared = {**whole[0]}, whole[1]
     facts["test_augmented"] = any(item.get("augmentation") for item in tested)
-    facts["train_augmented"] = any(k.copy for k in train + val)
+    facts["train_augmented"] = bool(augment) or any(k.copy for k in train + val)
     against = {
         name: whole[0]
         if len(part) == len(trained)
@@ -121,6 +124,7 @@ def protocol(
     }
     counted = {**rows, "test": tested}
     counts = {key: n for name, part in counted.items() for key, n in _counts(name, part).items()}
+    counts["n_train"] += (augment or {}).get("added", 0)
     return {**facts, "shared": shared, "against": against, **counts}
 
 

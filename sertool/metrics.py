@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sertool.seeds import rng
 
 RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
+FEWEST = 5  # clusters: of four, a resample has at most 35 different outcomes
 POOLS = ("mean", "max", "vote")
 _BLOCK = 2_000_000  # numbers held at once by a bootstrap: 16 MB
 
@@ -125,6 +126,17 @@ def aucs(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> Rates:
     return np.array([auc(truth == k, posterior[:, k]) for k in range(posterior.shape[1])])
 
 
+def true_probabilities(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> Rates:
+    """Mean posterior of the true class over each class's items: (classes,), NaN without items.
+
+    truth: (n,) indices; posterior: (n, classes).
+    """
+    truth, given = np.asarray(truth, np.int64), np.asarray(posterior, np.float64)
+    n_classes = given.shape[1]
+    own = np.bincount(truth, weights=given[np.arange(len(truth)), truth], minlength=n_classes)
+    return _ratio(own, np.bincount(truth, minlength=n_classes))
+
+
 def log_loss(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> float:
     """Mean cross-entropy −ln p(true class) in nats, of (n,) indices and (n, classes) posteriors.
 
@@ -199,9 +211,9 @@ def bootstrap(
     """Percentile intervals of accuracy, uar and macro_f1 when whole clusters are drawn again.
 
     matrices: (clusters, classes, classes), one confusion matrix a speaker; see `resample`. Fewer
-    than two clusters say nothing about another speaker: the limits are NaN.
+    than `FEWEST` clusters say too little about another speaker: the limits are NaN.
     """
-    if len(matrices) < 2:
+    if len(matrices) < FEWEST:
         nothing = np.full(1, np.nan)
         return {name: limits(nothing, level) for name in SUMMARIES}
     drawn = resample(matrices[:, None], SUMMARIES, resamples, seed)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FITS = ("pad", "crop", "both")
 TAILS = ("align", "pad", "drop")
-DTYPES = ("float32", "float16", "int16")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class FeaturizeSpec:
     `segment` cuts windows every `segment_hop` (default: `segment`); `segment_tail` is what becomes
     of a shorter last one: "align" moves it back to end at the end, "pad" fills it with zeros,
     "drop" leaves it out. `segment_max` cuts into the fewest equal parts of at most so long.
-    `dtype` None is float32. Raises UsageError for values that contradict each other.
+    `dtype` None is the kind's own, float32 or uint8. Raises UsageError for values that contradict
+    each other.
     """
 
     kind: str
@@ -58,7 +58,6 @@ class FeaturizeSpec:
         _one_of("--fit", self.fit, FITS)
         _one_of("--segment-tail", self.segment_tail, TAILS)
         _one_of("--channel", self.channel, audio.CHANNELS)
-        _one_of("--dtype", self.dtype, (None, *DTYPES))
         for name in ("sample_rate", "duration", "segment", "segment_hop", "segment_max"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -69,10 +68,8 @@ class FeaturizeSpec:
             raise UsageError("--segment and --segment-max exclude each other")
         if self.segment_hop and not self.segment:
             raise UsageError("--segment-hop needs --segment")
-        if self.dtype == "float16" and self.kind == "wave":
-            raise UsageError("--dtype float16 is too coarse for wave: int16 or float32")
-        if self.dtype == "int16" and self.kind != "wave":
-            raise UsageError(f"--dtype int16 is for wave, not for {self.kind}")
+        if self.dtype is not None and self.dtype not in (known := kind(self.kind).dtypes):
+            raise UsageError(f"--dtype {self.dtype}: {self.kind} is kept as {' or '.join(known)}")
 
     @functools.cached_property
     def prepared(self) -> tuple[Kind, Any]:
@@ -90,6 +87,7 @@ class FeaturizeSpec:
             "stage": "featurize",
             **dataclasses.asdict(self),
             "settings": dataclasses.asdict(settings),
+            "dtype": str(store_dtype(self)),
         }
 
     @classmethod
@@ -106,7 +104,7 @@ def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> 
 
 
 def frame_rate(spec: FeaturizeSpec, sample_rate: int) -> float:
-    """Return the frames a second of a stage's features at a sample rate in Hz."""
+    """Return the frames a second of a stage's features at a sample rate in Hz; 0 of pictures."""
     found, settings = spec.prepared
     return found.frame_rate(sample_rate, settings)
 
@@ -125,7 +123,8 @@ def remarks(spec: FeaturizeSpec, sample_rate: int) -> list[str]:
 
 def store_dtype(spec: FeaturizeSpec) -> np.dtype:
     """Return the type that a stage's arrays have in the store."""
-    return np.dtype(spec.dtype or "float32")
+    found, _ = spec.prepared
+    return np.dtype(spec.dtype or found.dtypes[0])
 
 
 def load(

@@ -143,7 +143,7 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score
     frames, classes = meta["frames"], len(checkpoint.meta["classes"])
     if meta["outputs"] < classes:
         raise ValueError(f"{meta['outputs']} outputs for {classes} classes")
-    network = found.build(settings, frames, meta["inputs"], meta["outputs"])
+    network = found.build(settings, frames, tuple(meta["inputs"]), meta["outputs"])
     network.load_state_dict(
         {name: torch.from_numpy(array) for name, array in checkpoint.subset("model").items()}
     )
@@ -154,7 +154,7 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score
 
     def score(features: np.ndarray) -> np.ndarray:
         seen = statistics.apply(view(features))
-        x = np.zeros((1, frames or len(seen), seen.shape[1]), np.float32)
+        x = np.zeros((1, frames or len(seen), *seen.shape[1:]), np.float32)
         x[0, : len(seen)] = seen
         with torch.inference_mode():
             lengths = torch.tensor([len(seen)])

@@ -66,6 +66,9 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
         if typing.get_origin(kind) is typing.Literal:
             if value in typing.get_args(kind):
                 return value
+        elif typing.get_origin(kind) is tuple and isinstance(value, list):
+            if all(type(item) is typing.get_args(kind)[0] for item in value):
+                return tuple(value)
         elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         elif typing.get_origin(kind) is None and isinstance(kind, type) and type(value) is kind:
@@ -78,5 +81,7 @@ def _spell(kind: Any) -> str:
     """Return a type as a word for people."""
     if typing.get_origin(kind) is typing.Literal:
         return " or ".join(str(value) for value in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"a list in brackets, each {_spell(typing.get_args(kind)[0])}"
     words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
     return "none" if kind is type(None) else words.get(kind, str(kind))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sertool import audit, lineage
-from sertool.report import results
+from sertool.report import curves, results
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 HASH = "0" * 64
@@ -123,6 +123,17 @@ def history(tags: Mapping[str, str], trained: Mapping[str, Any]) -> list[dict[st
     ]
 
 
+def training(losses: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+    """Return what a report keeps of a training with these losses of training and validation."""
+    rates = {"val_uar": 0.5, "val_accuracy": 0.6}
+    rows = [
+        {"epoch": i, "loss": loss, "val_loss": val} | rates
+        for i, (loss, val) in enumerate(losses, 1)
+    ]
+    best = 1 + min(range(len(rows)), key=lambda i: rows[i]["val_loss"]) if rows else 0
+    return curves.thinned(rows, best)
+
+
 def report(
     made: Speech,
     tags: Mapping[str, str] | None = None,
@@ -137,10 +148,12 @@ def report(
     apart: bool | None = True,
     baselines: Sequence[str] = ("majority", "linear"),
     checkpoint: np.ndarray | None = None,
+    losses: Sequence[tuple[float, float]] | None = None,
 ) -> dict[str, Any]:
     """Return the report that `eval` makes, as it is when read back.
 
     checkpoint: (n,) which of several checkpoints tested each unit; one tested them all without.
+    losses: of training and validation, epoch by epoch; without, it is not known how it went.
     """
     k, n = len(made.classes), len(made.truth)
     which = np.zeros(n, int) if checkpoint is None else np.asarray(checkpoint)
@@ -169,6 +182,8 @@ def report(
     for i, row in enumerate(whole["folds"]):
         number = fold if len(names) == 1 else i
         row |= {"fold": number, "protocol": protocol}
+        if losses is not None:
+            row["training"] = training(losses)
     given = {"majority": np.tile(np.eye(k)[0], (n, 1)), "linear": made.linear}
     whole["baselines"] = {name: figures(given[name]) for name in baselines}
     whole |= {"protocol": protocol, "lineage": history(tags, trained)}

@@ -127,7 +127,7 @@ def test_folds_are_pooled_and_averaged(toy):
     assert len(pooled["items"]) == 24
     assert pooled["baselines"]["linear"]["mean_of_folds"]["uar"] == pytest.approx(mean["uar"])
     assert pooled["ci"]["n_units"] == 4
-    assert pooled["ci"]["uar"][0] <= pooled["uar"] <= pooled["ci"]["uar"][1]
+    assert pooled["ci"]["uar"] == [None, None]  # four speakers tell too little
 
 
 def test_groups_add_up(toy):

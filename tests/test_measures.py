@@ -334,3 +334,79 @@ def test_baselines_have_intervals_of_their_own():
         assert value.mean == pytest.approx(column.mean())
     gap = measures.differences(system, linear, OVERALL)[1]
     assert gap.value == pytest.approx(measures.values(system, OVERALL)[1].mean - found[1].mean)
+
+
+# --- what only reports tell ---
+
+
+def test_mean_probability_over_folds_is_that_of_all_units():
+    """Folds of unequal make-up, one without a class: weighted by what each tests of the class."""
+    made = speech(1)
+    number = np.where(made.truth == 3, 1, np.arange(len(made.truth)) % 3)
+    folds = [report(made.only(number == f), fold=f) for f in range(3)]
+    assert folds[0]["per_class"]["sadness"]["mean_probability"] is None
+    system = pooled(*folds)
+    for k, name in enumerate(CLASSES):
+        (value,) = measures.values(system, [{"measure": "mean_probability", "class": name}])
+        mine = made.truth == k
+        assert value.mean == pytest.approx(made.posterior[mine, k].mean())
+    plain = np.mean([f["per_class"]["anger"]["mean_probability"] for f in folds])
+    assert plain != pytest.approx(made.posterior[made.truth == 0, 0].mean(), abs=1e-4)
+    linear = folds[1]["baselines"]["linear"]["per_class"]["anger"]["mean_probability"]
+    own = (made.truth == 0) & (number == 1)
+    assert linear == pytest.approx(made.linear[own, 0].mean())
+
+
+def test_a_figure_of_a_class_that_no_fold_tests_is_none():
+    made = speech()
+    system = pooled(report(made.only(made.truth != 3)))
+    figures = [{"measure": name, "class": "sadness"} for name in ("auc", "mean_probability")]
+    assert measures.values(system, figures) == [None, None]
+    old = report(made)
+    for row in old["per_class"].values():
+        del row["mean_probability"]
+    assert measures.values(pooled(old), figures)[1] is None
+
+
+def test_training_loss_is_that_of_the_best_epoch():
+    made = speech()
+    number = np.arange(len(made.truth)) % 4 == 0
+    fast = [(2.0, 1.9), (1.0, 1.2), (0.5, 1.4)]  # best in its second epoch
+    slow = [(2.0, 1.9), (1.8, 1.8), (1.6, 1.7)]
+    parts = [
+        report(made.only(number == side), fold=int(side), losses=losses)
+        for side, losses in ((False, fast), (True, slow))
+    ]
+    figure = {"measure": "train_log_loss"}
+    (value,) = measures.values(pooled(*parts), [figure])
+    assert value.mean == pytest.approx(0.75 * 1.0 + 0.25 * 1.6)
+    together = report(made, checkpoint=number.astype(int), losses=fast)
+    assert measures.values(pooled(together), [figure])[0].mean == pytest.approx(1.0)
+    unknown = report(made.only(number), fold=1)
+    assert measures.values(pooled(parts[0], unknown), [figure]) == [None]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        {"measure": "recal"},
+        {"measure": "recall"},
+        {"measure": "accuracy", "class": "anger"},
+        {"measure": "share", "truth": "anger"},
+        {"measure": "auc", "truth": "anger", "prediction": "anger"},
+    ],
+)
+def test_figures_that_are_none(figure):
+    with pytest.raises(ValueError, match=figure["measure"]):
+        measures.check_figure(figure)
+
+
+def test_every_measure_that_is_known_is_measured_or_of_no_test():
+    system = pooled(report(speech(), losses=[(2.0, 1.0), (1.0, 0.5)]))
+    for name, several in measures.KNOWN.items():
+        for keys in several:
+            figure = {"measure": name, **dict.fromkeys(keys, "anger")}
+            measures.check_figure(figure)
+            (value,) = measures.values(system, [figure])
+            none = measures.of_corpus(figure) or name in measures.GAINS
+            assert (value is None) is none, figure

@@ -90,6 +90,23 @@ def test_aucs_one_versus_rest():
     assert expected.shape == (3,)
 
 
+@quick
+@given(PAIRS, st.integers(0, 99))
+def test_true_probabilities_are_a_loop_over_items(pairs, seed):
+    k, truth, _ = pairs
+    posterior = np.random.default_rng(seed).dirichlet(np.ones(k), len(truth)).astype(np.float32)
+    found = metrics.true_probabilities(truth, posterior)
+    for name in range(k):
+        own = [float(posterior[i, name]) for i in range(len(truth)) if truth[i] == name]
+        assert np.isnan(found[name]) if not own else found[name] == pytest.approx(np.mean(own))
+
+
+@pytest.mark.parametrize("n", [1, metrics.FEWEST - 1, metrics.FEWEST])
+def test_few_clusters_have_no_interval(n):
+    matrices = np.random.default_rng(0).integers(0, 9, (n, 3, 3))
+    assert np.isnan(metrics.bootstrap(matrices)["uar"]).all() == (n < metrics.FEWEST)
+
+
 @pytest.mark.parametrize(
     ("truth", "predicted"), [([0, 1], [0]), ([0, 3], [0, 1]), ([0, 1], [-1, 1]), ([[0]], [[0]])]
 )

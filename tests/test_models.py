@@ -22,7 +22,7 @@ def whole(name: str) -> Whole:
 
 def cnn(frames: int, dims: int, outputs: int, *assignments: str) -> Any:
     settings = parse(sundharam.CnnSettings, list(assignments))
-    return sundharam.build_cnn(settings, frames, dims, outputs)
+    return sundharam.build_cnn(settings, frames, (dims,), outputs)
 
 
 def test_table_and_descriptions() -> None:
@@ -169,7 +169,7 @@ def test_linear_bears_constant_columns_and_huge_logits() -> None:
     assert np.isfinite(linear.posterior(arrays, rows * 1e6)).all()
 
 
-@pytest.mark.parametrize("shape", [(20, 8), (1, 3), (50,), (4, 5, 6, 3)])
+@pytest.mark.parametrize("shape", [(20, 8), (1, 3), (50,)])
 def test_columns_are_mean_and_sd_over_time(shape: tuple[int, ...]) -> None:
     features = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
     got = linear.columns(features)
@@ -180,6 +180,17 @@ def test_columns_are_mean_and_sd_over_time(shape: tuple[int, ...]) -> None:
         values = features[..., d].astype(float) if len(shape) > 1 else features.astype(float)
         np.testing.assert_allclose(got[d], values.mean())
         np.testing.assert_allclose(got[dims + d], values.std(), atol=1e-12)
+
+
+def test_columns_of_pictures_are_of_each_row_over_the_width() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (1, 4, 9, 3), dtype=np.uint8)
+    got = linear.columns(picture)
+    assert got.shape == (2 * 4 * 3,)
+    for row in range(4):
+        for channel in range(3):
+            values = picture[0, row, :, channel].astype(float)
+            np.testing.assert_allclose(got[3 * row + channel], values.mean())
+            np.testing.assert_allclose(got[12 + 3 * row + channel], values.std())
 
 
 def test_linear_settings_are_checked() -> None:

@@ -14,7 +14,8 @@ from sklearn import metrics as reference
 
 from sertool.console import Console
 from sertool.errors import InputError
-from sertool.report import measures, pooling
+from sertool.report import blocks, measures, pages, pooling
+from sertool.report.study import study
 from sertool.stages import report as stage
 
 CELLS = [(t, p) for t in CLASSES for p in CLASSES]
@@ -335,6 +336,19 @@ def test_counts_of_what_was_tested():
     assert found["n_test"] == (80, 80)
     assert found["n_speakers"] == 4
     assert found["n_train"] == (26, 27)
+
+
+def test_files_in_parts_add_up_over_folds():
+    """Each fold says how many of its own it scored in parts; a seed's are theirs together."""
+    made = speech(speakers=5)
+    reports = [r for s in (0, 1) for r in folds(made, np.arange(80) % 2, seed=s)]
+    assert pooling.facts(pooled(*reports))["files_split"] == 0
+    for each, n in zip(reports, (7, 5, 9, 1), strict=True):
+        each["protocol"]["files_split"] = n
+    found = pooled(*reports)
+    assert pooling.facts(found)["files_split"] == 12
+    page = blocks.markdown(pages.page(study([pooling.result("r", r) for r in reports])))
+    assert "12 of these files SCORED IN PARTS" in page
 
 
 def test_a_baseline_that_some_reports_do_not_have_is_left_out():

@@ -113,6 +113,9 @@ def test_protocol_line():
     assert "speakers apart: unknown" in line
     assert "test augmented: YES" in line
     assert "resplit: random:80:20" in line
+    assert "in parts" not in line
+    line = printed(terminal.protocol_line(make(files_split=12), 200), 200)
+    assert "files scored in parts: 12" in line
 
 
 def test_protocol_breaks_between_facts():

@@ -523,6 +523,25 @@ DAMAGES = [
     (("folds",), ["m.ckpt"]),
     (("folds",), [None]),
     (("folds", 0, "fold"), [0]),
+    (("folds", 0, "n"), "many"),
+    (("folds", 0, "training"), 7),
+    (("folds", 0, "training"), {}),
+    (("folds", 0, "training", "epoch"), []),
+    (("folds", 0, "training", "epoch"), [1, 1, 1]),
+    (("folds", 0, "training", "epoch"), [3, 2, 1]),
+    (("folds", 0, "training", "epoch"), [0, 1, 2]),
+    (("folds", 0, "training", "epoch"), ["1", "2", "3"]),
+    (("folds", 0, "training", "best_epoch"), None),
+    (("folds", 0, "training", "best_epoch"), 99),
+    (("folds", 0, "training", "best_epoch"), -1),
+    (("folds", 0, "training", "loss"), MISSING),
+    (("folds", 0, "training", "loss"), None),
+    (("folds", 0, "training", "loss"), [1.0]),
+    (("folds", 0, "training", "loss"), [1.0, "x", 1.0]),
+    (("folds", 0, "training", "loss"), [1.0, float("nan"), 1.0]),
+    (("folds", 0, "training", "val_loss"), None),
+    (("folds", 0, "training", "val_loss"), "low"),
+    (("folds", 0, "training", "val_uar"), [1, 2]),
     (("lineage",), None),
     (("lineage",), {}),
     (("lineage",), "train"),
@@ -556,6 +575,11 @@ DAMAGES = [
     (("per_class", "anger"), MISSING),
     (("per_class", "anger", "auc"), "high"),
     (("per_class", "anger", "support"), MISSING),
+    (("per_class", "anger", "mean_probability"), MISSING),
+    (("per_class", "anger", "mean_probability"), "high"),
+    (("protocol", "files_split"), "many"),
+    (("target",), 7),
+    (("target",), ["corpus"]),
     (("log_loss",), "low"),
     (("log_loss",), [1]),
     (("log_loss",), None),
@@ -582,6 +606,8 @@ cells = [
   { table = "1", tags = { n = "x", measure = "log_loss" }, value = 1, unit = "nats" },
   { table = "1", tags = { n = "x", measure = "weighted_auc" }, value = 1, unit = "1" },
   { table = "1", tags = { n = "x", class = "anger", measure = "auc" }, value = 1, unit = "1" },
+  { table = "1", tags = { class = "anger", measure = "mean_probability" }, value = 1, unit = "1" },
+  { table = "1", tags = { n = "x", measure = "train_log_loss" }, value = 1, unit = "nats" },
   { table = "1", tags = { n = "x", gender = "male", measure = "uar" }, value = 1, unit = "%" },
   { table = "1", tags = { n = "x", corpus = "toy", measure = "uar" }, value = 1, unit = "%" },
 ]
@@ -590,7 +616,8 @@ cells = [
 
 @pytest.fixture(scope="module")
 def sound():
-    return report(speech(speakers=6, each=8, corpora=("toy", "other")), {"n": "x"})
+    losses = [(2.0, 2.0), (1.5, 1.8), (1.2, 1.9)]
+    return report(speech(speakers=6, each=8, corpora=("toy", "other")), {"n": "x"}, losses=losses)
 
 
 @pytest.mark.parametrize(
@@ -670,7 +697,7 @@ def test_a_class_that_one_seed_never_predicts(cli, tmp_path, files, form):
     """Its precision is undefined for that seed: the mean is over the others, without NaN."""
     own = tmp_path / "own.toml"
     tags = 'tags = { n = "x", class = "sadness", measure = "precision" }'
-    own.write_text(re.sub(r"tags = .*log_loss\" }", tags, OWN))
+    own.write_text(re.sub(r"tags = .*\"log_loss\" }", tags, OWN))
     runs = [speech(seed) for seed in (0, 1)]
     runs[0].posterior[:, 3] = 0.0
     paths = files(*(report(made, {"n": "x"}, seed=s) for s, made in enumerate(runs)))

@@ -66,7 +66,7 @@ def test_posterior_equals_the_network_run_in_float64(small: Path, cnn: Path) -> 
     from sertool.models import sundharam
 
     loaded = checkpoint.load(cnn)
-    network = sundharam.build_cnn(sundharam.CnnSettings(), 40, 4, 3)
+    network = sundharam.build_cnn(sundharam.CnnSettings(), 40, (4,), 3)
     network.load_state_dict(
         {name: torch.from_numpy(array) for name, array in loaded.subset("model").items()}
     )
@@ -177,7 +177,7 @@ def test_intensity_head_is_trained_and_left_out_of_the_posterior(small: Path) ->
         overrides={"epochs": 1},
     )
     meta = checkpoint.load(path).meta["model"]
-    assert (meta["inputs"], meta["outputs"]) == (1, 5)
+    assert (meta["inputs"], meta["outputs"]) == ([1], 5)
     assert meta["heads"][1] == {
         "field": "intensity",
         "classes": ["normal", "strong"],

@@ -20,6 +20,7 @@ class Example:
     mode: Literal["a", "b"] = setting("a", "which")
     on: bool = setting(False, "whether")
     name: str = setting("x", "a word")
+    sizes: tuple[int, ...] = setting((1, 2), "several")
 
 
 def test_values() -> None:
@@ -30,6 +31,8 @@ def test_values() -> None:
     assert isinstance(got.rate, float)
     assert parse(Example, ["width=none"]).width is None
     assert parse(Example, ['name="5"']).name == "5"
+    assert parse(Example, ["sizes=[4, 5, 6]"]).sizes == (4, 5, 6)
+    assert parse(Example, ["sizes=[]"]).sizes == ()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,9 @@ def test_values() -> None:
         ("rate=fast", "a number"),
         ("mode=c", "a or b"),
         ("on=1", "true or false"),
+        ("sizes=3", "a list in brackets, each a whole number"),
+        ("sizes=[3, 4.5]", "a list in brackets"),
+        ("sizes=[true]", "a list in brackets"),
     ],
 )
 def test_refused(text: str, said: str) -> None:

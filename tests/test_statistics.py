@@ -49,6 +49,28 @@ def test_feature_statistics_weigh_every_frame_alike() -> None:
     )
 
 
+def test_statistics_of_pictures_are_of_each_channel() -> None:
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (9, 1, 4, 5, 3), dtype=np.uint8)
+    pixels = pictures.reshape(-1, 3).astype(np.float64)
+    x = pictures[3].astype(np.float64)
+    wanted = {
+        "mean": x - pixels.mean(0),
+        "feature": (x - pixels.mean(0)) / pixels.std(0),
+        "unit": x / 255,
+        "imagenet": (x / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
+        "none": x,
+    }
+    for name, values in wanted.items():
+        got = statistics.fit(iter(pictures), name).apply(pictures[3])
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, values, rtol=1e-5, atol=1e-5, err_msg=name)
+    cell = statistics.fit(iter(pictures), "cell")
+    assert cell.mean.shape == (1, 4, 5, 3)
+    every = pictures.astype(np.float64)
+    np.testing.assert_allclose(cell.apply(pictures[3]), (x - every.mean(0)) / every.std(0), 1e-4)
+
+
 def test_constant_cells_are_not_blown_up() -> None:
     arrays = [np.full((2, 2), 0.1, np.float32) for _ in range(5)]
     fitted = statistics.fit(iter(arrays), "cell")

@@ -41,7 +41,7 @@ def tiny_network(dropout: float = 0.0) -> Network:
             return logits
 
     return Network(
-        "tiny", "a test's", object, lambda s, frames, dims, n: Mean(dims, n), lambda s: HP
+        "tiny", "a test's", object, lambda s, frames, shape, n: Mean(shape[0], n), lambda s: HP
     )
 
 
@@ -243,7 +243,7 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
     run = loop.Run(network, torch.optim.SGD(network.parameters()), [{"epoch": 1}])
     run.best = {"weight": torch.ones(2), "bias": torch.ones(2)}
     fitted = statistics.fit([], "none")
-    assert networks._trained(plan, run, fitted, [], None, 2).meta["best_epoch"] == 1
+    assert networks._trained(plan, run, fitted, [], None, (2,)).meta["best_epoch"] == 1
     run.best["bias"] = torch.tensor([1.0, float("nan")])
     with pytest.raises(InputError, match="lower --lr"):
-        networks._trained(plan, run, fitted, [], None, 2)
+        networks._trained(plan, run, fitted, [], None, (2,))

@@ -114,8 +114,10 @@ def build() -> typer.Typer:
         """
 
     for name, module in COMMANDS.items():
-        function = importlib.import_module(module).command
-        app.command(name=name, no_args_is_help=name != "list")(_guard(name, function))
+        part = importlib.import_module(module)
+        app.command(name=name, cls=getattr(part, "Command", None), no_args_is_help=name != "list")(
+            _guard(name, part.command)
+        )
     return app
 
 

@@ -81,8 +81,9 @@ def command(
         ),
     ] = None,
     dtype: Annotated[
-        str, typer.Option("--dtype", help="float32, float16, or int16 (waveforms).")
-    ] = "float32",
+        str | None,
+        typer.Option("--dtype", help="float32, float16, or int16 (waveforms); pictures are uint8."),
+    ] = None,
     compress: Annotated[str, typer.Option("--compress", help="none, lzf or gzip.")] = "none",
     corpus: Annotated[
         str, typer.Option("--corpus", help="For folders: auto or a name (sertool list corpora).")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from sertool.cli import common
 from sertool.cli.info_audit import Audit, Deep, Require, only, run_audit
@@ -15,6 +18,9 @@ from sertool.cli.info_audit import Audit, Deep, Require, only, run_audit
 if TYPE_CHECKING:
     from sertool.console import Console
 
+ALL = "all"
+NUMBER = re.compile(r"[+-]?[0-9]+")
+DRAWN = 12  # items that --figures draws of a store
 SHOWN = 40  # speakers of a part that the page lists; --json has them all
 
 Files = Annotated[
@@ -22,17 +28,53 @@ Files = Annotated[
     typer.Argument(metavar="FILE", readable=False, help="A manifest, store, checkpoint or report."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")]
-Items = Annotated[bool, typer.Option("--items", help="Every item, one line of JSON each.")]
+Items = Annotated[
+    str | None,
+    typer.Option(
+        "--items",
+        metavar="[N]",
+        help="Every item, one line of JSON each; N of them, evenly spaced. With --figures: how many"
+        " are drawn (12).",
+    ),
+]
+
+Figures = Annotated[
+    Path | None,
+    typer.Option(
+        "--figures",
+        metavar="DIR",
+        help="Draw classes, lengths and speakers there, and what a store's items look like.",
+    ),
+]
+
+
+class Command(TyperCommand):
+    """`info`, whose --items takes a number or none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give --items what follows it where that is a number, else `ALL`."""
+        return super().parse_args(ctx, with_number(args))
+
+
+def with_number(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with "--items N" as "--items=N", and "--items" as "--items=all"."""
+    result: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*result, word, *rest]
+        if word == "--items":
+            word += f"={rest.pop(0) if rest and NUMBER.fullmatch(rest[0]) else ALL}"
+        result.append(word)
+    return result
 
 
 def command(
     paths: Files,
     as_json: AsJson = False,
-    items: Items = False,
-    figures: Annotated[
-        Path | None,
-        typer.Option("--figures", metavar="DIR", help="Draw classes, lengths and speakers there."),
-    ] = None,
+    items: Items = None,
+    figures: Figures = None,
     everything: Annotated[
         bool,
         typer.Option("--all", help="Decode every recording of a manifest, not 2000 drawn ones."),
@@ -54,6 +96,8 @@ def command(
 
     [bold]sertool info --items features.h5 | head -1[/bold]
 
+    [bold]sertool info features.h5 --figures figures/ --items 12[/bold]
+
     [bold]sertool info --audit model.ckpt other.h5[/bold]
 
     Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage,
@@ -62,29 +106,34 @@ def command(
     from sertool.errors import InputError, UsageError
     from sertool.workers import single_thread
 
+    number = count(items)
     idle = [n for n, given in (("--figures", figures), ("--all", everything)) if given]
     if everything and (items or not audio):
         raise UsageError(f"--all contradicts {'--items' if items else '--no-audio'}")
     single_thread()
     if audit:
-        run_audit(paths, deep, require or [], items, as_json, workers, quiet, idle=idle)
+        idle += ["number after --items"] if number else []
+        run_audit(paths, deep, require or [], bool(items), as_json, workers, quiet, idle=idle)
     path = only(paths, deep, require)
+    listed = items is not None and not (figures and number)  # else the number is of the figures
     with common.console("info", quiet, False, None) as console:
-        found = _describe(
-            path,
-            items,
-            audio,
-            figures,
-            force,
-            console,
-            everything=everything,
-            seed=seed,
-            workers=workers,
-        )
-    _print(found, items, as_json)
+        options = {"everything": everything, "seed": seed, "workers": workers}
+        found = _describe(path, listed, audio, figures, force, console, drawn=number, **options)
+    _print(found, listed, number, as_json)
     if found.get("checksum") == "WRONG":
         raise InputError(f"{path}: the content does not have the checksum it was written with")
     raise typer.Exit(console.exit_code)
+
+
+def count(items: str | None) -> int | None:
+    """Return the number that --items was given, None for none; UsageError for what is none."""
+    from sertool.errors import UsageError
+
+    if items is None or items == ALL:
+        return None
+    if not NUMBER.fullmatch(items) or int(items) < 1:
+        raise UsageError(f"--items {items}: needs a number of items above 0, or none")
+    return int(items)
 
 
 def _describe(
@@ -94,6 +143,7 @@ def _describe(
     figures: Path | None,
     force: bool,
     console: Console,
+    drawn: int | None,
     **options: Any,
 ) -> dict[str, Any]:
     """Describe the file, its recordings too where it is a manifest, and draw the figures."""
@@ -104,11 +154,7 @@ def _describe(
     if options["everything"] and what != "manifest":
         raise UsageError(f"--all: {path} is a {what}, only a manifest's recordings can be decoded")
     if figures is not None:
-        from sertool.report import survey_figures
-
-        if what not in ("manifest", "store"):
-            raise UsageError(f"--figures: {path} is a {what}; it draws manifests and stores")
-        survey_figures.check(figures, force)
+        _check_figures(path, what, figures, force, drawn)
     listen = None
     if audio and not items and what == "manifest":
         from sertool.stages.listen import listen as hear
@@ -118,17 +164,50 @@ def _describe(
     for line in found.get("bad_lines", []):
         console.failed(path, f"line {line}")
     if figures is not None:
-        for drawn in survey_figures.draw(found["survey"], path.name, figures):
-            console.note(f"{drawn}")
+        _draw(path, found, figures, drawn or DRAWN, console)
     return found
 
 
-def _print(found: dict[str, Any], items: bool, as_json: bool) -> None:
+def _check_figures(path: Path, what: str, folder: Path, force: bool, drawn: int | None) -> None:
+    """Raise UsageError for a file that is not drawn, InputError where there is no room for it."""
+    from sertool.errors import UsageError
+    from sertool.report import picture_figures, survey_figures
+
+    if what not in ("manifest", "store"):
+        raise UsageError(f"--figures: {path} is a {what}; it draws manifests and stores")
+    if what == "manifest" and drawn:
+        raise UsageError(f"--items {drawn}: {path} is a manifest, only a store's items are drawn")
+    if drawn and drawn > picture_figures.MOST:
+        raise UsageError(f"--items {drawn}: at most {picture_figures.MOST} are drawn")
+    survey_figures.check(folder, force)
+    if what == "store":
+        picture_figures.check(folder, force)
+
+
+def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console: Console) -> None:
+    """Draw the survey, and of a store some of its items."""
+    from sertool.report import picture_figures, survey_figures
+    from sertool.stages.info import sample
+
+    drawn = survey_figures.draw(found["survey"], path.name, folder)
+    if found["what"] == "store" and found["items"]:
+        few = f"{min(wanted, found['items'])} of {found['items']} items"
+        caption = f"{survey_figures.short(path.name)}: {few} · {found['kind']}"
+        caption += f" of {_shape(found)}" if found["shape"] else ""
+        samples = sample(path, wanted)
+        drawn.append(picture_figures.draw(samples, caption, found["frame_rate"], folder))
+    for name in drawn:
+        console.note(f"{name}")
+
+
+def _print(found: dict[str, Any], items: bool, number: int | None, as_json: bool) -> None:
+    from sertool.stages.info import evenly
     from sertool.tables import render
 
     if items:
-        for row in found["item_list"] if "item_list" in found else found["report"].get("items", []):
-            print(json.dumps(row, ensure_ascii=False))
+        rows = found["item_list"] if "item_list" in found else found["report"].get("items", [])
+        for i in evenly(len(rows), number):
+            print(json.dumps(rows[i], ensure_ascii=False))
     elif as_json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
@@ -139,13 +218,16 @@ def _print(found: dict[str, Any], items: bool, as_json: bool) -> None:
 def _store(found: dict[str, Any]) -> list[Any]:
     from sertool.report.survey_text import page
 
-    length = f"{found['frames_min']} to {found['frames_max']}"
-    shape = " x ".join(str(n) for n in found["shape"]) or "1"
+    frames = f"{found['frames']} frames of {_shape(found)}"
+    frames += f", {found['frames_min']} to {found['frames_max']} an item"
+    if found["frame_rate"]:
+        frames += f", {found['frame_rate']:g} a second; {found['hours']:.2f} hours"
+    if len(found["shape"]) == 3 and found["frames_max"] == 1:
+        frames = f"each a picture of {_shape(found)}"
     copies = f", {found['copies']} of them augmented copies" if found["copies"] else ""
     lines = [
         f"feature store, version {found['version']}: kind {found['kind']}, {found['dtype']}",
-        f"{found['items']} items{copies}; {found['frames']} frames of {shape},"
-        f" {length} an item, {found['frame_rate']:g} a second; {found['hours']:.2f} hours",
+        f"{found['items']} items{copies}; {frames}",
         f"sample rate {found['sample_rate']} Hz; files below {found['root'] or '/'}",
         "settings: " + ", ".join(f"{k}={v}" for k, v in found["settings"].items()),
     ]
@@ -156,6 +238,11 @@ def _store(found: dict[str, Any]) -> list[Any]:
         *_lineage(found),
         f"checksum {found['checksum']}: sha256 {found['sha256']}",
     ]
+
+
+def _shape(found: dict[str, Any]) -> str:
+    """Return the shape of one frame, as people write it."""
+    return " x ".join(str(n) for n in found["shape"]) or "1"
 
 
 def _manifest(found: dict[str, Any]) -> list[Any]:

@@ -60,7 +60,16 @@ def _rows(what: str) -> list[tuple[str, str]]:
         "models": (models.MODELS, models.GROUP),
     }
     parts, group = tables[what]
-    return [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
+    rows = [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
+    return list(map(_of_kind, rows)) if what == "augmentations" else rows
+
+
+def _of_kind(row: tuple[str, str]) -> tuple[str, str]:
+    """Return the row of an augmentation KIND.NAME under the name that its option has."""
+    from sertool.augment import KINDS
+
+    kind, _, name = row[0].partition(".")
+    return name, f"{KINDS.get(kind, kind)}: {row[1]}"
 
 
 def _line(part: Any) -> str:
@@ -79,8 +88,14 @@ def _settings(parts: dict[str, str], group: str, name: str) -> Any:
     from sertool.tables import table
 
     described = settings.describe(lookup(parts, group, name).Settings)
-    rows = [
-        (n, "none" if d is None else str(d).lower() if isinstance(d, bool) else d, unit, text)
-        for n, d, unit, text in described
-    ]
+    rows = [(n, _spell(default), unit, text) for n, default, unit, text in described]
     return table([f"--set {name}", "default", "unit", ""], rows, words=4)
+
+
+def _spell(default: Any) -> Any:
+    """Return a setting's default as `--set` takes it."""
+    if isinstance(default, tuple):
+        return list(default)
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "none" if default is None else default

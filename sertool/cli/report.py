@@ -27,7 +27,12 @@ def command(
         bool,
         typer.Option("--compare", help="Two systems, paired by speaker; one: with its baselines."),
     ] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="Draw how each training went into DIR."),
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="table, markdown or json.")] = "table",
+    force: common.Force = False,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
 ) -> None:
@@ -39,6 +44,8 @@ def command(
 
     [bold]sertool report --compare cnn.json linear.json[/bold]
 
+    [bold]sertool report out/*.json --figures out/figures/[/bold]
+
     Reports that are equal in all tags (eval --tag) but fold and seed are one system: folds are
     pooled, figures are means over seeds, and intervals come from a bootstrap over speakers.
 
@@ -49,21 +56,27 @@ def command(
     common.one_of("--format", format_, FORMATS)
     from sertool.errors import UsageError
     from sertool.report import blocks, comparison, pages, study_json
+    from sertool.stages.report import check_figures, draw_figures, report
     from sertool.stages.report import compare as compared
-    from sertool.stages.report import report
     from sertool.tables import render
 
     if compare and (paper or not reports):
         raise UsageError("--compare: takes reports, and no --paper")
+    if figures is not None and (compare or not reports):
+        raise UsageError("--figures: takes reports, and no --compare")
     with common.console("report", quiet, verbose, None) as console:
         if compare:
             pairs = compared(reports or [], console)
             page, values = comparison.page(pairs), comparison.json_values(pairs)
         else:
+            if figures is not None:
+                check_figures(figures, force)
             study = report(reports or [], paper, console)
             page, values = pages.page(study), {}
             if format_ == "json":
                 values = study_json.json_values(study)
+            if figures is not None:
+                draw_figures(study, figures, console)
     if format_ == "json":
         print(json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1))
     elif format_ == "markdown":

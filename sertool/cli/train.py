@@ -28,6 +28,7 @@ Output = Annotated[
     typer.Argument(help="The checkpoint; {fold} is filled in.", show_default=False, readable=False),
 ]
 Model = Annotated[str, typer.Option("--model", help="See sertool list models.")]
+TargetField = Annotated[str, typer.Option("--target", help="The field that it learns to say.")]
 Set = Annotated[Exprs, typer.Option("--set", metavar="NAME=VALUE", help="A model's setting.")]
 TestFold = Annotated[
     str | None, _part("--test-fold", "Hold fold K out; all trains each fold, none everything.")
@@ -59,10 +60,32 @@ Patience = Annotated[
 ]
 Monitor = Annotated[str | None, _hyper("--monitor", "What is better: uar, accuracy or loss.")]
 ClassWeights = Annotated[str | None, _hyper("--class-weights", "none or balanced.")]
-Normalisation = Annotated[str | None, _hyper("--normalisation", "cell, feature or none.")]
+Normalisation = Annotated[
+    str | None, _hyper("--normalisation", "cell, feature, mean, unit, imagenet, none.")
+]
+Augment = Annotated[
+    str | None,
+    _hyper(
+        "--augment",
+        "Change training pictures as they are read, e.g. shift=0.1,zoom=0.1,flip (flip plays speech"
+        " backwards; see augment): each anew in every epoch, unless there are --copies.",
+        metavar="LIST",
+    ),
+]
+Copies = Annotated[
+    int | None,
+    _hyper(
+        "--copies",
+        "With --augment: an epoch is each original and N copies, those that augment would store.",
+        min=1,
+    ),
+]
 Precision = Annotated[str | None, _hyper("--precision", "float32 or bfloat16.")]
 Device = Annotated[str, _hyper("--device", "auto, cpu, cuda or mps.")]
-Init = Annotated[Path | None, _hyper("--init", "Start from this checkpoint's weights.")]
+Init = Annotated[
+    str | None,
+    _hyper("--init", "Start from these weights: a checkpoint, .pth, .safetensors, or imagenet."),
+]
 LrScale = Annotated[float | None, _hyper("--lr-scale", "Of the rate of weights from --init.")]
 NoBaselines = Annotated[bool, typer.Option("--no-baselines", help="Leave both baselines out.")]
 
@@ -71,6 +94,7 @@ def command(
     store: Store,
     output: Output,
     model: Model = "linear",
+    target: TargetField = "label",
     set_: Set = None,
     test_fold: TestFold = None,
     val_fold: ValFold = None,
@@ -97,6 +121,8 @@ def command(
     monitor: Monitor = None,
     class_weights: ClassWeights = None,
     normalisation: Normalisation = None,
+    augment: Augment = None,
+    copies: Copies = None,
     precision: Precision = None,
     device: Device = "auto",
     init: Init = None,
@@ -126,6 +152,7 @@ def _run(given: dict[str, Any]) -> None:
     from sertool.workers import patient_threads
 
     patient_threads()
+    from sertool.augment import read_steps
     from sertool.stages.train import TrainOptions, train
     from sertool.training.hyperparameters import Hyperparameters
     from sertool.training.parts import PartOptions
@@ -143,6 +170,7 @@ def _run(given: dict[str, Any]) -> None:
             chosen["split_seed"] = seed
         options = TrainOptions(
             model=given["model"],
+            target=given["target"],
             assignments=tuple(given["set_"] or ()),
             overrides=overrides,
             parts=PartOptions(**chosen),
@@ -150,6 +178,8 @@ def _run(given: dict[str, Any]) -> None:
             device=given["device"],
             baselines=not given["no_baselines"],
             init=given["init"],
+            augment=read_steps("--augment", given["augment"]),
+            copies=given["copies"],
         )
         force, resume = given["force"], given["resume"]
         train(given["store"], given["output"], options, force=force, resume=resume, console=console)

@@ -14,6 +14,7 @@ KINDS = {
     "spectrogram": "sertool.features.spectrogram:KIND",
     "mel": "sertool.features.mel:KIND",
     "mfcc": "sertool.features.mfcc:KIND",
+    "image": "sertool.features.image:KIND",
 }
 GROUP = "sertool.features"  # entry points of other packages
 
@@ -28,9 +29,11 @@ class Kind:
     """One kind of feature: what `sertool list kinds` shows and what `featurize` calls.
 
     `compute(samples, sample_rate, settings)` takes mono samples (n,), float32 or int16 with full
-    scale 32768, and returns float32 (frames, ...), or (n,) for `wave`. `frame_rate(sample_rate,
-    settings)` is in frames a second. `remarks(sample_rate, settings)` returns lines that a user
-    should see once, and raises UsageError where the settings do not fit the rate.
+    scale 32768, and returns float32 (frames, ...), or (n,) for `wave`, or pictures as uint8
+    (1, height, width, channels). `frame_rate(sample_rate, settings)` is in frames a second, 0 where
+    frames are not a row in time. `remarks(sample_rate, settings)` returns lines that a user should
+    see once, and raises UsageError where the settings do not fit the rate. `dtypes` are the types
+    that a store may keep it in, the first by default.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Kind:
     frame_rate: Callable[[int, Any], float]
     dims: str
     remarks: Callable[[int, Any], list[str]] = no_remarks
+    dtypes: tuple[str, ...] = ("float32", "float16")
 
 
 def kind(name: str) -> Kind:

@@ -25,4 +25,12 @@ def frame_rate(sample_rate: int, settings: Settings) -> float:
     return float(sample_rate)
 
 
-KIND = Kind("wave", "the waveform itself", Settings, compute, frame_rate, "(samples,)")
+KIND = Kind(
+    name="wave",
+    summary="the waveform itself",
+    Settings=Settings,
+    compute=compute,
+    frame_rate=frame_rate,
+    dims="(samples,)",
+    dtypes=("float32", "int16"),
+)

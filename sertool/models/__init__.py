@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sertool.training.hyperparameters import Hyperparameters
@@ -16,6 +16,9 @@ MODELS = {
     "majority": "sertool.models.majority:MODEL",
     "linear": "sertool.models.linear:MODEL",
     "sundharam-cnn": "sertool.models.sundharam:CNN",
+    "badshah2017": "sertool.models.badshah2017:CNN",
+    "badshah2017-alexnet": "sertool.models.badshah2017:ALEXNET",
+    "fser2021": "sertool.models.fser2021:CNN",
 }
 GROUP = "sertool.models"  # entry points of other packages
 BASELINES = ("majority", "linear")  # fitted beside every model, on the same items
@@ -46,21 +49,26 @@ def whole_item(settings: Any) -> Callable[[np.ndarray], np.ndarray]:
 class Network:
     """A model trained by gradient descent.
 
-    `build(settings, frames, dims, outputs)` returns a torch module whose `forward(x, lengths)`
-    takes normalised features (batch, frames, dims), zeros after each item's `lengths` (batch,)
+    `build(settings, frames, shape, outputs)` returns a torch module whose `forward(x, lengths)`
+    takes normalised features (batch, frames, *shape), zeros after each item's `lengths` (batch,)
     frames, and returns logits (batch, outputs); it raises InputError for features that do not
-    suit it. `frames` is None unless `fixed_length`. `view(settings)` returns a function from an
-    item's features (frames, dims) to what the network is given of them, before normalisation.
+    suit it. `shape` is that of one frame: (dims,), or (height, width, channels) where `pictures`
+    is true; an item is then one picture, and `frames` of a batch is 1. The argument `frames` is
+    None unless `fixed_length`. `view(settings)` returns a function from an item's features
+    (frames, ...) to what the network is given of them, before normalisation. `pretrained` names
+    published weights for `train --init NAME`: the address of a file of torch.
     """
 
     name: str
     summary: str
     Settings: type
-    build: Callable[[Any, int | None, int, int], nn.Module]
+    build: Callable[[Any, int | None, tuple[int, ...], int], nn.Module]
     defaults: Callable[[Any], Hyperparameters]
     heads: Callable[[Any], tuple[Head, ...]] = label_only
     view: Callable[[Any], Callable[[np.ndarray], np.ndarray]] = whole_item
     fixed_length: bool = False
+    pictures: bool = False
+    pretrained: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

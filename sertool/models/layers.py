@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
+
+from sertool.errors import InputError
+
+LARGEST_NEEDED = 4096  # points: no network of pictures needs a larger one
 
 
 class OverTime(nn.Module):
@@ -32,3 +38,42 @@ def conv(inputs: int, outputs: int, width: int, pad: int) -> nn.Conv2d:
 def pool(width: int) -> nn.MaxPool2d:
     """Return the maximum over `width` frames, without overlap."""
     return nn.MaxPool2d((1, width))
+
+
+class OverPictures(nn.Module):
+    """Convolutions over pictures, then dense layers, with torchvision's names of the three parts.
+
+    The dense layers see values in the order (channels, height, width), as torchvision's do.
+    """
+
+    def __init__(
+        self,
+        features: nn.Sequential,
+        classifier: nn.Sequential,
+        avgpool: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.avgpool = avgpool or nn.Identity()
+        self.classifier = classifier
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, outputs) for pictures (batch, 1, height, width, channels)."""
+        pictures = x[:, 0].permute(0, 3, 1, 2)  # the channels-last layout, without a copy
+        out: torch.Tensor = self.classifier(self.avgpool(self.features(pictures)).flatten(1))
+        return out
+
+
+def check_size(name: str, shape: Sequence[int], left: Callable[[int], int]) -> None:
+    """Raise InputError where of a picture (height, width, channels) nothing is left.
+
+    `left` gives how many points a network's layers leave of so many of one side.
+    """
+    height, width, _ = shape
+    if min(left(height), left(width)) >= 1:
+        return
+    least = next(points for points in range(1, LARGEST_NEEDED) if left(points) >= 1)
+    raise InputError(
+        f"{name} needs pictures of at least {least} × {least}, and these have {height} × {width};"
+        " featurize larger ones"
+    )

@@ -29,9 +29,11 @@ class Settings:
 def columns(features: np.ndarray) -> np.ndarray:
     """Return mean and standard deviation of each dimension over time: (2 · dims,) float64.
 
-    features: (frames, dims), or (samples,) as one dimension; of pictures (frames, height, width,
-    channels) each channel is a dimension, over all pixels.
+    features: (frames, dims), or (samples,) as one dimension. In pictures (frames, height, width,
+    channels) time runs along the width: each row of each channel is a dimension.
     """
+    if features.ndim == 4:
+        features = features.swapaxes(1, 2).reshape(-1, features.shape[1] * features.shape[3])
     dims = features.shape[-1] if features.ndim > 1 else 1
     values = features.reshape(-1, dims).astype(np.float64)
     return np.concatenate([values.mean(0), values.std(0)])

@@ -38,7 +38,7 @@ class CnnSettings:
             raise ValueError("dropout must be at least 0 and below 1")
 
 
-def build_cnn(settings: Any, frames: int | None, dims: int, outputs: int) -> nn.Module:
+def build_cnn(settings: Any, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
     """Return the paper's baseline: eight convolutions over time and one linear layer.
 
     On one 216-frame curve: 906 922 parameters with ten logits, 906 280 with eight.
@@ -62,7 +62,7 @@ def build_cnn(settings: Any, frames: int | None, dims: int, outputs: int) -> nn.
 
     left = frames // 7 // 5 + 4  # frames at the end: both last convolutions pad by 2, not 1
     return OverTime(  # frames of 216 after each line
-        *[conv(dims, 256, 7, pad=3), nn.ReLU()],  # 216; no batch normalisation
+        *[conv(shape[0], 256, 7, pad=3), nn.ReLU()],  # 216; no batch normalisation
         *[conv(256, 256, 7, pad=3), *norm(256), pool(7), drop()],  # 30
         *[conv(256, 128, 5, pad=2), *norm(128)],  # 30
         *[conv(128, 128, 5, pad=2), *norm(128), drop()],  # 30

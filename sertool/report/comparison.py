@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sertool.report.blocks import Block, Grid, Text
 from sertool.report.measures import LEVEL
-from sertool.report.pages import NAMES, difference, value
 from sertool.report.study import OVERALL
 from sertool.report.study_json import difference_json, value_json
+from sertool.report.words import NAMES, difference, value
 
 if TYPE_CHECKING:
     from sertool.stages.report import Comparison

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sertool import metrics
-from sertool.metrics import Measure, Rates
+from sertool.metrics import FEWEST, Measure, Rates
+from sertool.report import curves
 from sertool.report.pooling import Pooled
 
 FIGURE_KEYS = ("measure", "class", "truth", "prediction")
 LEVEL = 0.95
-FEWEST = 5  # speakers: of four, a resample has at most 35 different outcomes
 Figure = Mapping[str, str]  # {"measure": "recall", "class": "anger"}, {"measure": "uar"}, …
 
 
@@ -76,6 +76,38 @@ OF_CLASS: dict[str, Measure] = {
     "support": lambda matrix: matrix.sum(-1).astype(np.float64),
 }
 
+# what no confusion matrix tells: of reports, and of a corpus or two systems, which none tells
+OF_REPORT = ("log_loss", "train_log_loss", "macro_auc", "weighted_auc")
+OF_REPORT_CLASS = ("auc", "mean_probability")
+OF_CORPUS = ("count", "class_share")
+GAINS = ("accuracy_gain", "accuracy_gain_relative", "uar_gain", "uar_gain_relative")
+# measure -> the further keys that it may come with
+KNOWN: dict[str, list[tuple[str, ...]]] = {}
+for _names, _keys in (
+    ((*WHOLE, *OF_REPORT, *GAINS, *OF_CORPUS), ()),
+    ((*OF_CLASS, *OF_REPORT_CLASS, *OF_CORPUS), ("class",)),
+    (("share", "count"), ("truth", "prediction")),
+):
+    for _name in _names:
+        KNOWN.setdefault(_name, []).append(_keys)
+
+
+def of_corpus(figure: Figure) -> bool:
+    """Return whether a figure is of a corpus, and of no test: how many recordings a class has."""
+    return figure["measure"] in OF_CORPUS and "truth" not in figure
+
+
+def check_figure(figure: Figure) -> None:
+    """Raise ValueError for a measure that is none, or that comes with other keys than its own."""
+    name = figure["measure"]
+    if name not in KNOWN:
+        raise ValueError(f"measure {name!r} is none of {', '.join(sorted(KNOWN))}")
+    keys = tuple(key for key in FIGURE_KEYS[1:] if key in figure)
+    if keys not in KNOWN[name]:
+        wanted = " or ".join(" and ".join(each) or "nothing" for each in KNOWN[name])
+        given = " and ".join(keys) or "nothing"
+        raise ValueError(f"measure {name!r} takes {wanted} beside it, not {given}")
+
 
 def of_matrix(figure: Figure, classes: Sequence[str]) -> Measure | None:
     """Return the function of a confusion matrix that a figure is; None if it is none of one."""
@@ -96,13 +128,21 @@ def of_matrix(figure: Figure, classes: Sequence[str]) -> Measure | None:
 
 
 def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
-    """Return, a seed, the mean over its folds of what only reports say, weighted by their tests."""
+    """Return, a seed, the mean over its folds of what only reports say, weighted by their tests.
+
+    What is of a class is of the folds that test it; its mean probability is weighted by them.
+    """
     if not pooled.reports:
         return None
     found = []
+    name, label = figure["measure"], figure.get("class")
     for run in pooled.reports:
+        if label is not None:
+            run = [r for r in run if (r["per_class"].get(label) or {}).get("support")]
         values = [_field(report, figure) for report in run]
         weights = [sum(map(sum, report["confusion"])) for report in run]
+        if name == "mean_probability":
+            weights = [report["per_class"][label]["support"] for report in run]
         if any(value is None for value in values) or not sum(weights):
             return None
         found.append(float(np.average(np.array(values, float), weights=weights)))
@@ -112,9 +152,12 @@ def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
 def _field(report: dict[str, Any], figure: Figure) -> float | None:
     if figure["measure"] == "log_loss" and len(figure) == 1:
         return report.get("log_loss")
-    if figure["measure"] == "auc" and set(figure) == {"measure", "class"}:
+    if figure["measure"] == "train_log_loss" and len(figure) == 1:
+        return curves.train_log_loss(report)
+    if figure["measure"] in OF_REPORT_CLASS and set(figure) == {"measure", "class"}:
         row = report["per_class"].get(figure["class"]) or {}
-        return row.get("auc")
+        found: float | None = row.get(figure["measure"])
+        return found
     if figure["measure"] in ("macro_auc", "weighted_auc") and len(figure) == 1:
         rows = [row for row in report["per_class"].values() if row.get("auc") is not None]
         weights = [row["support"] for row in rows] if figure["measure"] == "weighted_auc" else None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sertool.audit import FACTS
 from sertool.paths import show
-from sertool.report import measures, pooling
+from sertool.report import convergence, measures, pooling, sheets
 from sertool.report.blocks import Block, Grid, Heading, Text
-from sertool.report.measures import FEWEST, LEVEL, Difference, Value
-from sertool.report.papers import UNITS, Paper
+from sertool.report.measures import FEWEST, LEVEL
+from sertool.report.papers import Paper
 from sertool.report.study import BASELINES, OVERALL, Row, Section, Study, System
+from sertool.report.words import (
+    NAMES,
+    difference,
+    label,
+    mark,
+    noted,
+    published,
+    runs_of,
+    telling,
+    value,
+)
 
-NAMES = {
-    "accuracy": "WA",
-    "uar": "UAR",
-    "macro_f1": "macro-F1",
-    "log_loss": "cross-entropy",
-    "auc": "AUC",
-    "f1": "F1",
-}
 APART = (
     ("speaker_disjoint", "speakers apart"),
     ("origin_disjoint", "recordings apart"),
@@ -45,6 +48,7 @@ def page(study: Study) -> list[Block]:
         blocks.append(Text([_legend(study) + _leak_legend(study)]))
         blocks.append(Heading("How it was tested, by the data itself", 2))
         blocks.append(Text(["", *_tested(study)]))
+        blocks += convergence.blocks(study)
     if study.paper and study.paper.remarks:
         blocks.append(Heading("What to know", 2))
         blocks.append(Text(["", *study.paper.remarks]))
@@ -88,30 +92,46 @@ def _section(study: Study, section: Section) -> list[Block]:
     heading = Heading(f"{title}: {table.title}" if table.id else table.title, 2)
     if not any(row.run for row in section.rows):
         reasons = dict.fromkeys(row.reason for row in section.rows)
-        count = f"{len(section.rows)} published figure" + "s" * (len(section.rows) > 1)
-        return [heading, Text([f"{count} ({table.where}). {_not_run(*reasons)}."])]
-    keys = _keys(section.rows, study.systems)
-    gaps = any(row.gap for row in section.rows)
-    notes: list[str] = []
-    rows = [
-        [*(row.tags.get(key, "") for key in keys), label(row), *_row(study, row, notes, gaps)]
-        for row in section.rows
-    ]
-    heads = [protocol.column for protocol in study.columns]
-    header = [*keys, "figure", "paper", *heads, *([_gap_name(study)] if gaps else []), "runs"]
+        text = f"{_figures(section.rows)} ({table.where}). {_not_run(*reasons)}."
+        return [heading, Text([text])]
+    counts = [row for row in section.rows if measures.of_corpus(row.figure)]
+    tests = [row for row in section.rows if not measures.of_corpus(row.figure)]
+    alone, families = sheets.split(tests)
     about = [table.where + "." if table.where else "", table.note]
     blocks: list[Block] = [heading]
     if any(about):
         blocks.append(Text([" ".join(text for text in about if text)]))
-    blocks.append(Grid(header, rows, len(keys) + 1, len(keys)))
+    notes: list[str] = []
+    if alone:
+        blocks.append(_grid(study, alone, notes))
+    for family in families:
+        told = [
+            key for key in _keys(family.rows, study.systems) if key not in _published(family.rows)
+        ]
+        blocks += sheets.blocks(family, study.columns, told, notes)
     if notes:
         blocks.append(Text(["", *(f"{mark(i)} {note}" for i, note in enumerate(notes))]))
+    if counts:
+        reasons = dict.fromkeys(row.reason for row in counts)
+        blocks.append(Text([f"{_figures(counts)} more. {_not_run(*reasons)}."]))
     return blocks
 
 
-def mark(i: int) -> str:
-    """Return the sign of a table's i-th note: a, b, …, z, aa."""
-    return f"({chr(97 + i) if i < 26 else chr(96 + i // 26) + chr(97 + i % 26)})"
+def _figures(rows: Sequence[Row]) -> str:
+    return f"{len(rows)} published figure" + "s" * (len(rows) > 1)
+
+
+def _grid(study: Study, found: Sequence[Row], notes: list[str]) -> Grid:
+    """Return rows as a table: what they are of, what was published, and each protocol."""
+    keys = _keys(found, study.systems)
+    gaps = any(row.gap for row in found)
+    rows = [
+        [*(row.tags.get(key, "") for key in keys), label(row), *_row(study, row, notes, gaps)]
+        for row in found
+    ]
+    heads = [protocol.column for protocol in study.columns]
+    header = [*keys, "figure", "paper", *heads, *([_gap_name(study)] if gaps else []), "runs"]
+    return Grid(header, rows, len(keys) + 1, len(keys))
 
 
 def _gap_name(study: Study) -> str:
@@ -121,7 +141,7 @@ def _gap_name(study: Study) -> str:
 
 
 def _has_gap(study: Study) -> bool:
-    return any(row.gap for section in study.sections for row in section.rows)
+    return any(row.gap for section in study.sections for row in sheets.split(section.rows)[0])
 
 
 def _not_run(*reasons: str) -> str:
@@ -129,101 +149,33 @@ def _not_run(*reasons: str) -> str:
     return "not run: " + "; ".join(given) if given else "not run"
 
 
-def _keys(rows: Iterable[Row], systems: Sequence[System]) -> list[str]:
+def _keys(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
     """Return the tags that rows show: the paper's, and ours where they say something."""
-    published = dict.fromkeys(k for row in rows if row.published for k in row.published.tags)
+    published = _published(rows)
     ours = dict.fromkeys(key for row in rows if row.run for key in row.tags)
     return [*published, *(k for k in telling(systems) if k in ours and k not in published)]
 
 
-def telling(systems: Sequence[System]) -> list[str]:
-    """Return the keys that tell systems apart: tags, epochs, and what is not the same in all."""
-    tagged: dict[str, None] = {}
-    for system in systems:
-        for run in system.runs.values():
-            tagged |= dict.fromkeys(key for key in run.tags if key != "protocol")
-    made: dict[str, set[str]] = {}
-    for system in systems:
-        for key in system.tags:
-            if key not in tagged:
-                made[key] = {s.tags.get(key, "") for s in systems}
-    plain = not tagged
-    return [
-        *tagged,
-        *(k for k, v in made.items() if len(v) > 1 or k == "epochs" or (plain and k == "model")),
-    ]
+def _published(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(k for row in rows if row.published for k in row.published.tags))
 
 
 def _row(study: Study, row: Row, notes: list[str], gaps: bool) -> list[str]:
     """Return a row's cells from the published one on; what they refer to is added to `notes`."""
 
-    def noted(text: str, note: str) -> str:
-        if note and note not in notes:
-            notes.append(note)
-        return f"{text} {mark(notes.index(note))}".strip() if note else text
-
-    published = ""
-    if row.published:
-        cell = row.published
-        spread = "" if cell.sd is None else f" ± {cell.sd}"
-        published = noted(f"{cell.value}{spread}", cell.note)
+    printed = published(row, notes)
     cells = []
     for i, protocol in enumerate(study.columns):
         if not row.run:
             reason = f"not run: {row.reason}" if row.reason else ""
-            cells.append(noted("not run", reason) if i == 0 else "")
+            cells.append(noted("not run", reason, notes) if i == 0 else "")
         elif protocol.tag not in row.measured:
             cells.append("" if row.baseline else "not run")
         else:
             cells.append(value(row.measured[protocol.tag], row.unit))
     gap = [difference(row.gap, row.unit)] if gaps else []
     runs = [] if row.baseline else [runs_of(row.pooled[tag]) for tag in row.measured]
-    return [published, *cells, *gap, "; ".join(runs)]
-
-
-def label(row: Row) -> str:
-    """Return what a row's figures are, with their unit: "recall of anger, %"."""
-    figure = row.figure
-    name = NAMES.get(figure["measure"], figure["measure"].replace("_", " "))
-    if "class" in figure:
-        name += f" of {figure['class']}"
-    if "truth" in figure:
-        name = f"{figure['truth']} → {figure.get('prediction', '')}"
-    unit = "" if row.unit == "1" else f", {row.unit}"
-    return f"{name}{unit}" + (f": {row.baseline}" if row.baseline else "")
-
-
-def value(found: Value | None, unit: str) -> str:
-    """Return "50.8 ± 1.2", its interval on a second line; "–" for no value."""
-    if found is None:
-        return "–"
-    factor, decimals = UNITS[unit]
-    text = f"{factor * found.mean:.{decimals}f}"
-    if found.sd is not None:
-        text += f" ± {factor * found.sd:.{decimals}f}"
-    if found.ci and found.ci[0] < found.ci[1]:
-        text += f"\n[{factor * found.ci[0]:.{decimals}f}, {factor * found.ci[1]:.{decimals}f}]"
-    return text
-
-
-def runs_of(run: pooling.Pooled) -> str:
-    """Return "5 seeds", "6 folds", "3 seeds × 6 folds" or "1 run"."""
-    folds = {len(each) for each in run.folds}
-    most = max(folds)
-    parts = [f"{len(run.seeds)} seeds"] if len(run.seeds) > 1 else []
-    parts += [f"{most} folds" if len(folds) == 1 else f"up to {most} folds"] if most > 1 else []
-    return " × ".join(parts) or "1 run"
-
-
-def difference(found: Difference | None, unit: str) -> str:
-    """Return "+13.2", its interval on a second line; "" for none."""
-    if found is None:
-        return ""
-    factor, decimals = UNITS[unit]
-    text = f"{factor * found.value:+.{decimals}f}"
-    if found.ci:
-        text += f"\n[{factor * found.ci[0]:+.{decimals}f}, {factor * found.ci[1]:+.{decimals}f}]"
-    return text
+    return [printed, *cells, *gap, "; ".join(runs)]
 
 
 def _overview(study: Study) -> Grid:
@@ -285,6 +237,9 @@ def _facts(run: pooling.Pooled) -> str:
         f"trained on {_span(facts['n_train'])} items",
         f"validated on {_span(facts['n_val'])}" if facts["n_val"][1] else "",
         f"tested on {_span(facts['n_test'])} {what} of {speakers}",
+        f"{facts['files_split']} of these {what} SCORED IN PARTS, by what a fold held out of them"
+        if facts["files_split"]
+        else "",
         *(f"{words}: {WORDS[facts[name]]}" for name, words in APART),
         "COPIES IN THE TEST" if facts["test_augmented"] else "no copies in the test",
     ]

@@ -15,7 +15,8 @@ from sertool.audit import FACTS
 from sertool.data import data_path
 from sertool.errors import InputError, UsageError
 from sertool.paths import show
-from sertool.report.measures import FIGURE_KEYS
+from sertool.report.measures import FIGURE_KEYS, check_figure, of_corpus
+from sertool.report.pooling import PARTS
 
 # unit -> what a value of ours is multiplied by, and its decimals
 UNITS = {"%": (100.0, 1), "1": (1.0, 3), "nats": (1.0, 3), "files": (1.0, 1), "items": (1.0, 1)}
@@ -70,6 +71,12 @@ class Paper:
     tables: tuple[Table, ...]
     cells: tuple[Cell, ...]
     not_run: tuple[tuple[dict[str, str], str], ...]
+
+    @property
+    def parts(self) -> set[tuple[str, str]]:
+        """The corpora and genders that cells of tests name, as (key, value)."""
+        tests = [cell for cell in self.cells if not of_corpus(cell.figure)]
+        return {(k, v) for cell in tests for k, v in cell.tags.items() if k in PARTS}
 
     def reason(self, tags: Mapping[str, str]) -> str:
         """Return why nothing was measured for these tags, "" where the file does not say."""
@@ -190,12 +197,14 @@ def _cell(row: dict[str, Any]) -> Cell:
     tags = _tags(row)
     if "measure" not in tags:
         raise ValueError("tags name no measure")
+    figure = {key: tags[key] for key in FIGURE_KEYS if key in tags}
+    check_figure(figure)
     if _text(row, "unit") not in UNITS:
         raise ValueError(f"unit {row['unit']!r} is none of {', '.join(UNITS)}")
     return Cell(
         table=_text(row, "table"),
         tags={key: value for key, value in tags.items() if key not in FIGURE_KEYS},
-        figure={key: tags[key] for key in FIGURE_KEYS if key in tags},
+        figure=figure,
         value=_number(row, "value"),
         unit=row["unit"],
         sd=_number(row, "sd") if "sd" in row else None,

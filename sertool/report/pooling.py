@@ -94,6 +94,9 @@ def result(name: str, report: Report) -> Result:
     if report.get("level") not in (None, "file"):
         made["level"] = str(report["level"])
     made |= {k: f"{v:g}" for k, v in (report.get("conditions") or {}).items()}
+    target = report.get("target")
+    if target not in (None, "label"):
+        made["target"] = str(target)
     seed = tags.pop("seed", str(params.get("seed", "")))
     return Result(name, report, tags, tags.pop("fold", fold), seed, made)
 
@@ -266,6 +269,8 @@ def facts(pooled: Pooled) -> dict[str, Any]:
         values = {protocol.get(name) for protocol in protocols}
         made[name] = False if False in values else None if None in values else True
     made["test_augmented"] = any(protocol.get("test_augmented") for protocol in protocols)
+    parts = [sum(r["protocol"].get("files_split") or 0 for r in run) for run in pooled.reports]
+    made["files_split"] = max(parts, default=0)
     made["resplit"] = sorted({str(p["resplit"]) for p in protocols if p.get("resplit")})
     for name in ("n_train", "n_val"):
         least = [p.get(name) or 0 for p in protocols]

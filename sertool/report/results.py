@@ -14,6 +14,7 @@ import numpy as np
 from sertool import metrics
 from sertool.errors import InputError
 from sertool.paths import show
+from sertool.report import curves
 
 FORMAT = "sertool-report"
 VERSION = 1
@@ -91,7 +92,12 @@ def figures(
     return {
         **summary(matrix),
         "log_loss": number(metrics.log_loss(truth, posterior)),
-        "per_class": _per_class(classes, matrix, metrics.aucs(truth, posterior)),
+        "per_class": _per_class(
+            classes,
+            matrix,
+            auc=metrics.aucs(truth, posterior),
+            mean_probability=metrics.true_probabilities(truth, posterior),
+        ),
         "confusion": matrix.tolist(),
         "ci": _intervals(tested, predicted, level, seed),
         "by": {field: _by(tested, predicted, field) for field in GROUPS},
@@ -100,17 +106,20 @@ def figures(
 
 
 def _per_class(
-    classes: Sequence[str], matrix: np.ndarray, areas: np.ndarray
+    classes: Sequence[str], matrix: np.ndarray, **columns: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    columns = {
+    rates = {
         "precision": metrics.precisions(matrix),
         "recall": metrics.recalls(matrix),
         "f1": metrics.f1_scores(matrix),
     }
     support = matrix.sum(1)
+
+    def row(i: int, given: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {key: number(float(column[i])) for key, column in given.items()}
+
     return {
-        name: {key: number(float(column[i])) for key, column in columns.items()}
-        | {"support": int(support[i]), "auc": number(float(areas[i]))}
+        name: row(i, rates) | {"support": int(support[i])} | row(i, columns)
         for i, name in enumerate(classes)
     }
 
@@ -213,8 +222,9 @@ def _check_inside(report: dict[str, Any]) -> None:
     classes = report["classes"]
     if not classes or not all(isinstance(label, str) for label in classes):
         raise ValueError("classes are no names")
-    for row in report["folds"]:
-        row.get("fold")
+    for fold in report["folds"]:
+        _check_number("n", fold.get("n"))
+        curves.check(fold.get("training"))
     for step in report.get("lineage") or []:
         params = step.get("params") or {}
         if not isinstance(params.get("hyperparameters") or {}, dict):
@@ -226,8 +236,11 @@ def _check_inside(report: dict[str, Any]) -> None:
     for name, value in (report.get("conditions") or {}).items():
         _check_number(name, value, known=True)
     for label in classes:
-        _check_number("auc", report["per_class"][label].get("auc"))
-        _check_number("support", report["per_class"][label]["support"], known=True)
+        row = report["per_class"][label]
+        _check_number("support", row["support"], known=True)
+        for name in ("auc", "mean_probability"):
+            _check_number(name, row.get(name))
+    _check_number("files_split", report["protocol"].get("files_split"))
     for name, value in report["protocol"].items():
         if name.endswith("_disjoint") and value not in (True, False, None):
             raise ValueError(f"{name} is neither true nor false")

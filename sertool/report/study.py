@@ -32,7 +32,8 @@ class System:
 class Row:
     """One figure of one system: what was published, and what was measured under each protocol.
 
-    baseline: "" for the system itself. reason: why nothing was measured, where nothing was.
+    baseline: "" for the system itself. part: what of the system's tests the figure is of, and
+    `sliced` whether these have more. reason: why nothing was measured, where nothing was.
     """
 
     tags: dict[str, str]
@@ -44,6 +45,8 @@ class Row:
     gap: Difference | None = None
     pooled: dict[str, Pooled] = field(default_factory=dict)
     reason: str = ""
+    part: Part = EVERY
+    sliced: bool = False
 
     @property
     def run(self) -> bool:
@@ -111,9 +114,22 @@ def _check_column(result: Result, protocol: Protocol | None) -> None:
             )
 
 
-def _match(cell: Cell, system: System) -> Part | None:
-    """Return which part of a system's tests a cell is about, EVERY for all; None for none."""
+def _match(cell: Cell, system: System, paper: Paper) -> Part | None:
+    """Return which part of a system's tests a cell is about, EVERY for all; None for none.
+
+    A cell of a corpus's size is no system's. One that names a corpus is of a system tagged so, or
+    of the tests of any other on that corpus. A system that learned another target than the label,
+    or is tagged for a corpus of which the paper has cells of its own, is in no cell that is silent
+    of it.
+    """
     parts = []
+    if measures.of_corpus(cell.figure):
+        return None
+    if system.tags.get("target", "label") != cell.tags.get("target", "label"):
+        return None
+    for key in pooling.PARTS:
+        if key not in cell.tags and (key, system.tags.get(key)) in paper.parts:
+            return None
     for key, value in cell.tags.items():
         own = system.tags.get(key, "file" if key == "level" else None)
         if own is None and key in pooling.PARTS:
@@ -137,18 +153,21 @@ class _Measuring:
     def row(self, row: Row, system: System, part: Part) -> Row:
         """Return the row with what was measured of a system, or of a part of its tests."""
         i = self.figures.index(row.figure)
-        measured = {}
+        measured, sliced = {}, False
         for tag, run in system.runs.items():
             pooled = run if part == EVERY else pooling.part(run, *part)
             if pooled is None or (row.baseline and row.baseline not in pooled.baselines):
                 continue
+            sliced = sliced or pooled is not run
             key = (id(run), part, row.baseline)
             if key not in self._known:
                 matrices = pooled.baselines[row.baseline] if row.baseline else None
                 self._known[key] = measures.values(pooled, self.figures, matrices)
             measured[tag] = self._known[key][i]
-        gap = None if part != EVERY or row.baseline else self._gap(system, i)
-        return replace(row, measured=measured, gap=gap, pooled=system.runs)
+        gap = None if sliced or row.baseline else self._gap(system, i)
+        return replace(
+            row, measured=measured, gap=gap, pooled=system.runs, part=part, sliced=sliced
+        )
 
     def _gap(self, system: System, i: int) -> Difference | None:
         if not self.leak or not set(self.leak) <= set(system.runs):
@@ -168,7 +187,7 @@ def _sections(paper: Paper, found: Sequence[System], leak: tuple[str, str] | Non
     matched: set[int] = set()
     homes: dict[int, str] = {}
     for cell in paper.cells:
-        matched |= {i for i, system in enumerate(found) if _match(cell, system) is not None}
+        matched |= {i for i, system in enumerate(found) if _match(cell, system, paper) is not None}
     for i, system in enumerate(found):
         if i not in matched:
             homes[i] = next((t.id for t in paper.tables if _fits(paper, t, system)), OTHER.id)
@@ -186,9 +205,14 @@ def _sections(paper: Paper, found: Sequence[System], leak: tuple[str, str] | Non
 
 
 def _fits(paper: Paper, table: Table, system: System) -> bool:
-    """Return whether a system that is in no cell of a table could have been a row of it."""
-    keys = {key for cell in paper.cells if cell.table == table.id for key in cell.tags}
-    return bool(keys) and keys <= set(system.tags)
+    """Return whether a system that is in no cell of a table could have been a row of it.
+
+    A table of nothing but classes is one system's: no other has a row there.
+    """
+    cells = [cell for cell in paper.cells if cell.table == table.id]
+    keys = {key for cell in cells for key in cell.tags}
+    whole = any(len(cell.figure) == 1 for cell in cells)
+    return whole and bool(keys) and keys <= set(system.tags) and "target" not in system.tags
 
 
 def _rows(
@@ -208,7 +232,7 @@ def _rows(
     )
     rows = []
     for system in found:
-        part = _match(cell, system)
+        part = _match(cell, system, paper)
         if part is None:
             continue
         own = Row(system.tags | cell.tags, cell.figure, cell.unit, published=cell)

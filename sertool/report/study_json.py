@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sertool.report import measures, pooling
+from sertool.report import convergence, measures, pooling
 from sertool.report.measures import Difference, Value
 from sertool.report.study import OVERALL, Row, Study, System
 
@@ -41,6 +41,7 @@ def _system_json(system: System) -> dict[str, Any]:
             "protocol": pooling.facts(run),
             **overall(run),
             "classes": run.classes,
+            "training": convergence.json_value(run),
             "confusion": run.matrices.sum(0).tolist(),
             "baselines": {name: overall(run, name) for name in run.baselines},
         }

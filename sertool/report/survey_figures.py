@@ -256,6 +256,13 @@ def check(folder: Path, replace: bool) -> None:
         check_output(folder / name, replace)
 
 
+def font_settings() -> Any:
+    """Return matplotlib's settings for names in any script that an installed font has."""
+    installed = {font.name for font in fontManager.ttflist}
+    family = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
+    return {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
+
+
 def draw(found: Row, title: str, folder: Path) -> list[Path]:
     """Write every figure that the survey allows into `folder`, made if it is missing.
 
@@ -265,10 +272,7 @@ def draw(found: Row, title: str, folder: Path) -> list[Path]:
 
     folder.mkdir(exist_ok=True)
     written = []
-    installed = {font.name for font in fontManager.ttflist}
-    family = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
-    settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
-    with rc_context(settings), warnings.catch_warnings():
+    with rc_context(font_settings()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
         for name, make in FIGURES.items():
             figure = make(found, title)

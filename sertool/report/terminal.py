@@ -136,6 +136,8 @@ def protocol_line(report: Report, width: int = 80) -> Text:
         if protocol.get(name) is False:
             shared = (protocol.get("shared") or {}).get(what, "some")
             pieces.append((words.format(shared), "bold red"))
+    if protocol.get("files_split"):
+        pieces.append((f"files scored in parts: {protocol['files_split']}", "bold red"))
     augmented = protocol.get("test_augmented")
     pieces.append(("test augmented: YES", "bold red") if augmented else "test augmented: no")
     if protocol.get("resplit"):

@@ -1,4 +1,4 @@
-"""`augment`: a store of waveforms into one with copies, each tied to its origin."""
+"""`augment`: a store of waveforms or pictures into one with copies, each tied to its origin."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sertool import augment as augmentations
 from sertool import lineage
-from sertool.audio import to_float, to_int16
-from sertool.augment import AUGMENTATIONS, GROUP
+from sertool.augment import Steps
+from sertool.augment.copies import COPIES
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.lineage import canonical
 from sertool.outputs import check_output
-from sertool.plugins import lookup
 from sertool.seeds import rng
 from sertool.stages.blocks import Made, Run, build_store
 from sertool.stages.common import whole
@@ -24,7 +22,7 @@ from sertool.store import Store
 
 @dataclass
 class CopySource:
-    """Items of a store of waveforms, each with the copies made of it.
+    """Items of a store, each with the copies made of it.
 
     `chosen[i]` says whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
     """
@@ -32,7 +30,7 @@ class CopySource:
     store: Store
     items: list[dict[str, Any]]
     chosen: list[bool]
-    steps: dict[str, list[float]]
+    parts: dict[str, Any]  # augmentations by name
     copies: int
     only_copies: bool
     seed: int
@@ -48,35 +46,25 @@ class CopySource:
 
     def make(self, i: int) -> Made:
         """Return item `i` (unless only copies are wanted) and its copies."""
-        samples, fields = self.store.features(i), self.items[i]
-        made = Made([] if self.only_copies else [(fields, samples)])
-        if self.chosen[i]:
-            signal = to_float(samples)
-            for k in range(1, self.copies + 1):
-                made.items.append(self._copy(signal, samples.dtype, fields, k, made.notes))
+        features, fields = self.store.features(i), self.items[i]
+        made = Made([] if self.only_copies else [(fields, features)])
+        if not self.chosen[i]:
+            return made
+        randoms = [rng(self.seed, fields["id"], k) for k in range(1, self.copies + 1)]
+        copies = COPIES[self.store.kind](features, self.parts, randoms)
+        for k, (array, drawn) in enumerate(copies, 1):
+            if drawn.get("awgn", {}).get("snr_db", 0) is None:
+                made.notes.append("no_noise")
+            copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
+            # its samples are its own, but it sounds like its origin: the fingerprint stays
+            made.items.append((copy | {"audio_hash": ""}, array))
         return made
-
-    def _copy(
-        self, signal: np.ndarray, dtype: np.dtype, fields: dict[str, Any], k: int, notes: list[str]
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the fields and samples of copy `k`."""
-        random = rng(self.seed, fields["id"], k)
-        drawn: dict[str, Any] = {}
-        for name, values in self.steps.items():
-            signal, drawn[name] = lookup(AUGMENTATIONS, GROUP, name)(*values)(signal, random)
-            if drawn[name].get("snr_db", 0) is None:
-                notes.append("no_noise")
-        if dtype == np.int16:
-            signal = to_int16(signal)
-        copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
-        # its samples are its own, but it sounds like its origin: the fingerprint stays
-        return copy | {"audio_hash": ""}, signal.astype(dtype, copy=False)
 
 
 def augment(
     source: Path,
     output: Path,
-    steps: dict[str, list[float]],
+    steps: Steps,
     *,
     copies: int = 1,
     only_copies: bool = False,
@@ -90,28 +78,28 @@ def augment(
 ) -> None:
     """Write `source`'s items and `copies` augmented copies of each chosen item to `output`.
 
-    `steps` maps an augmentation's name to its parameters, applied in their order. Of items with
-    a `part` those of `part` are copied, of the others all. Raises InputError where `source` is
-    no store of waveforms or holds copies already.
+    `steps` maps an augmentation's name to its parameters; they are applied in the order of the
+    table `AUGMENTATIONS`. Of items with a `part` those of `part` are copied, of the others all.
+    Raises UsageError for an augmentation of something else than `source` holds, InputError where
+    that is neither waveforms nor pictures or holds copies already.
     """
     console = console or Console.silent()
     if not steps:
         raise UsageError("nothing to do: name an augmentation, e.g. --awgn 15:30")
-    for name, values in steps.items():
-        lookup(AUGMENTATIONS, GROUP, name)(*values)  # wrong values are told before any work
     check_output(output, force, resume, [source])
     store = Store(source)
-    if store.kind != "wave":
+    if store.kind not in COPIES:
         raise InputError(
             f"{source}: a store of kind {store.kind}; augment works on waveforms"
-            " (featurize --kind wave first, and the features after)"
+            " (featurize --kind wave first, and the features after) and on pictures (--kind image)"
         )
+    parts = augmentations.parts(store.kind, steps)
     items = store.items()
     if any(item["augmentation"] for item in items):
         raise InputError(f"{source}: holds copies already; augment the store it came from")
     chosen = [item["part"] is None or item["part"] == part for item in items]
     params = {
-        "steps": [[name, values] for name, values in steps.items()],
+        "steps": [[name, list(steps[name])] for name in parts],
         "copies": copies,
         "only_copies": only_copies,
         "part": part,
@@ -133,7 +121,7 @@ def augment(
     }
     store.close()  # workers open it for themselves
     built = build_store(
-        CopySource(store, items, chosen, steps, copies, only_copies, seed),
+        CopySource(store, items, chosen, parts, copies, only_copies, seed),
         output,
         {"stage": "augment", "params": params, "input": store.sha256},
         lambda built: attributes,

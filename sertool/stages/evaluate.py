@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -16,7 +17,7 @@ from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.outputs import check_output
 from sertool.paths import show
-from sertool.report import results
+from sertool.report import curves, results
 from sertool.stages.heldout import (
     Plan,
     check_contract,
@@ -29,6 +30,7 @@ from sertool.stages.heldout import (
 from sertool.stages.lengths import announce
 from sertool.store import Store
 from sertool.training.hyperparameters import check_device
+from sertool.training.targets import relabel
 
 if TYPE_CHECKING:
     from sertool.scoring import Scorer
@@ -111,6 +113,8 @@ def evaluate(
         if finished is not None and finished.exists():
             console.note(f"{show(finished)}: whole already")
             return _finished(finished, step)
+        if options.by == "file":
+            facts |= _split_files(plans, store, console)
         scored = _score(plans, store, options, console)
         tested, pooled = _pool(plans, store, scored, classes, options)
         return _report(plans, store, tested, pooled, facts, step, options)
@@ -178,6 +182,32 @@ def unit_of(item: dict[str, Any]) -> str:
     return origin + _SEGMENT.sub("", item["id"][len(origin) :])
 
 
+def _split_files(plans: Sequence[Plan], store: Store, console: Console) -> dict[str, int]:
+    """Return {"files_split": scores of files in parts}, said; {} where every file is whole.
+
+    A file is scored in parts where a checkpoint saw, or left to others, pieces that it does not
+    test. It then counts once for each checkpoint that tests a piece of it.
+    """
+    items = store.items()
+    parts = total = 0
+    for plan in plans:
+        tested = {items[i]["id"]: unit_of(items[i]) for i in plan.tested}
+        rest = {unit_of(item) for item in plan.items if item["id"] not in tested}
+        units = set(tested.values())
+        parts, total = parts + len(units & rest), total + len(units)
+    if not parts:
+        return {}
+    console.note(f"{parts} of {total} files are scored by the segments of them that were held out")
+    return {"files_split": parts}
+
+
+def _folds(plans: Sequence[Plan]) -> list[str]:
+    """Return what tells the plans apart in an id: their folds, or else their numbers."""
+    folds = [plan.protocol.get("fold") for plan in plans]
+    apart = None not in folds and len(set(folds)) == len(folds)
+    return [f"fold {fold}" if apart else f"checkpoint {i}" for i, fold in enumerate(folds)]
+
+
 Pooled = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -188,26 +218,32 @@ def _pool(
     classes: Sequence[str],
     options: Options,
 ) -> tuple[results.Tested, Pooled]:
-    """Return what was tested and, for each system, (posterior, predicted), in store order."""
-    items = store.items()
+    """Return what was tested and, for each system, (posterior, predicted), in store order.
+
+    Segments of a file that several checkpoints tested are pooled for each of them alone, for each
+    was trained on what the others test; the ids of such scores name the fold.
+    """
+    items = relabel(store.items(), plans[0].target)
     owner = {i: number for number, plan in enumerate(plans) for i in plan.tested}
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, int], list[int]] = {}
     for i in sorted(owner):
-        groups.setdefault(unit_of(items[i]) if options.by == "file" else items[i]["id"], []).append(
-            i
-        )
-    for name, members in groups.items():
-        if len({(items[i]["label"], owner[i]) for i in members}) > 1:
-            raise InputError(
-                f"{show(name)}: its segments differ in label or fold; test with --by item"
-            )
+        name = unit_of(items[i]) if options.by == "file" else items[i]["id"]
+        groups.setdefault((name, owner[i]), []).append(i)
+    for (name, _), members in groups.items():
+        if len({items[i]["label"] for i in members}) > 1:
+            raise InputError(f"{show(name)}: its segments differ in label; test with --by item")
+    times = Counter(name for name, _ in groups)
+    folds = _folds(plans)
     first = [items[members[0]] for members in groups.values()]
     units = [
-        {"id": name, **{key: item.get(key) for key in results.GROUPS}}
-        for name, item in zip(groups, first, strict=True)
+        {
+            "id": name if times[name] == 1 else f"{name} [{folds[number]}]",
+            **{key: item.get(key) for key in results.GROUPS},
+        }
+        for (name, number), item in zip(groups, first, strict=True)
     ]
     truth = np.array([classes.index(item["label"]) for item in first], np.int64)
-    own = np.array([owner[members[0]] for members in groups.values()], np.int64)
+    own = np.array([number for _, number in groups], np.int64)
     names = [plan.path.name for plan in plans]
     tested = results.Tested(list(classes), truth, units, own, names)
     pooled: Pooled = {}
@@ -235,6 +271,7 @@ def _report(
     report: dict[str, Any] = {"format": results.FORMAT, "version": results.VERSION}
     report |= {"level": options.by, "pool": options.pool, "tags": options.tags}
     model = plans[0].meta.get("model") or {}
+    report["target"] = plans[0].target
     report["model"] = {key: model.get(key) for key in ("name", "settings")}
     report["store"] = {"name": store.path.name, "sha256": store.sha256, "kind": store.kind}
     degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}
@@ -243,6 +280,8 @@ def _report(
     report |= figures("model")
     for fold, plan in zip(report["folds"], plans, strict=True):
         fold |= {"fold": plan.protocol.get("fold"), "protocol": plan.protocol}
+        history, best = plan.meta.get("history") or [], plan.meta.get("best_epoch") or 0
+        fold["training"] = curves.thinned(history, best)
     report["baselines"] = {name: figures(name) for name in BASELINES if name in pooled}
     report["protocol"] = facts
     report["lineage"] = [*(plans[0].meta.get("lineage") or []), step]

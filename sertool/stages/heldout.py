@@ -12,6 +12,7 @@ from sertool.console import Console
 from sertool.errors import InputError
 from sertool.paths import show
 from sertool.store import Store
+from sertool.training.targets import relabel
 
 LISTED = 3  # ids or differences named in a message
 
@@ -26,6 +27,11 @@ class Plan:
     sha256: str
     tested: list[int] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """The field of an item that the checkpoint's model says."""
+        return str(self.meta.get("target") or "label")
 
 
 def load_plan(path: Path) -> Plan:
@@ -43,6 +49,7 @@ def common_classes(plans: Sequence[Plan]) -> list[str]:
     for plan in plans[1:]:
         for what, mine, theirs in (
             ("model", _model(plan), _model(first)),
+            ("target", plan.target, first.target),
             ("classes", ", ".join(plan.meta["classes"]), ", ".join(first.meta["classes"])),
         ):
             if mine != theirs:
@@ -116,7 +123,7 @@ def choose(
     that the model does not know, are left out. Raises InputError where a checkpoint held nothing
     out, the store lacks what it held out, two checkpoints held out one item, or nothing is left.
     """
-    items = store.items()
+    items = relabel(store.items(), plans[0].target)
     index = {item["id"]: i for i, item in enumerate(items)}
     if len(index) != len(items):
         raise InputError(f"{show(store.path)}: two items have one id")
@@ -188,7 +195,7 @@ def _leave_out(
                 unknown[label] = unknown.get(label, 0) + 1
         plan.tested = keep
     if unlabelled:
-        console.warn(f"{unlabelled} items without a label are left out")
+        console.warn(f"{unlabelled} items without a {plans[0].target} are left out")
     if unknown:
         named = ", ".join(f"{show(label)} {n}" for label, n in sorted(unknown.items()))
         console.warn(
@@ -212,7 +219,9 @@ def protocol(plans: Sequence[Plan], store: Store) -> dict[str, Any]:
     near = audit.near(trained, [items[i] for plan in plans for i in plan.tested])
     for plan, said in zip(plans, declared, strict=True):
         tested = [items[i] for i in plan.tested]
-        plan.protocol = said | audit.protocol(plan.items, tested, plan.meta["pipeline"], near)
+        plan.protocol = said | audit.protocol(
+            plan.items, tested, plan.meta["pipeline"], near, plan.meta.get("augment")
+        )
     common = {
         key: value
         for key, value in declared[0].items()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sertool.errors import InputError
 from sertool.manifest import FIELDS, read_manifest
 from sertool.paths import show
 from sertool.stages.survey import survey
 from sertool.store import HDF5_MAGIC, STORE_FIELDS, Store
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Listen = Callable[[Sequence[dict[str, Any]]], tuple[list[float | None], dict[str, Any]]]
 
@@ -79,11 +82,25 @@ def describe(path: Path, with_items: bool = False, listen: Listen | None = None)
     return {"what": what, "path": show(path)} | describers[what](path, with_items)
 
 
+def evenly(total: int, wanted: int | None) -> list[int]:
+    """Return at most `wanted` of the numbers below `total`, evenly spaced; all for None."""
+    n = total if wanted is None else min(wanted, total)
+    return [(2 * i + 1) * total // (2 * n) for i in range(n)]
+
+
+def sample(path: Path, wanted: int) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield (item, features) of at most `wanted` evenly spaced items of a store."""
+    with Store(path) as store:
+        rows = store.items()
+        for i in evenly(len(store), wanted):
+            yield rows[i], store.features(i)
+
+
 def _store(path: Path, with_items: bool) -> dict[str, Any]:
     with Store(path) as store:
         rows = store.items()
         lengths = store.lengths()
-        seconds = float(lengths.sum()) / store.frame_rate if store.frame_rate else 0.0
+        seconds = float(lengths.sum()) / store.frame_rate if store.frame_rate else None
         result = {
             "version": store.version,
             "kind": store.kind,
@@ -97,7 +114,7 @@ def _store(path: Path, with_items: bool) -> dict[str, Any]:
             "dtype": str(store.dtype),
             "sample_rate": store.sample_rate,
             "frame_rate": store.frame_rate,
-            "hours": seconds / 3600,
+            "hours": None if seconds is None else seconds / 3600,
             "classes": store.classes,
             "root": store.root,
             "counts": counts(rows),

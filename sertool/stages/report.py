@@ -8,11 +8,15 @@ from pathlib import Path
 
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
+from sertool.outputs import check_output
+from sertool.paths import show
 from sertool.report import measures, pooling
 from sertool.report.measures import Difference, Value
 from sertool.report.papers import paper
 from sertool.report.pooling import Pooled
 from sertool.report.study import BASELINES, OVERALL, Study, study
+
+FIGURE = "curves.png"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,28 @@ def _warn(run: Pooled, console: Console) -> None:
     differing = pooling.differences(run)
     if differing:
         console.warn(f"{name}: pooled, though trained with different {', '.join(differing)}")
+
+
+def check_figures(folder: Path, replace: bool) -> None:
+    """Raise InputError where no figure can be drawn into `folder`, before any work is done."""
+    if folder.is_dir():
+        check_output(folder / FIGURE, replace)
+    else:
+        check_output(folder, force=False)
+
+
+def draw_figures(made: Study, folder: Path, console: Console) -> None:
+    """Draw how each training went into `folder`, made if it is missing; say what was written.
+
+    Warns where no report knows it: a model fitted whole, or a report of an older sertool.
+    """
+    from sertool.report.curve_figures import draw
+
+    folder.mkdir(exist_ok=True)
+    if draw(made, folder / FIGURE):
+        console.note(show(folder / FIGURE))
+    else:
+        console.warn("no report knows how its training went: no figure")
 
 
 def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,26 +22,37 @@ from sertool.paths import show
 from sertool.settings import parse
 from sertool.stages.train_summary import announce, result
 from sertool.store import Store
+from sertool.training.augmenting import described, prepare
 from sertool.training.baselines import Columns, fit_baselines, fit_whole
 from sertool.training.hyperparameters import Hyperparameters, check_device
 from sertool.training.parts import Division, PartOptions, divide
-from sertool.training.targets import Target, make_target
+from sertool.training.targets import Target, make_target, relabel
+
+if TYPE_CHECKING:
+    from sertool.training.initial import Initial
 
 FOLD = "{fold}"  # in an output's name: the number of the fold that it holds out
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `train` is told. `overrides` are hyper-parameters by name, over the model's own."""
+    """What `train` is told: `target` is the field of an item that the model learns to say.
+
+    `overrides` are hyper-parameters by name, over the model's own; `augment` and `copies` say
+    how training pictures are changed as they are read (see `training.augmenting`).
+    """
 
     model: str = "linear"
+    target: str = "label"
     assignments: tuple[str, ...] = ()
     overrides: dict[str, Any] = field(default_factory=dict)
     parts: PartOptions = field(default_factory=PartOptions)
     seed: int = 0
     device: str = "auto"
     baselines: bool = True
-    init: Path | None = None
+    init: str | None = None  # a file, or a word for published weights
+    augment: dict[str, list[float]] = field(default_factory=dict)
+    copies: int | None = None
 
 
 @dataclass
@@ -49,11 +60,12 @@ class _Job:
     """One run of the stage: what all folds share."""
 
     store: Store
+    items: Sequence[dict[str, Any]]  # of the store, the target in place of the label
     options: TrainOptions
     found: Network | Whole
     settings: Any
     hp: Hyperparameters
-    init: Checkpoint | None
+    init: Initial | None
     columns: Columns
     console: Console
     plan: Any = None  # networks.Plan; that module imports torch
@@ -76,11 +88,11 @@ def train(
     console = console or Console.silent()
     with Store(source) as store:
         job = _prepare(store, options, console)
-        divisions = divide(store.items(), options.parts)
+        divisions = divide(job.items, options.parts)
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:
-            check_output(path, force, resume, [source, *([options.init] if options.init else [])])
+            check_output(path, force, resume, [source, *([job.init.path] if job.init else [])])
         if isinstance(job.found, Whole):
             console.note(
                 f"{job.found.name} is fitted whole: a row of numbers for each item is in memory"
@@ -97,6 +109,8 @@ def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
     check_device(options.device)
     settings: Any = parse(found.Settings, list(options.assignments))
     columns = Columns(store, console)
+    items = relabel(store.items(), options.target)
+    augmenting = prepare(found, items, options.augment, options.copies, options.seed)
     if isinstance(found, Whole):
         if options.init:
             raise UsageError(f"--init: {found.name} is fitted whole and starts from nothing")
@@ -105,24 +119,16 @@ def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: without effect on {found.name}")
-        return _Job(store, options, found, settings, hp, None, columns, console)
+        return _Job(store, items, options, found, settings, hp, None, columns, console)
     hp = dataclasses.replace(found.defaults(settings), **options.overrides)
     hp.check()
-    init = _initial(options.init, found.name) if options.init else None
-    job = _Job(store, options, found, settings, hp, init, columns, console)
-    from sertool.training import device, networks  # torch: seconds, and only where it is needed
+    from sertool.training import device, initial, networks  # torch: seconds, only where needed
 
     where = device.choose(options.device)
-    job.plan = networks.Plan(found, settings, hp, options.seed, where, init)
+    init = initial.load(options.init, found, console) if options.init else None
+    job = _Job(store, items, options, found, settings, hp, init, columns, console)
+    job.plan = networks.Plan(found, settings, hp, options.seed, where, init, augmenting)
     return job
-
-
-def _initial(path: Path, name: str) -> Checkpoint:
-    """Return the checkpoint of --init; UsageError where it holds another model than `name`."""
-    init = checkpoints.load(path)
-    if init.meta["model"]["name"] != name:
-        raise UsageError(f"--init {show(path)}: holds a {init.meta['model']['name']}, not a {name}")
-    return init
 
 
 def _output(output: Path, fold: int | None, every: bool) -> Path:
@@ -138,18 +144,18 @@ def _params(job: _Job, division: Division) -> dict[str, Any]:
     parts = dataclasses.asdict(options.parts)
     if division.fold is not None:
         parts["test_fold"] = str(division.fold)
-    init = None
-    if options.init:
-        init = {"name": options.init.name, "sha256": lineage.file_sha256(options.init)}
     params = {
         "model": job.found.name,
+        "target": options.target,
         "settings": dataclasses.asdict(job.settings),
         "hyperparameters": dataclasses.asdict(job.hp),
         "parts": parts,
         "seed": options.seed,
         "device": job.plan.device.type if job.plan else "cpu",
         "baselines": options.baselines,
-        "init": init,
+        "init": job.init.record if job.init else None,
+        "augment": options.augment or None,
+        "copies": options.copies,
     }
     if isinstance(job.found, Whole):
         params["hyperparameters"] = {"class_weights": job.hp.class_weights}
@@ -179,8 +185,10 @@ def _train_one(job: _Job, division: Division, output: Path, force: bool, resume:
     record = lineage.record("train", _params(job, division), store.path.name, store.sha256)
     if resume and not force and _is_whole(output, record, console):
         return
-    items = store.items()
+    items = job.items
     announce(items, division, job.hp.monitor if job.plan else None, console)
+    if job.plan and job.plan.augmenting:
+        console.note(job.plan.augmenting.sentence)
     target = make_target(items, division.train, "label", 1.0, job.hp.class_weights)
     listed = _listed(items, division) + _inherited(job.init, items, division)
     tensors: dict[str, np.ndarray] = {}
@@ -217,7 +225,7 @@ def _fit_network(
     used = division.train + division.val
     frames = networks.check_items(job.plan, job.store, used)
     further = [
-        make_target(job.store.items(), division.train, head.field, head.weight)
+        make_target(job.items, division.train, head.field, head.weight)
         for head in job.found.heads(job.settings)[1:]
     ]
     parts = Parts(output, record, resume)
@@ -261,6 +269,7 @@ def _meta(
     name = {"name": job.found.name, "settings": dataclasses.asdict(job.settings)}
     return {
         "classes": target.classes,
+        "target": job.options.target,
         "kind": store.kind,
         "pipeline": store.pipeline,
         "sample_rate": store.sample_rate,
@@ -271,6 +280,12 @@ def _meta(
         "history": fitted["history"],
         "best_epoch": fitted["best_epoch"],
         "baselines": baselines,
+        "augment": described(
+            job.plan.augmenting if job.plan else None,
+            job.options.augment,
+            len(division.train),
+            job.init.record.get("augment") if job.init else None,
+        ),
         "protocol": {
             "by": division.by,
             "fold": division.fold,
@@ -290,20 +305,19 @@ def _listed(items: Sequence[dict[str, Any]], division: Division) -> list[dict[st
 
 
 def _inherited(
-    init: Checkpoint | None, items: Sequence[dict[str, Any]], division: Division
+    init: Initial | None, items: Sequence[dict[str, Any]], division: Division
 ) -> list[dict[str, Any]]:
-    """Return what the initial checkpoint was trained on and chosen by, as far as it is not listed.
+    """Return what `--init` is known to have been trained on and chosen by, unless it is listed.
 
     Raises InputError where it has seen what is held out here.
     """
-    if init is None:
+    if init is None or init.items is None:
         return []
     held = {(items[i]["corpus"] or "", items[i]["origin"]) for i in division.test}
     listed = {items[i]["id"] for name in ("train", "val") for i in getattr(division, name)}
-    seen = [item for item in init.items if item["part"] in ("train", "val")]
-    both = {(item.get("corpus") or "", item["origin"]) for item in seen} & held
+    both = {(item.get("corpus") or "", item["origin"]) for item in init.items} & held
     if both:
         raise InputError(
             f"--init: was trained on {len(both)} of the recordings that are held out here"
         )
-    return [item for item in seen if item["id"] not in listed]
+    return [item for item in init.items if item["id"] not in listed]

@@ -29,19 +29,27 @@ class Source:
     view: Callable[[np.ndarray], np.ndarray]
     statistics: Statistics | None = None
 
-    def seen(self, i: int) -> np.ndarray:
-        """Return the view of item `i` (frames, dims) before normalisation."""
+    def stored(self, i: int) -> np.ndarray:
+        """Return the features of item `i` (frames, ...) as the store has them."""
         try:
-            return self.view(self.store.features(i))
+            return self.store.features(i)
         except OSError as error:
             raise InputError(f"{show(self.store.path)}: damaged; make it again") from error
 
+    def seen(self, i: int) -> np.ndarray:
+        """Return the view of item `i` (frames, ...) before normalisation."""
+        return self.view(self.stored(i))
+
     def batch(self, positions: Sequence[int]) -> Batch:
-        """Return features (batch, frames, dims) float32 padded with zeros, lengths, positions."""
+        """Return features (batch, frames, ...) float32 padded with zeros, lengths, positions."""
+        return self.collate(map(self.seen, positions), positions)
+
+    def collate(self, views: Iterable[np.ndarray], positions: Sequence[int]) -> Batch:
+        """Return a batch of views, normalised here, that belong to the items at `positions`."""
         assert self.statistics is not None
-        items = [self.statistics.apply(self.seen(i)) for i in positions]
+        items = [self.statistics.apply(view) for view in views]
         lengths = np.array([len(item) for item in items], np.int64)
-        x = np.zeros((len(items), int(lengths.max()), items[0].shape[1]), np.float32)
+        x = np.zeros((len(items), int(lengths.max()), *items[0].shape[1:]), np.float32)
         for row, item in zip(x, items, strict=True):
             row[: len(item)] = item
         return x, lengths, np.asarray(positions, np.int64)

@@ -8,7 +8,7 @@ from sertool.errors import UsageError
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "step", "cosine", "plateau")
-NORMALISATIONS = ("cell", "feature", "none")
+NORMALISATIONS = ("cell", "feature", "mean", "unit", "imagenet", "none")
 MONITORS = ("uar", "accuracy", "loss")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16")
@@ -33,8 +33,9 @@ class Hyperparameters:
         training's without validation); "cosine" falls to 0 over all epochs.
     patience: stop after so many epochs without a better `monitor`; 0 never stops. With a
         validation part the best epoch's weights are kept in either case.
-    normalisation: z-scores fitted on the training part, per time-frequency "cell" (items of one
-        length), per "feature" dimension, or "none".
+    normalisation: fitted on the training part: z-scores per time-frequency "cell" or pixel (items
+        of one length), per "feature" dimension or channel, or less the "mean" of each; fixed:
+        "unit" (pixels / 255), "imagenet" (and then torchvision's constants), or "none".
     class_weights: "balanced" weighs each class by n / (classes · its items) in the loss.
     precision: "bfloat16" computes forward passes of training in mixed precision.
     """

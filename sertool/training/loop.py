@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,8 @@ from sertool.errors import InputError
 from sertool.seeds import derive
 from sertool.training import batches
 from sertool.training import device as devices
-from sertool.training.batches import Source
+from sertool.training.augmenting import Augmenting
+from sertool.training.batches import Batch, Source
 from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.saving import Saver
 from sertool.training.schedules import learning_rate
@@ -40,6 +42,7 @@ class Task:
     device: torch.device
     pretrained: frozenset[str] = frozenset()  # parameters whose rate is scaled by hp.lr_scale
     label: str = "training"
+    augmenting: Augmenting | None = None  # `train` holds places then, see there
 
 
 @dataclass
@@ -125,7 +128,10 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
 
 def _batches(task: Task, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
     plan = batches.plan(task.train, task.hp.batch_size, task.seed, epoch)
-    for x, lengths, positions in batches.prefetch(map(task.source.batch, plan)):
+    make: Callable[[Sequence[int]], Batch] = task.source.batch
+    if task.augmenting is not None:
+        make = functools.partial(task.augmenting.batch, task.source, epoch)
+    for x, lengths, positions in batches.prefetch(map(make, plan)):
         yield (*_on(task.device, x, lengths), positions)
 
 

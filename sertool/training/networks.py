@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from sertool.checkpoint import Checkpoint
 from sertool.console import Console
 from sertool.errors import InputError
 from sertool.models import Network
@@ -18,8 +18,10 @@ from sertool.paths import show
 from sertool.store import Store
 from sertool.training import device as devices
 from sertool.training import loop, statistics
+from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Source
 from sertool.training.hyperparameters import Hyperparameters
+from sertool.training.initial import Initial
 from sertool.training.parts import Division
 from sertool.training.saving import Saver
 from sertool.training.targets import Target
@@ -42,7 +44,8 @@ class Plan:
     hp: Hyperparameters
     seed: int
     device: torch.device
-    init: Checkpoint | None = None
+    init: Initial | None = None
+    augmenting: Augmenting | None = None
 
 
 def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
@@ -50,25 +53,47 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
 
     Raises InputError where the items do not suit the network.
     """
-    name = plan.network.name
-    if len(store.shape) != 1:
-        raise InputError(
-            f"{show(store.path)}: {name} needs features over time (mel, mfcc, …), and this store"
-            f" holds {store.kind}; featurize it"
+    name, path = plan.network.name, show(store.path)
+    if len(store.shape) != (3 if plan.network.pictures else 1):
+        wanted = (
+            "pictures (image)" if plan.network.pictures else "features over time (mel, mfcc, …)"
         )
+        raise InputError(
+            f"{path}: {name} needs {wanted}, and this store holds {store.kind}; featurize it"
+        )
+    _check_pixels(plan.hp.normalisation, store)
     lengths = store.lengths()[list(used)]
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest == 0:
-        raise InputError(f"{show(store.path)}: an item without a single frame")
+        raise InputError(f"{path}: an item without a single frame")
+    if plan.network.pictures and longest > 1:
+        raise InputError(f"{path}: an item of {longest} pictures; {name} takes one an item")
     if not plan.network.fixed_length and plan.hp.normalisation != "cell":
         return None
     if shortest != longest:
         why = name if plan.network.fixed_length else "--normalisation cell"
         raise InputError(
-            f"{show(store.path)}: {why} needs items of one length, and these have {shortest} to"
+            f"{path}: {why} needs items of one length, and these have {shortest} to"
             f" {longest} frames; featurize with --duration S --fit both"
         )
     return longest
+
+
+def _check_pixels(normalisation: str, store: Store) -> None:
+    """Raise InputError for a normalisation of pixel values where the store holds none."""
+    if normalisation not in statistics.PIXELS:
+        return
+    path = show(store.path)
+    if store.dtype != np.uint8:
+        raise InputError(
+            f"{path}: --normalisation {normalisation} is for pictures, and this store holds"
+            f" {store.kind}"
+        )
+    if normalisation == "imagenet" and store.shape[-1] != 3:
+        raise InputError(
+            f"{path}: --normalisation imagenet needs three channels, and these have"
+            f" {store.shape[-1]}; featurize in colour, or take --normalisation unit"
+        )
 
 
 def train_network(
@@ -87,24 +112,25 @@ def train_network(
         (source.seen(i) for i in division.train), plan.hp.normalisation
     )
     outputs = sum(len(target.classes) for target in targets)
-    inputs = int(source.seen(division.train[0]).shape[1])
+    shape = source.seen(division.train[0]).shape[1:]
     loop.seed_torch(plan.seed, "init")
     network = plan.network.build(
-        plan.settings, frames if plan.network.fixed_length else None, inputs, outputs
+        plan.settings, frames if plan.network.fixed_length else None, shape, outputs
     )
     task = loop.Task(
         source,
-        division.train,
+        plan.augmenting.places(division.train) if plan.augmenting else division.train,
         division.val,
         targets,
         plan.hp,
         plan.seed,
         plan.device,
-        initialise(network, plan, console),
+        initialise(network, plan, targets, console),
         "training" if division.fold is None else f"fold {division.fold}",
+        plan.augmenting,
     )
     run = loop.fit(network, task, Saver(parts), console)
-    return _trained(plan, run, source.statistics, targets, frames, inputs)
+    return _trained(plan, run, source.statistics, targets, frames, shape)
 
 
 def _trained(
@@ -113,7 +139,7 @@ def _trained(
     fitted: statistics.Statistics,
     targets: list[Target],
     frames: int | None,
-    inputs: int,
+    shape: tuple[int, ...],
 ) -> Trained:
     """Return the best weights and statistics, and what describes them.
 
@@ -125,7 +151,7 @@ def _trained(
     tensors |= {"statistics.mean": fitted.mean, "statistics.sd": fitted.sd}
     described = {
         "frames": frames if plan.network.fixed_length else None,
-        "inputs": inputs,
+        "inputs": list(shape),
         "outputs": sum(len(target.classes) for target in targets),
         "heads": [{"field": t.field, "classes": t.classes, "weight": t.weight} for t in targets],
         "normalisation": plan.hp.normalisation,
@@ -135,22 +161,49 @@ def _trained(
     return Trained(tensors, {"model": described, "history": run.history, "best_epoch": best})
 
 
-def initialise(network: nn.Module, plan: Plan, console: Console) -> frozenset[str]:
+def initialise(
+    network: nn.Module, plan: Plan, targets: Sequence[Target], console: Console
+) -> frozenset[str]:
     """Copy the tensors of `plan.init` that fit into `network`; return the names of those copied.
 
-    Raises InputError where nothing of it fits.
+    The last layer is copied only where its logits meant these very classes, in this order.
+    Raises InputError where nothing fits, or what fits holds numbers that are not finite.
     """
-    if plan.init is None:
+    init = plan.init
+    if init is None:
         return frozenset()
-    arrays = plan.init.subset("model")
-    copied = set()
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if name in arrays and arrays[name].shape == tensor.shape:
-                tensor.copy_(torch.from_numpy(arrays[name]))
-                copied.add(name)
-    if not copied:
-        raise InputError("--init: none of its tensors fits this network and these features")
-    total = len(network.state_dict())
-    console.note(f"{len(copied)} of {total} tensors are those of --init, the others start afresh")
-    return frozenset(copied)
+    own = network.state_dict()
+    same = init.classes == [target.classes for target in targets]
+    wanted = set(own) if same else set(own) - last_layer(network)
+    given = {name: init.tensors[name] for name in wanted & set(init.tensors)}
+    fitting = {name: t for name, t in given.items() if t.shape == own[name].shape}
+    if not fitting:
+        raise InputError(f"--init {show(init.path)}: {_why_not(init.tensors, own)}")
+    for name, tensor in sorted(fitting.items()):
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"--init {show(init.path)}: {show(name)} holds no finite numbers")
+        own[name].copy_(tensor)
+    why = "not known" if init.classes is None else "others"
+    last = "" if same else f" (the last layer as its classes are {why})"
+    rest = f", {len(own) - len(fitting)} start afresh{last}" if len(fitting) < len(own) else ""
+    console.note(f"{len(fitting)} of {len(own)} tensors are those of --init{rest}")
+    return frozenset(fitting)
+
+
+def last_layer(network: nn.Module) -> set[str]:
+    """Return the names of the tensors of the layer that holds the network's last parameter."""
+    owner = [name for name, _ in network.named_parameters()][-1].rpartition(".")[0]
+    return {name for name in network.state_dict() if name.rpartition(".")[0] == owner}
+
+
+def _why_not(given: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> str:
+    """Return why none of `given` fits: the first tensor of either side, with its shape."""
+
+    def first(tensors: Mapping[str, torch.Tensor]) -> str:
+        name, tensor = next(iter(tensors.items()), ("nothing", torch.empty(0)))
+        return f"{show(name)} {' × '.join(map(str, tensor.shape))}"
+
+    return (
+        "none of its tensors fits this network and these features"
+        f" (it begins with {first(given)}, the network with {first(own)})"
+    )

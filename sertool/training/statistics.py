@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sertool.errors import InputError
 
+FIXED: dict[str, tuple[Any, Any]] = {  # mean and standard deviation that nothing is fitted for
+    "none": (0.0, 1.0),
+    "unit": (0.0, 255.0),
+    # of ImageNet's training pictures, red, green, blue: what torchvision's weights expect
+    "imagenet": (
+        [255 * mean for mean in (0.485, 0.456, 0.406)],
+        [255 * sd for sd in (0.229, 0.224, 0.225)],
+    ),
+}
+PIXELS = ("unit", "imagenet")  # of values from 0 to 255
 FLOAT32_NOISE = 1e-7  # relative: a smaller spread of float32 values is rounding, not variation
 
 
@@ -53,9 +64,10 @@ def standard_deviation(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Statistics:
-    """z-scores of features (frames, dims): per "cell", per "feature", or "none".
+    """How features (frames, ...) are normalised before a network is given them: (x - mean) / sd.
 
-    mean, sd: float32 of shape (frames, dims), (dims,) or (); what the checkpoint keeps.
+    mean, sd: float32, what the checkpoint keeps: of shape (frames, ...) per "cell", that of the
+    last dimension (dims or channels) per "feature" or "mean", () for "unit" and "none".
     """
 
     normalisation: str
@@ -70,21 +82,28 @@ class Statistics:
         mean, sd = self.mean, self.sd
         if self.normalisation == "cell" and len(x) < len(mean):
             mean, sd = mean[: len(x)], sd[: len(x)]
-        z: np.ndarray = (x - mean) / sd
-        return z
+        if self.normalisation != "unit":
+            x -= mean
+        if self.normalisation != "mean":
+            x /= sd
+        return x
 
 
 def fit(items: Iterable[np.ndarray], normalisation: str) -> Statistics:
-    """Return the statistics of the training items, each (frames, dims), read once.
+    """Return the statistics of the training items, each (frames, ...), read once if need be.
 
     Raises InputError for a feature that is not finite.
     """
-    if normalisation == "none":
-        return Statistics(normalisation, np.zeros((), np.float32), np.ones((), np.float32))
+    if normalisation in FIXED:
+        mean, sd = (np.array(value, np.float32) for value in FIXED[normalisation])
+        return Statistics(normalisation, mean, sd)
     moments = Moments()
     for features in items:
-        moments.add(features[np.newaxis] if normalisation == "cell" else features)
+        cell = normalisation == "cell"
+        moments.add(features[np.newaxis] if cell else features.reshape(-1, features.shape[-1]))
     if not (np.isfinite(moments.mean).all() and np.isfinite(moments.variance()).all()):
         raise InputError("the training items hold features that are not finite; featurize again")
     sd = standard_deviation(moments.variance(), moments.mean)
+    if normalisation == "mean":
+        sd = np.ones_like(sd)
     return Statistics(normalisation, moments.mean.astype(np.float32), sd.astype(np.float32))

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sertool.errors import InputError
+from sertool.errors import InputError, UsageError
+
+Item = dict[str, Any]
 
 IGNORED = -100  # index of an item whose field is unknown: it adds nothing to that head's loss
 
@@ -29,7 +31,7 @@ class Target:
 
 
 def make_target(
-    items: Sequence[dict[str, Any]],
+    items: Sequence[Item],
     train: Sequence[int],
     field: str,
     weight: float = 1.0,
@@ -51,6 +53,19 @@ def make_target(
     if class_weights == "balanced":
         weights = counts.sum() / (len(classes) * counts)
     return Target(field, classes, weight, indices, weights)
+
+
+def relabel(items: Sequence[Item], target: str) -> Sequence[Item]:
+    """Return the items with the field `target` in the place of their label.
+
+    Raises UsageError where no item has such a field.
+    """
+    if target == "label":
+        return items
+    if not any(_text(item.get(target)) for item in items):
+        known = sorted({name for item in items for name, v in item.items() if _text(v)})
+        raise UsageError(f"--target {target}: no item has it; fields: {', '.join(known)}")
+    return [item | {"label": _text(item.get(target))} for item in items]
 
 
 def _text(value: Any) -> str | None:

@@ -1,0 +1,153 @@
+"""Speed of shifting, zooming and flipping pictures beside SciPy, and memory of `sertool augment`.
+
+    python benchmarks/augment.py [--size 64] [--pictures 500] [--rounds 5]
+
+Speed: CPU of one thread for a batch of 64 pictures of three channels; sertool and SciPy's
+`affine_transform` (order 1, channel by channel, as Keras calls it) take turns on the same pictures
+and draws, and the medians are shown. Drawing: what 64 seeded draws cost, which SciPy needs too.
+
+Memory: the largest size of the whole command with one worker, on a store of `--pictures` pictures,
+with 2 and with 20 copies of each, and on the first tenth of them with 20.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+for _name in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{_name}_NUM_THREADS"] = "1"
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sertool.augment.image import Map
+
+BATCH = 64
+STEPS = {"shift": [0.1], "zoom": [0.1], "flip": []}
+COMMAND = ("augment", "--shift", "0.1", "--zoom", "0.1", "--flip", "--workers", "1", "--quiet")
+
+
+def main() -> None:
+    """Measure both and print them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=64, help="height and width (default: 64)")
+    parser.add_argument("--pictures", type=int, default=500, help="of the store (default: 500)")
+    parser.add_argument("--rounds", type=int, default=5, help="times that each job runs")
+    parser.add_argument("--tmp", type=Path, help="where the stores go for the while")
+    parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:  # in a process of its own: a command counts its starter's memory as its own
+        JOBS[options.job[0]](*options.job[1:])
+        return
+    job = [sys.executable, os.path.abspath(__file__), "--job"]
+    size = str(options.size)
+    subprocess.run([*job, "speed", size, str(options.rounds)], check=True)
+    with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
+        tenth, whole = max(1, options.pictures // 10), options.pictures
+        for count, copies in [(tenth, 20), (whole, 2), (whole, 20)]:
+            store, output = Path(name, f"{count}.h5"), Path(name, "out.h5")
+            if not store.exists():
+                subprocess.run([*job, "make", str(store), size, str(count)], check=True)
+            peak, seconds = command([*COMMAND, "--copies", str(copies), str(store), str(output)])
+            print(f"{count} pictures, {copies} copies of each: {peak:.0f} MB, {seconds:.1f} s CPU")
+            output.unlink()
+
+
+def make(path: str, size: str, count: str) -> None:
+    """Write a store of noise."""
+    import numpy as np
+
+    from sertool.store import write_store
+
+    random = np.random.default_rng(0)
+    shape = (1, int(size), int(size), 3)
+    arrays = [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(int(count))]
+    write_store(Path(path), arrays, [{"id": f"c/{i}"} for i in range(int(count))], kind="image")
+
+
+def command(arguments: list[str]) -> tuple[float, float]:
+    """Run sertool; return the largest size of its memory in MB, and its seconds of CPU."""
+    process = subprocess.Popen([sys.executable, "-m", "sertool", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"sertool {' '.join(arguments)}: failed")
+    peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return peak, usage.ru_utime + usage.ru_stime
+
+
+def speed(size: str, rounds: str) -> None:
+    """Print what a batch costs, and how many pictures a second that is."""
+    import numpy as np
+
+    from sertool.augment import parts
+    from sertool.augment.image import draw, warp
+    from sertool.seeds import rng
+
+    shape = (BATCH, int(size), int(size), 3)
+    pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    made = parts("image", STEPS)
+
+    def drawn() -> list[Map]:
+        return [draw(made, rng(0, f"c/{i}", 1))[0] for i in range(BATCH)]
+
+    maps = drawn()
+    jobs = {
+        "sertool": lambda: warp(pictures, maps),
+        "scipy": lambda: scipy_warp(pictures, maps),
+        "drawing": drawn,
+    }
+    apart = np.abs(jobs["sertool"]().astype(int) - jobs["scipy"]()).max()
+    took: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(int(rounds)):
+        for name, job in jobs.items():
+            took[name].append(cpu(job))
+    costs = {name: statistics.median(times) for name, times in took.items()}
+    for name, cost in costs.items():
+        rate = f"{BATCH / cost:.0f} pictures a second"
+        print(f"{name}: {1e3 * cost:.2f} ms for {BATCH} pictures {size} x {size} x 3, {rate}")
+    print(f"sertool : scipy {costs['sertool'] / costs['scipy']:.3f}; at most {apart} levels apart")
+
+
+def cpu(job: Callable[[], object]) -> float:
+    """Return the seconds of CPU that a job takes."""
+    begin = time.process_time()
+    job()
+    return time.process_time() - begin
+
+
+def scipy_warp(pictures: np.ndarray, maps: list[Map]) -> np.ndarray:
+    """Return what `warp` does, by SciPy."""
+    import numpy as np
+    from scipy import ndimage
+
+    out = np.empty_like(pictures)
+    size = np.array(pictures.shape[1:3])
+    centre = (size - 1) / 2
+    for picture, one, into in zip(pictures, maps, out, strict=True):
+        offset = centre + np.array(one.shift) * size - np.array(one.scale) * centre
+        for channel in range(picture.shape[2]):
+            moved = ndimage.affine_transform(
+                picture[:, :, channel].astype(np.float32),
+                np.diag(one.scale),
+                offset,
+                order=1,
+                mode="nearest",
+            )
+            into[:, :, channel] = np.rint(moved)
+    return out
+
+
+JOBS: dict[str, Callable[..., None]] = {"make": make, "speed": speed}
+
+if __name__ == "__main__":
+    main()

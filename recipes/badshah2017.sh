@@ -1,0 +1,145 @@
+#!/bin/sh
+# Badshah et al. 2017, "Speech emotion recognition from spectrograms with deep convolutional neural
+# network", on Emo-DB: recipes/badshah2017.sh EMODB [OTHER] OUTDIR
+#
+# Colour pictures of the spectrogram of every second of speech, each 0.4 s; a CNN trained afresh and
+# an AlexNet; scored by picture and by recording (mean posterior of its pictures). Four protocols:
+# five folds over pictures at random and a quarter of the pictures held out (the paper claims both),
+# five folds over recordings, and each speaker held out in turn while another validates. AlexNet's
+# weights of ImageNet are not part of this project: without them it is trained afresh, and, where a
+# second corpus is given, pre-trained on that and fine-tuned. Under "random" a recording has pictures
+# on both sides: its score is of those that were held out.
+#
+# From the environment, with their defaults:
+#   EPOCHS      the paper's 30, a tenth of the rate every third of them
+#   SEEDS       0                initial weights, and the random splits
+#   FOLDS       "0 1 2 3 4 5 6 7 8 9"  of each protocol those that it has
+#   PROTOCOLS   "random files speakers holdout75"
+#   SYSTEMS     "cnn alexnet transferred imagenet"; the last two where OTHER or INIT is given
+#   INIT        imagenet, or a file with AlexNet's weights, for the system imagenet
+#   SIZE        256              height and width of a picture
+#   DEVICE      auto
+#   PRECISION   float32          bfloat16 is several times as fast on some processors
+#   DATA        name of EMODB's folder: the tag of the data
+#   RESULTS     OUTDIR/results   where the summaries lie
+#
+# A run is one network, trained and tested; a run whose summaries are there is skipped. They go round
+# by round, one fold of everything at a time, so that a study stopped early has something of each
+# row. Started again, here or with RESULTS elsewhere, it does what is missing.
+set -eu
+if [ $# -ne 2 ] && [ $# -ne 3 ]; then
+    echo "usage: recipes/badshah2017.sh EMODB [OTHER] OUTDIR" >&2
+    exit 2
+fi
+corpus=$1 other=
+if [ $# -eq 3 ]; then
+    other=$2
+    shift
+fi
+out=$2
+epochs=${EPOCHS:-30}
+seeds=${SEEDS:-0}
+folds=${FOLDS:-0 1 2 3 4 5 6 7 8 9}
+protocols=${PROTOCOLS:-random files speakers holdout75}
+systems=${SYSTEMS:-cnn alexnet transferred imagenet}
+init=${INIT:-}
+size=${SIZE:-256}
+device=${DEVICE:-auto}
+precision=${PRECISION:-float32}
+data=${DATA:-$(basename "$corpus")}
+results=${RESULTS:-$out/results}
+first_seed=${seeds%% *}
+
+mkdir -p "$out" "$results"
+
+pictures() { # CORPUS NAME: its store of pictures, one speaker a fold
+    sertool prepare --quiet --resume --split loso "$1" "$out/$2.jsonl"
+    sertool featurize --quiet --resume --sample-rate 16000 --kind image \
+        --segment 1 --segment-hop 0.4 --segment-tail align \
+        --set base=spectrogram --set n_fft=512 --set win_length=256 --set hop_length=128 \
+        --set window=hamming --set colormap=jet --set "height=$size" --set "width=$size" \
+        "$out/$2.jsonl" "$out/$2-$size.h5"
+}
+
+fit() { # OPTION... STORE CHECKPOINT
+    sertool train --resume --epochs "$epochs" --schedule-step $(((epochs + 2) / 3)) \
+        --device "$device" --precision "$precision" "$@"
+}
+
+number=0
+run() { # SYSTEM PROTOCOL SEED [FOLD]
+    number=$((number + 1))
+    system=$1 protocol=$2 seed=$3 fold=${4-}
+    name=$data-$size-$system-$protocol-seed$seed${fold:+-fold$fold}
+    if [ -e "$results/$name-item.json" ] && [ -e "$results/$name-file.json" ]; then
+        return
+    fi
+    echo "recipes/badshah2017.sh: run $number of $total: $name" >&2
+    pictures "$corpus" "$data"
+    store=$out/$data-$size.h5
+    case $protocol in
+    random) set -- --resplit kfold:5 --unit item --test-fold "$fold" --val 0.1 ;;
+    holdout75) set -- --resplit random:75:25 --unit item --val 0.1 ;;
+    files) set -- --resplit kfold:5 --test-fold "$fold" --val 0.1 ;;
+    speakers) set -- --test-fold "$fold" --val-fold next ;;
+    esac
+    network=alexnet training=fresh
+    case $system in
+    cnn) network=cnn ;;
+    transferred)
+        training=transferred
+        pictures "$other" other
+        first=$out/other-$size-seed$seed.ckpt
+        [ -e "$first" ] || fit --model badshah2017-alexnet --resplit speakers:5 --test-fold none \
+            --val 0.1 --seed "$seed" "$out/other-$size.h5" "$first"
+        set -- "$@" --init "$first"
+        ;;
+    imagenet) training=fine-tuned && set -- "$@" --init "$init" ;;
+    esac
+    model=badshah2017
+    [ $network = cnn ] || model=badshah2017-alexnet
+    fit --model $model "$@" --seed "$seed" "$store" "$out/$name.ckpt"
+    for level in item file; do
+        sertool eval --quiet --resume --summary --by $level --device "$device" \
+            --tag network=$network --tag training=$training --tag level=$level \
+            --tag data="$data" --tag size="$size" --tag protocol="$protocol" --tag seed="$seed" \
+            ${fold:+--tag fold="$fold"} --json "$results/$name-$level.json" \
+            "$out/$name.ckpt" "$store" >/dev/null
+    done
+    rm -f "$out/$name.ckpt"
+}
+
+each() { # PROTOCOL SEED [FOLD]: that split for every system
+    case " $protocols " in *" $1 "*) ;; *) return 0 ;; esac
+    for system_ in $systems; do
+        case $system_ in
+        transferred) [ -n "$other" ] || continue ;;
+        imagenet) [ -n "$init" ] || continue ;;
+        esac
+        "$action" "$system_" "$@"
+    done
+}
+
+all() { # every run, one fold of everything at a time
+    for fold_ in $folds; do
+        if [ "$fold_" -lt 5 ]; then
+            for seed_ in $seeds; do
+                each random "$seed_" "$fold_"
+                each files "$seed_" "$fold_"
+            done
+        fi
+        each speakers "$first_seed" "$fold_"
+    done
+    for seed_ in $seeds; do
+        each holdout75 "$seed_"
+    done
+}
+
+count() { total=$((total + 1)); }
+total=0
+action=count
+all
+action=run
+all
+
+sertool report --paper badshah2017 "$results"/*.json

@@ -1,0 +1,131 @@
+"""How a training went, epoch by epoch: kept small in a report, and read as "had it converged?"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MOST = 50  # epochs that a report keeps of a long training
+DIGITS = 4
+COLUMNS = ("loss", "val_loss", "val_accuracy", "val_uar")
+TENTH = 0.1  # the end of a training, as a part of its epochs
+FELL = 0.02  # a loss that falls by more over that end has not levelled off
+PAST = 0.2  # a lowest validation loss further from the end than this part of the epochs …
+ROSE = 0.05  # … and passed by more than this since, has been left behind
+RULE = (
+    f"Still falling: the training loss fell by more than {100 * FELL:g} % over the last tenth of"
+    f" the epochs; level: it did not. Validation rising: its lowest loss lies more than"
+    f" {100 * PAST:g} % of the epochs before the end, and the last is more than"
+    f" {100 * ROSE:g} % higher."
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training: the epochs that were kept of it (from 1), and their losses in nats.
+
+    val_loss: None without a validation part. best: the epoch whose weights were kept.
+    """
+
+    epochs: list[int]
+    loss: list[float]
+    val_loss: list[float] | None
+    best: int
+
+    @property
+    def n(self) -> int:
+        """How many epochs were trained."""
+        return self.epochs[-1]
+
+    def at(self, epoch: float, losses: Sequence[float]) -> float:
+        """Return the loss at an epoch, or at the last one before it that was kept."""
+        known = [i for i, kept in enumerate(self.epochs) if kept <= epoch]
+        return losses[known[-1] if known else 0]
+
+    @property
+    def best_loss(self) -> float:
+        """The training loss of the epoch whose weights were kept."""
+        return self.at(self.best, self.loss)
+
+    @property
+    def falling(self) -> bool:
+        """Whether the training loss still fell by more than `FELL` over the last tenth."""
+        before = self.at(self.n - max(1, round(TENTH * self.n)), self.loss)
+        return self.n > 1 and self.loss[-1] < (1 - FELL) * before
+
+    @property
+    def rising(self) -> bool:
+        """Whether the lowest validation loss lies well back, and the last one well above it."""
+        if self.val_loss is None:
+            return False
+        lowest = min(range(len(self.val_loss)), key=self.val_loss.__getitem__)
+        back = self.n - self.epochs[lowest] > PAST * self.n
+        return back and self.val_loss[-1] > (1 + ROSE) * self.val_loss[lowest]
+
+
+def thinned(history: Sequence[dict[str, Any]], best: int) -> dict[str, Any] | None:
+    """Return what a report keeps of a checkpoint's `history`; None for a model fitted whole.
+
+    best: the best epoch, from 1. At most `MOST` epochs, evenly apart, with the first, the best,
+    the last and the one of the lowest validation loss among them, in columns of `DIGITS` digits.
+    """
+    if not history or "loss" not in history[0]:
+        return None
+    n = len(history)
+    kept = {0, n - 1, min(max(best, 1), n) - 1}
+    if "val_loss" in history[0]:
+        kept.add(min(range(n), key=lambda i: history[i]["val_loss"]))
+    apart = max(1.0, (n - 1) / (MOST - 3))  # the best and the lowest epoch come on top
+    kept |= {round(i * apart) for i in range(n) if round(i * apart) < n}
+    rows = [history[i] for i in sorted(kept)]
+    columns = {
+        name: [float(f"{row[name]:.{DIGITS}g}") for row in rows]
+        for name in COLUMNS
+        if all(math.isfinite(row.get(name, math.nan)) for row in rows)
+    }
+    return {"epochs": n, "best_epoch": best, "epoch": [i + 1 for i in sorted(kept)], **columns}
+
+
+def check(training: Any) -> None:
+    """Raise ValueError where what a report keeps of a training is not as `thinned` made it."""
+    if training is None:
+        return
+    if not isinstance(training, dict):
+        raise ValueError("training is no table")
+    epochs = training.get("epoch")
+    if not isinstance(epochs, list) or not epochs or not all(type(e) is int for e in epochs):
+        raise ValueError("training has no epochs")
+    if sorted(set(epochs)) != epochs or epochs[0] < 1:
+        raise ValueError("the epochs of training are not in order")
+    if type(training.get("best_epoch")) is not int or training.get("loss") is None:
+        raise ValueError("training lacks its best epoch or its loss")
+    for name in COLUMNS:
+        values = training.get(name)
+        if values is None:
+            continue
+        if not isinstance(values, list) or len(values) != len(epochs):
+            raise ValueError(f"training's {name} is not one value an epoch")
+        if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+            raise ValueError(f"training's {name} holds what is no number")
+
+
+def curves(report: dict[str, Any]) -> list[Curve]:
+    """Return the trainings of a report's checkpoints; those it does not know are left out."""
+    kept = [fold.get("training") for fold in report["folds"]]
+    return [Curve(t["epoch"], t["loss"], t.get("val_loss"), t["best_epoch"]) for t in kept if t]
+
+
+def train_log_loss(report: dict[str, Any]) -> float | None:
+    """Return the training loss at the best epoch, each checkpoint weighted by what it tested.
+
+    It was counted while the weights moved, with dropout, and with any further head's loss. None
+    where a checkpoint's training is not known.
+    """
+    found = curves(report)
+    weights = [fold.get("n") or 0 for fold in report["folds"]]
+    if not found or len(found) < len(weights) or not sum(weights):
+        return None
+    total = sum(w * c.best_loss for w, c in zip(weights, found, strict=True))
+    return float(total / sum(weights))

@@ -1,0 +1,108 @@
+"""The smallest slice of recipes/badshah2017.sh on the embedded corpus, and starting again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+SLICE = {"EPOCHS": "1", "FOLDS": "2", "SIZE": "64", "PRECISION": "bfloat16", "DATA": "demo"}
+
+
+def recipe(out: Path, *corpora: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "recipes/badshah2017.sh", *corpora, str(out)],
+        cwd=ROOT,
+        env=os.environ | {"PATH": PATH} | SLICE | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """OUTDIR with a space in its name, after the CNN; what it printed."""
+    out = tmp_path_factory.mktemp("recipe") / "an out"
+    first = recipe(out, "data/demo/corpus", SYSTEMS="cnn")
+    assert first.returncode == 0, first.stderr
+    return out, first.stdout
+
+
+def summary(out: Path, name: str) -> dict:
+    return json.loads((out / "results" / f"{name}.json").read_text())
+
+
+def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
+    out, printed = done
+    for level in ("item", "file"):
+        for split, apart in (
+            ("random-seed0-fold2", (False, False)),
+            ("files-seed0-fold2", (True, False)),
+            ("speakers-seed0-fold2", (True, True)),
+            ("holdout75-seed0", (False, False)),
+        ):
+            report = summary(out, f"demo-64-cnn-{split}-{level}")
+            assert report["level"] == report["tags"]["level"] == level
+            assert report["tags"]["protocol"] == split.split("-")[0]
+            protocol = report["protocol"]
+            assert (protocol["origin_disjoint"], protocol["speaker_disjoint"]) == apart
+            assert report["store"]["kind"] == "image"
+            assert all("mean_probability" in row for row in report["per_class"].values())
+    assert "leak-free" in printed
+
+
+def test_pictures_are_the_papers(done: tuple[Path, str]) -> None:
+    out, _ = done
+    stages = summary(out, "demo-64-cnn-files-seed0-fold2-item")["lineage"]
+    featurize = next(stage["params"] for stage in stages if stage["stage"] == "featurize")
+    assert (featurize["sample_rate"], featurize["segment"], featurize["segment_hop"]) == (
+        16000,
+        1,
+        0.4,
+    )
+    settings = featurize["settings"]
+    assert (settings["window"], settings["win_length"], settings["colormap"]) == (
+        "hamming",
+        256,
+        "jet",
+    )
+    train = stages[-2]["params"]["hyperparameters"]
+    assert (train["optimizer"], train["momentum"], train["batch_size"]) == ("sgd", 0.9, 100)
+
+
+def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
+    out, printed = done
+    gone = out / "results" / "demo-64-cnn-random-seed0-fold2-file.json"
+    text = gone.read_text()
+    gone.unlink()
+    again = recipe(out, "data/demo/corpus", SYSTEMS="cnn")
+    assert again.returncode == 0, again.stderr
+    lines = [s for s in again.stderr.splitlines() if s.startswith("recipes/badshah2017.sh: ")]
+    assert [line.split(":")[1] for line in lines] == [" run 1 of 4"]
+    assert gone.read_text() == text
+    assert again.stdout == printed
+
+
+def test_alexnet_pretrained_on_another_corpus(tmp_path: Path) -> None:
+    result = recipe(
+        tmp_path / "out",
+        *["data/demo/corpus", "data/demo/corpus"],
+        SYSTEMS="transferred",
+        PROTOCOLS="holdout75",
+    )
+    # the same recordings pre-trained it: what is held out was seen
+    assert result.returncode == 3
+    assert "recordings that are held out here" in result.stderr
+
+
+def test_usage() -> None:
+    wrong = subprocess.run(["sh", "recipes/badshah2017.sh"], cwd=ROOT, capture_output=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith(b"usage: ")

@@ -1,0 +1,122 @@
+"""The smallest slice of recipes/fser2021.sh on the embedded corpus and a half of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "0", "COPIES": "1", "PRECISION": "bfloat16"}
+
+
+def recipe(out: Path, *corpora: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "recipes/fser2021.sh", *corpora, str(out)],
+        cwd=ROOT,
+        env=os.environ | {"PATH": PATH} | SLICE | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second corpus: six speakers of the embedded one under other names, in a table."""
+    folder = tmp_path_factory.mktemp("more") / "a second"
+    folder.mkdir()
+    lines = ["file,emotion,speaker,corpus"]
+    for path in sorted((ROOT / "data/demo/corpus").rglob("*.flac")):
+        speaker, label = path.stem.split("_")[:2]
+        if speaker <= "spk06" and path.stem.endswith("r1"):
+            name = f"{len(lines)}.flac"
+            shutil.copy(path, folder / name)
+            lines.append(f"{name},{label},{speaker},second")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, other: Path) -> tuple[Path, str]:
+    """OUTDIR after every protocol and a probe, the second corpus as outside as well."""
+    out = tmp_path_factory.mktemp("recipe") / "an out"
+    first = recipe(
+        out, "data/demo/corpus", str(other), OUTSIDE=str(other), SYSTEMS="augmented probe"
+    )
+    assert first.returncode == 0, first.stderr
+    return out, first.stdout
+
+
+def summary(out: Path, name: str) -> dict:
+    return json.loads((out / "results" / f"{name}.json").read_text())
+
+
+def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
+    out, printed = done
+    both = "corpus+a second-48000-augmented"
+    found = {
+        name: summary(out, f"{both}-{name}")["protocol"]
+        for name in (
+            "random-sgd-seed0",
+            "leaky-sgd-seed0",
+            "speakers-sgd-seed0-fold0",
+            "corpora-sgd-seed0-fold0",
+        )
+    }
+    random, leaky, speakers, corpora = found.values()
+    assert [p["origin_disjoint"] for p in found.values()] == [True, False, True, True]
+    assert [p["speaker_disjoint"] for p in found.values()] == [False, False, True, True]
+    assert [p["test_augmented"] for p in found.values()] == [False, True, False, False]
+    assert [p["train_augmented"] for p in found.values()] == [True] * 4
+    assert random["n_train"] == 2 * random["n_train_origins"]
+    assert leaky["n_test"] > 1.8 * random["n_test"]
+    assert corpora["n_test"] > speakers["n_test"]
+    assert "leak-free" in printed
+
+
+def test_further_systems(done: tuple[Path, str]) -> None:
+    out, _ = done
+    both = "corpus+a second-48000"
+    probe = summary(out, f"{both}-probe-speakers-sgd-seed0-fold0")
+    assert probe["target"] == "corpus"
+    assert sorted(probe["classes"]) == sorted(probe["by"]["corpus"])
+    outside = summary(out, f"outside-{both}-augmented-random-sgd-seed0")
+    rows = (out / "outside-predicted.jsonl").read_text().splitlines()
+    assert sum(map(sum, outside["confusion"])) == len(rows) > 20
+    assert {"path", "label", "posterior"} <= set(json.loads(rows[0]))
+
+
+def test_each_corpus_alone_and_starting_again(other: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = {"SYSTEMS": "alone", "PROTOCOLS": "random"}
+    first = recipe(out, "data/demo/corpus", str(other), **asked)
+    assert first.returncode == 0, first.stderr
+    name = "a second-48000-augmented-random-sgd-seed0"
+    alone = summary(out, name)
+    assert list(alone["by"]["corpus"]) == ["second"]
+    gone = out / "results" / f"{name}.json"
+    text = gone.read_text()
+    gone.unlink()
+    again = recipe(out, "data/demo/corpus", str(other), **asked)
+    assert again.returncode == 0, again.stderr
+    lines = [line for line in again.stderr.splitlines() if line.startswith("recipes/fser")]
+    assert lines == [f"recipes/fser2021.sh: run 2 of 2: {name}"]
+    assert gone.read_text() == text
+    assert again.stdout == first.stdout
+    new = tmp_path / "new"
+    elsewhere = recipe(new, "data/demo/corpus", str(other), **asked, RESULTS=str(out / "results"))
+    assert (elsewhere.returncode, elsewhere.stdout) == (0, first.stdout)
+    assert list(new.iterdir()) == []
+
+
+def test_usage() -> None:
+    wrong = subprocess.run(["sh", "recipes/fser2021.sh"], cwd=ROOT, capture_output=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith(b"usage: ")

@@ -1,0 +1,81 @@
+"""`train --target FIELD`: a model that says another field of an item than its label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_store import items, make
+
+from sertool import checkpoint
+from sertool.errors import UsageError
+from sertool.training.targets import relabel
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("target") / "s.h5")
+
+
+@pytest.mark.parametrize("model", [("linear",), ("sundharam-cnn", "--epochs", "1")])
+def test_gender_is_learned_and_tested(
+    cli: Cli, store: Path, tmp_path: Path, model: tuple[str, ...]
+) -> None:
+    out, report = tmp_path / "m.ckpt", tmp_path / "r.json"
+    options = ("--target", "gender", "--test-fold", "1", "--model", *model)
+    assert cli("train", store, out, *options).code == 0
+    meta = checkpoint.load(out).meta
+    assert (meta["target"], meta["classes"]) == ("gender", ["female", "male"])
+    assert meta["lineage"][-1]["params"]["target"] == "gender"
+    assert cli("eval", out, store, "--json", report).code == 0
+    found = json.loads(report.read_text())
+    assert (found["target"], found["classes"]) == ("gender", ["female", "male"])
+    truth = {row["id"]: row["gender"] for row in items()}
+    assert {item["id"]: item["truth"] for item in found["items"]} == {
+        row["id"]: truth[row["id"]]
+        for row in items()
+        if row["fold"] == 1 and not row["augmentation"]
+    }
+    assert set(found["baselines"]) == {"majority", "linear"}
+
+
+def test_an_unknown_field_is_wrong_usage(cli: Cli, store: Path, tmp_path: Path) -> None:
+    result = cli("train", store, tmp_path / "m.ckpt", "--target", "mood", "--test-fold", "1")
+    assert result.code == 2
+    assert "--target mood: no item has it" in result.err
+    assert "gender" in result.err
+    empty = cli("train", store, tmp_path / "m.ckpt", "--target", "session", "--test-fold", "1")
+    assert empty.code == 2
+
+
+def test_checkpoints_of_two_targets_are_no_folds(cli: Cli, store: Path, tmp_path: Path) -> None:
+    for fold, target in ((0, "gender"), (1, "label")):
+        options = ("--target", target, "--test-fold", str(fold))
+        assert cli("train", store, tmp_path / f"{fold}.ckpt", *options).code == 0
+    result = cli("eval", tmp_path / "0.ckpt", tmp_path / "1.ckpt", store)
+    assert result.code == 3
+    assert "its target (label) differ from those" in result.err
+
+
+def test_predict_says_the_target(cli: Cli, store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.ckpt"
+    assert cli("train", store, out, "--target", "gender", "--test-fold", "none").code == 0
+    shown = cli("info", out)
+    assert "gender" in shown.out
+
+
+def test_relabel_leaves_what_it_is_given_alone() -> None:
+    rows = items()
+    again = relabel(rows, "intensity")
+    assert [row["label"] for row in again] == [row["intensity"] for row in rows]
+    assert rows == items()
+    assert relabel(rows, "label") is rows
+    numbers = relabel([{"label": "a", "n": 2.0}, {"label": "b", "n": None}], "n")
+    assert [row["label"] for row in numbers] == ["2", None]
+    with pytest.raises(UsageError, match="fields: label, n"):
+        relabel([{"label": "a", "n": 2.0}], "m")
