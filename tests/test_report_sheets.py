@@ -321,3 +321,16 @@ def test_a_further_part_names_its_rows_and_leaves_out_the_empty():
     assert re.search(r"a c +WA", last)
     first = "\n".join(lines[starts[0] : starts[1]])
     assert first.count("a b") == 1  # said once for the rows that follow
+
+
+def test_findings_stand_only_beside_measurements(tmp_path, paper):
+    path = tmp_path / "found.toml"
+    path.write_text('findings = ["Leaks."]\n' + HEAD + "cells = [\n" + "\n".join(RATES) + "\n]\n")
+    made = papers.paper(str(path))
+    run = report(speech(), {"network": "n", "protocol": "random"})
+    for reports, shown in (([run], True), ([], False)):
+        texts = [block for block in page(made, *reports) if isinstance(block, blocks.Heading)]
+        assert ("What we found" in [heading.text for heading in texts]) is shown
+    assert "What we found" not in [
+        block.text for block in page(paper(RATES), run) if isinstance(block, blocks.Heading)
+    ]

@@ -40,6 +40,9 @@ def page(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if study.paper:
         blocks += _opening(study.paper)
+        if study.systems and study.paper.findings:
+            blocks.append(Heading("What we found", 2))
+            blocks.append(Text(["", *study.paper.findings]))
         for section in study.sections:
             blocks += _section(study, section)
     elif study.systems:

@@ -57,7 +57,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper: its published numbers, our protocols, and why some of it was not run."""
+    """A paper: its published numbers, our protocols, and why some of it was not run.
+
+    remarks: what to know of the paper's numbers. findings: what ours say beside them.
+    """
 
     name: str
     title: str
@@ -67,6 +70,7 @@ class Paper:
     about: str
     corpora: tuple[str, ...]
     remarks: tuple[str, ...]
+    findings: tuple[str, ...]
     protocols: tuple[Protocol, ...]
     tables: tuple[Table, ...]
     cells: tuple[Cell, ...]
@@ -138,6 +142,7 @@ def _paper(name: str, raw: dict[str, Any]) -> Paper:
         about=_text(raw, "about"),
         corpora=_texts({"corpora": raw["corpora"]}, "corpora"),
         remarks=_texts(raw, "remarks"),
+        findings=_texts(raw, "findings"),
         protocols=protocols,
         tables=tables,
         cells=cells,
