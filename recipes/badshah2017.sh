@@ -18,6 +18,7 @@
 #   SYSTEMS     "cnn alexnet transferred imagenet"; the last two where OTHER or INIT is given
 #   INIT        imagenet, or a file with AlexNet's weights, for the system imagenet
 #   SIZE        256              height and width of a picture
+#   HOP         0.4              seconds from picture to picture; with 1 they do not overlap
 #   DEVICE      auto
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   DATA        name of EMODB's folder: the tag of the data
@@ -44,21 +45,24 @@ protocols=${PROTOCOLS:-random files speakers holdout75}
 systems=${SYSTEMS:-cnn alexnet transferred imagenet}
 init=${INIT:-}
 size=${SIZE:-256}
+hop=${HOP:-0.4}
 device=${DEVICE:-auto}
 precision=${PRECISION:-float32}
 data=${DATA:-$(basename "$corpus")}
 results=${RESULTS:-$out/results}
 first_seed=${seeds%% *}
+every= # in names and tags where it is not the usual one
+[ "$hop" = 0.4 ] || every=-hop$hop
 
 mkdir -p "$out" "$results"
 
 pictures() { # CORPUS NAME: its store of pictures, one speaker a fold
     sertool prepare --quiet --resume --split loso "$1" "$out/$2.jsonl"
     sertool featurize --quiet --resume --sample-rate 16000 --kind image \
-        --segment 1 --segment-hop 0.4 --segment-tail align \
+        --segment 1 --segment-hop "$hop" --segment-tail align \
         --set base=spectrogram --set n_fft=512 --set win_length=256 --set hop_length=128 \
         --set window=hamming --set colormap=jet --set "height=$size" --set "width=$size" \
-        "$out/$2.jsonl" "$out/$2-$size.h5"
+        "$out/$2.jsonl" "$out/$2-$size$every.h5"
 }
 
 fit() { # OPTION... STORE CHECKPOINT
@@ -70,13 +74,13 @@ number=0
 run() { # SYSTEM PROTOCOL SEED [FOLD]
     number=$((number + 1))
     system=$1 protocol=$2 seed=$3 fold=${4-}
-    name=$data-$size-$system-$protocol-seed$seed${fold:+-fold$fold}
+    name=$data-$size$every-$system-$protocol-seed$seed${fold:+-fold$fold}
     if [ -e "$results/$name-item.json" ] && [ -e "$results/$name-file.json" ]; then
         return
     fi
     echo "recipes/badshah2017.sh: run $number of $total: $name" >&2
     pictures "$corpus" "$data"
-    store=$out/$data-$size.h5
+    store=$out/$data-$size$every.h5
     case $protocol in
     random) set -- --resplit kfold:5 --unit item --test-fold "$fold" --val 0.1 ;;
     holdout75) set -- --resplit random:75:25 --unit item --val 0.1 ;;
@@ -89,9 +93,9 @@ run() { # SYSTEM PROTOCOL SEED [FOLD]
     transferred)
         training=transferred
         pictures "$other" other
-        first=$out/other-$size-seed$seed.ckpt
+        first=$out/other-$size$every-seed$seed.ckpt
         [ -e "$first" ] || fit --model badshah2017-alexnet --resplit speakers:5 --test-fold none \
-            --val 0.1 --seed "$seed" "$out/other-$size.h5" "$first"
+            --val 0.1 --seed "$seed" "$out/other-$size$every.h5" "$first"
         set -- "$@" --init "$first"
         ;;
     imagenet) training=fine-tuned && set -- "$@" --init "$init" ;;
@@ -102,7 +106,7 @@ run() { # SYSTEM PROTOCOL SEED [FOLD]
     for level in item file; do
         sertool eval --quiet --resume --summary --by $level --device "$device" \
             --tag network=$network --tag training=$training --tag level=$level \
-            --tag data="$data" --tag size="$size" --tag protocol="$protocol" --tag seed="$seed" \
+            --tag data="$data" --tag size="$size" ${every:+--tag hop="$hop"} --tag protocol="$protocol" --tag seed="$seed" \
             ${fold:+--tag fold="$fold"} --json "$results/$name-$level.json" \
             "$out/$name.ckpt" "$store" >/dev/null
     done
