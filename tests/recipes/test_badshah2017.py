@@ -54,6 +54,9 @@ def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
             assert (protocol["origin_disjoint"], protocol["speaker_disjoint"]) == apart
             assert report["store"]["kind"] == "image"
             assert all("mean_probability" in row for row in report["per_class"].values())
+    seen = summary(out, "demo-64-cnn-random-seed0-fold2-seen")
+    assert (seen["tags"]["protocol"], seen["level"]) == ("seen", "file")
+    assert sum(map(sum, seen["confusion"])) == 384
     assert "leak-free" in printed
 
 
