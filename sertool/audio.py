@@ -7,16 +7,10 @@ import hashlib
 import math
 import os
 import re
-import shutil
 import struct
 import subprocess
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from errno import EACCES, ENOENT
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -24,24 +18,19 @@ import soundfile
 
 from sertool.errors import ItemError
 from sertool.fingerprint import fingerprint
+from sertool.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix, told_as, why_not
 
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
 CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
 SILENCE = 1e-4  # -80 dB of full scale: a peak below it is called silence
 LOUDEST = 1e12  # times full scale: beyond, powers in float32 overflow
-CUT_SLACK = 0.1  # seconds that a manifest's end may lie past the end of the file
 MP3_SLACK = 0.1  # share of an MP3's announced length, often an estimate, that may be missing
 CHANNELS = ("mix", "left", "right")
-_FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
-NEEDS_FFMPEG = frozenset(f".{name}" for name in _FFMPEG.split(" "))
 INT16_EXACT = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ALAC_16", "DPCM_16", "DPCM_8"})
 
-_MPEG = frozenset({".mp3", ".mp2", ".mp1", ".mpga"})
-_CHATTER = (b"[src/libmpg123", b"[libmpg123", b"Note: ", b"Warning: ")
 _SHORTENED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # a pipe's writer puts such a size where it cannot know the real one
 _BLOCK = 1 << 18  # samples handled at a time where a second copy of the whole would be large
-_stderr_lock = threading.Lock()
 
 
 @dataclass
@@ -106,9 +95,9 @@ def decode(
 
 def read_rate(path: str | os.PathLike[str]) -> int:
     """Return a file's sample rate in Hz from its header; raises ItemError."""
-    if _suffix(path) in NEEDS_FFMPEG:
+    if suffix(path) in NEEDS_FFMPEG:
         return _ffmpeg(path, header_only=True)[1]
-    with _quiet(path), _opened(path) as file:
+    with quiet(path), opened(path) as file:
         return int(file.samplerate)
 
 
@@ -240,22 +229,18 @@ def _is_int16(block: np.ndarray) -> bool:
     return bool(inside and (scaled == np.rint(scaled)).all())
 
 
-def _suffix(path: str | os.PathLike[str]) -> str:
-    return os.path.splitext(os.fspath(path))[1].lower()
-
-
 def _read(
     path: str | os.PathLike[str], start: float | None, end: float | None, channel: str
 ) -> tuple[np.ndarray, int, int]:
     """Return (mono samples (n,), rate, channels of the file) between `start` and `end`."""
-    if _suffix(path) in NEEDS_FFMPEG:
+    if suffix(path) in NEEDS_FFMPEG:
         data, rate = _ffmpeg(path)
-        first, last = _bounds(len(data), rate, start, end)
+        first, last = bounds(len(data), rate, start, end)
         return _mono(data[first:last], channel), rate, data.shape[1]
-    with _quiet(path), _opened(path) as file:
+    with quiet(path), opened(path) as file:
         rate, channels, total = file.samplerate, file.channels, file.frames
-        _check_whole(file)
-        first, last = _bounds(total, rate, start, end)
+        check_whole(file)
+        first, last = bounds(total, rate, start, end)
         try:
             if first and file.format == "MP3":
                 _read_frames(file, first, channel)  # to seek in MP3 is not exact
@@ -263,7 +248,7 @@ def _read(
                 file.seek(first)
             data = _read_frames(file, last - first, channel)
         except soundfile.LibsndfileError as error:
-            raise ItemError(f"truncated or damaged: {_plain(error)}") from None
+            raise ItemError(f"truncated or damaged: {_reason(error)}") from None
         except MemoryError:
             raise ItemError(f"its header claims {total} samples, more than memory holds") from None
         missing = last - first - len(data)
@@ -301,21 +286,7 @@ def _mono(data: np.ndarray, channel: str) -> np.ndarray:
     return total / np.float32(count)
 
 
-def _bounds(total: int, rate: int, start: float | None, end: float | None) -> tuple[int, int]:
-    """Return the first and the last sample of a cut; raises ItemError outside the file."""
-    first = 0 if start is None else round(start * rate)
-    last = total if end is None else round(end * rate)
-    long = f"the file is {total / rate:.3f} s long"
-    if total and first >= total:
-        raise ItemError(f"the cut starts at {start:g} s, but {long}")
-    if last - total > CUT_SLACK * rate:
-        raise ItemError(f"the cut ends at {end:g} s, but {long}")
-    if total and last <= first:
-        raise ItemError(f"the cut from {start or 0:g} s to {end:g} s holds nothing")
-    return first, min(last, total)
-
-
-def _check_whole(file: soundfile.SoundFile) -> None:
+def check_whole(file: soundfile.SoundFile) -> None:
     """Raise ItemError where a WAV or AIFF is shorter than its own header says."""
     short = _SHORTENED.search(file.extra_info)
     if short and int(short[1]) < _STREAMED:
@@ -323,69 +294,28 @@ def _check_whole(file: soundfile.SoundFile) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    """Open a file through libsndfile; ItemError says why it cannot be."""
     # as bytes, so that a name that is not UTF-8 arrives unchanged
     name = os.fsencode(path) if os.name == "posix" else os.fspath(path)
+    if "\0" in os.fspath(path) or suffix(path) == ".raw":  # C would read the name up to the NUL
+        raise ItemError(why_not(path, "samples without a header"))
     try:
         file = soundfile.SoundFile(name)
     except soundfile.LibsndfileError as error:
-        raise ItemError(_why_not(Path(path), _plain(error))) from None
+        raise ItemError(why_not(path, _reason(error))) from None
     with file:
         yield file
 
 
-def _plain(error: soundfile.LibsndfileError) -> str:
+def _reason(error: soundfile.LibsndfileError) -> str:
+    """Return what libsndfile says of an error, without its frame."""
     return str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
-
-
-def _why_not(path: Path, told: str) -> str:
-    """Return why a file cannot be opened: the system's reason, else the decoder's."""
-    try:
-        if path.is_dir():
-            return "a folder, not a file"
-        with open(path, "rb") as file:
-            if not file.read(1):
-                return "an empty file (0 bytes)"
-    except OSError as error:
-        known = {ENOENT: "no such file", EACCES: "no permission to read it"}
-        return known.get(error.errno or 0, str(error.strerror))
-    return _told_as("format not recognised" if "not exist" in told else told)
-
-
-def _told_as(told: str) -> str:
-    return f"cannot be decoded: {told[:1].lower()}{told[1:]}"
-
-
-@contextlib.contextmanager
-def _quiet(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep libmpg123's chatter off file descriptor 2; what others write meanwhile follows later."""
-    if _suffix(path) not in _MPEG:
-        yield
-        return
-    with _stderr_lock, tempfile.TemporaryFile() as caught:
-        with contextlib.suppress(ValueError, OSError):
-            sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            caught.seek(0)
-            for line in caught:
-                if line.strip() and not line.startswith(_CHATTER):
-                    os.write(2, line)
 
 
 def _ffmpeg(path: str | os.PathLike[str], header_only: bool = False) -> tuple[np.ndarray, int]:
     """Return (samples (n, channels) float32, rate) of the first audio stream, through ffmpeg."""
-    program = shutil.which("ffmpeg")
-    why = _why_not(Path(path), "")
-    if not why.startswith("cannot be decoded"):
-        raise ItemError(why)
-    if program is None:
-        raise ItemError(f"{_suffix(path)} needs ffmpeg, which is not installed")
+    program = ffmpeg_for(path)
     # AU: the one container with a header of 24 bytes that a pipe cannot spoil
     command = [program, "-nostdin", "-v", "error", "-i", f"file:{os.fspath(path)}"]
     command += ["-map", "0:a:0", *(["-t", "0.1"] if header_only else [])]
@@ -393,7 +323,7 @@ def _ffmpeg(path: str | os.PathLike[str], header_only: bool = False) -> tuple[np
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode or done.stdout[:4] != b".snd":
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ItemError(_told_as(lines[-1].strip() if lines else f"ffmpeg exit {done.returncode}"))
+        raise ItemError(told_as(lines[-1].strip() if lines else f"ffmpeg exit {done.returncode}"))
     begin, _, _, rate, channels = struct.unpack(">5I", done.stdout[4:24])
     whole = (len(done.stdout) - begin) // (4 * channels) * channels
     data = np.frombuffer(done.stdout, ">f4", whole, begin).astype(np.float32)

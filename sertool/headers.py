@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from dataclasses import dataclass
-from pathlib import Path
 
-from sertool.audio import (
-    NEEDS_FFMPEG,
-    _bounds,
-    _check_whole,
-    _opened,
-    _quiet,
-    _suffix,
-    _why_not,
-)
+from sertool.audio import check_whole, opened
 from sertool.errors import ItemError
 from sertool.manifest import MAX_SECONDS
+from sertool.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix, why_not
 
 
 @dataclass(frozen=True)
@@ -32,7 +23,7 @@ class Header:
 
     def seconds(self, start: float | None = None, end: float | None = None) -> float:
         """Return the length of a cut (seconds); ItemError where it lies outside the file."""
-        first, last = _bounds(self.samples, self.sample_rate, start, end)
+        first, last = bounds(self.samples, self.sample_rate, start, end)
         return (last - first) / self.sample_rate
 
 
@@ -41,25 +32,17 @@ def read_header(path: str | os.PathLike[str]) -> Header | None:
 
     Raises ItemError with the reason that decoding would give, as far as the header shows it.
     """
-    if _suffix(path) in NEEDS_FFMPEG:
-        why = _why_not(Path(path), "")
-        if not why.startswith("cannot be decoded"):
-            raise ItemError(why)
-        if shutil.which("ffmpeg") is None:
-            raise ItemError(f"{_suffix(path)} needs ffmpeg, which is not installed")
+    if suffix(path) in NEEDS_FFMPEG:
+        ffmpeg_for(path)
         return None
     try:
         kind = os.stat(path).st_mode
-    except OSError:
-        raise ItemError(_why_not(Path(path), "")) from None
-    except ValueError:  # a NUL in the name
-        raise ItemError("no such file") from None
-    if _suffix(path) == ".raw":
-        raise ItemError("cannot be decoded: samples without a header")
+    except (OSError, ValueError):
+        raise ItemError(why_not(path, "")) from None
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise ItemError("no ordinary file")  # to open a pipe would wait for its writer
-    with _quiet(path), _opened(path) as file:
-        _check_whole(file)
+    with quiet(path), opened(path) as file:
+        check_whole(file)
         rate, channels, samples = int(file.samplerate), int(file.channels), int(file.frames)
         coding = f"{file.format} {file.subtype}"
     if samples <= 0:

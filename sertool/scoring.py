@@ -22,16 +22,26 @@ class Scorer:
     """A trained model, or a baseline beside it, that gives posteriors.
 
     classes: the labels, in the order of the posterior's columns. windows_averaged: how many
-    arrays so far were longer than a fixed-length model; padded: how many were shorter.
+    arrays so far were longer than a fixed-length model; padded: how many were shorter, or shorter
+    than the `shortest` that a network fills up by itself. network: the torch module in evaluation
+    mode, None where the model is no network.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, name: str, score: Score, frames: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        score: Score,
+        frames: int | None = None,
+        shortest: int = 1,
+        network: Any = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.name = name
         self.classes: list[str] = checkpoint.meta["classes"]
         self.frames = frames
+        self.shortest = shortest
+        self.network = network
         self.windows_averaged = 0
         self.padded = 0
         self._score = score
@@ -49,8 +59,10 @@ class Scorer:
             if isinstance(found, Whole):
                 score = _score_whole(found, checkpoint, "model")
                 return cls(checkpoint, found.name, score)
-            score = _score_network(found, checkpoint, device)
-            return cls(checkpoint, found.name, score, checkpoint.meta["model"]["frames"])
+            network, score = _score_network(found, checkpoint, device)
+            meta = checkpoint.meta["model"]
+            shortest = found.shortest(found.Settings(**meta["settings"]))
+            return cls(checkpoint, found.name, score, meta["frames"], shortest, network)
         except UsageError as error:
             raise InputError(f"{path}: {error}; is the package that made it installed?") from error
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -102,14 +114,19 @@ class Scorer:
     def _windows(self, array: np.ndarray) -> list[np.ndarray]:
         """Return the array, or its consecutive windows of the model's length."""
         n, frames = len(array), self.frames
-        if frames is None or n == frames:
-            return [array]
-        if n < frames:
+        if n < (self.shortest if frames is None else frames):
             self.padded += 1
             return [array]
+        if frames is None or n == frames:
+            return [array]
         self.windows_averaged += 1
-        starts = [*range(0, n - frames, frames), n - frames]
-        return [array[start : start + frames] for start in starts]
+        return [array[start : start + frames] for start in self.window_starts(n)]
+
+    def window_starts(self, n: int) -> list[int]:
+        """Return the first frame of each window that `n` frames are scored in."""
+        if self.frames is None or n <= self.frames:
+            return [0]
+        return [*range(0, n - self.frames, self.frames), n - self.frames]
 
 
 def _shape(dims: tuple[int, ...]) -> str:
@@ -129,8 +146,8 @@ def _score_whole(found: Whole, checkpoint: Checkpoint, prefix: str) -> Score:
     return score
 
 
-def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score:
-    """Return the posterior of one window by the network, in float32."""
+def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple[Any, Score]:
+    """Return the network, and the posterior of one window by it, in float32."""
     import torch
 
     from sertool.training import device as devices
@@ -162,4 +179,4 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> Score
         shares: np.ndarray = logits[0, :classes].double().softmax(0).cpu().numpy()
         return shares
 
-    return score
+    return network, score

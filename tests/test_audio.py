@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import struct
 import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sertool import audio
+from sertool import audio, opening
 from sertool.errors import ItemError
 
 RATE = 16000
@@ -287,7 +289,7 @@ def test_mp3_chatter_is_silenced(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err  # libmpg123 does complain of this file
     audio.decode(path)
     assert capfd.readouterr().err == ""
-    with audio._quiet(path):
+    with opening.quiet(path):
         os.write(2, b"from elsewhere\n")
     assert capfd.readouterr().err == "from elsewhere\n"
 
@@ -353,3 +355,31 @@ def test_light_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp4", ".mp3", ".raw"])
+def test_a_name_with_a_nul_is_no_file_and_never_the_file_before_it(
+    tmp_path: Path, suffix: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    path = tmp_path / f"a.wav\0{suffix}"
+    assert reason(path) == "no such file"
+    with pytest.raises(ItemError, match="no such file"):
+        audio.read_rate(path)
+
+
+def test_samples_without_a_header_are_told(cli: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bare.RAW"
+    assert reason(path) == "no such file"
+    path.write_bytes(bytes(4000))
+    assert reason(path) == "cannot be decoded: samples without a header"
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 8000)
+    names = (str(path), r"a\x00.wav", "a.wav")  # a manifest escapes what is no text
+    rows = [{"id": f"c/{i}", "path": name} for i, name in enumerate(names)]
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = cli("featurize", manifest, tmp_path / "s.h5", "--set", "n_mels=8")
+    assert result.code == 1, result.err
+    assert "samples without a header" in result.err
+    assert "no such file" in result.err
+    assert "Traceback" not in result.err

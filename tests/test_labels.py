@@ -23,6 +23,7 @@ EXPECTED: dict[str, dict[str, str | None]] = {
         **dict.fromkeys(["boredom", "calm", "contempt", "excitement", "frustration"], None),
     },
     "iemocap4": {noun: None for noun in HOUSE if noun not in FOUR} | {"excitement": "happiness"},
+    "ravdess4": {noun: None for noun in HOUSE if noun not in FOUR} | {"calm": "neutral"},
     "ravdess8": {
         "anxiety": "fear",
         **dict.fromkeys(["boredom", "contempt", "excitement", "frustration"], None),

@@ -57,6 +57,7 @@ def test_statistics_of_pictures_are_of_each_channel() -> None:
     wanted = {
         "mean": x - pixels.mean(0),
         "feature": (x - pixels.mean(0)) / pixels.std(0),
+        "global": (x - pixels.mean()) / pixels.std(),
         "unit": x / 255,
         "imagenet": (x / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
         "none": x,
@@ -69,6 +70,26 @@ def test_statistics_of_pictures_are_of_each_channel() -> None:
     assert cell.mean.shape == (1, 4, 5, 3)
     every = pictures.astype(np.float64)
     np.testing.assert_allclose(cell.apply(pictures[3]), (x - every.mean(0)) / every.std(0), 1e-4)
+
+
+@given(st.integers(0, 99), st.floats(-1e4, 1e4), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_global_statistics_are_one_mean_and_deviation_of_all_values(
+    seed: int, shift: float, half: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    kind = np.float16 if half else np.float32
+    arrays = [(random.standard_normal((n, 5)) + shift).astype(kind) for n in (1, 30, 7)]
+    fitted = statistics.fit(iter(arrays), "global")
+    values = np.concatenate([array.ravel() for array in arrays]).astype(np.float64)
+    assert fitted.mean.shape == fitted.sd.shape == ()
+    assert fitted.mean.dtype == fitted.sd.dtype == np.float32
+    np.testing.assert_allclose(fitted.mean, values.mean(), rtol=1e-6, atol=1e-7)
+    if values.std() > 1e-6 * abs(values.mean()):
+        np.testing.assert_allclose(fitted.sd, values.std(), rtol=1e-6)
+    np.testing.assert_array_equal(
+        fitted.apply(arrays[2]), (arrays[2].astype(np.float32) - fitted.mean) / fitted.sd
+    )
 
 
 def test_constant_cells_are_not_blown_up() -> None:
@@ -133,6 +154,14 @@ def test_schedules_equal_those_of_torch(name: str) -> None:
         {"monitor": "f1"},
         {"betas": (1.0, 0.9)},
         {"precision": "int8"},
+        {"batch_by": "size"},
+        {"batch_frames": -1},
+        {"bucket_noise": 1.5},
+        {"bucket_padding": float("nan")},
+        {"length_weights": "balanced"},
+        {"loss_norm": "w"},
+        {"clip_norm": -1.0},
+        {"clip_norm": float("nan")},
     ],
 )
 def test_hyperparameters_out_of_range_name_their_option(bad: dict[str, Any]) -> None:

@@ -86,6 +86,33 @@ def test_same_command_same_bytes_and_all_folds_are_the_single_ones(
     assert one != (tmp_path / "c.ckpt").read_bytes()
 
 
+def test_batches_and_weights_are_recorded_and_the_same_seed_gives_the_same_bytes(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    given = {"batch_frames": 300, "bucket_noise": 0.1, "bucket_padding": 0.2, "clip_norm": 1.5}
+    given |= {"length_weights": "pieces", "loss_norm": "n", "class_weights": "balanced"}
+    given |= {"normalisation": "global"}
+    options = [
+        part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)
+    ]
+    paths = [tmp_path / "a.ckpt", tmp_path / "b.ckpt"]
+    for path in paths:
+        result = cli("train", store, path, "--test-fold", 1, *CNN, *options)
+        assert result.code == 0, result.err
+        assert "batches of at most 300 frames, padding counted in" in result.err
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    made = checkpoint.load(paths[0])
+    assert given.items() <= made.meta["training"].items()
+    assert made.meta["training"]["batch_by"] == "frames"  # implied
+    assert made.tensors["statistics.mean"].shape == ()
+    plain = tmp_path / "c.ckpt"
+    assert cli("train", store, plain, "--test-fold", 1, *CNN).code == 0
+    defaults = {"batch_by": "count", "length_weights": "none", "loss_norm": "sum_w", "clip_norm": 0}
+    assert defaults.items() <= checkpoint.load(plain).meta["training"].items()
+    result = cli("eval", paths[0], store)
+    assert result.code == 0, result.err
+
+
 def test_log_has_durations_and_the_checkpoint_none(cli: Cli, store: Path, tmp_path: Path) -> None:
     log, out = tmp_path / "log.jsonl", tmp_path / "m.ckpt"
     result = cli("train", store, out, *CNN, "--test-fold", "0", "--val", "0.2", "--log", log)
@@ -176,6 +203,15 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
         ((*CNN, "--betas", "0.9:x"), 2, "--betas"),
         ((*CNN, "--device", "abacus"), 2, "--device abacus"),
         ((*CNN, "--optimizer", "lion"), 2, "adam, adamw or sgd"),
+        ((*CNN, "--batch-by", "size"), 2, "--batch-by size: needs count, length or frames"),
+        ((*CNN, "--batch-frames", "-5"), 2, "--batch-frames -5: needs 0 or more"),
+        ((*CNN, "--batch-frames", "9", "--batch-by", "length"), 2, "contradicts --batch-by length"),
+        ((*CNN, "--bucket-noise", "2"), 2, "--bucket-noise 2.0: needs a share, 0 to 1"),
+        ((*CNN, "--bucket-padding", "-1"), 2, "--bucket-padding -1.0: needs a share, 0 to 1"),
+        ((*CNN, "--length-weights", "1"), 2, "needs none, inverse or pieces"),
+        ((*CNN, "--loss-norm", "w"), 2, "needs sum_w or n"),
+        ((*CNN, "--clip-norm", "-1"), 2, "--clip-norm -1.0: needs 0 or more"),
+        ((*CNN, "--normalisation", "z"), 2, "feature, global, mean"),
         (("--epochs", "many"), 2, "--epochs"),
         ((*CNN, "--init", "none.ckpt"), 3, "none.ckpt"),
         (("--where", "label=joy"), 3, "two classes"),
@@ -288,6 +324,14 @@ def test_help_names_every_option(cli: Cli) -> None:
     assert result.code == 0
     for name in ("--test-fold", "--val-speakers", "--resplit", "--precision", "--init", "Exit"):
         assert name in result.out
+    said = " ".join(result.out.replace("│", " ").split())
+    for text in (
+        "count: items in random order; length: items of like length together; frames: so, and as",
+        "Implies --batch-by frames.",
+        "inverse (1 / frames of the item), or pieces (1 / items of the recording)",
+        "Scale larger gradients down to this norm (0: never).",
+    ):
+        assert text in said, said
 
 
 def test_device_that_is_none_is_wrong_usage_for_any_model(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from sertool.errors import InputError
 from sertool.models import Network
 from sertool.seeds import derive, rng
 from sertool.store import Store
+from sertool.training.batches import plan_epoch
 from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.parts import Division
 from sertool.training.targets import make_target
@@ -80,8 +83,12 @@ def run(
         | {"schedule_step": 2},
         {"optimizer": "adamw", "weight_decay": 0.1, "class_weights": "balanced"},
         {"schedule": "cosine", "betas": (0.5, 0.99)},
+        {"batch_by": "length", "length_weights": "inverse", "class_weights": "balanced"},
+        {"optimizer": "sgd", "lr": 0.2, "batch_by": "frames", "batch_frames": 300}
+        | {"clip_norm": 0.2},
+        {"optimizer": "sgd", "class_weights": "balanced", "loss_norm": "n"},
     ],
-    ids=["adam", "sgd", "adamw", "cosine"],
+    ids=["adam", "sgd", "adamw", "cosine", "length", "frames", "n"],
 )
 def test_loop_equals_one_written_out_by_hand(tmp_path: Path, change: dict[str, Any]) -> None:
     import torch
@@ -120,12 +127,24 @@ def test_loop_equals_one_written_out_by_hand(tmp_path: Path, change: dict[str, A
         order = rng(7, "order", epoch).permutation(train)
         total = 0.0
         norm.train()
-        for batch in np.split(order, range(8, len(order), 8)):
-            batch = np.sort(batch)
+        plan = [np.sort(batch) for batch in np.split(order, range(8, len(order), 8))]
+        if hp.batch_by != "count":
+            frames_of = np.array([len(arrays[i]) for i in train])
+            plan = [np.array(b) for b in plan_epoch(train, frames_of, hp, 7, epoch)]
+        for batch in plan:
             logits = out(drop(norm(pooled[batch])))
-            loss = nn.functional.cross_entropy(logits, y[batch], weight)
+            each = nn.functional.cross_entropy(logits, y[batch], reduction="none")
+            w = weight[y[batch]].double()
+            if hp.length_weights == "inverse":
+                w = w / torch.tensor([len(arrays[i]) for i in batch])
+            loss = (w * each).sum() / (w.sum() if hp.loss_norm == "sum_w" else len(batch))
             optimizer.zero_grad()
             loss.backward()
+            if hp.clip_norm:
+                whole = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+                for p in parameters:
+                    if p.grad is not None:
+                        p.grad *= min(1.0, hp.clip_norm / float(whole.norm()))
             optimizer.step()
             total += loss.item() * len(batch)
         norm.eval()
@@ -158,11 +177,24 @@ class KillingConsole(Console):
             raise Killed
 
 
-@pytest.mark.parametrize("last", [1, 3, 5])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_resumed_run_ends_with_the_same_bits(tmp_path: Path, last: int, optimizer: str) -> None:
-    hp = Hyperparameters(epochs=5, batch_size=8, lr=0.02, optimizer=optimizer, schedule="plateau")
-    path = make(tmp_path / "s.h5")
+@pytest.mark.parametrize(
+    ("last", "change"),
+    [
+        (1, {"optimizer": "adam"}),
+        (3, {"optimizer": "adam", "batch_by": "frames"}),
+        (5, {"optimizer": "adam", "batch_by": "length", "length_weights": "inverse"}),
+        (1, {"optimizer": "sgd", "batch_by": "frames", "batch_frames": 150, "clip_norm": 0.1}),
+        (3, {"optimizer": "sgd", "batch_by": "length"}),
+        (5, {"optimizer": "sgd"}),
+    ],
+)
+def test_resumed_run_ends_with_the_same_bits(
+    tmp_path: Path, last: int, change: dict[str, Any]
+) -> None:
+    hp = Hyperparameters(
+        **{"epochs": 5, "batch_size": 8, "lr": 0.02, "schedule": "plateau"} | change
+    )
+    path = make(tmp_path / "s.h5", ragged=True)
     (tmp_path / "a").mkdir()
     whole = run(tmp_path / "a", path, hp)
     console = KillingConsole("train", quiet=True)
@@ -224,6 +256,66 @@ def test_best_epoch_breaks_ties_by_loss() -> None:
     ]
     assert [best_epoch(history, m) for m in ("uar", "accuracy", "loss")] == [2, 0, 2]
     assert best_epoch([{"loss": 1.0}, {"loss": 2.0}], "uar") == 1
+
+
+class Listening(Console):
+    """Keeps what is said, and how far the progress went."""
+
+    def __init__(self) -> None:
+        super().__init__("train", quiet=True)
+        self.notes: list[str] = []
+        self.bars: list[Any] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @contextmanager
+    def progress(self, total: int | None, what: str) -> Iterator[Any]:
+        with super().progress(total, what) as bar:
+            self.bars.append(bar)
+            yield bar
+
+
+@pytest.mark.parametrize("by", ["count", "length", "frames"])
+def test_progress_counts_items_whatever_the_steps(tmp_path: Path, by: str) -> None:
+    path = make(tmp_path / "s.h5", ragged=True)
+    console = Listening()
+    hp = Hyperparameters(epochs=3, batch_by=by, batch_frames=120 if by == "frames" else 0)
+    run(tmp_path, path, hp, console=console)
+    (bar,) = console.bars
+    assert (bar.done, bar.total, bar.what) == (3 * 48, 3 * 48, "training, item")
+    limit = [text for text in console.notes if "frames" in text]
+    said = "training: batches of at most 120 frames, padding counted in"
+    assert limit == ([said] if by == "frames" else [])
+
+
+def test_no_batch_of_training_or_validation_is_larger_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sertool.training.batches import Source
+
+    sizes = []
+    batch = Source.batch
+
+    def spy(source: Source, positions: list[int]) -> Any:
+        made = batch(source, positions)
+        sizes.append((len(positions), made[0].shape[0] * made[0].shape[1]))
+        return made
+
+    monkeypatch.setattr(Source, "batch", spy)
+    hp = Hyperparameters(epochs=1, batch_by="frames", batch_frames=200, batch_size=64)
+    run(tmp_path, make(tmp_path / "s.h5", ragged=True), hp)
+    assert sum(number for number, _ in sizes) == 48 + 12
+    assert max(frames for _, frames in sizes) <= 200
+    assert max(number for number, _ in sizes) > 2
+
+
+def test_items_beyond_the_limit_are_told_and_go_alone(tmp_path: Path) -> None:
+    console = Listening()
+    hp = Hyperparameters(epochs=1, batch_by="frames", batch_frames=45)
+    with pytest.raises(InputError, match=r"one item.*more than 1 value.*larger --batch-size or"):
+        run(tmp_path, make(tmp_path / "s.h5", ragged=True), hp, console=console)
+    assert "items are longer, and go alone" in console.notes[0]
 
 
 def test_diverging_training_is_told(tmp_path: Path) -> None:

@@ -84,6 +84,15 @@ def command(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write here.", rich_help_panel=OUTPUT),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain",
+            metavar="DIR",
+            help="Draw what the model saw and computed in each file into DIR.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     strict: common.Strict = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     batch_size: Annotated[
@@ -101,6 +110,8 @@ def command(
     """Predict the emotion of recordings: one JSON line each, in their order.
 
     [bold]sertool predict model.ckpt recordings/ one.wav > predictions.jsonl[/bold]
+
+    [bold]sertool predict model.ckpt one.wav --explain figures/[/bold]
 
     [bold]find . -name '*.wav' -print0 | sertool predict model.ckpt - --null[/bold]
 
@@ -123,8 +134,10 @@ def command(
         workers=workers or pool.cores(),
         device=device,
         strict=strict,
+        explain=explain,
+        replace=force or resume,
     )
-    _check_stream(paths, stream, sample_rate)
+    _check_stream(paths, stream, sample_rate, explain)
     with common.console("predict", quiet, verbose, log) as console:
         if output is not None:
             check_output(output, force, resume, [checkpoint, *paths])
@@ -144,11 +157,15 @@ def _classes(only: str | None) -> tuple[str, ...]:
     return words
 
 
-def _check_stream(paths: list[str], stream: bool, sample_rate: int | None) -> None:
+def _check_stream(
+    paths: list[str], stream: bool, sample_rate: int | None, explain: Path | None
+) -> None:
     from sertool.errors import UsageError
 
     if stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
+    if stream and explain is not None:
+        raise UsageError("--explain draws files: --stream has none")
     if sample_rate is not None and not stream:
         raise UsageError("--sample-rate is the rate of a --stream; files know their own")
 
@@ -173,6 +190,10 @@ def _run(
     else:
         check_arguments(paths)
     predictor: Predictor = open_checkpoint(checkpoint, options)
+    if options.explain is not None:
+        from sertool.stages import explain
+
+        explain.check(options.explain, paths, options.replace)
     header, text = formatter(format_, predictor.classes)
     with _opened(output) as write:
         write(header)

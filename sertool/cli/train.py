@@ -11,6 +11,7 @@ from sertool.cli import common
 
 PARTS = "Who trains, who validates, who is held out"
 TRAINING = "Training (defaults are the model's own)"
+BATCHES = "Batches and loss (defaults are the model's own)"
 
 
 def _part(name: str, text: str, **more: Any) -> Any:
@@ -19,6 +20,10 @@ def _part(name: str, text: str, **more: Any) -> Any:
 
 def _hyper(name: str, text: str, **more: Any) -> Any:
     return typer.Option(name, help=text, rich_help_panel=TRAINING, **more)
+
+
+def _batch(name: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=BATCHES, **more)
 
 
 Exprs = list[str] | None
@@ -45,7 +50,6 @@ Resplit = Annotated[
 ]
 Unit = Annotated[str, _part("--unit", "With --resplit: file, or item (parts copies).")]
 Epochs = Annotated[int | None, _hyper("--epochs", "Passes over the training part.")]
-BatchSize = Annotated[int | None, _hyper("--batch-size", "Items a step.")]
 Lr = Annotated[float | None, _hyper("--lr", "Learning rate.")]
 Optimizer = Annotated[str | None, _hyper("--optimizer", "adam, adamw or sgd.")]
 Momentum = Annotated[float | None, _hyper("--momentum", "Of sgd.")]
@@ -59,9 +63,60 @@ Patience = Annotated[
     int | None, _hyper("--patience", "Stop after so many epochs without a better one (0: never).")
 ]
 Monitor = Annotated[str | None, _hyper("--monitor", "What is better: uar, accuracy or loss.")]
-ClassWeights = Annotated[str | None, _hyper("--class-weights", "none or balanced.")]
 Normalisation = Annotated[
-    str | None, _hyper("--normalisation", "cell, feature, mean, unit, imagenet, none.")
+    str | None, _hyper("--normalisation", "cell, feature, global, mean, unit, imagenet, none.")
+]
+BatchSize = Annotated[int | None, _batch("--batch-size", "Items a step.")]
+BatchBy = Annotated[
+    str | None,
+    _batch(
+        "--batch-by",
+        "count: items in random order; length: items of like length together; frames: so, and as"
+        " many as --batch-frames holds.",
+    ),
+]
+BatchFrames = Annotated[
+    int | None,
+    _batch(
+        "--batch-frames",
+        "Frames a step, padding counted in, by which memory is bounded (0: --batch-size times the"
+        " median length). Implies --batch-by frames.",
+    ),
+]
+BucketNoise = Annotated[
+    float | None,
+    _batch(
+        "--bucket-noise",
+        "By length or frames: sort as if lengths were off by up to this share, so that batches"
+        " differ from epoch to epoch (0: exact).",
+    ),
+]
+BucketPadding = Annotated[
+    float | None,
+    _batch(
+        "--bucket-padding",
+        "By length or frames: end a batch early where more than this share of it would be padding"
+        " (1: never).",
+    ),
+]
+ClassWeights = Annotated[
+    str | None,
+    _batch("--class-weights", "Of the loss: none, or balanced (every class counts alike)."),
+]
+LengthWeights = Annotated[
+    str | None,
+    _batch(
+        "--length-weights",
+        "Of the loss: none, inverse (1 / frames of the item), or pieces (1 / items of the"
+        " recording).",
+    ),
+]
+LossNorm = Annotated[
+    str | None,
+    _batch("--loss-norm", "Divide a step's weighted loss by sum_w (of its weights) or n (items)."),
+]
+ClipNorm = Annotated[
+    float | None, _hyper("--clip-norm", "Scale larger gradients down to this norm (0: never).")
 ]
 Augment = Annotated[
     str | None,
@@ -108,6 +163,13 @@ def command(
     unit: Unit = "file",
     epochs: Epochs = None,
     batch_size: BatchSize = None,
+    batch_by: BatchBy = None,
+    batch_frames: BatchFrames = None,
+    bucket_noise: BucketNoise = None,
+    bucket_padding: BucketPadding = None,
+    class_weights: ClassWeights = None,
+    length_weights: LengthWeights = None,
+    loss_norm: LossNorm = None,
     lr: Lr = None,
     optimizer: Optimizer = None,
     momentum: Momentum = None,
@@ -119,7 +181,7 @@ def command(
     schedule_patience: SchedulePatience = None,
     patience: Patience = None,
     monitor: Monitor = None,
-    class_weights: ClassWeights = None,
+    clip_norm: ClipNorm = None,
     normalisation: Normalisation = None,
     augment: Augment = None,
     copies: Copies = None,
@@ -153,6 +215,7 @@ def _run(given: dict[str, Any]) -> None:
 
     patient_threads()
     from sertool.augment import read_steps
+    from sertool.errors import UsageError
     from sertool.stages.train import TrainOptions, train
     from sertool.training.hyperparameters import Hyperparameters
     from sertool.training.parts import PartOptions
@@ -162,6 +225,10 @@ def _run(given: dict[str, Any]) -> None:
         overrides = {name: given[name] for name in names if given[name] is not None}
         if "betas" in overrides:
             overrides["betas"] = common.number_range("--betas", overrides["betas"])
+        if "batch_frames" in overrides:
+            by = overrides.setdefault("batch_by", "frames")
+            if by in ("count", "length"):
+                raise UsageError(f"--batch-frames contradicts --batch-by {by}; leave one out")
         seed = given["seed"]
         chosen = {name: given[name] for name in PartOptions.__dataclass_fields__}
         for name in ("where", "test_where", "val_where"):

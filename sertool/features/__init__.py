@@ -14,6 +14,7 @@ KINDS = {
     "spectrogram": "sertool.features.spectrogram:KIND",
     "mel": "sertool.features.mel:KIND",
     "mfcc": "sertool.features.mfcc:KIND",
+    "logpower": "sertool.features.logpower:KIND",
     "image": "sertool.features.image:KIND",
 }
 GROUP = "sertool.features"  # entry points of other packages

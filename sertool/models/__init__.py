@@ -19,6 +19,8 @@ MODELS = {
     "badshah2017": "sertool.models.badshah2017:CNN",
     "badshah2017-alexnet": "sertool.models.badshah2017:ALEXNET",
     "fser2021": "sertool.models.fser2021:CNN",
+    "ma2018": "sertool.models.ma2018:VARIABLE",
+    "ma2018-fixed": "sertool.models.ma2018:FIXED",
 }
 GROUP = "sertool.models"  # entry points of other packages
 BASELINES = ("majority", "linear")  # fitted beside every model, on the same items
@@ -40,6 +42,11 @@ def label_only(settings: Any) -> tuple[Head, ...]:
     return (Head("label"),)
 
 
+def any_length(settings: Any) -> int:
+    """Return 1: the frames of the shortest item of a network that hears every one as it is."""
+    return 1
+
+
 def whole_item(settings: Any) -> Callable[[np.ndarray], np.ndarray]:
     """Return the view of a network that takes an item's features as they are."""
     return lambda features: features
@@ -56,7 +63,8 @@ class Network:
     is true; an item is then one picture, and `frames` of a batch is 1. The argument `frames` is
     None unless `fixed_length`. `view(settings)` returns a function from an item's features
     (frames, ...) to what the network is given of them, before normalisation. `pretrained` names
-    published weights for `train --init NAME`: the address of a file of torch.
+    published weights for `train --init NAME`: the address of a file of torch. `shortest(settings)`
+    is the frames up to which `forward` fills a shorter item up.
     """
 
     name: str
@@ -69,6 +77,7 @@ class Network:
     fixed_length: bool = False
     pictures: bool = False
     pretrained: Mapping[str, str] = field(default_factory=dict)
+    shortest: Callable[[Any], int] = any_length
 
 
 @dataclass(frozen=True)

@@ -336,7 +336,7 @@ def _listing(utterances: Iterable[Utterance]) -> str:
         try:
             status = os.stat(from_text(utterance.path))
             state = [status.st_size, status.st_mtime_ns]
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in the name
             state = []
         digest.update(json.dumps([utterance.to_dict(), state]).encode("ascii") + b"\n")
     return digest.hexdigest()

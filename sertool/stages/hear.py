@@ -18,11 +18,12 @@ Pipeline = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """A recording, or the part of it between `start` and `end` (seconds)."""
+    """A recording, or the part of it between `start` and `end` (seconds); `label` if known."""
 
     path: str | os.PathLike[str]
     start: float | None = None
     end: float | None = None
+    label: str | None = None
 
 
 @dataclass

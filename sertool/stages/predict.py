@@ -22,6 +22,7 @@ from sertool.training.hyperparameters import check_device
 
 if TYPE_CHECKING:
     from sertool.scoring import Scorer
+    from sertool.stages.explain import Explainer
 
 STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
 LONGEST = 1e6  # seconds that a window or hop may have
@@ -43,6 +44,7 @@ class Options:
 
     only: classes kept, the others masked and the rest renormalised; synonyms will do. window,
     hop: seconds; a row for every window. fields: what a model may be told beside the sound.
+    explain: a folder for a figure a file; replace: figures that are there are written anew.
     """
 
     only: tuple[str, ...] = ()
@@ -53,12 +55,16 @@ class Options:
     workers: int = 1
     device: str = "cpu"
     strict: bool = False
+    explain: Path | None = None
+    replace: bool = False
 
     def check(self) -> None:
         """Raise UsageError for values that make no sense."""
         check_device(self.device)
         if self.hop is not None and self.window is None:
             raise UsageError("--hop needs --window")
+        if self.explain is not None and self.window is not None:
+            raise UsageError("--explain draws whole files: leave --window out")
         for name, value in (("window", self.window), ("hop", self.hop)):
             if value is not None and not 0 < value <= LONGEST:
                 raise UsageError(f"--{name} {value:g}: needs seconds above 0, at most {LONGEST:g}")
@@ -96,6 +102,7 @@ class Predictor:
         self.classes = [known[k] for k in self._kept]
         _check_fields(meta.get("model") or {}, options.fields)
         self._scorer: Scorer | None = None
+        self.explainer: Explainer | None = None
 
     def load(self) -> Scorer:
         """Return the scorer, loaded once: after worker processes are started."""
@@ -103,6 +110,11 @@ class Predictor:
             from sertool.scoring import Scorer
 
             self._scorer = Scorer.load(self.path, device=self.options.device)
+            if self.options.explain is not None:
+                from sertool.stages.explain import Explainer
+
+                replace = self.options.replace
+                self.explainer = Explainer(self._scorer, self.options.explain, replace)
         return self._scorer
 
     def posteriors(self, pieces: Sequence[Piece]) -> list[np.ndarray]:
@@ -200,7 +212,8 @@ def predict(
             if one is not None:
                 notes.update(one.notes)
                 waiting.append(one)
-            full = sum(max(1, len(w.pieces)) for w in waiting) >= options.batch_size
+            wanted = 1 if options.explain else options.batch_size
+            full = sum(max(1, len(w.pieces)) for w in waiting) >= wanted
             if waiting and (full or one is None):
                 progress.advance(len(waiting))
                 _give(predictor, waiting, sink, console)
@@ -228,7 +241,10 @@ def _give(predictor: Predictor, waiting: Sequence[Heard], sink: Sink, console: C
             if predictor.options.strict:
                 raise InputError(f"stopped by --strict at {show(one.source.path)}")
         for piece in one.pieces:
-            sink(predictor.row(path, next(posteriors), piece))
+            row = predictor.row(path, next(posteriors), piece)
+            if predictor.explainer is not None:
+                predictor.explainer.draw(one.source, piece, row)
+            sink(row)
 
 
 def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
@@ -236,6 +252,9 @@ def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
     if unusual:
         console.note("; ".join(unusual))
     scorer = predictor.load()
+    if predictor.explainer is not None:
+        names = len(predictor.explainer.names)
+        console.note(f"{show(predictor.explainer.folder)}: figures of {names} files")
     announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from sertool.errors import InputError
 from sertool.paths import show
 from sertool.seeds import rng
 from sertool.store import Store
+from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.statistics import Statistics
 
 T = TypeVar("T")
@@ -69,6 +71,123 @@ def _cut(order: list[int], batch_size: int) -> list[list[int]]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
+
+
+def frame_limit(hp: Hyperparameters, lengths: np.ndarray) -> int | None:
+    """Return how many frames a batch may hold, padding counted in; None where nothing bounds it.
+
+    lengths: (n,), the frames of the training part's items.
+    """
+    if hp.batch_by != "frames":
+        return None
+    return hp.batch_frames or max(1, round(hp.batch_size * float(np.median(lengths))))
+
+
+def plan_by_length(
+    positions: Sequence[int], lengths: np.ndarray, hp: Hyperparameters, seed: int, epoch: int
+) -> list[list[int]]:
+    """Return the batches of an epoch, of items of like length (see `Hyperparameters.batch_by`).
+
+    lengths: (n,), the frames of each position, before padding. The items are sorted by length, cut
+    into batches, and the order of the batches is drawn: Ma et al. (2018, section 4.1). Ours are
+    the noise, equal lengths in random order, and the end of a batch before it pads too much. All
+    is drawn from (seed, epoch). No batch is of one item where it can be helped: one that is left
+    over takes its neighbour along. By frames, an item of more than half the limit goes alone.
+    """
+    random = rng(seed, "buckets", epoch)
+    shuffled = random.permutation(len(positions))
+    off = 1 + hp.bucket_noise * random.uniform(-1, 1, len(positions))
+    order = shuffled[np.argsort((lengths * off)[shuffled], kind="stable")]
+    most = frame_limit(hp, lengths)
+    buckets = _buckets(lengths[order].tolist(), hp.batch_size, most, hp.bucket_padding)
+    places = np.asarray(positions, np.int64)[order]
+    batches = [sorted(places[first:last].tolist()) for first, last in buckets]
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def _buckets(
+    lengths: list[int], size: int, most: int | None, padding: float
+) -> list[tuple[int, int]]:
+    """Return where the batches of items in this order begin and end.
+
+    A batch is full with `size` items or, where there is one, at `most` padded frames.
+    """
+    starts = [0]
+    longest = total = 0
+    for i, length in enumerate(lengths):
+        number = i - starts[-1] + 1
+        area = number * max(longest, length)
+        full = number > size if most is None else area > most
+        loose = number > 2 and area - (total + length) > padding * area
+        if number > 1 and (full or loose):
+            starts.append(i)
+            longest = total = 0
+        longest, total = max(longest, length), total + length
+    edges = [*starts, len(lengths)]
+    if most is not None or size > 1:
+        edges = _pair(edges, lengths, most)
+    return list(itertools.pairwise(edges))
+
+
+def _pair(edges: list[int], lengths: list[int], most: int | None) -> list[int]:
+    """Return the edges of batches moved so that none is of one item, where `most` allows it.
+
+    A batch of one takes the last item of the batch before it, and so does every pair on the way
+    to a larger batch; where there is none, it joins the pair before it.
+    """
+
+    def fits(first: int, last: int) -> bool:
+        return most is None or (last - first) * max(lengths[first:last]) <= most
+
+    for k in range(1, len(edges) - 1):
+        if edges[k + 1] - edges[k] > 1:
+            continue
+        giver = k - 1
+        while giver >= 0 and edges[giver + 1] - edges[giver] == 2:
+            giver -= 1
+        moved = range(giver + 1, k + 1)
+        large = giver >= 0 and edges[giver + 1] - edges[giver] > 2
+        if large and all(fits(edges[j] - 1, edges[j] + 1) for j in moved):
+            for j in moved:
+                edges[j] -= 1
+        elif fits(edges[k - 1], edges[k + 1]):
+            edges[k] = edges[k - 1]  # an empty batch, taken out below
+    return sorted(set(edges))
+
+
+def plan_epoch(
+    positions: Sequence[int], lengths: np.ndarray, hp: Hyperparameters, seed: int, epoch: int
+) -> list[list[int]]:
+    """Return the batches of an epoch as `hp.batch_by` asks; lengths: the frames of each (n,)."""
+    if hp.batch_by == "count":
+        return plan(positions, hp.batch_size, seed, epoch)
+    return plan_by_length(positions, lengths, hp, seed, epoch)
+
+
+def plan_validation(
+    positions: Sequence[int],
+    lengths: np.ndarray,
+    hp: Hyperparameters,
+    largest: int,
+    most: int | None,
+) -> list[list[int]]:
+    """Return batches for validation: by `hp.batch_by`, nothing drawn, at most `largest` items.
+
+    lengths: (n,), the frames of each position; most: what `frame_limit` says of the training part.
+    """
+    if hp.batch_by == "count":
+        return in_order(positions, min(hp.batch_size, largest))
+    order = np.argsort(lengths, kind="stable")
+    limit = [(lengths[order]).tolist(), min(hp.batch_size, largest), most, hp.bucket_padding]
+    places = np.asarray(positions, np.int64)[order]
+    return [sorted(places[first:last].tolist()) for first, last in _buckets(*limit)]
+
+
+def padding_share(plans: Iterable[Sequence[int]], lengths: np.ndarray) -> float:
+    """Return the share of the frames of `plans` that is padding; lengths: (positions,) frames."""
+    held = [lengths[np.asarray(batch)] for batch in plans]
+    padded = sum(int(part.max()) * len(part) for part in held)
+    return 1 - sum(int(part.sum()) for part in held) / padded
 
 
 def in_order(positions: Sequence[int], batch_size: int) -> list[list[int]]:

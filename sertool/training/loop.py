@@ -77,8 +77,14 @@ def make_optimizer(network: nn.Module, task: Task) -> torch.optim.Optimizer:
     return kind(groups, lr=hp.lr, betas=hp.betas, weight_decay=hp.weight_decay)
 
 
-def total_loss(logits: torch.Tensor, positions: np.ndarray, targets: list[Target]) -> torch.Tensor:
-    """Return the weighted sum of the heads' cross-entropies for logits (batch, outputs)."""
+def total_loss(
+    logits: torch.Tensor, positions: np.ndarray, targets: list[Target], norm: str = "sum_w"
+) -> torch.Tensor:
+    """Return the weighted sum of the heads' losses for logits (batch, outputs).
+
+    A head's is the sum of its items' weighted cross-entropies, divided by that of their weights
+    or, where `norm` is "n" and items have weights of their own, by their number.
+    """
     total = logits.new_zeros(())
     start = 0
     for target in targets:
@@ -87,13 +93,23 @@ def total_loss(logits: torch.Tensor, positions: np.ndarray, targets: list[Target
         start += len(target.classes)
         if (indices == IGNORED).all():
             continue  # the mean over nothing is no number
-        total = total + target.weight * nn.functional.cross_entropy(
-            columns,
-            torch.from_numpy(indices).to(logits.device),
-            weight=torch.from_numpy(target.class_weights).to(logits),
-            ignore_index=IGNORED,
-        )
+        total = total + target.weight * _head_loss(columns, positions, target, norm)
     return total
+
+
+def _head_loss(
+    logits: torch.Tensor, positions: np.ndarray, target: Target, norm: str
+) -> torch.Tensor:
+    """Return the loss of one head, of which at least one item is known."""
+    known = target.indices[positions]
+    indices = torch.from_numpy(known).to(logits.device)
+    if target.item_weights is None:
+        weight = torch.from_numpy(target.class_weights).to(logits)
+        return nn.functional.cross_entropy(logits, indices, weight, ignore_index=IGNORED)
+    weights = torch.from_numpy(target.item_weights[positions]).to(logits)
+    each = nn.functional.cross_entropy(logits, indices, ignore_index=IGNORED, reduction="none")
+    number = int((known != IGNORED).sum())
+    return (weights * each).sum() / (number if norm == "n" else weights.sum())
 
 
 def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[str, float]:
@@ -111,10 +127,12 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     )
     for x, lengths, positions in _batches(task, epoch):
         with autocast:
-            logits = run.network(x, lengths)
-        loss = total_loss(logits.float(), positions, task.targets)
+            logits = _forward(run.network, x, lengths)
+        loss = total_loss(logits.float(), positions, task.targets, task.hp.loss_norm)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if task.hp.clip_norm:
+            nn.utils.clip_grad_norm_(run.network.parameters(), task.hp.clip_norm)
         run.optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -122,17 +140,39 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
         predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
         counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
-        progress.advance(1, epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
+        progress.advance(len(positions), epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
     return {"loss": loss_sum / seen, "train_uar": float(metrics.uar(counts))}
 
 
+def _forward(network: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return the logits of a training batch; InputError where one item is too few for a network."""
+    try:
+        logits: torch.Tensor = network(x, lengths)
+    except ValueError as error:
+        if len(x) > 1:
+            raise
+        raise InputError(
+            f"the network cannot be trained on a batch of one item ({error}); try a larger"
+            " --batch-size or --batch-frames"
+        ) from error
+    return logits
+
+
 def _batches(task: Task, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    plan = batches.plan(task.train, task.hp.batch_size, task.seed, epoch)
+    lengths = _lengths(task, task.train)
+    plan = batches.plan_epoch(task.train, lengths, task.hp, task.seed, epoch)
     make: Callable[[Sequence[int]], Batch] = task.source.batch
     if task.augmenting is not None:
         make = functools.partial(task.augmenting.batch, task.source, epoch)
     for x, lengths, positions in batches.prefetch(map(make, plan)):
         yield (*_on(task.device, x, lengths), positions)
+
+
+def _lengths(task: Task, places: Sequence[int]) -> np.ndarray:
+    """Return the frames (n,) of each of the places, as the store has them."""
+    each = task.augmenting.each if task.augmenting else 1
+    lengths: np.ndarray = task.source.store.lengths()[np.asarray(places, np.int64) // each]
+    return lengths
 
 
 def _on(
@@ -151,7 +191,10 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     label = task.targets[0]
     counts = np.zeros((len(label.classes),) * 2, np.int64)
     loss_sum = 0.0
-    for positions in batches.in_order(task.val, min(task.hp.batch_size, VALIDATION_BATCH)):
+    most = batches.frame_limit(task.hp, _lengths(task, task.train))
+    lengths = task.source.store.lengths()[task.val]
+    plan = batches.plan_validation(task.val, lengths, task.hp, VALIDATION_BATCH, most)
+    for positions in plan:
         x, lengths, index = task.source.batch(positions)
         logits = network(*_on(task.device, x, lengths))
         logits = logits[:, : len(label.classes)].double().cpu()
@@ -200,15 +243,27 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     devices.place(network, task.device)
     run = Run(network, make_optimizer(network, task))
     saver.restore(run)
-    steps = len(batches.plan(task.train, task.hp.batch_size, task.seed, 0))
-    with console.progress(steps * task.hp.epochs, f"{task.label}, batch") as progress:
-        progress.skip(steps * len(run.history))
+    _announce_limit(task, console)
+    items = len(task.train)
+    with console.progress(items * task.hp.epochs, f"{task.label}, item") as progress:
+        progress.skip(items * len(run.history))
         while not finished(run.history, task.hp):
             start = time.monotonic()
             row = _epoch(run, task, progress)
             console.event(event="epoch", run=task.label, seconds=time.monotonic() - start, **row)
             saver.save(run)
     return run
+
+
+def _announce_limit(task: Task, console: Console) -> None:
+    """Say how many frames a batch may hold, where they are bounded, and who does not fit."""
+    lengths = _lengths(task, task.train)
+    most = batches.frame_limit(task.hp, lengths)
+    if most is None:
+        return
+    longer = int((lengths > most).sum())
+    rest = f"; {longer} items are longer, and go alone" if longer else ""
+    console.note(f"{task.label}: batches of at most {most} frames, padding counted in{rest}")
 
 
 def _epoch(run: Run, task: Task, progress: Progress) -> dict[str, Any]:

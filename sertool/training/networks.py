@@ -24,7 +24,7 @@ from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.initial import Initial
 from sertool.training.parts import Division
 from sertool.training.saving import Saver
-from sertool.training.targets import Target
+from sertool.training.targets import Target, weigh_items
 
 
 @dataclass
@@ -107,6 +107,7 @@ def train_network(
 ) -> Trained:
     """Fit statistics and weights on the division's training part; see `loop.fit`."""
     devices.prepare(plan.device)
+    _say_short(plan, store, division, console)
     source = Source(store, plan.network.view(plan.settings))
     source.statistics = statistics.fit(
         (source.seen(i) for i in division.train), plan.hp.normalisation
@@ -121,7 +122,7 @@ def train_network(
         source,
         plan.augmenting.places(division.train) if plan.augmenting else division.train,
         division.val,
-        targets,
+        _weighted(plan.hp, store, division, targets),
         plan.hp,
         plan.seed,
         plan.device,
@@ -131,6 +132,27 @@ def train_network(
     )
     run = loop.fit(network, task, Saver(parts), console)
     return _trained(plan, run, source.statistics, targets, frames, shape)
+
+
+def _weighted(
+    hp: Hyperparameters, store: Store, division: Division, targets: list[Target]
+) -> list[Target]:
+    """Return the targets, with a weight for each item where the loss needs them."""
+    if hp.length_weights == "none" and hp.loss_norm == "sum_w":
+        return targets
+    items, lengths = store.items(), store.lengths()
+    return [weigh_items(t, items, division.train, lengths, hp.length_weights) for t in targets]
+
+
+def _say_short(plan: Plan, store: Store, division: Division, console: Console) -> None:
+    """Say how many items the network fills up because they are too short for it."""
+    shortest = plan.network.shortest(plan.settings)
+    lengths = store.lengths()[division.train + division.val]
+    short = int((lengths < shortest).sum())
+    if short:
+        console.note(
+            f"{short} of {len(lengths)} items shorter than {shortest} frames: filled up with zeros"
+        )
 
 
 def _trained(

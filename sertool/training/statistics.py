@@ -67,7 +67,7 @@ class Statistics:
     """How features (frames, ...) are normalised before a network is given them: (x - mean) / sd.
 
     mean, sd: float32, what the checkpoint keeps: of shape (frames, ...) per "cell", that of the
-    last dimension (dims or channels) per "feature" or "mean", () for "unit" and "none".
+    last dimension (dims or channels) per "feature" or "mean", () for "global", "unit" and "none".
     """
 
     normalisation: str
@@ -99,11 +99,19 @@ def fit(items: Iterable[np.ndarray], normalisation: str) -> Statistics:
         return Statistics(normalisation, mean, sd)
     moments = Moments()
     for features in items:
-        cell = normalisation == "cell"
-        moments.add(features[np.newaxis] if cell else features.reshape(-1, features.shape[-1]))
+        moments.add(_rows(features, normalisation))
     if not (np.isfinite(moments.mean).all() and np.isfinite(moments.variance()).all()):
         raise InputError("the training items hold features that are not finite; featurize again")
-    sd = standard_deviation(moments.variance(), moments.mean)
+    mean, sd = moments.mean, standard_deviation(moments.variance(), moments.mean)
+    if normalisation == "global":
+        mean, sd = mean[0], sd[0]
     if normalisation == "mean":
         sd = np.ones_like(sd)
-    return Statistics(normalisation, moments.mean.astype(np.float32), sd.astype(np.float32))
+    return Statistics(normalisation, mean.astype(np.float32), sd.astype(np.float32))
+
+
+def _rows(features: np.ndarray, normalisation: str) -> np.ndarray:
+    """Return features (frames, ...) as rows of what has a mean and a deviation of its own."""
+    if normalisation == "cell":
+        return features[np.newaxis]
+    return features.reshape(-1, 1 if normalisation == "global" else features.shape[-1])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ class Target:
     """One head's task: its field, its classes in the order of the logits, its weight in the loss.
 
     indices: (items,) int64, the class of every item of the store, IGNORED where unknown.
-    class_weights: (classes,) float64, the weight of each class in the loss.
+    class_weights: (classes,) float64, the weight of each class in the loss; `balanced` says that
+        they are n / (classes · the class's items).
+    item_weights: (items,) float64, the weight of each training item in the loss, its class's
+        counted in; 0 where the index is IGNORED. None: the class weights alone.
     """
 
     field: str
@@ -28,6 +32,8 @@ class Target:
     weight: float
     indices: np.ndarray
     class_weights: np.ndarray
+    balanced: bool = False
+    item_weights: np.ndarray | None = None
 
 
 def make_target(
@@ -52,7 +58,41 @@ def make_target(
     weights = np.ones(len(classes))
     if class_weights == "balanced":
         weights = counts.sum() / (len(classes) * counts)
-    return Target(field, classes, weight, indices, weights)
+    return Target(field, classes, weight, indices, weights, class_weights == "balanced")
+
+
+def weigh_items(
+    target: Target,
+    items: Sequence[Item],
+    train: Sequence[int],
+    lengths: np.ndarray,
+    length_weights: str,
+) -> Target:
+    """Return the target with a weight for each training item, of mean 1 over those it counts.
+
+    lengths: (items,), the frames of each item. "inverse": w = (1 / T) · (n / (K · n_class)), the
+    loss of Ma et al. (2018, section 4.2), without the second factor where classes are not
+    balanced. "pieces": 1 / the number of training items of the same origin in the place of 1 / T;
+    n counts recordings then, so that classes are balanced by recordings. "none": the class alone.
+    """
+    indices = target.indices[np.asarray(train, np.int64)]
+    known = np.asarray(train, np.int64)[indices != IGNORED]
+    votes = np.ones(len(known))
+    if length_weights == "inverse":
+        votes = 1 / lengths[known].astype(np.float64)
+    elif length_weights == "pieces":
+        origins = [items[i]["origin"] for i in known]
+        number = Counter(origins)
+        votes = np.array([1 / number[origin] for origin in origins])
+    classes = target.indices[known]
+    factors = target.class_weights
+    if target.balanced and length_weights == "pieces":
+        counts = np.bincount(classes, votes, minlength=len(target.classes))
+        factors = counts.sum() / (len(counts) * counts)
+    raw = votes * factors[classes]
+    weights = np.zeros(len(target.indices))
+    weights[known] = raw / raw.mean()
+    return replace(target, item_weights=weights)
 
 
 def relabel(items: Sequence[Item], target: str) -> Sequence[Item]:

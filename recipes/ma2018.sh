@@ -1,0 +1,151 @@
+#!/bin/sh
+# Ma et al. 2018, "Emotion recognition from variable-length speech segments using deep learning on
+# spectrograms": recipes/ma2018.sh CORPUS OUTDIR
+#
+# The log power spectrum below 4 kHz of a whole sentence, of any length; a CNN and a BiLSTM (a
+# reconstruction: the paper's figure of it is lost) that are masked so that padding changes nothing.
+# Beside it the same network on pieces of at most 3 s, whose posteriors are averaged, and the first
+# without its masks, without weights by length, and without weights by class. Two protocols: of each
+# pair of speakers one validates and the other tests, both ways round, and all others train (the
+# paper's "partners"); and one pair tests while the next one validates ("sessions").
+#
+# On IEMOCAP: its improvised sentences, the pairs its sessions. On others the design is the same, with
+# anger, happiness, neutral and sadness (RAVDESS: calm is neutral) and pairs of a man and a woman.
+#
+# From the environment, with their defaults:
+#   EPOCHS      50               at most: eight without a better validation end a run
+#   SEEDS       "0 1 2"
+#   PAIRS       of CORPUS: speakers "A:B C:D ...", those of IEMOCAP, RAVDESS or EmoDB
+#   FOLDS       all              numbers of pairs, from 0
+#   PROTOCOLS   "partners sessions"
+#   SYSTEMS     "variable fixed nomask nolength noclass"
+#   CORPUS_NAME what prepare finds: iemocap, ravdess or emodb
+#   DEVICE      auto
+#   PRECISION   float32          bfloat16 is several times as fast on some processors
+#   DATA        name of CORPUS's folder: the tag of the data
+#   RESULTS     OUTDIR/results   where the summaries lie
+#
+# A run is one network, trained and tested; a run whose summary is there is skipped. They go round
+# by round, one pair of everything at a time, so that a study stopped early has something of each
+# row. Started again, here or with RESULTS elsewhere, it does what is missing.
+set -eu
+if [ $# -ne 2 ]; then
+    echo "usage: recipes/ma2018.sh CORPUS OUTDIR" >&2
+    exit 2
+fi
+corpus=$1
+out=$2
+data=${DATA:-$(basename "$corpus")}
+case ${CORPUS_NAME:-$data} in
+*iemocap* | *IEMOCAP*)
+    pairs="Ses01F:Ses01M Ses02F:Ses02M Ses03F:Ses03M Ses04F:Ses04M Ses05F:Ses05M"
+    labels=common4 only=scenario=improvised
+    ;;
+*ravdess* | *RAVDESS*)
+    pairs="01:02 03:04 05:06 07:08 09:10 11:12 13:14 15:16 17:18 19:20 21:22 23:24"
+    labels=ravdess4 only=
+    ;;
+*)
+    pairs="03:08 10:09 11:13 12:14 15:16"
+    labels=common4 only=
+    ;;
+esac
+pairs=${PAIRS:-$pairs}
+set -- $pairs
+n=$#
+folds=${FOLDS:-}
+if [ -z "$folds" ]; then
+    i=0
+    while [ $i -lt $n ]; do
+        folds="$folds $i"
+        i=$((i + 1))
+    done
+fi
+seeds=${SEEDS:-0 1 2}
+protocols=${PROTOCOLS:-partners sessions}
+systems=${SYSTEMS:-variable fixed nomask nolength noclass}
+epochs=${EPOCHS:-50}
+device=${DEVICE:-auto}
+precision=${PRECISION:-float32}
+results=${RESULTS:-$out/results}
+
+mkdir -p "$out" "$results"
+
+features() { # SYSTEM: the store that it learns from
+    sertool prepare --quiet --resume --labels $labels ${only:+--where "$only"} \
+        "$corpus" "$out/$data.jsonl"
+    store=$out/$data-whole.h5
+    if [ "$1" = fixed ]; then
+        store=$out/$data-pieces.h5
+        set -- --segment-max 3
+    else
+        set --
+    fi
+    sertool featurize --quiet --resume --sample-rate 16000 --kind logpower "$@" \
+        "$out/$data.jsonl" "$store"
+}
+
+speakers() { # I: those of a pair, with a comma between
+    set -- $(($1 + 1)) $pairs
+    shift "$1"
+    echo "${1%%:*},${1##*:}"
+}
+
+number=0
+run() { # SYSTEM PROTOCOL SEED PAIR [DIRECTION]
+    number=$((number + 1))
+    system=$1 protocol=$2 seed=$3 pair=$4 direction=${5-}
+    name=$data-$system-$protocol-seed$seed-fold$pair${direction:+-$direction}
+    if [ -e "$results/$name.json" ]; then
+        return
+    fi
+    echo "recipes/ma2018.sh: run $number of $total: $name" >&2
+    features "$system"
+    both=$(speakers "$pair")
+    case $protocol-$direction in
+    partners-first) set -- "speaker=${both%%,*}" "speaker=${both##*,}" ;;
+    partners-second) set -- "speaker=${both##*,}" "speaker=${both%%,*}" ;;
+    *) set -- "speaker in $both" "speaker in $(speakers $(((pair + 1) % n)))" ;;
+    esac
+    set -- --test-where "$1" --val-where "$2"
+    model=ma2018 input=variable-length without=
+    case $system in
+    fixed) model=ma2018-fixed input=fixed-length && set -- "$@" --length-weights pieces ;;
+    nomask) without=mask && set -- "$@" --set mask=false ;;
+    nolength) without=length-weights && set -- "$@" --length-weights none ;;
+    noclass) without=class-weights && set -- "$@" --class-weights none ;;
+    esac
+    sertool train --resume --model $model "$@" --seed "$seed" --epochs "$epochs" \
+        --device "$device" --precision "$precision" "$store" "$out/$name.ckpt"
+    sertool eval --quiet --resume --summary --device "$device" --tag network=cnn-rnn \
+        --tag input=$input ${without:+--tag without=$without} --tag data="$data" \
+        --tag protocol="$protocol" --tag seed="$seed" --tag fold="$pair${direction:+-$direction}" \
+        --json "$results/$name.json" "$out/$name.ckpt" "$store" >/dev/null
+}
+
+all() { # every run, one pair of everything at a time
+    for seed_ in $seeds; do
+        for fold_ in $folds; do
+            for system_ in $systems; do
+                case " $protocols " in
+                *" partners "*)
+                    "$action" "$system_" partners "$seed_" "$fold_" first
+                    "$action" "$system_" partners "$seed_" "$fold_" second
+                    ;;
+                esac
+                case " $protocols " in
+                *" sessions "*) "$action" "$system_" sessions "$seed_" "$fold_" ;;
+                esac
+            done
+        done
+    done
+}
+
+count() { total=$((total + 1)); }
+total=0
+action=count
+all
+action=run
+all
+
+sertool report --paper ma2018 "$results"/*.json

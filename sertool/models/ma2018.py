@@ -1,0 +1,153 @@
+"""Networks of Ma et al., "Emotion recognition from variable-length speech segments" (2018).
+
+A reconstruction: the figure that shows the paper's layers is lost. Three convolutions with the
+kernels and maps of Satt, Rozenberg & Hoory (Interspeech 2017), on which the paper builds, then a
+recurrent layer whose last states are classified; pool sizes and directions are chosen here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from sertool.errors import InputError
+from sertool.models import Network
+from sertool.settings import setting
+from sertool.training.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONVOLUTIONS = ((16, (12, 16)), (24, (8, 12)), (32, (5, 7)))  # maps, kernel (frames, bins)
+TIME_POOL = 2  # frames of every pooling: the paper's example (Sec. 4.2)
+SHORTEST = TIME_POOL ** len(CONVOLUTIONS)  # frames: one is left for the recurrent layer
+FIXED_FRAMES = 297  # of 3 s in windows of 40 ms, 10 ms apart
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Settings of either network; the paper gives no sizes."""
+
+    pools: tuple[int, ...] = setting((4, 4, 4), "bins of each max pooling, beside 2 frames", "bins")
+    recurrent: Literal["lstm", "gru"] = setting("lstm", "the recurrent layer's cells")
+    hidden: int = setting(128, "width of the recurrent layer, in each direction", "units")
+    bidirectional: bool = setting(True, "the recurrent layer runs both ways")
+    dense: int = setting(64, "width of the hidden dense layer", "units")
+    dropout: float = setting(0.5, "share of the hidden dense layer's values zeroed")
+    batch_norm: bool = setting(
+        False, "batch normalisation after each convolution, which has no bias then"
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.pools) != len(CONVOLUTIONS) or min(self.pools) < 1:
+            raise ValueError(f"pools must be {len(CONVOLUTIONS)} numbers of at least 1")
+        if min(self.hidden, self.dense) < 1:
+            raise ValueError("hidden and dense must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout must be at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class Settings(Sizes):
+    """Settings of the network for whole sentences."""
+
+    mask: bool = setting(True, "false: padding is heard as if it were sound (an ablation)")
+
+
+@dataclass(frozen=True)
+class FixedSettings(Sizes):
+    """Settings of the network for pieces of at most one length."""
+
+    frames: int = setting(FIXED_FRAMES, "shorter pieces are filled up with zeros to this", "frames")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frames < SHORTEST:
+            raise ValueError(f"frames must be at least {SHORTEST}")
+
+
+def build(settings: Any, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return the network for features of `shape` (bins,).
+
+    With 400 bins and four logits: 413 324 parameters; with `recurrent=gru` 330 892, with
+    `pools=[2,2,2]` 1 855 116, with `pools=[2,4,4]` 609 932. Raises InputError for fewer bins than
+    the poolings need. Weights are drawn as torch does by default.
+    """
+    from torch import nn
+
+    from sertool.models.masking import ConvBlock, ConvRecurrent, Recurrent
+
+    bins, maps = shape[0], 1
+    least = math.prod(settings.pools)
+    if bins < least:
+        raise InputError(
+            f"ma2018 needs at least {least} values a frame with pools of"
+            f" {' × '.join(map(str, settings.pools))}, and these have {bins}; set smaller pools"
+        )
+    blocks = []  # frames × bins of 297 × 400 after each: 148 × 100, 74 × 25, 37 × 6
+    for (wanted, kernel), pool in zip(CONVOLUTIONS, settings.pools, strict=True):
+        blocks += [ConvBlock(maps, wanted, kernel, (TIME_POOL, pool), settings.batch_norm)]
+        maps, bins = wanted, bins // pool
+    recurrent = Recurrent(settings.recurrent, maps * bins, settings.hidden, settings.bidirectional)
+    dense = nn.Sequential(
+        nn.Linear(settings.hidden * (1 + settings.bidirectional), settings.dense),
+        nn.ReLU(),
+        nn.Dropout(settings.dropout),
+        nn.Linear(settings.dense, outputs),
+    )
+    if isinstance(settings, FixedSettings):
+        return ConvRecurrent(blocks, recurrent, dense, settings.frames, settings.frames)
+    return ConvRecurrent(blocks, recurrent, dense, SHORTEST, mask=settings.mask)
+
+
+def shortest(settings: Any) -> int:
+    """Return the frames up to which a shorter item is filled up."""
+    return settings.frames if isinstance(settings, FixedSettings) else SHORTEST
+
+
+def defaults(settings: Any) -> Hyperparameters:
+    """Return how it is trained; weights by class and length and the order by length are Sec. 4's.
+
+    The rest is chosen here. The rate is halved after three epochs without a better loss:
+    `schedule_patience` is the most that go by without.
+    """
+    return Hyperparameters(
+        epochs=50,
+        batch_size=16,
+        lr=1e-3,
+        clip_norm=5.0,
+        schedule="plateau",
+        schedule_factor=0.5,
+        schedule_patience=2,
+        patience=8,
+        monitor="uar",
+        batch_by="length",
+        class_weights="balanced",
+        length_weights="inverse",
+        normalisation="feature",
+    )
+
+
+def fixed_defaults(settings: Any) -> Hyperparameters:
+    """Return the same but what concerns lengths: all pieces are as long as each other."""
+    return replace(defaults(settings), batch_by="count", length_weights="none")
+
+
+VARIABLE = Network(
+    name="ma2018",
+    summary="CNN and BiLSTM over a whole sentence of any length (Ma et al. 2018), a reconstruction",
+    Settings=Settings,
+    build=build,
+    defaults=defaults,
+    shortest=shortest,
+)
+
+FIXED = Network(
+    name="ma2018-fixed",
+    summary="the same reconstruction over pieces of at most 3 s, for featurize --segment-max 3",
+    Settings=FixedSettings,
+    build=build,
+    defaults=fixed_defaults,
+    shortest=shortest,
+)

@@ -1,0 +1,102 @@
+"""The smallest slice of recipes/ma2018.sh on the embedded corpus, and starting again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "1", "PRECISION": "bfloat16", "DATA": "demo"}
+SLICE |= {"PAIRS": "spk01:spk07 spk02:spk08 spk03:spk09"}
+
+
+def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "recipes/ma2018.sh", "data/demo/corpus", str(out)],
+        cwd=ROOT,
+        env=os.environ | {"PATH": PATH} | SLICE | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """OUTDIR with a space in its name, after whole sentences and pieces; what it printed."""
+    out = tmp_path_factory.mktemp("recipe") / "an out"
+    first = recipe(out, SYSTEMS="variable fixed")
+    assert first.returncode == 0, first.stderr
+    return out, first.stdout
+
+
+def summary(out: Path, name: str) -> dict:
+    return json.loads((out / "results" / f"{name}.json").read_text())
+
+
+def trained(report: dict) -> dict:
+    return next(s["params"] for s in report["lineage"] if s["stage"] == "train")
+
+
+def test_partners_change_places_and_sessions_do_not(done: tuple[Path, str]) -> None:
+    out, printed = done
+    first, second, both = (
+        summary(out, f"demo-variable-{name}-seed0-fold1{direction}")
+        for name, direction in (
+            ("partners", "-first"),
+            ("partners", "-second"),
+            ("sessions", ""),
+        )
+    )
+    speakers = [set(report["by"]["speaker"]) for report in (first, second, both)]
+    assert speakers[0] | speakers[1] == speakers[2] == {"demo/spk02", "demo/spk08"}
+    assert not speakers[0] & speakers[1]
+    for report in (first, second, both):
+        assert report["protocol"]["speaker_disjoint"] is True
+    assert both["protocol"]["n_train"] == first["protocol"]["n_train"] - 2 * 32
+    assert "leak-free" in printed
+
+
+def test_pieces_beside_whole_sentences(done: tuple[Path, str]) -> None:
+    out, _ = done
+    whole = summary(out, "demo-variable-sessions-seed0-fold1")
+    pieces = summary(out, "demo-fixed-sessions-seed0-fold1")
+    assert (whole["model"]["name"], pieces["model"]["name"]) == ("ma2018", "ma2018-fixed")
+    assert whole["store"]["kind"] == pieces["store"]["kind"] == "logpower"
+    assert sum(map(sum, whole["confusion"])) == sum(map(sum, pieces["confusion"])) == 64
+    hp = trained(whole)["hyperparameters"]
+    assert (hp["length_weights"], hp["class_weights"], hp["batch_by"]) == (
+        "inverse",
+        "balanced",
+        "length",
+    )
+    assert trained(pieces)["hyperparameters"]["length_weights"] == "pieces"
+
+
+def test_ablations_and_starting_again(done: tuple[Path, str]) -> None:
+    out, _ = done
+    asked = {"SYSTEMS": "variable nomask nolength noclass", "PROTOCOLS": "sessions"}
+    result = recipe(out, **asked)
+    assert result.returncode == 0, result.stderr
+    runs = [line for line in result.stderr.splitlines() if line.startswith("recipes/ma2018.sh")]
+    assert [line.split()[2] for line in runs] == ["2", "3", "4"]
+    found = {
+        name: trained(summary(out, f"demo-{name}-sessions-seed0-fold1"))
+        for name in ("nomask", "nolength", "noclass")
+    }
+    assert found["nomask"]["settings"]["mask"] is False
+    assert found["nolength"]["hyperparameters"]["length_weights"] == "none"
+    assert found["noclass"]["hyperparameters"]["class_weights"] == "none"
+    assert "without" in result.stdout
+
+
+def test_usage() -> None:
+    wrong = subprocess.run(["sh", "recipes/ma2018.sh"], cwd=ROOT, capture_output=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith(b"usage: ")
