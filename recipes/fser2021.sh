@@ -8,7 +8,8 @@
 # pictures alone (the paper's words, "random"); copies made first and drawn at random with their
 # originals (leaky on purpose, as its Table 3 suggests, "leaky"); speakers apart in five folds
 # ("speakers"); each corpus held out, on the classes that all share ("corpora"). Further: each corpus
-# alone, the same without copies, and a probe that learns to tell the corpus from the picture.
+# alone, the same without copies in as many steps, and a probe that learns to tell the corpus from
+# the picture.
 #
 # From the environment, with their defaults:
 #   EPOCHS      the paper's 400
@@ -102,7 +103,7 @@ run() { # SYSTEM DATA PROTOCOL SEED [FOLD]
     speakers) set -- --test-fold "$fold" --val-fold next ;;
     corpora) set -- --resplit corpora --test-fold "$fold" --val 0.2 --where "label in $shared" ;;
     esac
-    training=$system
+    training=$system passes=$epochs
     case $system-$protocol in
     *-leaky)
         sertool augment --quiet --resume --shift 0.1 --zoom 0.1 --flip --copies "$copies" \
@@ -111,9 +112,10 @@ run() { # SYSTEM DATA PROTOCOL SEED [FOLD]
         set -- "$@" --no-baselines # thousands of rows for models that are fitted whole
         ;;
     augmented-*) set -- "$@" --augment "$change" --copies "$copies" ;;
+    plain-*) passes=$((epochs * (copies + 1))) ;;
     probe-*) set -- "$@" --target corpus && training=plain ;;
     esac
-    sertool train --resume --model fser2021 "$@" --seed "$seed" --epochs "$epochs" \
+    sertool train --resume --model fser2021 "$@" --seed "$seed" --epochs "$passes" \
         --optimizer "$optimizer" --device "$device" --precision "$precision" "$store" "$out/$name.ckpt"
     set --
     [ "$protocol" != leaky ] || set -- --copies

@@ -410,3 +410,9 @@ def test_every_measure_that_is_known_is_measured_or_of_no_test():
             (value,) = measures.values(system, [figure])
             none = measures.of_corpus(figure) or name in measures.GAINS
             assert (value is None) is none, figure
+
+
+def test_how_many_were_tested_has_no_interval():
+    figures = [{"measure": "support"}, {"measure": "support", "class": CLASSES[0]}, *OVERALL]
+    found = measures.values(pooled(report(speech())), figures)
+    assert [value.ci is None for value in found] == [True, True, False, False, False]
