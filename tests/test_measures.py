@@ -416,3 +416,15 @@ def test_how_many_were_tested_has_no_interval():
     figures = [{"measure": "support"}, {"measure": "support", "class": CLASSES[0]}, *OVERALL]
     found = measures.values(pooled(report(speech())), figures)
     assert [value.ci is None for value in found] == [True, True, False, False, False]
+
+
+def test_the_mean_of_folds_weighs_every_fold_alike():
+    made = speech()
+    first = np.arange(len(made.truth)) < len(made.truth) // 4
+    parts = [made.only(first), made.only(~first)]
+    system = pooled(*[report(part, fold=fold) for fold, part in enumerate(parts)])
+    found = measures.values(system, [{"measure": "fold_accuracy"}, {"measure": "fold_uar"}])
+    slow = [slow_figures(part.truth, part.predicted) for part in parts]
+    for value, column in zip(found, (0, 1), strict=True):
+        assert value.mean == pytest.approx(np.mean([row[column] for row in slow]))
+        assert value.ci is None

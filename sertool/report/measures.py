@@ -78,13 +78,14 @@ OF_CLASS: dict[str, Measure] = {
 
 # what no confusion matrix tells: of reports, and of a corpus or two systems, which none tells
 OF_REPORT = ("log_loss", "train_log_loss", "macro_auc", "weighted_auc")
+OF_FOLDS = {"fold_accuracy": "accuracy", "fold_uar": "uar"}  # mean over folds, not pooled
 OF_REPORT_CLASS = ("auc", "mean_probability")
 OF_CORPUS = ("count", "class_share")
 GAINS = ("accuracy_gain", "accuracy_gain_relative", "uar_gain", "uar_gain_relative")
 # measure -> the further keys that it may come with
 KNOWN: dict[str, list[tuple[str, ...]]] = {}
 for _names, _keys in (
-    ((*WHOLE, *OF_REPORT, *GAINS, *OF_CORPUS), ()),
+    ((*WHOLE, *OF_REPORT, *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
     ((*OF_CLASS, *OF_REPORT_CLASS, *OF_CORPUS), ("class",)),
     (("share", "count"), ("truth", "prediction")),
 ):
@@ -131,6 +132,7 @@ def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
     """Return, a seed, the mean over its folds of what only reports say, weighted by their tests.
 
     What is of a class is of the folds that test it; its mean probability is weighted by them.
+    Of `OF_FOLDS` every fold weighs the same.
     """
     if not pooled.reports:
         return None
@@ -139,6 +141,12 @@ def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
     for run in pooled.reports:
         if label is not None:
             run = [r for r in run if (r["per_class"].get(label) or {}).get("support")]
+        if name in OF_FOLDS:
+            rates = [fold.get(OF_FOLDS[name]) for report in run for fold in report["folds"]]
+            if None in rates:
+                return None
+            found.append(float(np.mean(rates)))
+            continue
         values = [_field(report, figure) for report in run]
         weights = [sum(map(sum, report["confusion"])) for report in run]
         if name == "mean_probability":

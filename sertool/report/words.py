@@ -12,6 +12,8 @@ from sertool.report.study import EVERY, Row, System
 COUNTED = ("files", "items")  # units
 NAMES = {
     "accuracy": "WA",
+    "fold_accuracy": "WA, mean of folds",
+    "fold_uar": "UAR, mean of folds",
     "uar": "UAR",
     "macro_f1": "macro-F1",
     "log_loss": "cross-entropy",
