@@ -29,9 +29,9 @@ def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """OUTDIR with a space in its name, after whole sentences and pieces; what it printed."""
+    """OUTDIR with a space in its name, after whole sentences; what it printed."""
     out = tmp_path_factory.mktemp("recipe") / "an out"
-    first = recipe(out, SYSTEMS="variable fixed")
+    first = recipe(out, SYSTEMS="variable")
     assert first.returncode == 0, first.stderr
     return out, first.stdout
 
@@ -63,37 +63,26 @@ def test_partners_change_places_and_sessions_do_not(done: tuple[Path, str]) -> N
     assert "leak-free" in printed
 
 
-def test_pieces_beside_whole_sentences(done: tuple[Path, str]) -> None:
+def test_pieces_ablations_and_starting_again(done: tuple[Path, str]) -> None:
     out, _ = done
-    whole = summary(out, "demo-variable-sessions-seed0-fold1")
-    pieces = summary(out, "demo-fixed-sessions-seed0-fold1")
-    assert (whole["model"]["name"], pieces["model"]["name"]) == ("ma2018", "ma2018-fixed")
-    assert whole["store"]["kind"] == pieces["store"]["kind"] == "logpower"
-    assert sum(map(sum, whole["confusion"])) == sum(map(sum, pieces["confusion"])) == 64
-    hp = trained(whole)["hyperparameters"]
-    assert (hp["length_weights"], hp["class_weights"], hp["batch_by"]) == (
-        "inverse",
-        "balanced",
-        "length",
-    )
-    assert trained(pieces)["hyperparameters"]["length_weights"] == "pieces"
-
-
-def test_ablations_and_starting_again(done: tuple[Path, str]) -> None:
-    out, _ = done
-    asked = {"SYSTEMS": "variable nomask nolength noclass", "PROTOCOLS": "sessions"}
+    asked = {"SYSTEMS": "variable fixed nomask noclass", "PROTOCOLS": "sessions"}
     result = recipe(out, **asked)
     assert result.returncode == 0, result.stderr
     runs = [line for line in result.stderr.splitlines() if line.startswith("recipes/ma2018.sh")]
     assert [line.split()[2] for line in runs] == ["2", "3", "4"]
-    found = {
-        name: trained(summary(out, f"demo-{name}-sessions-seed0-fold1"))
-        for name in ("nomask", "nolength", "noclass")
-    }
-    assert found["nomask"]["settings"]["mask"] is False
-    assert found["nolength"]["hyperparameters"]["length_weights"] == "none"
-    assert found["noclass"]["hyperparameters"]["class_weights"] == "none"
     assert "without" in result.stdout
+    whole, pieces, nomask, noclass = (
+        summary(out, f"demo-{name}-sessions-seed0-fold1")
+        for name in ("variable", "fixed", "nomask", "noclass")
+    )
+    assert (whole["model"]["name"], pieces["model"]["name"]) == ("ma2018", "ma2018-fixed")
+    assert whole["store"]["kind"] == pieces["store"]["kind"] == "logpower"
+    assert sum(map(sum, whole["confusion"])) == sum(map(sum, pieces["confusion"])) == 64
+    weights = [trained(report)["hyperparameters"] for report in (whole, pieces, noclass)]
+    assert [hp["length_weights"] for hp in weights] == ["inverse", "pieces", "inverse"]
+    assert [hp["class_weights"] for hp in weights] == ["balanced", "balanced", "none"]
+    assert [hp["batch_by"] for hp in weights] == ["length", "count", "length"]
+    assert trained(nomask)["settings"]["mask"] is False
 
 
 def test_usage() -> None:
