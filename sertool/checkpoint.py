@@ -174,3 +174,17 @@ def load(path: Path) -> Checkpoint:
     lines = tensors.pop(ITEMS).tobytes().decode()
     items = [json.loads(line) for line in lines.split("\n") if line]
     return Checkpoint(tensors, items, meta)
+
+
+def plain_weights(path: Path) -> dict[str, Any] | None:
+    """Return the torch tensors of a safetensors file that is no checkpoint of ours.
+
+    None for a checkpoint, and for a file that cannot be read.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            if KEY in (file.metadata() or {}):
+                return None
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError):
+        return None

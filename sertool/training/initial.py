@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from sertool import checkpoint as checkpoints
 from sertool import lineage
@@ -57,7 +56,7 @@ def load(source: str, network: Network, console: Console) -> Initial:
     if kind == "torch":
         weights = read_torch(path)
     elif kind == "safetensors":
-        weights = _read_safetensors(path)
+        weights = checkpoints.plain_weights(path)
     if weights is None:
         return _of_checkpoint(path, network.name)
     console.note(f"--init {show(source)}: what these weights were trained on is not known")
@@ -112,17 +111,6 @@ def _kind(path: Path) -> str:
     if head[8:] == b"{":
         return "safetensors"
     raise InputError(f"{show(path)}: no checkpoint, and no weights of torch or safetensors")
-
-
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor] | None:
-    """Return plain weights; None for a checkpoint of ours or a file that cannot be read."""
-    try:
-        with safe_open(path, "pt") as file:
-            if checkpoints.KEY in (file.metadata() or {}):
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError):
-        return None
 
 
 def read_torch(path: Path) -> dict[str, torch.Tensor]:

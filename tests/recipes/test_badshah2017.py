@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import DEMO, announced, run, summary
 
-ROOT = Path(__file__).resolve().parents[2]
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SLICE = {"EPOCHS": "1", "FOLDS": "2", "SIZE": "64", "PRECISION": "bfloat16", "DATA": "demo"}
 ONLY = {"SYSTEMS": "cnn", "PROTOCOLS": "random speakers"}
 
 
 def recipe(out: Path, *corpora: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "recipes/badshah2017.sh", *corpora, str(out)],
-        cwd=ROOT,
-        env=os.environ | {"PATH": PATH} | SLICE | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run("badshah2017", *corpora, out, **(SLICE | environment))
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """OUTDIR with a space in its name, after the CNN; what it printed."""
     out = tmp_path_factory.mktemp("recipe") / "an out"
-    first = recipe(out, "data/demo/corpus", **ONLY)
+    first = recipe(out, DEMO, **ONLY)
     assert first.returncode == 0, first.stderr
     return out, first.stdout
-
-
-def summary(out: Path, name: str) -> dict:
-    return json.loads((out / "results" / f"{name}.json").read_text())
 
 
 def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
@@ -84,10 +69,10 @@ def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     gone = out / "results" / "demo-64-cnn-random-seed0-fold2-file.json"
     text = gone.read_text()
     gone.unlink()
-    again = recipe(out, "data/demo/corpus", **ONLY)
+    again = recipe(out, DEMO, **ONLY)
     assert again.returncode == 0, again.stderr
-    lines = [s for s in again.stderr.splitlines() if s.startswith("recipes/badshah2017.sh: ")]
-    assert [line.split(":")[1] for line in lines] == [" run 1 of 2"]
+    (said,) = announced("badshah2017", again.stderr)
+    assert said.startswith("1 of 2")
     assert gone.read_text() == text
     assert again.stdout == printed
 
@@ -95,7 +80,7 @@ def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
 def test_alexnet_pretrained_on_another_corpus(tmp_path: Path) -> None:
     result = recipe(
         tmp_path / "out",
-        *["data/demo/corpus", "data/demo/corpus"],
+        *[DEMO, DEMO],
         SYSTEMS="transferred",
         PROTOCOLS="holdout75",
     )
@@ -105,6 +90,6 @@ def test_alexnet_pretrained_on_another_corpus(tmp_path: Path) -> None:
 
 
 def test_usage() -> None:
-    wrong = subprocess.run(["sh", "recipes/badshah2017.sh"], cwd=ROOT, capture_output=True)
+    wrong = run("badshah2017")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith(b"usage: ")
+    assert wrong.stderr.startswith("usage: ")

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from running import DEMO, run
 
 
 def test_demo(tmp_path: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", str(ROOT / "recipes" / "demo.sh"), "data/demo/corpus", str(tmp_path / "out")],
-        cwd=ROOT,
-        env=os.environ | {"PATH": path, "EPOCHS": "1", "SEED": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("demo", DEMO, tmp_path / "out", EPOCHS="1", SEED="1")
     assert done.returncode == 0, done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("$ sertool ")]
     stages = [line.split()[2] for line in steps]

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import DEMO, ROOT, announced, run, summary
 
-ROOT = Path(__file__).resolve().parents[2]
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "0", "COPIES": "1", "PRECISION": "bfloat16"}
 
 
 def recipe(out: Path, *corpora: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "recipes/fser2021.sh", *corpora, str(out)],
-        cwd=ROOT,
-        env=os.environ | {"PATH": PATH} | SLICE | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run("fser2021", *corpora, out, **(SLICE | environment))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +23,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("more") / "a second"
     folder.mkdir()
     lines = ["file,emotion,speaker,corpus"]
-    for path in sorted((ROOT / "data/demo/corpus").rglob("*.flac")):
+    for path in sorted((ROOT / DEMO).rglob("*.flac")):
         speaker, label = path.stem.split("_")[:2]
         if speaker <= "spk06" and path.stem.endswith("r1"):
             name = f"{len(lines)}.flac"
@@ -47,15 +37,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(tmp_path_factory: pytest.TempPathFactory, other: Path) -> tuple[Path, str]:
     """OUTDIR after every protocol and a probe, the second corpus as outside as well."""
     out = tmp_path_factory.mktemp("recipe") / "an out"
-    first = recipe(
-        out, "data/demo/corpus", str(other), OUTSIDE=str(other), SYSTEMS="augmented probe"
-    )
+    first = recipe(out, DEMO, str(other), OUTSIDE=str(other), SYSTEMS="augmented probe")
     assert first.returncode == 0, first.stderr
     return out, first.stdout
-
-
-def summary(out: Path, name: str) -> dict:
-    return json.loads((out / "results" / f"{name}.json").read_text())
 
 
 def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
@@ -96,7 +80,7 @@ def test_further_systems(done: tuple[Path, str]) -> None:
 def test_each_corpus_alone_and_starting_again(other: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = {"SYSTEMS": "alone", "PROTOCOLS": "random"}
-    first = recipe(out, "data/demo/corpus", str(other), **asked)
+    first = recipe(out, DEMO, str(other), **asked)
     assert first.returncode == 0, first.stderr
     name = "a second-48000-augmented-random-sgd-seed0"
     alone = summary(out, name)
@@ -104,19 +88,18 @@ def test_each_corpus_alone_and_starting_again(other: Path, tmp_path: Path) -> No
     gone = out / "results" / f"{name}.json"
     text = gone.read_text()
     gone.unlink()
-    again = recipe(out, "data/demo/corpus", str(other), **asked)
+    again = recipe(out, DEMO, str(other), **asked)
     assert again.returncode == 0, again.stderr
-    lines = [line for line in again.stderr.splitlines() if line.startswith("recipes/fser")]
-    assert lines == [f"recipes/fser2021.sh: run 2 of 2: {name}"]
+    assert announced("fser2021", again.stderr) == [f"2 of 2: {name}"]
     assert gone.read_text() == text
     assert again.stdout == first.stdout
     new = tmp_path / "new"
-    elsewhere = recipe(new, "data/demo/corpus", str(other), **asked, RESULTS=str(out / "results"))
+    elsewhere = recipe(new, DEMO, str(other), **asked, RESULTS=str(out / "results"))
     assert (elsewhere.returncode, elsewhere.stdout) == (0, first.stdout)
     assert list(new.iterdir()) == []
 
 
 def test_usage() -> None:
-    wrong = subprocess.run(["sh", "recipes/fser2021.sh"], cwd=ROOT, capture_output=True)
+    wrong = run("fser2021")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith(b"usage: ")
+    assert wrong.stderr.startswith("usage: ")

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from running import DEMO, run
 
 
 def test_leakage(tmp_path: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "recipes/leakage.sh", "data/demo/corpus", str(tmp_path / "out")],
-        cwd=ROOT,
-        env=os.environ | {"PATH": path, "SEEDS": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("leakage", DEMO, tmp_path / "out", SEEDS="0")
     assert done.returncode == 0, done.stderr
     found = {}
     for path_ in (tmp_path / "out" / "results").iterdir():

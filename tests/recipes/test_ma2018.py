@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import DEMO, announced, run, summary
 
-ROOT = Path(__file__).resolve().parents[2]
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "1", "PRECISION": "bfloat16", "DATA": "demo"}
 SLICE |= {"PAIRS": "spk01:spk07 spk02:spk08 spk03:spk09"}
 
 
 def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "recipes/ma2018.sh", "data/demo/corpus", str(out)],
-        cwd=ROOT,
-        env=os.environ | {"PATH": PATH} | SLICE | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run("ma2018", DEMO, out, **(SLICE | environment))
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +23,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     first = recipe(out, SYSTEMS="variable")
     assert first.returncode == 0, first.stderr
     return out, first.stdout
-
-
-def summary(out: Path, name: str) -> dict:
-    return json.loads((out / "results" / f"{name}.json").read_text())
 
 
 def trained(report: dict) -> dict:
@@ -68,8 +53,11 @@ def test_pieces_ablations_and_starting_again(done: tuple[Path, str]) -> None:
     asked = {"SYSTEMS": "variable fixed nomask noclass", "PROTOCOLS": "sessions"}
     result = recipe(out, **asked)
     assert result.returncode == 0, result.stderr
-    runs = [line for line in result.stderr.splitlines() if line.startswith("recipes/ma2018.sh")]
-    assert [line.split()[2] for line in runs] == ["2", "3", "4"]
+    assert [line[:6] for line in announced("ma2018", result.stderr)] == [
+        "2 of 4",
+        "3 of 4",
+        "4 of 4",
+    ]
     assert "without" in result.stdout
     whole, pieces, nomask, noclass = (
         summary(out, f"demo-{name}-sessions-seed0-fold1")
@@ -86,6 +74,6 @@ def test_pieces_ablations_and_starting_again(done: tuple[Path, str]) -> None:
 
 
 def test_usage() -> None:
-    wrong = subprocess.run(["sh", "recipes/ma2018.sh"], cwd=ROOT, capture_output=True)
+    wrong = run("ma2018")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith(b"usage: ")
+    assert wrong.stderr.startswith("usage: ")

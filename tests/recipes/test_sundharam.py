@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import DEMO, announced, run, summary
 
-ROOT = Path(__file__).resolve().parents[2]
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "2", "GENDERS": "male", "INTENSITY": "false"}
 
 
 def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "recipes/sundharam.sh", "data/demo/corpus", str(out)],
-        cwd=ROOT,
-        env=os.environ | {"PATH": PATH} | SLICE | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run("sundharam", DEMO, out, **(SLICE | environment))
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +22,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     first = recipe(out, SYSTEMS="mfcc")
     assert first.returncode == 0, first.stderr
     return out, first.stdout
-
-
-def summary(out: Path, name: str) -> dict:
-    return json.loads((out / "results" / f"{name}.json").read_text())
 
 
 def test_runs_both_protocols(done: tuple[Path, str]) -> None:
@@ -68,9 +53,8 @@ def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     gone.unlink()
     again = recipe(out, SYSTEMS="mfcc")
     assert again.returncode == 0, again.stderr
-    runs = [line for line in again.stderr.splitlines() if line.startswith("recipes/sundharam.sh: ")]
-    assert len(runs) == 1
-    assert "run 2 of 2" in runs[0]
+    (said,) = announced("sundharam", again.stderr)
+    assert said.startswith("2 of 2")
     assert gone.read_text() == text
     assert kept.stat().st_mtime_ns == time
     whole = recipe(out, SYSTEMS="mfcc")
@@ -98,6 +82,6 @@ def test_notebook_and_mel(tmp_path: Path) -> None:
 
 
 def test_usage() -> None:
-    wrong = subprocess.run(["sh", "recipes/sundharam.sh"], cwd=ROOT, capture_output=True, text=True)
+    wrong = run("sundharam")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("usage: ")
