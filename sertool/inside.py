@@ -132,7 +132,7 @@ class Recorder:
 
     def _end(self, network: nn.Module, given: tuple[Any, ...], logits: torch.Tensor) -> None:
         if self._live:
-            self.passes[-1].logits = logits[0].detach().double().cpu().numpy()
+            self.passes[-1].logits = logits[0].detach().cpu().double().numpy()
         self._live = False
 
     def _before(self, module: nn.Module, given: tuple[Any, ...]) -> None:

@@ -176,7 +176,7 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple
         with torch.inference_mode():
             lengths = torch.tensor([len(seen)])
             logits = network(torch.from_numpy(x).to(where), lengths.to(where))
-        shares: np.ndarray = logits[0, :classes].double().softmax(0).cpu().numpy()
+        shares: np.ndarray = logits[0, :classes].cpu().double().softmax(0).numpy()
         return shares
 
     return network, score

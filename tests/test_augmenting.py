@@ -220,7 +220,9 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
         assert not out.exists()
 
 
-def test_help_reads_well(cli) -> None:
+@pytest.mark.parametrize("columns", ["60", "100"])
+def test_help_reads_well(cli, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     said = " ".join(cli("train", "--help").out.replace("│", " ").split())
-    assert "shift=0.1,zoom=0.1,flip (flip plays speech backwards; see augment)" in said
+    assert "shift=0.1,flip (flip plays speech backwards; zoom=0.1 is one more; see augment)" in said
     assert "an epoch is each original and N copies" in said

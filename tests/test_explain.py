@@ -377,6 +377,7 @@ def test_a_figure_a_file(toys, tmp_path, cli, name):
     assert found == sorted(figure_name(Source(path)) for path in paths)
     again = cli("predict", toys / f"{name}.ckpt", paths[1], "--explain", tmp_path / "b",
                 "--batch-size", 3)  # fmt: skip
+    assert "a figure of 1 file" in again.err
     assert again.out == plain.out.splitlines(keepends=True)[1]
     (file,) = (tmp_path / "b").iterdir()
     content = file.read_bytes()
@@ -406,6 +407,9 @@ def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
     assert f"part {surest + 1}, the surest" in told.part
     one = explainer.recorder.passes[4 + surest]
     assert told.layers is one.layers
+    assert told.truth == "anger"
+    explainer.meta["target"] = "gender"  # of which the manifest's label says nothing
+    assert explainer._explain(source, piece, row).truth is None
     shares = np.exp(one.logits[: len(scorer.classes)])
     np.testing.assert_allclose(shares / shares.sum(), rows[surest], atol=1e-12)
     slopes = explainer.recorder.saliency(one, winner)[0, 0]

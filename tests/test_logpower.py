@@ -131,7 +131,9 @@ def test_rates_that_do_not_fit() -> None:
     assert line.startswith("bins lie 10.0045 Hz apart, not 10")
 
 
-WRONG = "win=0 hop=0 grid=0 win=0.2 top=4 floor=0 window=nonsense window=kaiser colour=red"
+WRONG = (
+    "win=0 hop=0 grid=0 grid=0.0001 win=0.2 top=4 floor=0 window=nonsense window=kaiser colour=red"
+)
 
 
 @pytest.mark.parametrize("text", WRONG.split())

@@ -581,3 +581,11 @@ def test_unknown_speakers_are_not_called_speakers(own):
     text = blocks.markdown(pages.page(study_of(own, report(made, {"network": "cnn"}))))
     assert "unknown speakers" in text
     assert "bootstrap over speakers" not in text
+
+
+def test_what_has_no_name_of_its_own_is_not_in_empty_brackets():
+    reports = [report(speech()), report(speech(), {"level": "item"}, level="item")]
+    found = study([pooling.result(str(i), each) for i, each in enumerate(reports)])
+    text = blocks.markdown(pages.page(found))
+    assert "- measured: seed" in text
+    assert "- measured (item): seed" in text

@@ -75,7 +75,29 @@ def test_relabel_leaves_what_it_is_given_alone() -> None:
     assert [row["label"] for row in again] == [row["intensity"] for row in rows]
     assert rows == items()
     assert relabel(rows, "label") is rows
+    two = [
+        {"label": "a", "corpus": corpus, "speaker": speaker}
+        for corpus, speaker in (("x", "1"), ("y", "1"), ("y", ""))
+    ]
+    assert [row["label"] for row in relabel(two, "speaker")] == ["x/1", "y/1", None]
     numbers = relabel([{"label": "a", "n": 2.0}, {"label": "b", "n": None}], "n")
     assert [row["label"] for row in numbers] == ["2", None]
     with pytest.raises(UsageError, match="fields: label, n"):
         relabel([{"label": "a", "n": 2.0}], "m")
+
+
+@pytest.mark.parametrize(
+    ("option", "part"), [("--where", ""), ("--test-where", "test"), ("--val-where", "val")]
+)
+def test_conditions_ask_for_the_label_that_the_store_has(
+    cli: Cli, store: Path, tmp_path: Path, option: str, part: str
+) -> None:
+    out = tmp_path / "m.ckpt"
+    fold = () if option == "--test-where" else ("--test-fold", "1")
+    options = ("--target", "gender", *fold, option, "label=anger")
+    assert cli("train", store, out, *options).code == 0
+    label = {row["id"]: row["label"] for row in items()}
+    listed = checkpoint.load(out).items
+    assert {label[item["id"]] for item in listed if part in ("", item["part"])} == {"anger"}
+    trained = {label[item["id"]] for item in listed if item["part"] == "train"}
+    assert ("anger" in trained) == (option == "--where")

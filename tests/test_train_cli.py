@@ -242,7 +242,7 @@ def test_stores_that_cannot_serve(cli: Cli, store: Path, tmp_path: Path) -> None
     for path, options, message in [
         (ragged, CNN, "--duration"),
         (short, CNN, "at least 35 frames"),
-        (wave, CNN, "holds wave; featurize it"),
+        (wave, CNN, "holds wave; featurize with another --kind"),
         (broken, CNN, "not finite"),
         (broken, (), "not finite"),
         (tmp_path / "text.h5", (), "not a feature store"),
@@ -388,3 +388,36 @@ def test_part_of_another_name_is_refused(cli: Cli, tmp_path: Path) -> None:
     result = cli("train", make(tmp_path / "s.h5", rows), tmp_path / "m.ckpt")
     assert result.code == 3
     assert "'dev' is none of train, val, test" in result.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), 3),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory."), 3),
+        (RuntimeError("anything else"), None),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    cli: Cli,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: RuntimeError,
+    code: int | None,
+) -> None:
+    from sertool.training import loop
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "train_epoch", fail)
+    asked = ("train", store, tmp_path / "m.ckpt", *CNN, "--test-fold", "1", "--quiet")
+    if code is None:
+        with pytest.raises(RuntimeError, match="anything else"):
+            cli(*asked)
+        return
+    result = cli(*asked)
+    assert result.code == code
+    assert result.err.count("\n") == 1
+    assert "not enough memory" in result.err

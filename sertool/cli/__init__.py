@@ -61,8 +61,18 @@ def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except MemoryError as error:
             _say(name, f"not enough memory: {error}" if str(error) else "not enough memory")
             raise typer.Exit(3) from error
+        except RuntimeError as error:
+            if not _lacks_memory(error):
+                raise
+            _say(name, "not enough memory; a smaller --batch-size, network or picture needs less")
+            raise typer.Exit(3) from error
 
     return guarded
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    """Return whether an error is torch's own for memory that cannot be had, on any device."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _reason(error: OSError) -> str:

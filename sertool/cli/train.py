@@ -122,8 +122,9 @@ Augment = Annotated[
     str | None,
     _hyper(
         "--augment",
-        "Change training pictures as they are read, e.g. shift=0.1,zoom=0.1,flip (flip plays speech"
-        " backwards; see augment): each anew in every epoch, unless there are --copies.",
+        "Change training pictures as they are read, e.g. shift=0.1,flip (flip plays speech"
+        " backwards; zoom=0.1 is one more; see augment): each anew in every epoch, unless there"
+        " are --copies.",
         metavar="LIST",
     ),
 ]

@@ -11,6 +11,8 @@ from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers, window
 from sertool.settings import setting
 
+LARGEST = 1 << 16  # bins: a slip of the keys is no transform of a gigabyte
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,8 +30,8 @@ class Settings:
             raise ValueError("win, hop and grid must be above 0")
         if self.win * self.grid > 1:
             raise ValueError(f"grid={self.grid:g} Hz needs win of at most {1 / self.grid:g} s")
-        if self.bins < 1:
-            raise ValueError("top must be at least one step of grid")
+        if not 1 <= self.bins <= LARGEST:
+            raise ValueError(f"top must be 1 to {LARGEST} steps of grid")
         if self.floor <= 0:
             raise ValueError("floor must be above 0")
         window(self.window, 2, 2)
@@ -59,9 +61,9 @@ def framing(sample_rate: int, settings: Settings) -> Framing:
 def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """Return 10 log10(|X|² + floor) in dB, (frames, top / grid) float32, of samples (n,).
 
-    With the default settings at 16 kHz (Sec. 4.1): windows of 640
-    samples, 160 apart, none beyond either end, transforms of 1600, bins 0 to 399. Samples that
-    do not fill one window are padded with zeros at the end.
+    With the default settings at 16 kHz (Sec. 4.1): windows of 640 samples, 160 apart, none beyond
+    either end, transforms of 1600, bins 0 to 399. Samples that do not fill one window are padded
+    with zeros at the end.
     """
     framed = framing(sample_rate, settings)
     win = framed.win_length or framed.n_fft

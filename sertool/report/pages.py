@@ -221,11 +221,11 @@ def _tested(study: Study) -> list[str]:
                 name = " ".join(v for k in keys if (v := system.tags.get(k, "")))
                 lines.setdefault((column.column, _facts(run)), []).append(name)
     heads = [head for head, _ in lines]
-    return [
-        f"{head}{'' if heads.count(head) == 1 else ' (' + ', '.join(dict.fromkeys(names)) + ')'}:"
-        f" {facts}"
-        for (head, facts), names in lines.items()
-    ]
+    told = []
+    for (head, facts), names in lines.items():
+        which = ", ".join(filter(None, dict.fromkeys(names))) if heads.count(head) > 1 else ""
+        told.append(f"{head}{f' ({which})' if which else ''}: {facts}")
+    return told
 
 
 def _facts(run: pooling.Pooled) -> str:

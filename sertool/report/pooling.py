@@ -21,6 +21,7 @@ PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value 
 FREE_PARAMS = {
     "seed",
     "device",
+    *(f"init.{n}" for n in ("name", "sha256")),  # one a seed
     *(f"parts.{n}" for n in ("split_seed", "test_fold", "val_fold", "test_where", "val_where")),
 }
 

@@ -231,7 +231,7 @@ class Explainer:
             model=self.scorer.name,
             kind=self.meta["kind"],
             label=row["label"],
-            truth=source.label,
+            truth=source.label if self.meta.get("target", "label") == "label" else None,
             posterior=row["posterior"],
             features=features,
             begin=(source.start or 0.0) + start + part.first / rate,

@@ -254,7 +254,8 @@ def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
     scorer = predictor.load()
     if predictor.explainer is not None:
         names = len(predictor.explainer.names)
-        console.note(f"{show(predictor.explainer.folder)}: figures of {names} files")
+        what = "a figure of 1 file" if names == 1 else f"figures of {names} files"
+        console.note(f"{show(predictor.explainer.folder)}: {what}")
     announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
 
 

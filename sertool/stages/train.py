@@ -88,7 +88,7 @@ def train(
     console = console or Console.silent()
     with Store(source) as store:
         job = _prepare(store, options, console)
-        divisions = divide(job.items, options.parts)
+        divisions = divide(job.items, options.parts, store.items())
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:

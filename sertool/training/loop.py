@@ -197,7 +197,7 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     for positions in plan:
         x, lengths, index = task.source.batch(positions)
         logits = network(*_on(task.device, x, lengths))
-        logits = logits[:, : len(label.classes)].double().cpu()
+        logits = logits[:, : len(label.classes)].cpu().double()
         truth = label.indices[index]
         loss_sum += float(
             nn.functional.cross_entropy(logits, torch.from_numpy(truth), reduction="sum")

@@ -59,7 +59,8 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
             "pictures (image)" if plan.network.pictures else "features over time (mel, mfcc, …)"
         )
         raise InputError(
-            f"{path}: {name} needs {wanted}, and this store holds {store.kind}; featurize it"
+            f"{path}: {name} needs {wanted}, and this store holds {store.kind}; featurize with"
+            " another --kind"
         )
     _check_pixels(plan.hp.normalisation, store)
     lengths = store.lengths()[list(used)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,14 +77,19 @@ class Division:
     notes: list[str] = field(default_factory=list)
 
 
-def divide(items: Sequence[Item], options: PartOptions) -> list[Division]:
+def divide(
+    items: Sequence[Item], options: PartOptions, stored: Sequence[Item] | None = None
+) -> list[Division]:
     """Return one division, or with `test_fold="all"` one a fold.
 
+    stored: the same items as the store has them, which conditions are about, where another field
+    stands in the place of the label in `items` (`--target`).
     Raises UsageError for options that do not fit each other or the folds, InputError where the
     items leave a side without what it needs.
     """
     options.check()
-    kept, notes = _usable(items, options)
+    known = {item["id"]: item for item in stored or items}
+    kept, notes = _usable(items, options, known)
     places = _places(kept, options)
     by, folds = _basis(places, options)
     placed = [item for item in kept if by == "none" or by == "where" or _place(places, item, by)]
@@ -93,15 +98,25 @@ def divide(items: Sequence[Item], options: PartOptions) -> list[Division]:
     position = {item["id"]: i for i, item in enumerate(items)}
     divisions = []
     for fold in folds:
-        sides = _sides(placed, places, by, fold, options)
+        sides = _sides(placed, places, by, fold, options, known)
         divisions.append(_assemble(placed, position, sides, by, fold, options, notes))
     return divisions
 
 
-def _usable(items: Sequence[Item], options: PartOptions) -> tuple[list[Item], list[str]]:
+def _fitting(
+    items: Sequence[Item], conditions: Sequence[str], known: Mapping[str, Item]
+) -> set[str]:
+    """Return the ids of the items that fulfil every condition, as the store has them."""
+    return {i["id"] for i in where.select([known[item["id"]] for item in items], conditions)}
+
+
+def _usable(
+    items: Sequence[Item], options: PartOptions, known: Mapping[str, Item]
+) -> tuple[list[Item], list[str]]:
     """Return the items that `where` keeps and that have a label, and remarks."""
     notes = []
-    kept = where.select(items, options.where)
+    fitting = _fitting(items, options.where, known)
+    kept = [item for item in items if item["id"] in fitting]
     if not kept:
         raise InputError(f"--where {' '.join(options.where)!r} fits no item")
     labelled = [item for item in kept if item["label"] is not None]
@@ -190,6 +205,7 @@ def _sides(
     by: str,
     fold: int | None,
     options: PartOptions,
+    known: Mapping[str, Item],
 ) -> Sides:
     """Return the side of every unit, validation included."""
     units = _units(items, options)
@@ -203,13 +219,13 @@ def _sides(
             if name not in SIDES:
                 raise InputError(f"the part {name!r} is none of {', '.join(SIDES)}")
     elif by == "where":
-        tests = {item["id"] for item in where.select(items, options.test_where)}
+        tests = _fitting(items, options.test_where, known)
         if not tests:
             raise InputError(f"--test-where {' '.join(options.test_where)!r} fits no item")
         sides = _assign(units, lambda i: "test" if i["id"] in tests else "train", "--test-where")
     else:
         sides = dict.fromkeys(units, "train")
-    chosen = _validation(units, sides, places, by, fold, options)
+    chosen = _validation(units, sides, places, fold, options, known)
     if chosen and "val" in sides.values():
         raise UsageError("the store's parts have a validation part; leave --val… out")
     return sides | dict.fromkeys(chosen, "val")
@@ -219,9 +235,9 @@ def _validation(
     units: dict[str, list[Item]],
     sides: Sides,
     places: dict[str, splits.Place],
-    by: str,
     fold: int | None,
     options: PartOptions,
+    known: Mapping[str, Item],
 ) -> set[str]:
     """Return the units that the options move from training to validation."""
     training = {name: units[name] for name, side in sides.items() if side == "train"}
@@ -231,7 +247,7 @@ def _validation(
         return _speakers(training, options.val_speakers, options.split_seed)
     if options.val_where:
         rows = [item for members in training.values() for item in members]
-        found = {item["id"] for item in where.select(rows, options.val_where)}
+        found = _fitting(rows, options.val_where, known)
         if not found:
             raise InputError(f"--val-where {' '.join(options.val_where)!r} fits no training item")
         marked = _assign(training, lambda i: "val" if i["id"] in found else "train", "--val-where")

@@ -12,6 +12,7 @@ import numpy as np
 from sertool.errors import InputError, UsageError
 
 Item = dict[str, Any]
+WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
 IGNORED = -100  # index of an item whose field is unknown: it adds nothing to that head's loss
 
@@ -98,14 +99,20 @@ def weigh_items(
 def relabel(items: Sequence[Item], target: str) -> Sequence[Item]:
     """Return the items with the field `target` in the place of their label.
 
-    Raises UsageError where no item has such a field.
+    A speaker, session or sentence is that of its corpus: "corpus/value". Raises UsageError where
+    no item has such a field.
     """
     if target == "label":
         return items
     if not any(_text(item.get(target)) for item in items):
         known = sorted({name for item in items for name, v in item.items() if _text(v)})
         raise UsageError(f"--target {target}: no item has it; fields: {', '.join(known)}")
-    return [item | {"label": _text(item.get(target))} for item in items]
+    own = target in WITHIN_CORPUS
+    values = [_text(item.get(target)) for item in items]
+    return [
+        item | {"label": f"{item.get('corpus') or ''}/{value}" if own and value else value}
+        for item, value in zip(items, values, strict=True)
+    ]
 
 
 def _text(value: Any) -> str | None:
