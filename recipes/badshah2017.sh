@@ -13,6 +13,7 @@
 #
 # From the environment, with their defaults:
 #   EPOCHS      the paper's 30, a tenth of the rate every third of them
+#   OTHER_EPOCHS  those of EPOCHS  of AlexNet on OTHER
 #   SEEDS       0                initial weights, and the random splits
 #   FOLDS       "0 1 2 3 4 5 6 7 8 9"  of each protocol those that it has
 #   PROTOCOLS   "random files speakers holdout75"
@@ -40,6 +41,7 @@ if [ $# -eq 3 ]; then
 fi
 out=$2
 epochs=${EPOCHS:-30}
+other_epochs=${OTHER_EPOCHS:-$epochs}
 seeds=${SEEDS:-0}
 folds=${FOLDS:-0 1 2 3 4 5 6 7 8 9}
 protocols=${PROTOCOLS:-random files speakers holdout75}
@@ -66,8 +68,10 @@ pictures() { # CORPUS NAME: its store of pictures, one speaker a fold
         "$out/$2.jsonl" "$out/$2-$size$every.h5"
 }
 
-fit() { # OPTION... STORE CHECKPOINT
-    sertool train --resume --epochs "$epochs" --schedule-step $(((epochs + 2) / 3)) \
+fit() { # EPOCHS OPTION... STORE CHECKPOINT
+    passes=$1
+    shift
+    sertool train --resume --epochs "$passes" --schedule-step $(((passes + 2) / 3)) \
         --device "$device" --precision "$precision" "$@"
 }
 
@@ -98,15 +102,15 @@ run() { # SYSTEM PROTOCOL SEED [FOLD]
         training=transferred
         pictures "$other" other
         first=$out/other-$size$every-seed$seed.ckpt
-        [ -e "$first" ] || fit --model badshah2017-alexnet --resplit speakers:5 --test-fold none \
-            --val 0.1 --seed "$seed" "$out/other-$size$every.h5" "$first"
+        [ -e "$first" ] || fit "$other_epochs" --model badshah2017-alexnet --resplit speakers:5 \
+            --test-fold none --val 0.1 --seed "$seed" "$out/other-$size$every.h5" "$first"
         set -- "$@" --init "$first"
         ;;
     imagenet) training=fine-tuned && set -- "$@" --init "$init" ;;
     esac
     model=badshah2017
     [ $network = cnn ] || model=badshah2017-alexnet
-    fit --model $model "$@" --seed "$seed" "$store" "$out/$name.ckpt"
+    fit "$epochs" --model $model "$@" --seed "$seed" "$store" "$out/$name.ckpt"
     score item item "$protocol"
     score file file "$protocol"
     [ -z "$seen" ] || score seen file seen --all
