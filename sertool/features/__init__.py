@@ -16,6 +16,10 @@ KINDS = {
     "mfcc": "sertool.features.mfcc:KIND",
     "logpower": "sertool.features.logpower:KIND",
     "image": "sertool.features.image:KIND",
+    "teo": "sertool.features.teo:KIND",
+    "acoustic": "sertool.features.acoustic:KIND",
+    "functionals": "sertool.features.functionals:KIND",
+    "embedding": "sertool.features.embedding:KIND",
 }
 GROUP = "sertool.features"  # entry points of other packages
 
@@ -23,6 +27,11 @@ GROUP = "sertool.features"  # entry points of other packages
 def no_remarks(sample_rate: int, settings: Any) -> list[str]:
     """Return nothing: the remarks of a kind whose settings suit every sample rate."""
     return []
+
+
+def fitted_to_nothing(settings: Any) -> list[dict[str, Any]] | None:
+    """Return None: no items, of a kind that learns nothing."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,9 @@ class Kind:
     (1, height, width, channels). `frame_rate(sample_rate, settings)` is in frames a second, 0 where
     frames are not a row in time. `remarks(sample_rate, settings)` returns lines that a user should
     see once, and raises UsageError where the settings do not fit the rate. `dtypes` are the types
-    that a store may keep it in, the first by default.
+    that a store may keep it in, the first by default. `fitted_on(settings)` returns the items that
+    the kind was fitted to, with what is known of them, for audits; None where it was fitted to
+    none, or to items that nobody knows.
     """
 
     name: str
@@ -45,6 +56,7 @@ class Kind:
     dims: str
     remarks: Callable[[int, Any], list[str]] = no_remarks
     dtypes: tuple[str, ...] = ("float32", "float16")
+    fitted_on: Callable[[Any], list[dict[str, Any]] | None] = fitted_to_nothing
 
 
 def kind(name: str) -> Kind:

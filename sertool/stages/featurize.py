@@ -139,7 +139,7 @@ def featurize(
     def attributes(built: Built) -> dict[str, Any]:
         content = digest or _hash_pairs(built.hashes)
         record = lineage.record("featurize", params, name, content)
-        return _attributes(spec, [spec.to_dict()], root, [record])
+        return _attributes(spec, [_stage(spec)], root, [record])
 
     built = build_store(
         AudioSource(spec, utterances, root),
@@ -172,7 +172,7 @@ def _from_store(
     _remark(spec, run.console)
     record = lineage.record("featurize", params, source.name, store.sha256)
     values = _attributes(
-        spec, [*store.pipeline, spec.to_dict()], store.root, [*store.lineage, record]
+        spec, [*store.pipeline, _stage(spec)], store.root, [*store.lineage, record]
     )
     store.close()  # workers open it for themselves
     built = build_store(
@@ -209,6 +209,13 @@ def _remark(spec: FeaturizeSpec, console: Console) -> None:
     assert spec.sample_rate is not None
     for line in remarks(spec, spec.sample_rate):
         console.note(line)
+
+
+def _stage(spec: FeaturizeSpec) -> dict[str, Any]:
+    """Return the stage as the store keeps it: with the items that it was fitted to, if it was."""
+    found, given = spec.prepared
+    items = found.fitted_on(given)
+    return spec.to_dict() | ({} if items is None else {"fitted_on": items})
 
 
 def _attributes(

@@ -65,8 +65,20 @@ def _model(plan: Plan) -> str:
 
 
 def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the stages that make features: augmentation may differ between training and test."""
-    return [stage for stage in pipeline if stage.get("stage") != "augment"]
+    """Return the stages that make features: augmentation may differ between training and test.
+
+    What a stage was fitted to follows from the content of what it uses, wherever that lies.
+    """
+    found = []
+    for stage in pipeline:
+        if stage.get("stage") == "augment":
+            continue
+        kept = {name: value for name, value in stage.items() if name != "fitted_on"}
+        settings = stage.get("settings")
+        if isinstance(settings, dict) and settings.get("sha256"):
+            kept["settings"] = {k: v for k, v in settings.items() if k != "checkpoint"}
+        found.append(kept)
+    return found
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,232 @@
+"""What a layer of a trained network computes of a sound: any checkpoint of ours as a feature.
+
+The checkpoint's own pipeline is replayed on the waveform, then its network listens as it does for
+`predict`. A checkpoint was fitted to recordings: the store keeps which, and tests on them are not
+called disjoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sertool import lineage
+from sertool.errors import InputError, ItemError, UsageError
+from sertool.features import Kind
+from sertool.paths import absolute, from_text, show, to_text
+from sertool.settings import setting
+
+if TYPE_CHECKING:
+    from sertool.inside import Layer, Pass, Recorder
+    from sertool.scoring import Scorer
+
+TRIALS = (256, 64, 16)  # frames that are tried, to see which layers there are
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which layer of which checkpoint; its path is made absolute, and its content is kept."""
+
+    checkpoint: str = setting("", "a checkpoint that train wrote")
+    layer: str = setting("", "one of its network's layers; a wrong name lists them")
+    sha256: str = setting("", "of the checkpoint's file; taken of it where none is given")
+
+    def __post_init__(self) -> None:
+        if self.checkpoint and not self.sha256:
+            path = absolute(from_text(self.checkpoint))
+            object.__setattr__(self, "checkpoint", to_text(path))
+            object.__setattr__(self, "sha256", _hash(path))
+
+
+def _hash(path: Path) -> str:
+    try:
+        return lineage.file_sha256(path)
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise InputError(
+            f"{show(path)}: {reason}; kind embedding needs this checkpoint, where it was"
+        ) from error
+
+
+@dataclass
+class _Listener:
+    """A checkpoint's network, and what watches its layers."""
+
+    scorer: Scorer
+    recorder: Recorder
+    pictures: bool
+
+    def layers(self, samples: np.ndarray, rate: int) -> list[_Heard]:
+        """Return every pass of the network over samples (n,) at `rate` (Hz), in order of time."""
+        from sertool.pipeline import replay_samples
+
+        return self.passes(replay_samples(self.scorer.pipeline, samples, rate))
+
+    def passes(self, arrays: list[np.ndarray]) -> list[_Heard]:
+        """Return every pass over features (frames, ...); ItemError where they do not suit it."""
+        passes = self.recorder.passes
+        try:
+            with _one_thread():
+                self.scorer.posterior(arrays)
+            starts = [self.scorer.window_starts(len(array)) for array in arrays]
+            known = [n for windows in starts for n in self._known(windows)]
+            return [
+                _Heard(one, n, math.inf if self.pictures else one.length)
+                for one, n in zip(passes, known, strict=True)
+            ]
+        except InputError as error:
+            raise ItemError(str(error)) from error
+        finally:
+            self.recorder.passes = []
+
+    def trial(self) -> Pass:
+        """Return a pass over zeros, of as many frames as the network hears."""
+        lengths = [self.scorer.frames or 0, *TRIALS, self.scorer.shortest]
+        dims = self.scorer.checkpoint.meta["dims"]
+        for length in [1] if self.pictures else [n for n in lengths if n]:
+            with contextlib.suppress(ItemError):  # too long for it
+                return self.passes([np.zeros((length, *dims), np.float32)])[0].made
+        raise InputError("the checkpoint's network hears nothing of its own dimensions")
+
+    def _known(self, windows: list[int]) -> list[int]:
+        """Return how many frames of each window (by its first frame) the one before has, too."""
+        shared = ((self.scorer.frames or 0) - (b - a) for a, b in itertools.pairwise(windows))
+        return [0, *(max(0, n) for n in shared)]
+
+
+@dataclass
+class _Heard:
+    """One pass; of its input's frames up to `length`, the first `known` were heard before."""
+
+    made: Pass
+    known: int
+    length: float
+
+    def rows(self, layer: Layer) -> np.ndarray:
+        """Return a layer's frames (time, units), without those of what fills the input up."""
+        assert layer.values is not None
+        middle = layer.start + layer.step * np.arange(len(layer.values))
+        kept = (middle >= self.known) & (middle < self.length)
+        return layer.values[kept] if kept.any() else layer.values[:1]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: the same bits whatever the number, and a fork stays safe."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@functools.lru_cache(maxsize=2)
+def _listener(path: str, sha256: str) -> _Listener:
+    """Return a checkpoint ready to listen; InputError where it is gone or not the same."""
+    from sertool.inside import Recorder
+    from sertool.models import Network, model
+    from sertool.scoring import Scorer
+
+    file = from_text(path)
+    if _hash(file) != sha256:
+        raise InputError(
+            f"{show(file)}: not the checkpoint that the features come from: its SHA-256 is not"
+            f" {sha256[:12]}…"
+        )
+    scorer = Scorer.load(file)
+    found = model(scorer.name)
+    if not isinstance(found, Network):
+        raise UsageError(f"{show(file)}: {scorer.name} is no network and has no layers")
+    recorder = Recorder(scorer.network, found.pictures, scorer.shortest)
+    return _Listener(scorer, recorder, found.pictures)
+
+
+def _named(one: Pass, settings: Settings) -> Layer:
+    """Return the layer that the settings name; UsageError lists those that there are."""
+    known = {layer.name: layer for layer in one.layers if layer.values is not None}
+    if settings.layer not in known:
+        wrong = f"layer={settings.layer}: no such layer" if settings.layer else "layer is missing"
+        raise UsageError(
+            f"--set {wrong}; {show(from_text(settings.checkpoint))} has {', '.join(known)}"
+        )
+    return known[settings.layer]
+
+
+def _prepared(settings: Settings) -> _Listener:
+    if not settings.checkpoint:
+        raise UsageError("kind embedding needs --set checkpoint=FILE and --set layer=NAME")
+    return _listener(settings.checkpoint, settings.sha256)
+
+
+def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
+    """Return a layer's activations (frames, units) float32 of samples (n,).
+
+    Frames over time where the layer has it, means over frequency; else one frame. Where the model
+    is of fixed length and the sound is longer, its windows' frames follow each other, none twice,
+    or their one frame is the mean of all windows; so do, and is, those of the segments that the
+    pipeline cuts. Frames of zeros that fill the input up are left out. Raises ItemError where the
+    pipeline has nothing of the sound, InputError where the checkpoint is missing, damaged or not
+    the one that the settings tell of, UsageError where it has no such layer.
+    """
+    heard = _prepared(settings).layers(samples, sample_rate)
+    layers = [_named(one.made, settings) for one in heard]
+    if layers[0].values is not None and layers[0].values.ndim == 1:
+        values = [layer.values for layer in layers if layer.values is not None]
+        return np.stack(values).mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
+    return np.concatenate([one.rows(layer) for one, layer in zip(heard, layers, strict=True)])
+
+
+def frame_rate(sample_rate: int, settings: Settings) -> float:
+    """Return frames a second, 0 where the layer has no time."""
+    listener = _prepared(settings)
+    layer = _named(listener.trial(), settings)
+    assert layer.values is not None
+    rate = listener.scorer.checkpoint.meta.get("frame_rate") or 0
+    return float(rate) / layer.step if layer.values.ndim == 2 else 0.0
+
+
+def remarks(sample_rate: int, settings: Settings) -> list[str]:
+    """Return nothing; raises what `compute` would of any sound."""
+    _named(_prepared(settings).trial(), settings)
+    return []
+
+
+def fitted_on(settings: Settings) -> list[dict[str, Any]] | None:
+    """Return the items that the checkpoint was trained on or chosen by, with what is known of them.
+
+    Those that its own features were fitted to among them; None where these are unknown.
+    """
+    from sertool import audit
+
+    checkpoint = _prepared(settings).scorer.checkpoint
+    pipeline = checkpoint.meta["pipeline"]
+    if audit.fitted_before(pipeline) is None:
+        return None
+    own = [item for item in checkpoint.items if item["part"] in audit.TRAINED_PARTS]
+    return [
+        {name: value for name, value in item.items() if name != "part" and value not in (None, "")}
+        for item in audit.seen(own, pipeline)
+    ]
+
+
+KIND = Kind(
+    name="embedding",
+    summary="activations of a layer of a checkpoint, whose training items count as trained on",
+    Settings=Settings,
+    compute=compute,
+    frame_rate=frame_rate,
+    dims="(frames, units), or (1, units) where the layer has no time",
+    remarks=remarks,
+    fitted_on=fitted_on,
+)
