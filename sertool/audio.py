@@ -9,16 +9,17 @@ import os
 import re
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from sertool.errors import ItemError
+from sertool.errors import InputError, ItemError
 from sertool.fingerprint import fingerprint
 from sertool.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix, told_as, why_not
+from sertool.paths import show
 
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
 CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
@@ -30,6 +31,7 @@ INT16_EXACT = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ALAC_16", "DPCM_16", "DP
 
 _SHORTENED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # a pipe's writer puts such a size where it cannot know the real one
+_WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes: beyond, a WAV's own sizes overflow
 _BLOCK = 1 << 18  # samples handled at a time where a second copy of the whole would be large
 
 
@@ -284,6 +286,34 @@ def _mono(data: np.ndarray, channel: str) -> np.ndarray:
     for i in range(2, count):
         total += data[:, i]
     return total / np.float32(count)
+
+
+def read_on(file: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """Return the next samples of all channels, float32 (at most `frames`, channels); ItemError."""
+    try:
+        return file.read(frames, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ItemError(f"truncated or damaged: {_reason(error)}") from None
+
+
+@contextlib.contextmanager
+def wav_writer(
+    path: str | os.PathLike[str], rate: int, frames: int, comment: str
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield what appends samples (n,), full scale 1, to a new mono WAV file of 16 bits.
+
+    `frames` in all are announced: past a WAV's 4 GB it is an RF64. `comment` is kept in the file.
+    Raises InputError where it cannot be written.
+    """
+    kind = "WAV" if 2 * frames < _WAV_LIMIT else "RF64"
+    try:
+        with soundfile.SoundFile(os.fsencode(path), "w", rate, 1, "PCM_16", format=kind) as file:
+            file.comment = comment
+            yield file.write
+    except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts that all was written
+        known = isinstance(error, soundfile.LibsndfileError)
+        told = _reason(error) if known else "not all could be written; is the disk full?"
+        raise InputError(f"{show(os.path.dirname(path))}: {told}; nothing was replaced") from None
 
 
 def check_whole(file: soundfile.SoundFile) -> None:

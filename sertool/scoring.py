@@ -22,8 +22,8 @@ class Scorer:
     """A trained model, or a baseline beside it, that gives posteriors.
 
     classes: the labels, in the order of the posterior's columns. windows_averaged: how many
-    arrays so far were longer than a fixed-length model; padded: how many were shorter, or shorter
-    than the `shortest` that a network fills up by itself. network: the torch module in evaluation
+    arrays so far were longer than a fixed-length model; padded: how many were shorter than the
+    `shortest` that is not filled up. network: the torch module in evaluation
     mode, None where the model is no network.
     """
 
@@ -42,6 +42,7 @@ class Scorer:
         self.frames = frames
         self.shortest = shortest
         self.network = network
+        self.headed = bool(checkpoint.meta["model"].get("head"))  # its output is no logits
         self.windows_averaged = 0
         self.padded = 0
         self._score = score
@@ -57,12 +58,16 @@ class Scorer:
         try:
             found = model(checkpoint.meta["model"]["name"])
             if isinstance(found, Whole):
-                score = _score_whole(found, checkpoint, "model")
+                settings = found.Settings(**checkpoint.meta["model"]["settings"])
+                score = _score_whole(found, settings, checkpoint, "model")
                 return cls(checkpoint, found.name, score)
             network, score = _score_network(found, checkpoint, device)
             meta = checkpoint.meta["model"]
-            shortest = found.shortest(found.Settings(**meta["settings"]))
-            return cls(checkpoint, found.name, score, meta["frames"], shortest, network)
+            settings = found.Settings(**meta["settings"])
+            least = found.shortest(settings)
+            if meta["frames"] is not None and not found.shorter(settings):
+                least = meta["frames"]
+            return cls(checkpoint, found.name, score, meta["frames"], least, network)
         except UsageError as error:
             raise InputError(f"{path}: {error}; is the package that made it installed?") from error
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -80,7 +85,7 @@ class Scorer:
             return None
         found = model(name)
         assert isinstance(found, Whole)
-        score = _score_whole(found, self.checkpoint, f"baseline.{name}")
+        score = _score_whole(found, found.Settings(), self.checkpoint, f"baseline.{name}")
         return Scorer(self.checkpoint, name, score)
 
     def posterior(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -114,10 +119,9 @@ class Scorer:
     def _windows(self, array: np.ndarray) -> list[np.ndarray]:
         """Return the array, or its consecutive windows of the model's length."""
         n, frames = len(array), self.frames
-        if n < (self.shortest if frames is None else frames):
+        if n < self.shortest:
             self.padded += 1
-            return [array]
-        if frames is None or n == frames:
+        if frames is None or n <= frames:
             return [array]
         self.windows_averaged += 1
         return [array[start : start + frames] for start in self.window_starts(n)]
@@ -133,12 +137,12 @@ def _shape(dims: tuple[int, ...]) -> str:
     return " × ".join(map(str, dims)) or "1"
 
 
-def _score_whole(found: Whole, checkpoint: Checkpoint, prefix: str) -> Score:
+def _score_whole(found: Whole, settings: Any, checkpoint: Checkpoint, prefix: str) -> Score:
     """Return the posterior by the model whose arrays stand under `prefix`."""
     arrays = checkpoint.subset(prefix)
 
     def score(features: np.ndarray) -> np.ndarray:
-        return found.posterior(arrays, found.columns(features)[np.newaxis])[0]
+        return found.posterior(arrays, found.columns(features, settings)[np.newaxis])[0]
 
     trial = score(np.zeros((1, *checkpoint.meta["dims"]), np.float32))
     if trial.shape != (len(checkpoint.meta["classes"]),):
@@ -168,6 +172,7 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple
     network.eval()
     arrays = checkpoint.subset("statistics")
     statistics = Statistics(meta["normalisation"], arrays["mean"], arrays["sd"])
+    head = _head(checkpoint, found.poll(settings)) if meta.get("head") else None
 
     def score(features: np.ndarray) -> np.ndarray:
         seen = statistics.apply(view(features))
@@ -175,8 +180,18 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple
         x[0, : len(seen)] = seen
         with torch.inference_mode():
             lengths = torch.tensor([len(seen)])
-            logits = network(torch.from_numpy(x).to(where), lengths.to(where))
-        shares: np.ndarray = logits[0, :classes].cpu().double().softmax(0).numpy()
+            said = network(torch.from_numpy(x).to(where), lengths.to(where)).cpu().double()
+        if head is not None:
+            return head(said.numpy())
+        shares: np.ndarray = said[0, :classes].softmax(0).numpy()
         return shares
 
     return network, score
+
+
+def _head(checkpoint: Checkpoint, poll: Callable[[np.ndarray], np.ndarray]) -> Score:
+    """Return the posterior of an item by the model that decides from its rows (rows, columns)."""
+    whole = model(checkpoint.meta["model"]["head"]["name"])
+    arrays = checkpoint.subset("head")
+    assert isinstance(whole, Whole)
+    return lambda rows: poll(whole.posterior(arrays, rows))

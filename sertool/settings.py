@@ -67,7 +67,10 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
             if value in typing.get_args(kind):
                 return value
         elif typing.get_origin(kind) is tuple and isinstance(value, list):
-            if all(type(item) is typing.get_args(kind)[0] for item in value):
+            member = typing.get_args(kind)[0]
+            if member is float:
+                value = [float(item) if type(item) is int else item for item in value]
+            if all(type(item) is member for item in value):
                 return tuple(value)
         elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)

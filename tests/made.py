@@ -101,9 +101,10 @@ def train(
         ):
             found = model(name)
             assert isinstance(found, Whole)
-            rows = np.stack([found.columns(array) for array in arrays])
+            rows = np.stack([found.columns(array, found.Settings()) for array in arrays])
             weights = np.ones(len(classes))
-            fitted = found.fit(rows, targets, len(classes), found.Settings(), weights)
+            groups = np.arange(len(rows))
+            fitted = found.fit(rows, targets, len(classes), found.Settings(), weights, groups)
             if baselines or prefix == "model":
                 tensors |= {f"{prefix}.{key}": value for key, value in fitted.items()}
         facts = {

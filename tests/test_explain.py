@@ -304,7 +304,7 @@ def test_frequencies_stand_at_their_rows(kind, rows):
 def test_contributions_and_biases_are_the_logit(classes):
     random = np.random.default_rng(0)
     rows, targets = random.random((30, 8)), np.arange(30) % classes
-    fitted = linear.fit(rows, targets, classes, linear.Settings(), np.ones(classes))
+    fitted = linear.fit(rows, targets, classes, linear.Settings(), np.ones(classes), targets)
     row = rows[3]
     logits = np.log(linear.posterior(fitted, row[None])[0])
     for k in range(classes):

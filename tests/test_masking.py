@@ -1,7 +1,8 @@
 """Masked layers and sequence models: padded is alone, whatever is in the padding.
 
 Of the models that listen over time `sundharam-cnn` is not among these: all its items have one
-length and fill their batch, so that there is nothing to mask.
+length and fill their batch, so that there is nothing to mask. Nor are `sundharam-bilstm` and
+`sundharam-transformer`, which have tests of their own.
 """
 
 from __future__ import annotations
@@ -265,10 +266,15 @@ def test_long_recordings_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert seen[-1] == 60000
 
 
-SMALL = ["pools=[2,2,2]", "hidden=4", "dense=5", "dropout=0.0"]
+SMALL = {
+    "ma2018": ["pools=[2,2,2]", "hidden=4", "dense=5", "dropout=0.0"],
+    "huang2014": ["components=4", "frames=12", "test_hop=3", "maps=2", "salient=3", "other=2"],
+}
+SMALL["ma2018-fixed"] = SMALL["ma2018"]
 SEQUENCE_MODELS = {  # every model over time that takes items of more than one length
     "ma2018": [[], ["recurrent=gru"], ["batch_norm=true"], ["bidirectional=false"]],
     "ma2018-fixed": [["frames=44"], ["frames=44", "batch_norm=true"]],
+    "huang2014": [["features=lif"], ["features=salient"], ["classifier=logistic"]],
 }
 VARIANTS = [(name, texts) for name, variants in SEQUENCE_MODELS.items() for texts in variants]
 
@@ -276,7 +282,11 @@ VARIANTS = [(name, texts) for name, variants in SEQUENCE_MODELS.items() for text
 def network(name: str, texts: list[str], kind: torch.dtype) -> nn.Module:
     found = model(name)
     assert isinstance(found, Network)
-    return found.build(parse(found.Settings, SMALL + texts), None, (8,), 3).to(kind)
+    built = found.build(parse(found.Settings, SMALL[name] + texts), None, (8,), 3)
+    if found.prepare is not None:  # as if it had learned something
+        for part, buffer in built.named_buffers():
+            nn.init.ones_(buffer) if part.endswith("sd") else nn.init.normal_(buffer)
+    return built.to(kind)
 
 
 def test_no_sequence_model_is_left_out() -> None:
@@ -300,7 +310,7 @@ def test_models(
     assert_alone(network(name, texts, kind).eval(), pooled, draw(lengths, (8,), kind), extra)
 
 
-@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+@pytest.mark.parametrize("name", ["ma2018", "ma2018-fixed"])
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=4), st.integers(1, 9), KINDS, st.data())
 @settings(max_examples=8, deadline=None)
 def test_models_with_norm_in_training(
@@ -333,7 +343,7 @@ def test_models_with_norm_in_training(
 def test_shorter_items_are_filled_up_with_zeros(name: str, texts: list[str], least: int) -> None:
     found = model(name)
     assert isinstance(found, Network)
-    assert found.shortest(parse(found.Settings, SMALL + texts)) == least
+    assert found.shortest(parse(found.Settings, SMALL[name] + texts)) == least
     net = network(name, texts, torch.float64)
     x = torch.randn(1, least - 1, 8).double()
     filled = nn.functional.pad(x, (0, 0, 0, 1))

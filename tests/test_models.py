@@ -141,20 +141,20 @@ def test_linear_equals_scikit_learn(n_classes: int, class_weight: str | None) ->
     weights = np.ones(n_classes)
     if class_weight:
         weights = len(targets) / (n_classes * np.bincount(targets))
-    arrays = linear.fit(rows, targets, n_classes, linear.Settings(), weights)
+    arrays = linear.fit(rows, targets, n_classes, linear.Settings(), weights, targets)
     reference = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=2000, class_weight=class_weight)
     ).fit(rows, targets)
     fresh = np.random.default_rng(2).standard_normal((20, 7)) * 3 + 10
     expected = reference.predict_proba(fresh)
     np.testing.assert_allclose(linear.posterior(arrays, fresh), expected, atol=1e-9)
-    again = linear.fit(rows, targets, n_classes, linear.Settings(), weights)
+    again = linear.fit(rows, targets, n_classes, linear.Settings(), weights, targets)
     assert all(arrays[name].tobytes() == again[name].tobytes() for name in arrays)
 
 
 def test_linear_posterior_is_the_same_alone() -> None:
     rows, targets = columns_and_targets(3)
-    arrays = linear.fit(rows, targets, 3, linear.Settings(C=0.1), np.ones(3))
+    arrays = linear.fit(rows, targets, 3, linear.Settings(C=0.1), np.ones(3), targets)
     together = linear.posterior(arrays, rows)
     alone = np.concatenate([linear.posterior(arrays, row[None]) for row in rows])
     np.testing.assert_array_equal(together, alone)
@@ -164,7 +164,7 @@ def test_linear_posterior_is_the_same_alone() -> None:
 def test_linear_bears_constant_columns_and_huge_logits() -> None:
     rows, targets = columns_and_targets(3)
     rows[:, 2] = 0.1
-    arrays = linear.fit(rows, targets, 3, linear.Settings(), np.ones(3))
+    arrays = linear.fit(rows, targets, 3, linear.Settings(), np.ones(3), targets)
     assert arrays["sd"][2] == 1
     assert np.isfinite(linear.posterior(arrays, rows * 1e6)).all()
 
@@ -172,7 +172,7 @@ def test_linear_bears_constant_columns_and_huge_logits() -> None:
 @pytest.mark.parametrize("shape", [(20, 8), (1, 3), (50,)])
 def test_columns_are_mean_and_sd_over_time(shape: tuple[int, ...]) -> None:
     features = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
-    got = linear.columns(features)
+    got = linear.columns(features, linear.Settings())
     dims = shape[-1] if len(shape) > 1 else 1
     assert got.shape == (2 * dims,)
     assert got.dtype == np.float64
@@ -184,7 +184,7 @@ def test_columns_are_mean_and_sd_over_time(shape: tuple[int, ...]) -> None:
 
 def test_columns_of_pictures_are_of_each_row_over_the_width() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (1, 4, 9, 3), dtype=np.uint8)
-    got = linear.columns(picture)
+    got = linear.columns(picture, linear.Settings())
     assert got.shape == (2 * 4 * 3,)
     for row in range(4):
         for channel in range(3):
@@ -203,6 +203,7 @@ def test_linear_settings_are_checked() -> None:
 def test_majority_gives_the_shares_of_training() -> None:
     found = whole("majority")
     rows = np.empty((5, 0))
-    arrays = found.fit(rows, np.array([1, 1, 2, 1, 0]), 3, majority.Settings(), np.ones(3))
+    targets = np.array([1, 1, 2, 1, 0])
+    arrays = found.fit(rows, targets, 3, majority.Settings(), np.ones(3), targets)
     np.testing.assert_allclose(found.posterior(arrays, np.empty((2, 0))), [[0.2, 0.6, 0.2]] * 2)
-    assert found.columns(np.zeros((9, 4))).shape == (0,)
+    assert found.columns(np.zeros((9, 4)), majority.Settings()).shape == (0,)

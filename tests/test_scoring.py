@@ -226,7 +226,8 @@ def test_items_listed_in_a_checkpoint(small: Path, cnn: Path) -> None:
 
 
 def test_arrays_that_do_not_fit_their_model_are_refused() -> None:
-    meta = {"classes": ["a", "b"], "pipeline": [], "dims": [3], "model": {"name": "majority"}}
+    named = {"name": "majority", "settings": {}}
+    meta = {"classes": ["a", "b"], "pipeline": [], "dims": [3], "model": named}
     fitting = Checkpoint({"model.prior": np.array([0.5, 0.5])}, [], meta)
     assert Scorer.of(fitting).posterior([np.zeros((4, 3))]).tolist() == [[0.5, 0.5]]
     for arrays in ({}, {"model.prior": np.ones(1)}):

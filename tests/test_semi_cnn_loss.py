@@ -208,7 +208,7 @@ def test_orthogonal_blocks_cost_nothing() -> None:
 def test_gradients_of_each_term(term: str, curvature: losses.Curvature) -> None:
     """By central differences in float64, by y and by every weight and bias, all at once."""
     small = Small(salient=2)
-    form = losses.Objective(curvature=curvature, clamp=False, hold_target=False)
+    form = losses.Objective(curvature=curvature, clamp="off", hold_target=False)
 
     def value(*inputs: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = getattr(
@@ -225,7 +225,7 @@ def test_gradients_of_the_whole_at_any_size(
     given_sizes: dict[str, int], curvature: losses.Curvature
 ) -> None:
     small = Small(**given_sizes)
-    form = losses.Objective(curvature=curvature, clamp=False, hold_target=False)
+    form = losses.Objective(curvature=curvature, clamp="off", hold_target=False)
     assert gradcheck(
         lambda *inputs: losses.objective(*small.run(*inputs), small.labels, form).total,
         small.inputs,
@@ -238,7 +238,7 @@ def test_a_held_target_gives_no_gradient_and_the_same_value() -> None:
     outputs, matrices = small.run()
     moving, held = (
         losses.objective(
-            outputs, matrices, small.labels, losses.Objective(clamp=False, hold_target=held)
+            outputs, matrices, small.labels, losses.Objective(clamp="off", hold_target=held)
         ).total
         for held in (False, True)
     )
@@ -257,7 +257,7 @@ def test_the_sum_weighs_its_terms_and_leaves_out_what_weighs_nothing() -> None:
     run = small.run()
 
     def terms(**changed: float) -> losses.Terms:
-        form = losses.Objective(**changed, clamp=False)  # type: ignore[arg-type]
+        form = losses.Objective(**changed, clamp="off")  # type: ignore[arg-type]
         return losses.objective(*run, small.labels, form)
 
     paper = terms()
@@ -316,7 +316,7 @@ def along(small: Small, which: str, t: float, form: losses.Objective) -> losses.
 def test_the_literal_loss_has_no_lower_bound(which: str, curvature: losses.Curvature) -> None:
     """Along the ray neither ŷ, ẑ nor J_orth moves, and J_SAL falls by -t² times a constant."""
     small = twins()
-    form = losses.Objective(curvature=curvature, clamp=False)
+    form = losses.Objective(curvature=curvature, clamp="off")
     start, far, farther = (along(small, which, t, form) for t in (0.0, 1e3, 2e3))
     for name in ("reconstruction", "discriminative", "orthogonality"):
         torch.testing.assert_close(getattr(farther, name), getattr(start, name))
@@ -335,8 +335,12 @@ def test_the_literal_loss_has_no_lower_bound(which: str, curvature: losses.Curva
 @pytest.mark.parametrize("curvature", CURVATURES)
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_the_clamp_bounds_it(which: str, curvature: losses.Curvature, weight: float) -> None:
+    for clamp in ("scale", "stop"):
+        bounded(which, losses.Objective(saliency=weight, curvature=curvature, clamp=clamp))
+
+
+def bounded(which: str, form: losses.Objective) -> None:
     small = twins()
-    form = losses.Objective(saliency=weight, curvature=curvature)
     for t in (0.0, 10.0, 1e3, 1e6):
         terms = along(small, which, t, form)
         assert number(terms.total) >= 0
@@ -345,17 +349,27 @@ def test_the_clamp_bounds_it(which: str, curvature: losses.Curvature, weight: fl
     assert number(terms.total) == pytest.approx(2 * number(terms.orthogonality))
 
 
+@pytest.mark.parametrize("clamp", ["stop", "scale"])
 @pytest.mark.parametrize("t", [0.0, 1e3])
-def test_where_the_clamp_holds_saliency_pulls_no_more(t: float) -> None:
-    """Beyond the bound the gradient is that of `no_s`; short of it that of the literal loss."""
+def test_what_the_clamp_leaves_of_saliency(t: float, clamp: losses.Clamp) -> None:
+    """Short of the bound the literal gradient; beyond it none, or as much as the bound allows."""
     small = twins()
     with torch.no_grad():
         small.decoder *= 0.1  # J_SAL is then short of the bound
         small.decoder[0, 0] += t
         small.decoder[0, 1] -= t
-    free = losses.Objective(saliency=0.0 if t else 1.0, clamp=False)
-    gradients = [
-        torch.autograd.grad(losses.objective(*small.run(), small.labels, form).total, small.encoder)
-        for form in (losses.Objective(), free)
-    ]
-    torch.testing.assert_close(*gradients, **EXACTLY)
+
+    def gradient(form: losses.Objective) -> torch.Tensor:
+        total = losses.objective(*small.run(), small.labels, form).total
+        return torch.autograd.grad(total, small.encoder)[0]
+
+    literal = gradient(losses.Objective(clamp="off"))
+    without = gradient(losses.Objective(saliency=0.0))
+    terms = losses.objective(*small.run(), small.labels, losses.Objective())
+    bound = number(terms.reconstruction) + number(terms.discriminative)
+    share = min(1.0, bound / -number(terms.saliency))
+    assert (share < 1) == (t > 0)
+    if clamp == "stop" and t:
+        share = 0.0
+    expected = without + share * (literal - without)
+    torch.testing.assert_close(gradient(losses.Objective(clamp=clamp)), expected, **EXACTLY)

@@ -21,6 +21,7 @@ class Example:
     on: bool = setting(False, "whether")
     name: str = setting("x", "a word")
     sizes: tuple[int, ...] = setting((1, 2), "several")
+    rates: float | tuple[float, ...] = setting((0.5, 1.0), "one or several")
 
 
 def test_values() -> None:
@@ -33,6 +34,10 @@ def test_values() -> None:
     assert parse(Example, ['name="5"']).name == "5"
     assert parse(Example, ["sizes=[4, 5, 6]"]).sizes == (4, 5, 6)
     assert parse(Example, ["sizes=[]"]).sizes == ()
+    rates = parse(Example, ["rates=[2, 0.5]"]).rates
+    assert rates == (2.0, 0.5)
+    assert all(type(rate) is float for rate in rates)
+    assert parse(Example, ["rates=2"]).rates == 2.0
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,7 @@ def test_values() -> None:
         ("sizes=3", "a list in brackets, each a whole number"),
         ("sizes=[3, 4.5]", "a list in brackets"),
         ("sizes=[true]", "a list in brackets"),
+        ("rates=[true]", "a number or a list in brackets, each a number"),
     ],
 )
 def test_refused(text: str, said: str) -> None:

@@ -369,7 +369,7 @@ def test_init_that_cannot_serve_is_refused_before_training(
     assert "holds a linear" in result.err
     result = cli("train", store, out, "--test-fold", 1, *CNN, "--init", first)
     assert result.code == 3
-    assert "was trained on 12 of the recordings" in result.err
+    assert "--init: knows 12 of the recordings that are held out here" in result.err
     assert "tensors are those of --init" not in result.err
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["cnn.ckpt", "linear.ckpt"]

@@ -328,14 +328,16 @@ def test_diverging_training_is_told(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite_are_no_result() -> None:
     import torch
 
-    from sertool.training import loop, networks, statistics
+    from sertool.training import networks, statistics
 
     network = torch.nn.Linear(2, 2)
     plan: Any = SimpleNamespace(network=SimpleNamespace(fixed_length=False), hp=Hyperparameters())
-    run = loop.Run(network, torch.optim.SGD(network.parameters()), [{"epoch": 1}])
-    run.best = {"weight": torch.ones(2), "bias": torch.ones(2)}
-    fitted = statistics.fit([], "none")
-    assert networks._trained(plan, run, fitted, [], None, (2,)).meta["best_epoch"] == 1
-    run.best["bias"] = torch.tensor([1.0, float("nan")])
+    history, fitted = [{"epoch": 1}], statistics.fit([], "none")
+
+    def trained() -> dict[str, Any]:
+        return networks._trained(plan, network, history, fitted, [], None, (2,)).meta
+
+    assert trained()["best_epoch"] == 1
+    torch.nn.init.constant_(network.bias, float("nan"))
     with pytest.raises(InputError, match="lower --lr"):
-        networks._trained(plan, run, fitted, [], None, (2,))
+        trained()

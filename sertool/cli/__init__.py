@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "sertool.cli.report",
     "info": "sertool.cli.info",
     "list": "sertool.cli.listing",
+    "separate": "sertool.cli.separate",
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -35,7 +35,7 @@ def command(
     sample_rate: Annotated[
         int | None,
         typer.Option(
-            "--sample-rate", min=1, help="Resample to this rate, Hz. [default: the commonest]"
+            "--sample-rate", min=1, help="Resample to this rate, Hz. \\[default: the commonest]"
         ),
     ] = None,
     channel: Annotated[str, typer.Option("--channel", help="mix, left or right.")] = "mix",
@@ -63,7 +63,7 @@ def command(
         typer.Option(
             "--segment-hop",
             min=0,
-            help="Seconds between segments. [default: --segment]",
+            help="Seconds between segments. \\[default: --segment]",
             rich_help_panel=CUT,
         ),
     ] = None,

@@ -50,7 +50,7 @@ def command(
         typer.Option(
             "--hop",
             metavar="S",
-            help="Seconds between windows. [default: --window]",
+            help="Seconds between windows. \\[default: --window]",
             rich_help_panel=HEARD,
         ),
     ] = None,

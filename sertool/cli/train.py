@@ -142,6 +142,15 @@ Init = Annotated[
     str | None,
     _hyper("--init", "Start from these weights: a checkpoint, .pth, .safetensors, or imagenet."),
 ]
+Unlabelled = Annotated[
+    list[Path] | None,
+    _hyper(
+        "--init-unlabelled",
+        "Recordings for a first stage that needs no labels (huang2014), beside the training part;"
+        " may be repeated.",
+        metavar="STORE",
+    ),
+]
 LrScale = Annotated[float | None, _hyper("--lr-scale", "Of the rate of weights from --init.")]
 NoBaselines = Annotated[bool, typer.Option("--no-baselines", help="Leave both baselines out.")]
 
@@ -189,6 +198,7 @@ def command(
     precision: Precision = None,
     device: Device = "auto",
     init: Init = None,
+    init_unlabelled: Unlabelled = None,
     lr_scale: LrScale = None,
     no_baselines: NoBaselines = False,
     seed: common.Seed = 0,
@@ -248,6 +258,7 @@ def _run(given: dict[str, Any]) -> None:
             init=given["init"],
             augment=read_steps("--augment", given["augment"]),
             copies=given["copies"],
+            unlabelled=tuple(given["init_unlabelled"] or ()),
         )
         force, resume = given["force"], given["resume"]
         train(given["store"], given["output"], options, force=force, resume=resume, console=console)

@@ -10,6 +10,7 @@ from torch import nn
 from sertool.errors import InputError
 
 LARGEST_NEEDED = 4096  # points: no network of pictures needs a larger one
+DRAWS = 2**16  # that 16 bits tell apart
 
 
 class OverTime(nn.Module):
@@ -77,3 +78,20 @@ def check_size(name: str, shape: Sequence[int], left: Callable[[int], int]) -> N
         f"{name} needs pictures of at least {least} × {least}, and these have {height} × {width};"
         " featurize larger ones"
     )
+
+
+class Dropout(nn.Dropout):
+    """Dropout that draws 16 bits a value: on a CPU about a tenth of the time of torch's own.
+
+    The share kept is the nearest multiple of 2⁻¹⁶, and what is kept is divided by just that.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` with a share `p` of zeros in training, the rest grown to make up for it."""
+        if not self.training or self.p == 0 or x.device.type != "cpu":
+            return super().forward(x)
+        wanted = max(1, round((1 - self.p) * DRAWS))
+        drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        layout = torch.empty_like(x, device="meta")  # in that of `x` it is multiplied fastest
+        kept = drawn.view(torch.int16)[: x.numel()] < wanted - DRAWS // 2
+        return (x * kept.as_strided(x.shape, layout.stride())).mul_(DRAWS / wanted)

@@ -26,8 +26,8 @@ class Settings:
             raise ValueError("max_iter must be at least 1")
 
 
-def columns(features: np.ndarray) -> np.ndarray:
-    """Return mean and standard deviation of each dimension over time: (2 · dims,) float64.
+def over_time(features: np.ndarray) -> np.ndarray:
+    """Return an item's features as float64 (frames, dims), time along the first axis.
 
     features: (frames, dims), or (samples,) as one dimension. In pictures (frames, height, width,
     channels) time runs along the width: each row of each channel is a dimension.
@@ -35,12 +35,22 @@ def columns(features: np.ndarray) -> np.ndarray:
     if features.ndim == 4:
         features = features.swapaxes(1, 2).reshape(-1, features.shape[1] * features.shape[3])
     dims = features.shape[-1] if features.ndim > 1 else 1
-    values = features.reshape(-1, dims).astype(np.float64)
+    return features.reshape(-1, dims).astype(np.float64)
+
+
+def columns(features: np.ndarray, settings: Any) -> np.ndarray:
+    """Return mean and standard deviation of each dimension over time: (2 · dims,) float64."""
+    values = over_time(features)
     return np.concatenate([values.mean(0), values.std(0)])
 
 
 def fit(
-    rows: np.ndarray, targets: np.ndarray, n_classes: int, settings: Any, weights: np.ndarray
+    rows: np.ndarray,
+    targets: np.ndarray,
+    n_classes: int,
+    settings: Any,
+    weights: np.ndarray,
+    groups: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Return mean and sd of the training rows, and the weights and biases of the logits.
 

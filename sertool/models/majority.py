@@ -15,13 +15,18 @@ class Settings:
     """The majority baseline has no settings."""
 
 
-def columns(features: np.ndarray) -> np.ndarray:
+def columns(features: np.ndarray, settings: Any) -> np.ndarray:
     """Return no column: the features do not matter."""
     return np.empty(0)
 
 
 def fit(
-    rows: np.ndarray, targets: np.ndarray, n_classes: int, settings: Any, weights: np.ndarray
+    rows: np.ndarray,
+    targets: np.ndarray,
+    n_classes: int,
+    settings: Any,
+    weights: np.ndarray,
+    groups: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Return {"prior": each class's share of the training items, float64 (n_classes,)}."""
     counts = np.bincount(targets, minlength=n_classes).astype(np.float64)

@@ -7,7 +7,8 @@ the border of a pooling included; with poolings that drop an incomplete window t
 same numbers.
 
 Maps are (batch, maps, frames, bins), in the channels-last layout; over time alone, bins is 1.
-Sequences are (batch, frames, dims). Lengths are int64 (batch,), each at least 1.
+Sequences are (batch, frames, dims). Lengths are int64 (batch,), each at least 1; where a layer
+takes None instead, every frame counts.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ def outside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
     return torch.arange(frames, device=lengths.device) >= lengths.unsqueeze(1)
 
 
-def zero_after(x: torch.Tensor, lengths: torch.Tensor, axis: int) -> torch.Tensor:
+def zero_after(x: torch.Tensor, lengths: torch.Tensor | None, axis: int) -> torch.Tensor:
     """Return `x`, whose frames run along `axis`, with zeros after each item's end."""
+    if lengths is None:
+        return x
     shape = [1] * x.ndim
     shape[0], shape[axis] = x.shape[0], x.shape[axis]
     return x.masked_fill(outside(lengths, x.shape[axis]).view(shape), 0)
@@ -79,35 +82,27 @@ class Conv(nn.Conv2d):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over an item's own frames: in training sums over valid cells by count.
+    """Batch normalisation over an item's own frames: in training of all items end to end.
 
     Running statistics are kept as torch keeps them; eval needs no lengths.
     """
 
     def forward(  # type: ignore[override]
-        self, x: torch.Tensor, lengths: torch.Tensor
+        self, x: torch.Tensor, lengths: torch.Tensor | None
     ) -> torch.Tensor:
         """Return normalised maps (batch, maps, frames, bins)."""
-        if not self.training:
+        if lengths is None or not self.training or int(lengths.min()) >= x.shape[2]:
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):  # sums of bfloat16 lose the mean
-            return self._train(x.to(self.weight.dtype), lengths).to(x.dtype)
-
-    def _train(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        count = lengths.sum() * x.shape[3]
-        mean = zero_after(x, lengths, 2).sum((0, 2, 3)) / count
-        centred = x - mean.view(1, -1, 1, 1)
-        variance = zero_after(centred, lengths, 2).square().sum((0, 2, 3)) / count
-        with torch.no_grad():
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            assert self.momentum is not None
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        counts = lengths.tolist()
+        items = x.permute(0, 2, 3, 1).unbind()  # (frames, bins, maps) each
+        packed = torch.cat([item[:n] for item, n in zip(items, counts, strict=True)])
+        # batch axis first: put in after the permutation, torch's gradients are silently wrong
+        together = packed.unsqueeze(0).permute(0, 3, 1, 2)
+        normal = super().forward(together).permute(0, 2, 3, 1)[0]
+        pieces: list[torch.Tensor] = []
+        for item in normal.split(counts):
+            pieces += [item, item.new_zeros(x.shape[2] - len(item), *item.shape[1:])]
+        return torch.cat(pieces).unflatten(0, (len(x), -1)).permute(0, 3, 1, 2)
 
 
 class ConvBlock(nn.Module):
@@ -161,8 +156,10 @@ def sequence(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 2, 3, 1).flatten(2)  # no copy from the channels-last layout
 
 
-def mean_over_time(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def mean_over_time(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     """Return the mean (batch, dims) over the frames of sequences (batch, frames, dims)."""
+    if lengths is None:
+        return x.mean(1)
     return zero_after(x, lengths, 1).sum(1) / lengths.unsqueeze(1)
 
 
@@ -203,11 +200,17 @@ class Recurrent(nn.Module):
         kind = nn.LSTM if cell == "lstm" else nn.GRU
         self.cells = kind(dims, hidden, batch_first=True, bidirectional=bidirectional)
 
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return all states (batch, frames, directions · hidden) and the last (batch, …).
 
         Last is an item's last frame forwards, its first backwards. States after its end are 0.
         """
+        if lengths is None:
+            states, last = self.cells(x)
+            last = last[0] if isinstance(last, tuple) else last
+            return states, last.transpose(0, 1).flatten(1)
         with torch.autocast(x.device.type, enabled=False):  # packed sequences know no bfloat16
             packed = pack_padded_sequence(
                 x.to(next(self.cells.parameters()).dtype),

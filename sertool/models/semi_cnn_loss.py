@@ -20,6 +20,7 @@ from torch.nn import functional
 from sertool.training.targets import IGNORED
 
 Curvature = Literal["exact", "gauss-newton"]
+Clamp = Literal["scale", "stop", "off"]
 
 
 class Outputs(NamedTuple):
@@ -45,7 +46,10 @@ class Objective:
 
     The paper's are `saliency` λ1 = 1 and `orthogonality` λ2 = 2; a term of weight 0 is not
     computed. The rest is chosen here, because the loss as printed has no lower bound: with
-    `curvature="exact"`, `clamp=False` it is the literal one. `hold_target` keeps gradients out of
+    `curvature="exact"`, `clamp="off"` it is the literal one. Where λ1 J_SAL would count for more
+    than -(L_R + L_D), `clamp` "scale" makes it less by a factor, so that it goes on to pull, as
+    hard as the others at most; "stop" puts that bound in its place, which pulls at nothing.
+    `hold_target` keeps gradients out of
     the y that is to be rebuilt: kernels that are trained, too, would make it a constant. With
     frozen kernels it changes nothing.
     """
@@ -53,7 +57,7 @@ class Objective:
     saliency: float = 1.0
     orthogonality: float = 2.0
     curvature: Curvature = "gauss-newton"
-    clamp: bool = True
+    clamp: Clamp = "scale"
     hold_target: bool = True
 
     def __post_init__(self) -> None:
@@ -61,6 +65,8 @@ class Objective:
             raise ValueError("the weights of saliency and orthogonality must be at least 0")
         if self.curvature not in ("exact", "gauss-newton"):
             raise ValueError("curvature must be exact or gauss-newton")
+        if self.clamp not in ("scale", "stop", "off"):
+            raise ValueError("clamp must be scale, stop or off")
 
 
 class Terms(NamedTuple):
@@ -166,9 +172,9 @@ def objective(
 ) -> Terms:
     """Return the terms of Eq. 10 and their weighted sum.
 
-    J_SAL falls without bound as U or A grows in directions that change neither ŷ nor ẑ. With
-    `clamp`, λ1 J_SAL counts for no less than -(L_R + L_D), a bound that is held fixed: the sum is
-    never negative, and where the bound is reached saliency pulls no more.
+    J_SAL falls without bound as U or A grows in directions that change neither ŷ nor ẑ. Unless
+    `clamp` is off, λ1 J_SAL counts for no less than -(L_R + L_D): the sum is never negative.
+    Bound and factor are held fixed: no gradient goes through them.
     """
     if settings.hold_target:
         outputs = outputs._replace(y=outputs.y.detach())
@@ -179,8 +185,12 @@ def objective(
     if settings.saliency:
         salience = saliency(outputs, matrices, labels, settings.curvature)
         counted = settings.saliency * salience
-        if settings.clamp:
-            counted = counted.maximum(-total.detach())
+        bound = total.detach()
+        if settings.clamp == "stop":
+            counted = counted.maximum(-bound)
+        elif settings.clamp == "scale":
+            value = counted.detach()
+            counted = counted * torch.where(value < -bound, -bound / value, 1.0)
         total = total + counted
     if settings.orthogonality:
         salient = matrices.classifier.shape[1]

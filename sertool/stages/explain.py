@@ -199,12 +199,20 @@ class Explainer:
         for k, (array, starts) in enumerate(zip(piece.arrays, firsts, strict=True)):
             for first in starts:
                 last = first + (self.scorer.frames or len(array))
-                if passes:
+                if passes and not self.scorer.headed:
                     posterior = _softmax(passes[number].logits[: len(self.scorer.classes)])
                 else:
-                    posterior = self.scorer.posterior([array])[0]
+                    posterior = self._scored(array[first:last])
                 yield _Part(number, k, first, array[first:last], posterior)
                 number += 1
+
+    def _scored(self, array: np.ndarray) -> np.ndarray:
+        """Return the posterior of one part, by a pass that is not recorded."""
+        passes = self.recorder.passes if self.recorder else []
+        before = len(passes)
+        posterior: np.ndarray = self.scorer.posterior([array])[0]
+        del passes[before:]
+        return posterior
 
     def _explain(self, source: Source, piece: Piece, row: dict[str, Any]) -> Explanation:
         from sertool.report.explain_panels import Explanation
@@ -251,7 +259,8 @@ class Explainer:
         elif self.scorer.name == "linear":
             fitted = self.scorer.checkpoint.subset("model")
             assert isinstance(self.found, Whole)
-            means = self.found.columns(part.features)
+            settings = self.found.Settings(**self.meta["model"]["settings"])
+            means = self.found.columns(part.features, settings)
             explanation.contributions = contributions(fitted, means, winner)
         return explanation
 
@@ -269,6 +278,10 @@ class Explainer:
             if normalisation in NORMALISED:
                 told.given = one.x[0, : one.length]
                 told.normalised = NORMALISED[normalisation]
+        if self.scorer.headed:
+            decider = self.meta["model"]["head"]["name"]
+            told.note = f"no saliency: not the network decides, but a model after it ({decider})"
+            return
         try:
             slopes = self.recorder.saliency(one, winner)[0]
         except TooLarge:

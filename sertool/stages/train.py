@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from sertool.training.targets import Target, make_target, relabel
 
 if TYPE_CHECKING:
     from sertool.training.initial import Initial
+    from sertool.training.unlabelled import Unlabelled
 
 FOLD = "{fold}"  # in an output's name: the number of the fold that it holds out
 
@@ -53,6 +55,7 @@ class TrainOptions:
     init: str | None = None  # a file, or a word for published weights
     augment: dict[str, list[float]] = field(default_factory=dict)
     copies: int | None = None
+    unlabelled: tuple[Path, ...] = ()  # stores of recordings for a first stage without labels
 
 
 @dataclass
@@ -68,6 +71,7 @@ class _Job:
     init: Initial | None
     columns: Columns
     console: Console
+    unlabelled: Unlabelled | None = None
     plan: Any = None  # networks.Plan; that module imports torch
 
 
@@ -86,13 +90,13 @@ def train(
     or output cannot serve.
     """
     console = console or Console.silent()
-    with Store(source) as store:
-        job = _prepare(store, options, console)
+    with Store(source) as store, ExitStack() as stack:
+        job = _prepare(store, options, console, stack)
         divisions = divide(job.items, options.parts, store.items())
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:
-            check_output(path, force, resume, [source, *([job.init.path] if job.init else [])])
+            check_output(path, force, resume, [source, *_inputs(job)])
         if isinstance(job.found, Whole):
             console.note(
                 f"{job.found.name} is fitted whole: a row of numbers for each item is in memory"
@@ -103,7 +107,13 @@ def train(
             _train_one(job, division, path, force, resume)
 
 
-def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
+def _inputs(job: _Job) -> list[Path]:
+    """Return the files beside the store that are read."""
+    init = [job.init.path] if job.init else []
+    return init + (job.unlabelled.paths if job.unlabelled else [])
+
+
+def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitStack) -> _Job:
     """Return the job, its options checked against the model before any work is done."""
     found = model(options.model)
     check_device(options.device)
@@ -111,6 +121,8 @@ def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
     columns = Columns(store, console)
     items = relabel(store.items(), options.target)
     augmenting = prepare(found, items, options.augment, options.copies, options.seed)
+    if options.unlabelled and (isinstance(found, Whole) or found.prepare is None):
+        raise UsageError(f"--init-unlabelled: {found.name} learns nothing without labels")
     if isinstance(found, Whole):
         if options.init:
             raise UsageError(f"--init: {found.name} is fitted whole and starts from nothing")
@@ -122,12 +134,20 @@ def _prepare(store: Store, options: TrainOptions, console: Console) -> _Job:
         return _Job(store, items, options, found, settings, hp, None, columns, console)
     hp = dataclasses.replace(found.defaults(settings), **options.overrides)
     hp.check()
-    from sertool.training import device, initial, networks  # torch: seconds, only where needed
+    from sertool.training import (
+        device,
+        initial,
+        networks,
+        unlabelled,
+    )  # torch: seconds, only where needed
 
     where = device.choose(options.device)
     init = initial.load(options.init, found, console) if options.init else None
-    job = _Job(store, items, options, found, settings, hp, init, columns, console)
-    job.plan = networks.Plan(found, settings, hp, options.seed, where, init, augmenting)
+    more = unlabelled.load(options.unlabelled, store, stack)
+    job = _Job(store, items, options, found, settings, hp, init, columns, console, more)
+    heard = more.heard if more else None
+    job.plan = networks.Plan(found, settings, hp, options.seed, where, init, augmenting, heard)
+    networks.check_last_stage(job.plan)
     return job
 
 
@@ -154,6 +174,7 @@ def _params(job: _Job, division: Division) -> dict[str, Any]:
         "device": job.plan.device.type if job.plan else "cpu",
         "baselines": options.baselines,
         "init": job.init.record if job.init else None,
+        "unlabelled": job.unlabelled.records if job.unlabelled else None,
         "augment": options.augment or None,
         "copies": options.copies,
     }
@@ -190,7 +211,10 @@ def _train_one(job: _Job, division: Division, output: Path, force: bool, resume:
     if job.plan and job.plan.augmenting:
         console.note(job.plan.augmenting.sentence)
     target = make_target(items, division.train, "label", 1.0, job.hp.class_weights)
-    listed = _listed(items, division) + _inherited(job.init, items, division)
+    listed = _listed(items, division)
+    listed += _inherited("--init", job.init.items if job.init else None, items, division)
+    more = [item | {"part": "train"} for item in job.unlabelled.items] if job.unlabelled else []
+    listed += _inherited("--init-unlabelled", more, items, division)
     tensors: dict[str, np.ndarray] = {}
     baselines: list[str] = []
     if isinstance(job.found, Whole):
@@ -244,9 +268,11 @@ def _fit_whole(
     arrays, odd = fit_whole(whole, job.settings, job.columns, division.train, target)
     for text in odd:
         job.console.warn(f"{whole.name}: {text}")
+    if whole.describe:
+        job.console.note(f"{whole.name}: {whole.describe(arrays)}")
     history = []
     if division.val:
-        shares = whole.posterior(arrays, job.columns.rows(whole, division.val))
+        shares = whole.posterior(arrays, job.columns.rows(whole, job.settings, division.val))
         truth = target.indices[np.asarray(division.val)]
         counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
         rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
@@ -305,19 +331,20 @@ def _listed(items: Sequence[dict[str, Any]], division: Division) -> list[dict[st
 
 
 def _inherited(
-    init: Initial | None, items: Sequence[dict[str, Any]], division: Division
+    option: str,
+    seen: Sequence[dict[str, Any]] | None,
+    items: Sequence[dict[str, Any]],
+    division: Division,
 ) -> list[dict[str, Any]]:
-    """Return what `--init` is known to have been trained on and chosen by, unless it is listed.
+    """Return what `option` is known to bring knowledge of, unless it is listed.
 
-    Raises InputError where it has seen what is held out here.
+    Raises InputError where that is held out here.
     """
-    if init is None or init.items is None:
+    if not seen:
         return []
     held = {(items[i]["corpus"] or "", items[i]["origin"]) for i in division.test}
     listed = {items[i]["id"] for name in ("train", "val") for i in getattr(division, name)}
-    both = {(item.get("corpus") or "", item["origin"]) for item in init.items} & held
+    both = {(item.get("corpus") or "", item["origin"]) for item in seen} & held
     if both:
-        raise InputError(
-            f"--init: was trained on {len(both)} of the recordings that are held out here"
-        )
-    return [item for item in init.items if item["id"] not in listed]
+        raise InputError(f"{option}: knows {len(both)} of the recordings that are held out here")
+    return [item for item in seen if item["id"] not in listed]

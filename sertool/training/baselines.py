@@ -20,34 +20,36 @@ from sertool.training.targets import Target
 class Columns:
     """One row of numbers an item for models fitted whole: all that is ever held of a store.
 
-    Rows are made when they are first asked for and then kept for the folds to come.
+    Rows are made when they are first asked for and then kept for the folds to come, a set for
+    each model and its settings.
     """
 
     def __init__(self, store: Store, console: Console) -> None:
         self._store, self._console = store, console
-        self._rows: dict[str, np.ndarray] = {}
-        self._known: dict[str, np.ndarray] = {}
+        self._rows: dict[tuple[str, str], np.ndarray] = {}
+        self._known: dict[tuple[str, str], np.ndarray] = {}
 
-    def rows(self, whole: Whole, positions: Sequence[int]) -> np.ndarray:
+    def rows(self, whole: Whole, settings: Any, positions: Sequence[int]) -> np.ndarray:
         """Return (positions, columns) float64; InputError for features that are not finite."""
         index = np.asarray(positions, np.int64)
-        if whole.name not in self._rows:
-            width = len(whole.columns(self._store.features(int(index[0]))))
-            self._rows[whole.name] = np.zeros((len(self._store), width))
-            self._known[whole.name] = np.zeros(len(self._store), bool)
-        rows, known = self._rows[whole.name], self._known[whole.name]
+        key = (whole.name, repr(settings))
+        if key not in self._rows:
+            width = len(whole.columns(self._store.features(int(index[0])), settings))
+            self._rows[key] = np.zeros((len(self._store), width))
+            self._known[key] = np.zeros(len(self._store), bool)
+        rows, known = self._rows[key], self._known[key]
         missing = index[~known[index]]
         if rows.shape[1] and len(missing):
             with self._console.progress(len(missing), f"rows for {whole.name}") as progress:
                 for i in missing.tolist():
-                    rows[i] = self._row(whole, i)
+                    rows[i] = self._row(whole, settings, i)
                     progress.advance()
         known[missing] = True
         return rows[index]
 
-    def _row(self, whole: Whole, i: int) -> np.ndarray:
+    def _row(self, whole: Whole, settings: Any, i: int) -> np.ndarray:
         try:
-            row = whole.columns(self._store.features(i))
+            row = whole.columns(self._store.features(i), settings)
         except OSError as error:
             raise InputError(f"{show(self._store.path)}: damaged; make it again") from error
         if not np.isfinite(row).all():
@@ -55,16 +57,60 @@ class Columns:
             raise InputError(f"{name}: features that are not finite; featurize again")
         return row
 
+    def items(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the items at these positions, as the store has them."""
+        items = self._store.items()
+        return [items[i] for i in positions]
+
+
+def groups(items: Sequence[dict[str, Any]], targets: np.ndarray) -> np.ndarray:
+    """Return what folds within a training part keep whole, as an index an item: int64 (items,).
+
+    A group is a speaker of a corpus, and for an item without one its recording (`origin`). Where
+    that tells nothing apart, because there is one speaker or every class is one speaker's
+    alone, each recording is a group. targets: (items,) class indices.
+    """
+    recordings = [(item.get("corpus") or "", "", item["origin"]) for item in items]
+    speakers = [
+        (corpus, item["speaker"], "") if item.get("speaker") else (corpus, "", origin)
+        for item, (corpus, _, origin) in zip(items, recordings, strict=True)
+    ]
+    said_by: dict[int, set[tuple[str, str, str]]] = {}
+    for target, speaker in zip(targets.tolist(), speakers, strict=True):
+        said_by.setdefault(target, set()).add(speaker)
+    alone = all(len(them) == 1 for them in said_by.values())
+    named = recordings if alone else speakers
+    number = {name: i for i, name in enumerate(sorted(set(named)))}
+    return np.array([number[name] for name in named], np.int64)
+
 
 def fit_whole(
     whole: Whole, settings: Any, columns: Columns, train: Sequence[int], target: Target
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return (the model's arrays, what its solver warned of), fitted on the training positions."""
-    rows = columns.rows(whole, train)
-    indices = target.indices[np.asarray(train, np.int64)]
+    rows = columns.rows(whole, settings, train)
+    return fit_rows(whole, settings, rows, target, columns.items(train), train)
+
+
+def fit_rows(
+    whole: Whole,
+    settings: Any,
+    rows: np.ndarray,
+    target: Target,
+    items: Sequence[dict[str, Any]],
+    positions: Sequence[int],
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return (the model's arrays, what its solver warned of), fitted on rows (n, columns).
+
+    items, positions: what each row is of, (n,), and its place among the target's indices.
+    """
+    indices = target.indices[np.asarray(positions, np.int64)]
+    together = groups(items, indices)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        arrays = whole.fit(rows, indices, len(target.classes), settings, target.class_weights)
+        arrays = whole.fit(
+            rows, indices, len(target.classes), settings, target.class_weights, together
+        )
     odd = [str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)]
     return arrays, odd
 

@@ -119,6 +119,7 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     label = task.targets[0]
     counts = np.zeros((len(label.classes),) * 2, np.int64)
     loss_sum, seen = 0.0, 0
+    terms: dict[str, float] = {}
     last = run.history[-1] if run.history else {}
     name = "val_uar" if "val_uar" in last else "train_uar"
     shown: dict[str, Any] = {name: last[name]} if last else {}
@@ -127,8 +128,12 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     )
     for x, lengths, positions in _batches(task, epoch):
         with autocast:
-            logits = _forward(run.network, x, lengths)
-        loss = total_loss(logits.float(), positions, task.targets, task.hp.loss_norm)
+            own = _own_loss(run.network, task, x, lengths, positions)
+            logits = _forward(run.network, x, lengths) if own is None else own[1]
+        if own is None:
+            loss = total_loss(logits.float(), positions, task.targets, task.hp.loss_norm)
+        else:
+            loss = own[0]
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if task.hp.clip_norm:
@@ -138,10 +143,27 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         if not math.isfinite(value):
             raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
         loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
+        for key, part in own[2].items() if own else ():
+            terms[key] = terms.get(key, 0.0) + float(part.detach()) * len(positions)
         predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
         counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
         progress.advance(len(positions), epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
-    return {"loss": loss_sum / seen, "train_uar": float(metrics.uar(counts))}
+    means = {key: total / seen for key, total in terms.items()}
+    return {"loss": loss_sum / seen, **means, "train_uar": float(metrics.uar(counts))}
+
+
+Losses = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
+
+
+def _own_loss(
+    network: nn.Module, task: Task, x: torch.Tensor, lengths: torch.Tensor, positions: np.ndarray
+) -> Losses | None:
+    """Return loss, logits and terms of a network with an `objective`, None of any other."""
+    if not hasattr(network, "objective"):
+        return None
+    labels = torch.from_numpy(task.targets[0].indices[positions]).to(x.device)
+    losses: Losses = network.objective(x, lengths, labels)  # type: ignore[operator]
+    return losses
 
 
 def _forward(network: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -196,7 +218,9 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     plan = batches.plan_validation(task.val, lengths, task.hp, VALIDATION_BATCH, most)
     for positions in plan:
         x, lengths, index = task.source.batch(positions)
-        logits = network(*_on(task.device, x, lengths))
+        there = _on(task.device, x, lengths)
+        own = _own_loss(network, task, *there, index)
+        logits = network(*there) if own is None else own[1]
         logits = logits[:, : len(label.classes)].cpu().double()
         truth = label.indices[index]
         loss_sum += float(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,15 @@ import torch
 from torch import nn
 
 from sertool.console import Console
-from sertool.errors import InputError
-from sertool.models import Network
+from sertool.errors import InputError, UsageError
+from sertool.models import Heard, Material, Network, Whole, model
 from sertool.outputs import Parts
 from sertool.paths import show
 from sertool.store import Store
 from sertool.training import device as devices
 from sertool.training import loop, statistics
 from sertool.training.augmenting import Augmenting
+from sertool.training.baselines import fit_rows
 from sertool.training.batches import Source
 from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.initial import Initial
@@ -46,6 +48,7 @@ class Plan:
     device: torch.device
     init: Initial | None = None
     augmenting: Augmenting | None = None
+    unlabelled: Heard | None = None
 
 
 def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
@@ -71,13 +74,26 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
         raise InputError(f"{path}: an item of {longest} pictures; {name} takes one an item")
     if not plan.network.fixed_length and plan.hp.normalisation != "cell":
         return None
-    if shortest != longest:
+    uneven = plan.network.shorter(plan.settings) and plan.hp.normalisation != "cell"
+    if shortest != longest and not uneven:
         why = name if plan.network.fixed_length else "--normalisation cell"
         raise InputError(
             f"{path}: {why} needs items of one length, and these have {shortest} to"
             f" {longest} frames; featurize with --duration S --fit both"
         )
     return longest
+
+
+def check_last_stage(plan: Plan) -> None:
+    """Raise an error where the network's loss or its last stage cannot be had as asked for."""
+    head = plan.network.head(plan.settings)
+    if head is None:
+        return
+    whole = model(head[0])
+    assert isinstance(whole, Whole)
+    whole.Settings(**head[1])
+    if whole.needs and importlib.util.find_spec(whole.needs) is None:
+        raise InputError(f"{plan.network.name}: its last stage needs {whole.needs}, not installed")
 
 
 def _check_pixels(normalisation: str, store: Store) -> None:
@@ -119,6 +135,13 @@ def train_network(
     network = plan.network.build(
         plan.settings, frames if plan.network.fixed_length else None, shape, outputs
     )
+    if hasattr(network, "objective") and (
+        plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w"
+    ):
+        raise UsageError(
+            f"--length-weights and --loss-norm: {plan.network.name} has a loss of its own"
+        )
+    given = initialise(network, plan, targets, console)
     task = loop.Task(
         source,
         plan.augmenting.places(division.train) if plan.augmenting else division.train,
@@ -127,12 +150,87 @@ def train_network(
         plan.hp,
         plan.seed,
         plan.device,
-        initialise(network, plan, targets, console),
+        given,
         "training" if division.fold is None else f"fold {division.fold}",
         plan.augmenting,
     )
-    run = loop.fit(network, task, Saver(parts), console)
-    return _trained(plan, run, source.statistics, targets, frames, shape)
+    saver = Saver(parts)
+    if not saver.has_state:
+        _first_stage(network, plan, source, division, given, console)
+    history: list[dict[str, Any]] = []
+    if any(p.requires_grad for p in network.parameters()):
+        run = loop.fit(network, task, saver, console)
+        history = run.history
+        network.load_state_dict(run.best)
+    else:
+        devices.place(network, plan.device)
+    trained = _trained(plan, network, history, source.statistics, targets, frames, shape)
+    _last_stage(trained, network, plan, source, division, targets[0], console)
+    return trained
+
+
+def _first_stage(
+    network: nn.Module,
+    plan: Plan,
+    source: Source,
+    division: Division,
+    given: frozenset[str],
+    console: Console,
+) -> None:
+    """Fit what the network learns before gradient descent, unless `--init` has `given` it."""
+    if plan.network.prepare is None:
+        return
+    starts = plan.network.prepared
+    wanted = {name for name in network.state_dict() if any(s in name.split(".") for s in starts)}
+    if wanted and wanted <= given:
+        console.note("the first stage is that of --init")
+        return
+    statistics = source.statistics
+    assert statistics is not None
+    items, lengths = source.store.items(), source.store.lengths()
+    heard = Heard(
+        lengths[np.asarray(division.train)],
+        lambda i: statistics.apply(source.seen(division.train[i])),
+        tuple(items[i]["id"] for i in division.train),
+    )
+    material = Material(heard, plan.unlabelled, plan.seed, console.note)
+    plan.network.prepare(network, plan.settings, material)
+
+
+def _last_stage(
+    trained: Trained,
+    network: nn.Module,
+    plan: Plan,
+    source: Source,
+    division: Division,
+    target: Target,
+    console: Console,
+) -> None:
+    """Fit the model that decides by the network's rows, if there is one, on the training part."""
+    head = plan.network.head(plan.settings)
+    if head is None:
+        return
+    name, assigned = head
+    whole = model(name)
+    assert isinstance(whole, Whole)
+    settings = whole.Settings(**assigned)
+    network.eval()
+    rows, owners = [], []
+    with console.progress(len(division.train), f"rows for {name}") as progress:
+        for i in division.train:
+            x, lengths, _ = source.batch([i])
+            with torch.inference_mode():
+                there = [torch.from_numpy(a).to(plan.device) for a in (x, lengths)]
+                rows.append(network(*there).cpu().double().numpy())
+            owners += [i] * len(rows[-1])
+            progress.advance()
+    items = source.store.items()
+    of = [items[i] for i in owners]
+    arrays, odd = fit_rows(whole, settings, np.concatenate(rows), target, of, owners)
+    for text in odd:
+        console.warn(f"{name}: {text}")
+    trained.tensors |= {f"head.{key}": value for key, value in arrays.items()}
+    trained.meta["model"]["head"] = {"name": name, "settings": assigned}
 
 
 def _weighted(
@@ -158,19 +256,21 @@ def _say_short(plan: Plan, store: Store, division: Division, console: Console) -
 
 def _trained(
     plan: Plan,
-    run: loop.Run,
+    network: nn.Module,
+    history: list[dict[str, Any]],
     fitted: statistics.Statistics,
     targets: list[Target],
     frames: int | None,
     shape: tuple[int, ...],
 ) -> Trained:
-    """Return the best weights and statistics, and what describes them.
+    """Return the network's weights and statistics, and what describes them.
 
     Raises InputError where training ended in weights that are no numbers.
     """
-    if not all(bool(torch.isfinite(value).all()) for value in run.best.values()):
+    weights = network.state_dict()
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise InputError("training ended in weights that are not finite; try a lower --lr")
-    tensors: dict[str, Any] = {f"model.{name}": value for name, value in run.best.items()}
+    tensors: dict[str, Any] = {f"model.{name}": value for name, value in weights.items()}
     tensors |= {"statistics.mean": fitted.mean, "statistics.sd": fitted.sd}
     described = {
         "frames": frames if plan.network.fixed_length else None,
@@ -178,10 +278,10 @@ def _trained(
         "outputs": sum(len(target.classes) for target in targets),
         "heads": [{"field": t.field, "classes": t.classes, "weight": t.weight} for t in targets],
         "normalisation": plan.hp.normalisation,
-        "parameters": sum(p.numel() for p in run.network.parameters()),
+        "parameters": sum(p.numel() for p in network.parameters()),
     }
-    best = loop.best_epoch(run.history, plan.hp.monitor) + 1
-    return Trained(tensors, {"model": described, "history": run.history, "best_epoch": best})
+    best = loop.best_epoch(history, plan.hp.monitor) + 1
+    return Trained(tensors, {"model": described, "history": history, "best_epoch": best})
 
 
 def initialise(

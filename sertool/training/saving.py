@@ -31,9 +31,14 @@ class Saver:
         self._last = time.monotonic()
         self._cost = 0.0  # seconds that the last save took
 
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a whole state to go on from."""
+        return self.parts is not None and self.parts.has(STATE)
+
     def restore(self, run: Run) -> None:
         """Set `run` to the saved state, if there is a whole one."""
-        if self.parts is None or not self.parts.has(STATE):
+        if self.parts is None or not self.has_state:
             return
         tensors, meta = checkpoint.undump(self.parts.read(STATE), str(self.parts.path(STATE)))
         with torch.no_grad():

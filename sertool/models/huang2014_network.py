@@ -1,0 +1,153 @@
+"""The network of huang2014: whitening, fragments, kernels and features, and its first stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from sertool.models import Heard, Material, sparse_autoencoder, whitening
+from sertool.models import huang2014_patches as patches
+from sertool.models import semi_cnn_loss as losses
+from sertool.models.huang2014 import OF_KERNELS, OF_STAGE_TWO, Settings
+from sertool.models.semi_cnn import MIDDLE, Kernels, SemiCnn, Sizes, Squash, squash
+from sertool.models.whitening import Whitening
+from sertool.training import statistics
+
+
+class _OnlyKernels(nn.Module):
+    """What is there before the second stage, by the names that the whole network has for it."""
+
+    def __init__(self, sizes: Sizes, rescale: bool) -> None:
+        super().__init__()
+        self.kernels = Kernels(sizes).requires_grad_(False)
+        self.rescale = Squash(sizes.local) if rescale else nn.Identity()
+
+
+class Huang2014(nn.Module):
+    """From frames of a log spectrum (batch, frames, dims) to rows for the last stage, or logits."""
+
+    def __init__(self, settings: Settings, dims: int, outputs: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.whiten = Whitening(dims, settings.components)
+        if settings.features in OF_STAGE_TWO:
+            self.semi = SemiCnn(outputs, settings.sizes, settings.finetune, settings.rescale)
+        elif settings.features in OF_KERNELS:
+            self.semi = _OnlyKernels(settings.sizes, settings.rescale)  # type: ignore[assignment]
+
+    def squashed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return whitened frames within 0.1 .. 0.9, as a logistic unit can rebuild them."""
+        return squash(self.whiten(x))
+
+    def fragments(
+        self, x: torch.Tensor, lengths: torch.Tensor, hop: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return fragments (batch, n, frames, components), and which there are: (batch, n).
+
+        They begin every `hop` frames until the recording's last frame is in one; after it stand
+        mean frames, as no others do.
+        """
+        size = self.settings.frames
+        counts = 1 + (lengths - size).clamp(min=0).add(hop - 1).div(hop, rounding_mode="floor")
+        most = int(counts.max())
+        z = self.squashed(x)
+        beyond = torch.arange(z.shape[1], device=z.device) >= lengths.unsqueeze(1)
+        z = z.masked_fill(beyond.unsqueeze(2), MIDDLE)
+        needed = (most - 1) * hop + size
+        z = nn.functional.pad(z[:, :needed], (0, 0, 0, max(0, needed - z.shape[1])), value=MIDDLE)
+        there = torch.arange(most, device=z.device) < counts.unsqueeze(1)
+        return z.unfold(1, size, hop).transpose(2, 3), there
+
+    def values(self, fragments: torch.Tensor) -> torch.Tensor:
+        """Return what the last stage is given of each fragment: (..., columns)."""
+        wanted = self.settings.features
+        if wanted == "raw":
+            return fragments.flatten(-2)
+        if wanted == "lif":
+            values: torch.Tensor = self.semi.kernels(fragments)
+            return values
+        if wanted in ("k1", "k2"):
+            answers = self.semi.kernels.sizes[int(wanted[1]) - 1](fragments)
+            return answers.unflatten(-1, (-1, self.settings.maps)).mean(-2)
+        features = self.semi.features(self.semi.rescale(self.semi.kernels(fragments)))
+        blocks = self.semi.features.split(features)
+        return blocks[OF_STAGE_TWO.index(wanted)]
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return rows (batch, columns), means over each item's fragments.
+
+        With `classifier` logistic: logits (batch, outputs), means likewise. With `utterance`
+        other than mean: the rows (n, columns) of the one item's fragments.
+        """
+        fragments, there = self.fragments(x, lengths, self.settings.test_hop)
+        values = self.values(fragments)
+        if self.settings.classifier == "logistic":
+            values = self.semi.classifier(values)
+        elif self.settings.utterance != "mean":
+            return values[0]
+        weights = there.to(values).unsqueeze(2)
+        return (values * weights).sum(1) / weights.sum(1)
+
+    def objective(
+        self, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """Return Eq. 10 over the batch's fragments, each item's mean logits, and the terms."""
+        hop = self.settings.hop if self.training else self.settings.test_hop
+        fragments, there = self.fragments(x, lengths, hop)
+        owner = there.nonzero()[:, 0]
+        outputs = self.semi(fragments[there])
+        terms = losses.objective(
+            outputs, self.semi.matrices(), labels[owner], self.settings.objective
+        )
+        sums = outputs.logits.new_zeros(len(x), outputs.logits.shape[1])
+        logits = sums.index_add(0, owner, outputs.logits) / there.sum(1, keepdim=True)
+        named = terms._asdict()
+        return named.pop("total"), logits, named
+
+
+def first_stage(network: nn.Module, material: Material) -> None:
+    """Fit the whitening on the training part, and the kernels on patches: the paper's stage one.
+
+    The patches are those of a random third of the training recordings (Sec. 3.1), and of all
+    unlabelled ones.
+    """
+    assert isinstance(network, Huang2014)
+    settings, train = network.settings, material.train
+    frames = (train.read(i) for i in range(len(train.lengths)))
+    network.whiten.set(*whitening.fit(frames, settings.components))
+    if settings.features not in OF_KERNELS:
+        return
+
+    def see(features: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            seen: np.ndarray = network.squashed(torch.from_numpy(features)).numpy()
+        return seen
+
+    places = patches.places(material, settings.share)
+    material.tell(f"kernels are learned from patches of {len(places)} recordings, without labels")
+    encoders = []
+    for length in settings.sizes.kernels:
+        drawn = patches.draw(places, length, settings.patches, see, material.seed)
+        batches = sparse_autoencoder.shuffled(
+            drawn, patches.BATCH, settings.patch_epochs, material.seed
+        )
+        fitted = sparse_autoencoder.fit(batches, settings.autoencoder, material.seed)
+        encoders.append(fitted.encoder)
+    network.semi.kernels.set(encoders)
+    if settings.rescale:
+        _fit_scale(network, train)
+
+
+def _fit_scale(network: Huang2014, train: Heard) -> None:
+    """Fit mean and deviation of what the kernels say of the training part's fragments."""
+    moments = statistics.Moments()
+    for i in range(len(train.lengths)):
+        x = torch.from_numpy(train.read(i)).unsqueeze(0)
+        with torch.no_grad():
+            length = torch.tensor([x.shape[1]])
+            fragments, _ = network.fragments(x, length, network.settings.hop)
+            moments.add(network.semi.kernels(fragments)[0].numpy())
+    deviation = statistics.standard_deviation(moments.variance(), moments.mean)
+    assert isinstance(network.semi.rescale, Squash)
+    network.semi.rescale.set(moments.mean, deviation)

@@ -1,0 +1,383 @@
+"""Support vector machines: C and sigma chosen by folds within the training part.
+
+The last stage of Huang, Dong, Mao & Zhan (2014), "Speech emotion recognition using CNN", who
+choose C and sigma by a grid search and say no more. Classes are told apart pair by pair; the class
+of most won pairs wins, and between as many the sum of the decisions (as `SVC` of scikit-learn with
+`break_ties`). `fit` and `posterior` are plain functions of arrays, for other models to call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sertool import metrics
+from sertool.errors import InputError
+from sertool.models import Whole
+from sertool.models.linear import over_time
+from sertool.settings import setting
+from sertool.training.inner_folds import fit_temperature, inner_folds
+from sertool.training.statistics import standard_deviation
+
+STATISTICS = {
+    "mean": lambda values: values.mean(0),
+    "sd": lambda values: values.std(0),
+    "min": lambda values: values.min(0),
+    "max": lambda values: values.max(0),
+    "range": lambda values: np.ptp(values, 0),
+}
+MOST_ROWS = 20_000  # their kernel is 3 GB
+TOLERANCE = 1e-3  # of the solver's gradient, as scikit-learn's
+PAIRS = 5000  # of rows, whose distances the median is taken of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the support vector machine."""
+
+    kernel: Literal["rbf", "linear"] = setting("rbf", "how two rows are compared")
+    statistics: tuple[str, ...] = setting(
+        ("mean", "sd"), "of each dimension over time: some of mean, sd, min, max, range"
+    )
+    C: float | tuple[float, ...] = setting(
+        tuple(2.0**e for e in range(-3, 10, 2)),
+        "cost of training errors; the best of several is chosen by the inner folds; by default"
+        " every second power of 2 from 2^-3 to 2^9",
+    )
+    sigma: float | tuple[float, ...] = setting(
+        tuple(2.0**e for e in range(-5, 6, 2)),
+        "width of the rbf kernel, chosen likewise; by default every second power of 2 from 2^-5 to"
+        " 2^5",
+        "median distances of two rows",
+    )
+    folds: int = setting(3, "inner folds of the training part, which keep speakers whole", "folds")
+    search: Literal["uar", "accuracy"] = setting("uar", "what the best C and sigma are best in")
+    max_iter: int = setting(1_000_000, "most steps of the solver for two classes", "steps")
+
+    def __post_init__(self) -> None:
+        unknown = [word for word in self.statistics if word not in STATISTICS]
+        if unknown or not self.statistics or len(set(self.statistics)) < len(self.statistics):
+            raise ValueError(f"statistics needs some of {', '.join(STATISTICS)}, each once")
+        for name in ("C", "sigma"):
+            values = _candidates(getattr(self, name))
+            if not values or not all(0 < value < float("inf") for value in values):
+                raise ValueError(f"{name} needs numbers above 0")
+        if self.folds < 2:
+            raise ValueError("folds must be at least 2")
+        if self.max_iter < 1:
+            raise ValueError("max_iter must be at least 1")
+
+
+def _candidates(value: Any) -> list[float]:
+    """Return one number or several as a list, ascending."""
+    return sorted({float(v) for v in ([value] if isinstance(value, int | float) else value)})
+
+
+def columns(features: np.ndarray, settings: Any) -> np.ndarray:
+    """Return the row of an item: each statistic of each dimension over time, float64.
+
+    Dimensions as in `linear`: statistics · dims columns, in the order of the settings.
+    """
+    values = over_time(features)
+    return np.concatenate([STATISTICS[word](values) for word in settings.statistics])
+
+
+def fit(
+    rows: np.ndarray,
+    targets: np.ndarray,
+    n_classes: int,
+    settings: Any,
+    weights: np.ndarray,
+    groups: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return what `posterior` needs of a support vector machine for z-scored rows.
+
+    rows: (n, columns) float64; targets: (n,) class indices, each of `n_classes` at least once;
+    weights: (n_classes,) that C is multiplied with; groups: (n,) int64, what inner folds keep
+    whole. The result does not depend on the rows' order.
+
+    Of the candidates C and sigma the pair is taken whose held-out predictions of the inner folds,
+    pooled, have the highest UAR or accuracy; of several such, the smallest C, then the largest
+    sigma. Each inner fold is z-scored, and its median distance taken, by its training side alone.
+    The decisions that were held out set the softmax's temperature; it is 1 where C and sigma are
+    given and the items are too few for folds.
+
+    Arrays: mean, sd (columns,); for rbf: support (vectors, columns), z-scored, coefficients
+    (pairs, vectors) and sigma (1,); for linear: coefficients (pairs, columns); intercepts
+    (pairs,), pairs (0, 1), (0, 2), …, (1, 2), …; temperature (1,); chosen (5,): C, sigma as a
+    multiple of the median, UAR or accuracy of the inner folds, how many they are, and 1 where
+    groups are whole in them; NaN or 0 where there is none.
+
+    Warns where the solver has not converged. Raises InputError for rows that are not finite, more
+    than MOST_ROWS of them (their kernel takes 8 · n² bytes, and half as much again in a search),
+    a single class, a class without a row, and candidates to choose from by too few items.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    _check(rows, targets, n_classes)
+    order = _order(rows, targets, groups)
+    rows, targets, groups = rows[order], targets[order], groups[order]
+    every_c, sigmas = _candidates(settings.C), _candidates(settings.sigma)[::-1]
+    if settings.kernel == "linear":
+        sigmas = [float("nan")]
+    several = len(every_c) * len(sigmas) > 1
+    folds, whole = inner_folds(targets, groups, settings.folds)
+    if several and folds is None:
+        raise InputError(
+            "svm: too few items to choose C and sigma by; give one of each: --set C=1 --set sigma=1"
+        )
+    c, sigma, score, temperature, count = every_c[0], sigmas[0], float("nan"), 1.0, 0
+    with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+        if folds is not None:
+            count = int(folds.max()) + 1
+            decisions = _held_out(rows, targets, folds, every_c, sigmas, settings, weights)
+            scores = _scores(decisions, targets, settings.search)
+            best = np.unravel_index(int(scores.argmax()), scores.shape)
+            c, sigma, score = every_c[best[0]], sigmas[best[1]], float(scores[best])
+            temperature = fit_temperature(decisions[best], targets, weights)
+        arrays = _final(rows, targets, c, sigma, settings, weights)
+    chosen = np.array([c, sigma, score, count, float(whole)])
+    return arrays | {"temperature": np.array([temperature]), "chosen": chosen}
+
+
+def _check(rows: np.ndarray, targets: np.ndarray, n_classes: int) -> None:
+    if len(rows) > MOST_ROWS:
+        raise InputError(
+            f"svm: {len(rows)} rows; the kernel of more than {MOST_ROWS} does not fit in memory:"
+            " train on fewer (--where), or use --model linear"
+        )
+    if n_classes < 2:
+        raise InputError("svm: needs items of at least two classes")
+    if len(np.unique(targets)) < n_classes:
+        raise InputError("svm: needs at least one item of every class")
+    if not np.isfinite(rows).all():
+        raise InputError("svm: features that are not finite; featurize again")
+
+
+def _order(rows: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return an order of the items that is the same whatever order they come in."""
+    content = [hashlib.sha256(row.tobytes()).digest() for row in np.ascontiguousarray(rows)]
+    keys = list(zip(targets.tolist(), groups.tolist(), content, strict=True))
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+
+
+def _held_out(
+    rows: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    every_c: list[float],
+    sigmas: list[float],
+    settings: Any,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """Return the decisions on each item by the machines that were not trained on its fold.
+
+    Shape (C, sigmas, n, classes); -inf for a class that the training side lacks.
+    """
+    decisions = np.full((len(every_c), len(sigmas), len(rows), len(weights)), -np.inf)
+    for fold in range(folds.max() + 1):
+        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        mean, sd = _scale(rows[inside])
+        train, test = (rows[inside] - mean) / sd, (rows[outside] - mean) / sd
+        known = np.unique(targets[inside])
+        width = median_distance(train)
+        kernels = zip(
+            _kernels(train, train, sigmas, width), _kernels(test, train, sigmas, width), strict=True
+        )
+        for s, (among, across) in enumerate(kernels):
+            for k, c in enumerate(every_c):
+                machine = _solve(among, targets[inside], c, weights, settings.max_iter)
+                pairs = across[:, machine.support] @ machine.coefficients.T + machine.intercepts
+                decisions[k, s][np.ix_(outside, known)] = decide(pairs, len(known))
+    return decisions
+
+
+def _scores(decisions: np.ndarray, targets: np.ndarray, search: str) -> np.ndarray:
+    """Return the UAR or accuracy (C, sigmas) of decisions (C, sigmas, n, classes)."""
+    classes = decisions.shape[-1]
+    rate = metrics.uar if search == "uar" else metrics.accuracy
+    rates = [
+        float(rate(metrics.confusion(targets, one.argmax(1), classes)))
+        for one in decisions.reshape(-1, *decisions.shape[2:])
+    ]
+    return np.array(rates).reshape(decisions.shape[:2])
+
+
+def _final(
+    rows: np.ndarray,
+    targets: np.ndarray,
+    c: float,
+    sigma: float,
+    settings: Any,
+    weights: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return the arrays of the machine that is trained on all rows."""
+    mean, sd = _scale(rows)
+    z = (rows - mean) / sd
+    width = median_distance(z)
+    (kernel,) = _kernels(z, z, [sigma], width)
+    machine = _solve(kernel, targets, c, weights, settings.max_iter)
+    if not machine.converged:
+        warnings.warn(
+            f"not converged in {settings.max_iter} steps; raise max_iter, or lower C", stacklevel=2
+        )
+    support, coefficients = z[machine.support], machine.coefficients
+    arrays = {"mean": mean, "sd": sd, "intercepts": machine.intercepts}
+    if np.isnan(sigma):
+        return arrays | {"coefficients": coefficients @ support}
+    rbf = {"support": support, "coefficients": coefficients, "sigma": np.array([sigma * width])}
+    return arrays | rbf
+
+
+def _scale(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = rows.mean(0)
+    return mean, standard_deviation(rows.var(0), mean)
+
+
+def median_distance(rows: np.ndarray) -> float:
+    """Return the median distance of two rows (n, columns), over at most PAIRS pairs of them.
+
+    Drawn from a fixed seed where there are more. 1 where the median is 0.
+    """
+    n = len(rows)
+    if n * (n - 1) // 2 <= PAIRS:
+        left, right = np.triu_indices(n, 1)
+    else:
+        random = np.random.default_rng(0)
+        left = random.integers(n, size=PAIRS)
+        right = (left + random.integers(1, n, size=PAIRS)) % n
+    median = float(np.median(np.linalg.norm(rows[left] - rows[right], axis=1)))
+    return median if median > 0 else 1.0
+
+
+def _kernels(
+    left: np.ndarray, right: np.ndarray, sigmas: list[float], width: float
+) -> Iterator[np.ndarray]:
+    """Yield the kernel (left, right) for each sigma, a multiple of `width`; NaN is linear."""
+    if np.isnan(sigmas[0]):
+        yield left @ right.T
+        return
+    squares = left @ right.T
+    squares *= -2
+    squares += np.square(left).sum(1)[:, None]
+    squares += np.square(right).sum(1)
+    np.maximum(squares, 0, out=squares)
+    for i, sigma in enumerate(sigmas):
+        out = squares if i == len(sigmas) - 1 else None  # memory for one matrix less
+        kernel = np.multiply(squares, -0.5 / (sigma * width) ** 2, out=out)
+        yield np.exp(kernel, out=kernel)
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """support: (vectors,) row numbers; coefficients: (pairs, vectors); intercepts: (pairs,)."""
+
+    converged: bool
+    support: np.ndarray
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+
+
+def _solve(
+    kernel: np.ndarray, targets: np.ndarray, c: float, weights: np.ndarray, max_iter: int
+) -> _Machine:
+    """Return the machines of all pairs of classes; a decision above 0 is for a pair's first."""
+    from sklearn.svm import SVC
+
+    known = np.unique(targets)
+    solver = SVC(
+        kernel="precomputed",
+        C=c,
+        class_weight={int(k): float(weights[k]) for k in known},
+        tol=TOLERANCE,
+        max_iter=max_iter,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a candidate nobody asks
+        svc = solver.fit(kernel, targets)
+    converged = svc.fit_status_ == 0
+    if len(known) == 2:  # scikit-learn turns the sign of two classes round
+        return _Machine(converged, svc.support_, -svc.dual_coef_, -svc.intercept_)
+    ends = np.cumsum(svc.n_support_)
+    own = [slice(end - n, end) for end, n in zip(ends, svc.n_support_, strict=True)]
+    coefficients = np.zeros((len(svc.intercept_), len(svc.support_)))
+    for pair, (i, j) in enumerate(_pairs(len(known))):
+        coefficients[pair, own[i]] = svc.dual_coef_[j - 1, own[i]]
+        coefficients[pair, own[j]] = svc.dual_coef_[i, own[j]]
+    return _Machine(converged, svc.support_, coefficients, svc.intercept_)
+
+
+def _pairs(classes: int) -> Iterator[tuple[int, int]]:
+    return ((i, j) for i in range(classes) for j in range(i + 1, classes))
+
+
+def decide(pairs: np.ndarray, classes: int) -> np.ndarray:
+    """Return one decision a class (n, classes) from the pairs' (n, pairs).
+
+    For two classes ± half the decision. For more, the pairs that a class won plus the sum of its
+    decisions, brought between -1/3 and 1/3 so that it decides between equals alone (as
+    scikit-learn's `decision_function_shape="ovr"`).
+    """
+    if classes == 2:
+        return np.concatenate([pairs, -pairs], 1) / 2
+    votes, sums = np.zeros((2, len(pairs), classes))
+    for pair, (i, j) in enumerate(_pairs(classes)):
+        won = pairs[:, pair] >= 0
+        votes[:, i] += won
+        votes[:, j] += ~won
+        sums[:, i] += pairs[:, pair]
+        sums[:, j] -= pairs[:, pair]
+    decisions: np.ndarray = votes + sums / (3 * (np.abs(sums) + 1))
+    return decisions
+
+
+def posterior(arrays: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return softmax posteriors (n, n_classes) float64 of rows (n, columns), by NumPy alone.
+
+    softmax(t · decision), the decision that of `decide`, t the temperature. Row by row, so that a
+    row's posterior does not depend on its company.
+    """
+    z = (rows - arrays["mean"]) / arrays["sd"]
+    support = arrays.get("support")
+    if support is not None:
+        lengths = np.square(support).sum(1)
+        scale = -0.5 / float(arrays["sigma"][0]) ** 2
+    pairs = np.empty((len(z), len(arrays["intercepts"])))
+    for i, row in enumerate(z):
+        seen = row
+        if support is not None:
+            squares = np.maximum(lengths - 2 * (support @ row) + row @ row, 0)
+            seen = np.exp(scale * squares)
+        pairs[i] = arrays["coefficients"] @ seen + arrays["intercepts"]
+    classes = int((1 + np.sqrt(1 + 8 * pairs.shape[1])) / 2)
+    logits = float(arrays["temperature"][0]) * decide(pairs, classes)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    shares: np.ndarray = odds / odds.sum(1, keepdims=True)
+    return shares
+
+
+def describe(arrays: dict[str, np.ndarray]) -> str:
+    """Return one line about what `fit` chose."""
+    c, sigma, score, folds, whole = arrays["chosen"].tolist()
+    words = f"C {c:g}" + ("" if np.isnan(sigma) else f", sigma {sigma:g} median distances")
+    if not folds:
+        return f"{words}; too few items for inner folds"
+    kept = "speakers or recordings whole" if whole else "items one by one"
+    return f"{words}; {100 * score:.1f} % in {folds:.0f} inner folds, {kept}"
+
+
+MODEL = Whole(
+    name="svm",
+    summary="support vector machine (rbf or linear) on statistics over time of each dimension",
+    Settings=Settings,
+    columns=columns,
+    fit=fit,
+    posterior=posterior,
+    needs="sklearn",
+    describe=describe,
+)

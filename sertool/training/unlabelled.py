@@ -1,0 +1,68 @@
+"""Recordings without labels, from further stores, for a network's first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool.errors import InputError
+from sertool.models import Heard
+from sertool.paths import show
+from sertool.store import Store
+
+SAME = ("kind", "settings", "shape", "sample_rate", "frame_rate")  # of all stores
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Items of further stores: `heard` reads them, `items` says what is known of each.
+
+    records: each store's name, content hash and number of items, for the lineage.
+    """
+
+    heard: Heard
+    items: list[dict[str, Any]]
+    records: list[dict[str, Any]]
+    paths: list[Path]
+
+
+def load(paths: Sequence[Path], store: Store, stack: ExitStack) -> Unlabelled | None:
+    """Return all original items of the stores at `paths`, None where there are no paths.
+
+    The stores stay open until `stack` closes. Raises InputError for a store whose features were
+    not made as those of `store`, and for an item that is in two of them.
+    """
+    if not paths:
+        return None
+    found: dict[str, tuple[Store, int]] = {}
+    items, records, lengths = [], [], []
+    for path in paths:
+        other = stack.enter_context(Store(path))
+        for name in SAME:
+            if getattr(other, name) != getattr(store, name):
+                raise InputError(
+                    f"{show(path)}: its {name.replace('_', ' ')} is not that of the training"
+                    " store; featurize both alike"
+                )
+        own = [i for i, item in enumerate(other.items()) if not item["augmentation"]]
+        for i in own:
+            item = other.items()[i]
+            if item["id"] in found:
+                raise InputError(f"{show(path)}: {show(item['id'])} is in an earlier store, too")
+            found[item["id"]] = (other, i)
+            items.append(item)
+        lengths.append(other.lengths()[own])
+        records.append({"name": path.name, "sha256": other.sha256, "items": len(own)})
+    where = list(found.values())
+
+    def read(i: int) -> np.ndarray:
+        source, place = where[i]
+        return source.features(place).astype(np.float32)
+
+    heard = Heard(np.concatenate(lengths), read, tuple(found))
+    return Unlabelled(heard, items, records, list(paths))

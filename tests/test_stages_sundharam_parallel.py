@@ -1,0 +1,42 @@
+"""The stages with `sundharam-bilstm` and `sundharam-transformer`, on files of half a second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = {
+    "sundharam-bilstm": ["hidden=3"],
+    "sundharam-transformer": ["layers=1", "dense=5"],
+}
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_stages(name: str, cli: Callable[..., Any], sounds: Path, tmp_path: Path) -> None:
+    """MFCC every 4 ms of half a second; each file alone gives what it gives in `eval`."""
+    store, net = tmp_path / "s.h5", tmp_path / "m.ckpt"
+    features = ["--kind", "mfcc", "--set", "n_mfcc=13", "--set", "hop_length=60"]
+    assert cli("featurize", sounds, store, *features).code == 0
+    small = [word for text in SMALL[name] for word in ("--set", text)]
+    done = cli("train", store, net, "--model", name, *small, "--epochs", 1, "--test-fold", "none")
+    assert done.code == 0, done.err
+    tested = cli("eval", net, store, "--all", "--json", "-")
+    assert tested.code == 0, tested.err
+    heard = cli("predict", net, sounds)
+    assert heard.code == 0, heard.err
+    expected = {item["id"].split("/")[-1]: item for item in json.loads(tested.out)["items"]}
+    assert len(expected) == 12
+    for row in rows(heard.out):
+        posterior = expected[Path(row["path"]).stem]["posterior"]
+        assert row["posterior"] == pytest.approx(posterior, abs=1e-6)
+    file = min(sounds.rglob("*.wav"))
+    drawn = cli("predict", net, file, "--explain", tmp_path / "why")
+    assert drawn.code == 0, drawn.err
