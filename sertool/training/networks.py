@@ -26,7 +26,7 @@ from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.initial import Initial
 from sertool.training.parts import Division
 from sertool.training.saving import Saver
-from sertool.training.targets import Target, weigh_items
+from sertool.training.targets import IGNORED, Target, weigh_items
 
 
 @dataclass
@@ -206,7 +206,10 @@ def _last_stage(
     target: Target,
     console: Console,
 ) -> None:
-    """Fit the model that decides by the network's rows, if there is one, on the training part."""
+    """Fit the model that decides by the network's rows, if there is one.
+
+    It learns from the training and the validation part: what the latter chose is chosen by now.
+    """
     head = plan.network.head(plan.settings)
     if head is None:
         return
@@ -216,8 +219,9 @@ def _last_stage(
     settings = whole.Settings(**assigned)
     network.eval()
     rows, owners = [], []
-    with console.progress(len(division.train), f"rows for {name}") as progress:
-        for i in division.train:
+    known = sorted(i for i in division.train + division.val if target.indices[i] != IGNORED)
+    with console.progress(len(known), f"rows for {name}") as progress:
+        for i in known:
             x, lengths, _ = source.batch([i])
             with torch.inference_mode():
                 there = [torch.from_numpy(a).to(plan.device) for a in (x, lengths)]

@@ -1,0 +1,81 @@
+"""The smallest slice of recipes/huang2014.sh on the embedded corpus, and starting again."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from running import DEMO, announced, run, summary
+
+SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "1", "PATCHES": "400", "DATA": "demo"}
+
+
+def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run("huang2014", DEMO, out, **(SLICE | environment))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """OUTDIR with a space in its name, after the split with speakers apart; what it printed."""
+    out = tmp_path_factory.mktemp("recipe") / "an out"
+    first = recipe(out, SPLITS="independent", ROWS="lif semi-cnn-no-s")
+    assert first.returncode == 0, first.stderr
+    return out, first
+
+
+def trained(report: dict) -> dict:
+    return next(s["params"] for s in report["lineage"] if s["stage"] == "train")
+
+
+def test_unknown_speakers_clean_and_distorted(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, result = done
+    conditions = ("speaker-independent-paper", "noise-speakers", "channel-speakers")
+    names = ("lif", "semi-cnn-no-s")
+    of = {
+        (name, condition): summary(out, f"demo-{name}-independent-seed0-fold1-{condition}")
+        for name in names
+        for condition in conditions
+    }
+    for report in of.values():
+        assert report["protocol"]["speaker_disjoint"] is True
+    settings = {name: trained(of[name, conditions[0]])["settings"] for name in names}
+    assert settings["lif"]["features"] == "lif"
+    assert (settings["semi-cnn-no-s"]["saliency"], settings["lif"]["saliency"]) == (0, 1)
+    assert trained(of["semi-cnn-no-s", conditions[0]])["init"]["name"].endswith("kernels.ckpt")
+    assert of["lif", "noise-speakers"]["tags"]["condition"] == "noise"
+    assert of["lif", "noise-speakers"]["confusion"] != of["lif", conditions[0]]["confusion"]
+    assert "semi-cnn-no-s" in result.stdout
+    assert "the first stage is that of --init" in result.stderr
+    assert not list(out.glob("demo-semi-cnn-*.ckpt"))
+
+
+def test_one_speaker_and_starting_again(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, _ = done
+    asked = {"SPLITS": "single independent", "ROWS": "teo lif", "SPEAKERS": "spk02"}
+    result = recipe(out, **asked)
+    assert result.returncode == 0, result.stderr
+    assert [line[:6] for line in announced("huang2014", result.stderr)] == [
+        "1 of 4",
+        "2 of 4",
+        "3 of 4",
+    ]
+    one, all_ = (
+        summary(out, f"demo-teo-{name}-paper")
+        for name in (
+            "single-seed0-foldspk02-1-single-speaker",
+            "independent-seed0-fold1-speaker-independent",
+        )
+    )
+    assert set(one["by"]["speaker"]) == {"demo/spk02"}
+    assert one["model"]["name"] == all_["model"]["name"] == "svm"
+
+
+def test_usage() -> None:
+    wrong = run("huang2014")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("usage: ")
