@@ -1,9 +1,14 @@
-"""Time of a training step of semi-CNN with saliency and orthogonality, over the same without.
+"""An epoch of huang2014 with saliency and orthogonality over one without, and memory of stage one.
 
-    python benchmarks/semi_cnn.py [--batch-size 256] [--maps 60] [--rounds 5] [--finetune-kernels]
+    python benchmarks/semi_cnn.py [--items 200] [--rounds 5] [--batch-size 20]
 
-On one thread, the paper's sizes and random fragments: forward, the objective, backward, a bound
-on the gradient, Adam. The kinds of step take turns, and the medians of their CPU time are shown.
+Time: CPU of one thread for whole epochs of the training loop (reading, whitening, kernels, the
+objective, backward, a bound on the gradient, AdamW), the paper's sizes, recordings of 2 s. The
+objectives take turns, and the medians are shown.
+
+Memory: the largest size of `sertool train` on a store of `--items` recordings and on one of twenty
+times as many: principal components, patches (at most 5000 here, so that both have as many),
+fragments, one epoch, the network's own logits.
 """
 
 from __future__ import annotations
@@ -11,73 +16,149 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 for _name in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_name}_NUM_THREADS"] = "1"
 
 OBJECTIVES = {
-    "neither": {"saliency": 0.0, "orthogonality": 0.0},
-    "no_or": {"orthogonality": 0.0},
-    "no_s": {"saliency": 0.0},
-    "whole": {},
-    "whole, exact curvature": {"curvature": "exact"},
+    "neither": ["saliency=0", "orthogonality=0"],
+    "no_or": ["orthogonality=0"],
+    "no_s": ["saliency=0"],
+    "whole": [],
+    "whole, exact curvature": ["curvature=exact"],
 }
 CLASSES = 7
-WARM_UP = (
-    2  # steps at the start of a turn that are not counted: another's weights are in the caches
+FRAMES, DIMS = 199, 161  # of 2 s at 16 kHz, 20 ms every 10
+COMMAND = ("train", "--model", "huang2014", "--set", "classifier=logistic", "--quiet")
+SHORT = (
+    "--set",
+    "patch_epochs=1",
+    "--set",
+    "patches=5000",
+    "--epochs",
+    "1",
+    "--no-baselines",
+    "--force",
 )
-COUNTED = 8  # steps of a turn that are
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=256, help="fragments (default: 256)")
-    parser.add_argument("--maps", type=int, default=60, help="kernels of a size (default: 60)")
+    parser.add_argument("--items", type=int, default=200, help="recordings (default: 200)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
-    parser.add_argument("--finetune-kernels", action="store_true", help="train them, too")
+    parser.add_argument("--batch-size", type=int, default=20, help="recordings a step")
+    parser.add_argument("--tmp", type=Path, help="where the stores go for the while")
+    parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    steps = {name: make_step(kind, options) for name, kind in OBJECTIVES.items()}
-    took: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.rounds):
-        for name, step in steps.items():
-            for number in range(WARM_UP + COUNTED):
-                begin = time.process_time()
-                step()
-                if number >= WARM_UP:
-                    took[name].append(time.process_time() - begin)
-    cost = {name: statistics.median(seconds) for name, seconds in took.items()}
-    for name, seconds in cost.items():
-        ratio = seconds / cost["neither"]
-        print(f"{name}: {1e3 * seconds:.1f} ms a step ({ratio:.2f} of neither)")
+    if options.job:  # in a process of its own: a command counts its starter's memory as its own
+        JOBS[options.job[0]](*options.job[1:])
+        return
+    job = [sys.executable, os.path.abspath(__file__), "--job"]
+    with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
+        for count in (options.items, 20 * options.items):
+            store = str(Path(name, f"{count}.h5"))
+            subprocess.run([*job, "make", store, str(count)], check=True)
+            if count == options.items:
+                numbers = [str(options.batch_size), str(options.rounds)]
+                subprocess.run([*job, "speed", store, *numbers], check=True)
+            peak = command([*COMMAND, *SHORT, store, str(Path(name, "out.ckpt"))])
+            print(f"{count} recordings: {peak:.0f} MB", flush=True)
 
 
-def make_step(kind: dict[str, float | str], options: argparse.Namespace) -> Callable[[], None]:
-    """Return a function that trains a network of its own for one step."""
+def make(path: str, count: str) -> None:
+    """Write a store of noise whose classes differ a little, without holding it."""
+    import numpy as np
+
+    from sertool.store import write_store
+
+    n = int(count)
+    items = [{"id": f"c/{i}", "origin": f"c/{i}", "label": f"k{i % CLASSES}"} for i in range(n)]
+
+    def arrays() -> object:
+        for i in range(n):
+            random = np.random.default_rng(i)
+            noise = random.standard_normal((FRAMES, DIMS)).astype(np.float32)
+            noise[:, i % CLASSES] += 1
+            yield noise
+
+    write_store(Path(path), arrays(), items, kind="spectrogram")  # type: ignore[arg-type]
+
+
+def command(arguments: list[str]) -> float:
+    """Run sertool; return the largest size of its memory in MB."""
+    process = subprocess.Popen([sys.executable, "-m", "sertool", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"sertool {' '.join(arguments)} failed")
+    return usage.ru_maxrss / 1024
+
+
+def speed(path: str, batch_size: str, rounds: str) -> None:
+    """Print the median CPU time of an epoch of each objective, and its ratio to that of neither."""
     import torch
 
-    from sertool.models.semi_cnn import SemiCnn, Sizes
-    from sertool.models.semi_cnn_loss import Objective, objective
+    from sertool.console import Console
+    from sertool.store import Store
 
     torch.set_num_threads(1)
+    console = Console.silent()
+    took: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
+    with Store(Path(path)) as store:
+        epochs = {name: prepared(store, sets, int(batch_size)) for name, sets in OBJECTIVES.items()}
+        for turn in range(1 + int(rounds)):  # the first is not counted
+            for name, epoch in epochs.items():
+                with console.progress(len(store), name) as progress:
+                    begin = time.process_time()
+                    epoch(turn, progress)
+                    if turn:
+                        took[name].append(time.process_time() - begin)
+    cost = {name: statistics.median(seconds) for name, seconds in took.items()}
+    for name, seconds in cost.items():
+        print(f"{name}: {seconds:.2f} s an epoch ({seconds / cost['neither']:.2f} of neither)")
+
+
+def prepared(store: object, sets: list[str], batch_size: int) -> Callable[[int, object], object]:
+    """Return a function that trains a network of its own for one epoch, its first stage made up."""
+    import dataclasses
+
+    import torch
+
+    from sertool.models import Network, model
+    from sertool.settings import parse
+    from sertool.store import Store
+    from sertool.training import loop
+    from sertool.training import statistics as normalising
+    from sertool.training.batches import Source
+    from sertool.training.targets import make_target
+
+    assert isinstance(store, Store)
+    found = model("huang2014")
+    assert isinstance(found, Network)
+    settings = parse(found.Settings, sets)
     torch.manual_seed(0)
-    network = SemiCnn(CLASSES, Sizes(maps=options.maps), options.finetune_kernels)
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, weight_decay=1e-3)
-    x = 0.1 + 0.8 * torch.rand(options.batch_size, 15, 60)
-    labels = torch.randint(CLASSES, (options.batch_size,))
-    settings = Objective(**kind)  # type: ignore[arg-type]
+    network = found.build(settings, None, store.shape, CLASSES)
+    network.whiten.matrix.copy_(torch.eye(DIMS)[:, : settings.components])  # type: ignore
+    network.semi.rescale.mean.fill_(0.5)  # type: ignore[union-attr]
+    network.semi.rescale.sd.fill_(0.1)  # type: ignore[union-attr]
+    hp = dataclasses.replace(found.defaults(settings), batch_size=batch_size)
+    source = Source(store, found.view(settings), normalising.fit([], hp.normalisation))
+    every = list(range(len(store)))
+    target = make_target(store.items(), every, "label")
+    task = loop.Task(source, every, [], [target], hp, 0, torch.device("cpu"))
+    run = loop.Run(network, loop.make_optimizer(network, task))
+    for group in run.optimizer.param_groups:
+        group["lr"] = hp.lr
+    return lambda epoch, progress: loop.train_epoch(run, task, epoch, progress)  # type: ignore
 
-    def step() -> None:
-        terms = objective(network(x), network.matrices(), labels, settings)
-        optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
 
-    return step
+JOBS: dict[str, Callable[..., None]] = {"make": make, "speed": speed}
 
 
 if __name__ == "__main__":
