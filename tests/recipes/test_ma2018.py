@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import DEMO, announced, run, summary
+import soundfile
+from iemocap_tree import T, release
+from running import DEMO, ROOT, announced, run, summary
 
 SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "1", "PRECISION": "bfloat16", "DATA": "demo"}
 SLICE |= {"PAIRS": "spk01:spk07 spk02:spk08 spk03:spk09"}
@@ -71,6 +73,52 @@ def test_pieces_ablations_and_starting_again(done: tuple[Path, str]) -> None:
     assert [hp["class_weights"] for hp in weights] == ["balanced", "balanced", "none"]
     assert [hp["batch_by"] for hp in weights] == ["length", "count", "length"]
     assert trained(nomask)["settings"]["mask"] is False
+
+
+def iemocap(root: Path) -> Path:
+    """A release as IEMOCAP's archive unpacks: its names and lines, the embedded corpus's voices.
+
+    Each speaker improvises three sentences of each of four classes, and reads one.
+    """
+    codes = {"anger": "ang", "happiness": "hap", "neutral": "neu", "sadness": "sad"}
+    dialogues: dict[str, list[T]] = {}
+    sounds: dict[str, Path] = {}
+    for session in range(1, 6):
+        for voice, gender in ((2 * session - 1, "F"), (2 * session, "M")):
+            folder = ROOT / DEMO / f"spk{voice:02d}"
+            turns = []
+            for number, (label, k) in enumerate((name, k) for name in codes for k in range(3)):
+                turns.append(T(f"{gender}{number:03d}", codes[label]))
+                sounds[f"Ses0{session}F_impro01_{turns[-1].name}"] = sorted(
+                    folder.glob(f"*_{label}_*.flac")
+                )[k]
+            dialogues.setdefault(f"Ses0{session}F_impro01", []).extend(turns)
+            read = dialogues.setdefault(f"Ses0{session}F_script01_1", [])
+            read.append(T(f"{gender}000", "ang"))
+            sounds[f"Ses0{session}F_script01_1_{gender}000"] = next(folder.glob("*_anger_*.flac"))
+    release(root, dialogues)
+    for name, source in sounds.items():
+        samples, rate = soundfile.read(source)
+        dialogue = name.rpartition("_")[0]
+        place = root / f"Session{name[4]}" / "sentences" / "wav" / dialogue / f"{name}.wav"
+        soundfile.write(place, samples, rate)
+    return root
+
+
+def test_sessions_of_iemocap(tmp_path: Path) -> None:
+    """The paper's own design: improvised sentences alone, its five sessions."""
+    corpus = iemocap(tmp_path / "IEMOCAP_full_release")
+    asked = {"DATA": "iemocap", "SYSTEMS": "variable", "PROTOCOLS": "partners", "FOLDS": "2"}
+    environment = {k: v for k, v in SLICE.items() if k != "PAIRS"} | asked
+    result = run("ma2018", corpus, tmp_path / "out", **environment)
+    assert result.returncode == 0, result.stderr
+    for direction, speaker in (("first", "Ses03F"), ("second", "Ses03M")):
+        report = summary(tmp_path / "out", f"iemocap-variable-partners-seed0-fold2-{direction}")
+        assert set(report["by"]["speaker"]) == {f"iemocap/{speaker}"}
+        assert report["classes"] == ["anger", "happiness", "neutral", "sadness"]
+        protocol = report["protocol"]
+        assert (protocol["n_train"], protocol["n_test"]) == (8 * 12, 12)
+        assert protocol["speaker_disjoint"] is True
 
 
 def test_usage() -> None:
