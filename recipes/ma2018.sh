@@ -18,6 +18,7 @@
 #   PAIRS       of CORPUS: speakers "A:B C:D ...", those of IEMOCAP, RAVDESS or EmoDB
 #   FOLDS       all              numbers of pairs, from 0
 #   PROTOCOLS   "partners sessions"
+#   DIRECTIONS  "first second"   which of two partners tests
 #   SYSTEMS     "variable fixed nomask nolength noclass"
 #   CORPUS_NAME what prepare finds: iemocap, ravdess or emodb
 #   DEVICE      auto
@@ -63,6 +64,7 @@ if [ -z "$folds" ]; then
 fi
 seeds=${SEEDS:-0 1 2}
 protocols=${PROTOCOLS:-partners sessions}
+directions=${DIRECTIONS:-first second}
 systems=${SYSTEMS:-variable fixed nomask nolength noclass}
 epochs=${EPOCHS:-50}
 device=${DEVICE:-auto}
@@ -129,8 +131,9 @@ all() { # every run, one pair of everything at a time
             for system_ in $systems; do
                 case " $protocols " in
                 *" partners "*)
-                    "$action" "$system_" partners "$seed_" "$fold_" first
-                    "$action" "$system_" partners "$seed_" "$fold_" second
+                    for direction_ in $directions; do
+                        "$action" "$system_" partners "$seed_" "$fold_" "$direction_"
+                    done
                     ;;
                 esac
                 case " $protocols " in

@@ -343,3 +343,49 @@ def test_wrong_options(
     assert result.code == code
     assert words in result.err
     assert "Traceback" not in result.err
+
+
+def test_explain_draws_the_last_layer_and_no_saliency(
+    cli: Cli, sounds: Path, tmp_path: Path
+) -> None:
+    """The layer before the SVM is no layer of logits."""
+    from sertool.report import explain_figures, explain_panels
+
+    store, path = tmp_path / "s.h5", tmp_path / "m.ckpt"
+    made = cli("featurize", sounds, store, "--kind", "mfcc", "--set", "hop_length=256")
+    assert made.code == 0
+    words = ("--resplit", "kfold:3", "--test-fold", 0, "--no-baselines")
+    assert cli("train", store, path, *TRAIN, *words).code == 0
+    told: list[Any] = []
+    chosen = explain_panels.chosen
+
+    def spy(layers: Any, logits: bool = True) -> Any:
+        told.append((layers, logits))
+        return chosen(layers, logits)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explain_figures, "chosen", spy)
+        patch.setattr(explain_panels, "chosen", spy)
+        result = cli(
+            "predict", path, sounds / "happy" / "s01.wav", "--explain", tmp_path / "e", "--quiet"
+        )
+    assert result.code == 0, result.err
+    assert told
+    layers, logits = told[-1]
+    assert not logits
+    drawn, rest = chosen(layers, logits)
+    assert [layer.name for _, layer in drawn][-1] == "semi.features.linear"
+    assert rest == []
+    line = json.loads(result.out)
+    (shares,) = Scorer.load(path).posterior([_features(path, sounds / "happy" / "s01.wav")])
+    np.testing.assert_allclose(list(line["posterior"].values()), shares, atol=1e-6)
+
+
+def _features(path: Path, file: Path) -> np.ndarray:
+    import soundfile
+
+    from sertool.pipeline import replay_samples
+
+    samples, rate = soundfile.read(file, dtype="float32")
+    (array,) = replay_samples(checkpoint.load(path).meta["pipeline"], samples, rate)
+    return array

@@ -81,7 +81,7 @@ def _foot(told: Explanation) -> list[str]:
             f" (map, cell) a row (past {TALLEST} a few share one); darker is higher, each panel by"
             " its own scale."
         )
-        _, rest = chosen(told.layers)
+        _, rest = chosen(told.layers, told.ends_in_logits)
         lines.append("Not drawn: " + ", ".join(rest) + ".")
     elif told.contributions is not None:
         lines.append(

@@ -57,6 +57,7 @@ class Explanation:
     given: np.ndarray | None = None
     saliency: np.ndarray | None = None
     layers: list[Layer] = field(default_factory=list)
+    ends_in_logits: bool = True  # the last layer's outputs, which the posterior shows
     contributions: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -104,7 +105,7 @@ def panels(told: Explanation) -> list[Panel]:
         over_time += _saliency(told)
     over_time[-1].below = seconds
     found += over_time
-    drawn, _ = chosen(told.layers)
+    drawn, _ = chosen(told.layers, told.ends_in_logits)
     rows = [_layer(told, n, one) for n, one in drawn if one.values is not None]
     last = [n for n, (_, one) in enumerate(drawn) if one.values is not None and one.values.ndim > 1]
     if last:
@@ -115,19 +116,23 @@ def panels(told: Explanation) -> list[Panel]:
     return found
 
 
-def chosen(layers: list[Layer]) -> tuple[list[tuple[int, Layer]], list[str]]:
+def chosen(
+    layers: list[Layer], ends_in_logits: bool = True
+) -> tuple[list[tuple[int, Layer]], list[str]]:
     """Return (number, layer) of those that are drawn, and the rest in words.
 
-    The last layer's outputs are the logits, which the posterior shows. Of more than `MOST_LAYERS`
+    A last layer that gives the logits is not: the posterior shows them. Of more than `MOST_LAYERS`
     others as many are taken, evenly, the first and the last among them.
     """
     numbered = list(enumerate(layers, 1))
-    inner = [(n, one) for n, one in numbered[:-1] if one.values is not None]
+    if ends_in_logits:
+        numbered = numbered[:-1]
+    inner = [(n, one) for n, one in numbered if one.values is not None]
     places = np.linspace(0, len(inner) - 1, min(MOST_LAYERS, len(inner)))
     drawn = [inner[i] for i in np.rint(places).astype(int).tolist()]
     shown = {n for n, _ in drawn}
-    rest = [f"{n} {_made_by(one)}" for n, one in numbered[:-1] if n not in shown]
-    if layers:
+    rest = [f"{n} {_made_by(one)}" for n, one in numbered if n not in shown]
+    if layers and ends_in_logits:
         rest.append(f"{len(layers)} {_made_by(layers[-1])} (gives the logits)")
     return drawn, rest
 

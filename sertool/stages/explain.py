@@ -280,6 +280,7 @@ class Explainer:
                 told.normalised = NORMALISED[normalisation]
         if self.scorer.headed:
             decider = self.meta["model"]["head"]["name"]
+            told.ends_in_logits = False
             told.note = f"no saliency: not the network decides, but a model after it ({decider})"
             return
         try:

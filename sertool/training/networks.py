@@ -233,6 +233,8 @@ def _last_stage(
     arrays, odd = fit_rows(whole, settings, np.concatenate(rows), target, of, owners)
     for text in odd:
         console.warn(f"{name}: {text}")
+    if whole.describe:
+        console.note(f"{name}: {whole.describe(arrays)}")
     trained.tensors |= {f"head.{key}": value for key, value in arrays.items()}
     trained.meta["model"]["head"] = {"name": name, "settings": assigned}
 
