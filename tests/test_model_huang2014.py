@@ -200,10 +200,30 @@ def test_stages_one_after_another(cli: Cli, store: Path, tmp_path: Path) -> None
     assert again.read_bytes() == whole.read_bytes()
 
 
-def test_eval_and_the_machine_at_the_end(cli: Cli, store: Path, tmp_path: Path) -> None:
-    """What eval says is the SVM's posterior of rows computed here."""
+def test_scale_of_what_is_rebuilt(cli: Cli, store: Path, tmp_path: Path) -> None:
+    """Mean and deviation of y over the training part's fragments, as they are trained on."""
     path = tmp_path / "m.ckpt"
-    run(cli, store, path, "--set", "features=lif")
+    run(cli, store, path, "--set", "features=lif", "--val-fold", 1)
+    kept = checkpoint.load(path)
+    network = made(features="lif")
+    network.load_state_dict({n: torch.from_numpy(a) for n, a in kept.subset("model").items()})
+    said = []
+    with Store(store) as opened:
+        for i, item in enumerate(opened.items()):
+            if item["fold"] == 2:
+                x = torch.from_numpy(opened.features(i)).unsqueeze(0)
+                fragments, _ = network.fragments(x, torch.tensor([x.shape[1]]), 5)
+                said.append(network.semi.kernels(fragments)[0].detach().double())
+    y = torch.cat(said)
+    near = {"rtol": 1e-4, "atol": 1e-7, "check_dtype": False}
+    torch.testing.assert_close(network.semi.rescale.mean, y.mean(0), **near)
+    torch.testing.assert_close(network.semi.rescale.sd, y.std(0, correction=0), **near)
+
+
+def test_eval_and_the_machine_at_the_end(cli: Cli, store: Path, tmp_path: Path) -> None:
+    """What eval says is the SVM's posterior of rows computed here; validation's are learned too."""
+    path = tmp_path / "m.ckpt"
+    run(cli, store, path, "--set", "features=lif", "--val-fold", 1)
     result = cli("eval", path, store, "--json", "-", "--quiet")
     assert result.code == 0
     said = {item["id"]: item["posterior"] for item in json.loads(result.out)["items"]}
