@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import math
 import os
 import re
@@ -33,6 +34,7 @@ _SHORTENED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULT
 _STREAMED = 0x7FFFF000  # a pipe's writer puts such a size where it cannot know the real one
 _WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes: beyond, a WAV's own sizes overflow
 _BLOCK = 1 << 18  # samples handled at a time where a second copy of the whole would be large
+_CODED_BLOCK = 1 << 14  # samples encoded at a time: Vorbis puts each block on the stack
 
 
 @dataclass
@@ -314,6 +316,26 @@ def wav_writer(
         known = isinstance(error, soundfile.LibsndfileError)
         told = _reason(error) if known else "not all could be written; is the disk full?"
         raise InputError(f"{show(os.path.dirname(path))}: {told}; nothing was replaced") from None
+
+
+def codes(container: str, coding: str) -> bool:
+    """Return whether libsndfile can write and read such a file, e.g. ("OGG", "VORBIS")."""
+    return coding in soundfile.available_subtypes(container)
+
+
+def coded(samples: np.ndarray, rate: int, container: str, coding: str) -> np.ndarray:
+    """Return samples (n,), full scale 1, written to such a file in memory and read: float32 (n,).
+
+    What a coding appends to fill up its last block is cut off.
+    """
+    made = io.BytesIO()
+    with soundfile.SoundFile(made, "w", rate, 1, coding, format=container) as file:
+        for first in range(0, len(samples), _CODED_BLOCK):
+            file.write(samples[first : first + _CODED_BLOCK])
+    made.seek(0)
+    with quiet(f"made.{container}"), soundfile.SoundFile(made) as file:
+        read = file.read(file.frames, dtype="float32")
+    return np.pad(read, (0, max(0, len(samples) - len(read))))[: len(samples)]
 
 
 def check_whole(file: soundfile.SoundFile) -> None:

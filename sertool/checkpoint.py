@@ -43,7 +43,8 @@ class Checkpoint:
     """What `train` leaves behind: all that `predict` and an audit need, and no code.
 
     tensors: name -> array. `model.*` the model's own, `statistics.mean` and `statistics.sd` of a
-        network's input, `baseline.majority.*` and `baseline.linear.*`.
+        network's input, `baseline.majority.*` and `baseline.linear.*`. Several models in one
+        checkpoint have names and a description of their own (see `sertool.per`).
     items: one dictionary an item with `ITEM_FIELDS`; `part` is "train", "val" or "test".
         Copies of held-out originals are listed with "test"; copies that validation left out
         are not listed.
@@ -146,6 +147,21 @@ def _read(path: Path) -> bytes:
         return file.read()
 
 
+def _described(meta: Any, needed: Mapping[str, type] = NEEDED) -> bool:
+    """Return whether `meta` has what nothing can do without."""
+    return isinstance(meta, dict) and all(isinstance(meta.get(n), k) for n, k in needed.items())
+
+
+def _each_described(several: Any) -> bool:
+    """Return whether what describes several models is whole (see `sertool.per`); None is one."""
+    if several is None:
+        return True
+    if not _described(several, {"field": str, "values": dict, "chooser": dict}):
+        return False
+    each = [several["chooser"], *several["values"].values()]
+    return all(_described(one, {"classes": list, "model": dict}) for one in each)
+
+
 def load(path: Path) -> Checkpoint:
     """Return the checkpoint in `path`; nothing in it can run.
 
@@ -169,7 +185,7 @@ def load(path: Path) -> Checkpoint:
         )
     if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
         raise InputError(f"{show(path)}: damaged, its checksum is wrong")
-    if any(not isinstance(meta.get(name), kind) for name, kind in NEEDED.items()):
+    if not (_described(meta) and _each_described(meta.get("per"))):
         raise InputError(f"{show(path)}: damaged, its description is not that of a checkpoint")
     lines = tensors.pop(ITEMS).tobytes().decode()
     items = [json.loads(line) for line in lines.split("\n") if line]

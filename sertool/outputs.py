@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import glob
 import json
@@ -101,6 +102,7 @@ class Parts:
 
     def __init__(self, output: Path, job: dict[str, Any], resume: bool) -> None:
         self.folder = output.with_name(f".{output.name}.parts")
+        self._prefix = ""
         text = canonical(job)
         job_file = self.folder / "job.json"
         self.folder.mkdir(exist_ok=True)
@@ -129,9 +131,15 @@ class Parts:
             raise InputError(f"{output}: another run is writing it") from error
         return file
 
+    def within(self, prefix: str) -> Parts:
+        """Return these parts, in which each name stands for the one that begins with `prefix`."""
+        found = copy.copy(self)
+        found._prefix = self._prefix + prefix
+        return found
+
     def path(self, name: str) -> Path:
         """Return where the part called `name` lies or will lie."""
-        return self.folder / name
+        return self.folder / (self._prefix + name)
 
     def has(self, name: str) -> bool:
         """Return whether the part is there and whole (its checksum is right)."""
@@ -140,7 +148,7 @@ class Parts:
     def write(self, name: str, content: bytes) -> None:
         """Write a part with its checksum; it appears under its name whole or not at all."""
         path = self.path(name)
-        temporary = path.with_name(f".{name}.tmp")
+        temporary = path.with_name(f".{path.name}.tmp")
         try:
             with open(temporary, "wb") as file:
                 file.write(content)

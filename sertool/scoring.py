@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sertool import checkpoint as checkpoints
+from sertool import per
 from sertool.checkpoint import Checkpoint
 from sertool.errors import InputError, UsageError
 from sertool.models import Network, Whole, model
@@ -16,6 +18,17 @@ from sertool.paths import show
 from sertool.training.statistics import Statistics
 
 Score = Callable[[np.ndarray], np.ndarray]  # features (frames, ...) -> posterior (classes,)
+
+
+@dataclass(frozen=True)
+class Route:
+    """By which of a checkpoint's models a recording is scored, and what decided that.
+
+    by: "field" (it is known of the recording), "option" (of all of them), or "chooser".
+    """
+
+    value: str
+    by: str
 
 
 class Scorer:
@@ -56,6 +69,10 @@ class Scorer:
     def of(cls, checkpoint: Checkpoint, device: str = "cpu", path: str = "checkpoint") -> Scorer:
         """Return the scorer of a checkpoint in memory; `path` names it in messages."""
         try:
+            if per.field_of(checkpoint.meta) is not None:
+                models, chooser = per.take_apart(checkpoint)
+                scorers = {value: cls.of(one, device, path) for value, one in models.items()}
+                return Routed(checkpoint, scorers, cls.of(chooser, device, path))
             found = model(checkpoint.meta["model"]["name"])
             if isinstance(found, Whole):
                 settings = found.Settings(**checkpoint.meta["model"]["settings"])
@@ -88,8 +105,16 @@ class Scorer:
         score = _score_whole(found, found.Settings(), self.checkpoint, f"baseline.{name}")
         return Scorer(self.checkpoint, name, score)
 
-    def posterior(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def route(self, arrays: Sequence[np.ndarray], value: str | None) -> Route | None:
+        """Return by which model a recording of these arrays is scored: None, there is one."""
+        return None
+
+    def posterior(
+        self, arrays: Sequence[np.ndarray], values: Sequence[str | None] | None = None
+    ) -> np.ndarray:
         """Return posteriors (items, classes) float64, rows summing to 1, of features (frames, ...).
+
+        values: for each array the value that chooses its model, where there are several.
 
         Each array is scored alone, in float32 with a float64 softmax, so that its posterior does
         not depend on its company. For a model of fixed length, one that is longer is averaged
@@ -131,6 +156,69 @@ class Scorer:
         if self.frames is None or n <= self.frames:
             return [0]
         return [*range(0, n - self.frames, self.frames), n - self.frames]
+
+
+class Routed(Scorer):
+    """Several models, one for each value of an item's field, and a chooser among them.
+
+    scorers: value -> its model's scorer. chooser: the scorer whose classes are the values. A class
+    that a model does not know has a posterior of 0 by it.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, scorers: Mapping[str, Scorer], chooser: Scorer
+    ) -> None:
+        super().__init__(checkpoint, checkpoint.meta["model"]["name"], _routed_elsewhere)
+        self.field = str(per.field_of(checkpoint.meta))
+        self.scorers = dict(scorers)
+        self.chooser = chooser
+        if set(chooser.classes) != set(self.scorers):
+            raise ValueError("a chooser of other values")
+        self._columns = {
+            value: [self.classes.index(label) for label in scorer.classes]
+            for value, scorer in self.scorers.items()
+        }
+
+    def baseline(self, name: str) -> Scorer | None:
+        """Return a baseline that each model has, routed as the models are."""
+        found = {value: scorer.baseline(name) for value, scorer in self.scorers.items()}
+        known = {value: scorer for value, scorer in found.items() if scorer is not None}
+        return Routed(self.checkpoint, known, self.chooser) if len(known) == len(found) else None
+
+    def route(self, arrays: Sequence[np.ndarray], value: str | None) -> Route:
+        """Return the model of `value`; where there is none, of what the chooser makes of arrays.
+
+        They are one recording's: the chooser's posteriors are averaged over them.
+        """
+        if value in self.scorers:
+            return Route(str(value), "field")
+        return Route(self.chosen(self.chooser.posterior(arrays)), "chooser")
+
+    def chosen(self, posteriors: np.ndarray) -> str:
+        """Return the chooser's value of a recording from its posteriors (arrays, values)."""
+        return self.chooser.classes[int(posteriors.mean(0).argmax())]
+
+    def posterior(
+        self, arrays: Sequence[np.ndarray], values: Sequence[str | None] | None = None
+    ) -> np.ndarray:
+        """Return posteriors (items, classes) float64, each by the model of its value.
+
+        Each array whose value is None or has no model is a recording of its own to the chooser.
+        """
+        rows = np.zeros((len(arrays), len(self.classes)))
+        given = [None] * len(arrays) if values is None else values
+        for row, array, value in zip(rows, arrays, given, strict=True):
+            routed = self.route([array], value).value
+            scorer = self.scorers[routed]
+            averaged, padded = scorer.windows_averaged, scorer.padded
+            row[self._columns[routed]] = scorer.posterior([array])[0]
+            self.windows_averaged += scorer.windows_averaged - averaged
+            self.padded += scorer.padded - padded
+        return rows
+
+
+def _routed_elsewhere(features: np.ndarray) -> np.ndarray:
+    raise AssertionError("the model of a value scores, not all of them")
 
 
 def _shape(dims: tuple[int, ...]) -> str:

@@ -124,13 +124,16 @@ def test_workers_and_resume_give_the_same_bytes(cli, store: Path, tmp_path: Path
 
 
 def test_refused(cli, store: Path, tmp_path: Path) -> None:
-    write_store(tmp_path / "mel.h5", [np.zeros((2, 3), np.float32)], rows(1))
+    write_store(tmp_path / "mel.h5", [np.zeros((2, 3), np.float32)], rows(1), kind="mel")
+    one = [np.zeros((1, 3), np.float32)]
+    write_store(tmp_path / "row.h5", one, rows(1), kind="functionals", frame_rate=0)
     cases = [
         ((store, tmp_path / "o.h5"), 2, "--awgn"),
         (("--awgn", "x", store, tmp_path / "o.h5"), 2, "LOW:HIGH"),
         (("--awgn", "30:15", store, tmp_path / "o.h5"), 2, "LOW <= HIGH"),
         (("--awgn", "9", "--part", "dev", store, tmp_path / "o.h5"), 2, "train"),
-        (("--awgn", "9", tmp_path / "mel.h5", tmp_path / "o.h5"), 3, "waveforms"),
+        (("--awgn", "9", tmp_path / "mel.h5", tmp_path / "o.h5"), 2, "featurize --kind wave"),
+        (("--awgn", "9", tmp_path / "row.h5", tmp_path / "o.h5"), 3, "waveforms"),
         (("--awgn", "9", tmp_path / "none.h5", tmp_path / "o.h5"), 3, "no such file"),
         (("--awgn", "9", store, store), 3, "--force"),
         (("--awgn", "9", "--force", store, store), 2, "same file"),

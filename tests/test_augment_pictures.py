@@ -149,7 +149,7 @@ def test_all_pictures_of_an_item_are_changed_alike() -> None:
     made, several = parts("image", STEPS), np.concatenate(pictures(3))
     randoms = [[rng(0, "c/x", k) for k in range(40)] for _ in range(4)]
     alone = [list(of_pictures(several[i : i + 1], made, randoms[i])) for i in range(3)]
-    for k, (together, drawn) in enumerate(of_pictures(several, made, randoms[3])):
+    for k, (together, drawn, _) in enumerate(of_pictures(several, made, randoms[3])):
         for i in range(3):
             np.testing.assert_array_equal(together[i], alone[i][k][0][0])
             assert alone[i][k][1] == drawn
@@ -162,7 +162,7 @@ def test_zero_ranges_change_nothing() -> None:
 
 
 def test_names_belong_to_a_kind() -> None:
-    assert suiting("wave") == ["awgn"]
+    assert suiting("frames") == ["freq-mask", "time-mask"]
     assert suiting("image") == ["shift", "zoom", "flip"]
     for steps, said in [
         ({"awgn": [1, 2]}, "shift, zoom, flip"),
@@ -242,7 +242,7 @@ def test_the_wrong_family_is_refused(cli, store: Path, tmp_path: Path) -> None:
     for arguments, code, said in [
         (("--awgn", "15:30", store), 2, "awgn: not for pictures; what suits: shift, zoom, flip"),
         (("--flip", "--zoom", 0.1, tmp_path / "w.h5"), 2, "zoom, flip: not for waveforms"),
-        (("--flip", tmp_path / "m.h5"), 3, "kind mel"),
+        (("--flip", tmp_path / "m.h5"), 2, "flip: not for features over time"),
         (("--shift", 1.5, store), 2, "shift 1.5"),
         (("--zoom", -1, store), 2, "zoom -1"),
         ((store,), 2, "name an augmentation"),
@@ -256,7 +256,14 @@ def test_the_wrong_family_is_refused(cli, store: Path, tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
     def peak(copies: int) -> int:
         source = CopySource(
-            Store(path), Store(path).items(), [True] * 4, parts("image", STEPS), copies, False, 0
+            Store(path),
+            Store(path).items(),
+            [True] * 4,
+            parts("image", STEPS),
+            copies,
+            False,
+            0,
+            "image",
         )
         tracemalloc.start()
         for i in range(4):
@@ -275,9 +282,11 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
 
 def test_listed_with_their_kind(cli) -> None:
     said = cli("list", "augmentations").out
-    for name, kind in [("awgn", "waveforms"), ("shift", "pictures"), ("zoom", "pictures")]:
-        line = next(line for line in said.splitlines() if line.strip().startswith(name))
-        assert kind in line
+    found = [line.split()[:2] for line in said.splitlines()]
+    wanted = {"waveforms": "awgn shift gain noise reverb codec pitch time-stretch band-pass"}
+    wanted |= {"pictures": "shift zoom flip", "features": "time-mask freq-mask"}
+    for kind, names in wanted.items():
+        assert all([name, f"{kind}{':' * (kind != 'features')}"] in found for name in names.split())
     assert "backwards" in said
 
 

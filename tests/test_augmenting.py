@@ -188,8 +188,8 @@ def test_a_plain_training_tells_of_none(cli, store: Path, tmp_path: Path) -> Non
     assert cli("train", store, tmp_path / "m.ckpt", *CNN).code == 0
     made = checkpoint.load(tmp_path / "m.ckpt")
     assert made.meta["augment"] is None
-    assert described(None, {}, 5, None) is None
-    anew = described(Augmenting(parts("image", STEPS), None, 0), STEPS, 5, None)
+    assert described(None, 5, None) is None
+    anew = described(Augmenting(parts("image", STEPS), None, 0), 5, None)
     assert anew == {"steps": STEPS, "copies": None, "added": 0}
     trained = [item for item in made.items if item["part"] == "train"]
     for given, n, augmented in [(None, 8, False), (anew, 8, True)]:
@@ -209,8 +209,8 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
         ((store, *CNN, "--augment", "shift=2"), 2, "shift 2"),
         ((store, *CNN, "--augment", "shift"), 2, "shift: takes 1 value, not 0"),
         ((store, *CNN, "--augment", "flip", "--copies", 0), 2, "--copies"),
-        ((store, "--model", "linear", "--augment", "flip"), 2, "linear is given none"),
-        ((store, "--model", "sundharam-cnn", "--augment", "flip"), 2, "sertool augment"),
+        ((store, "--model", "linear", "--augment", "flip"), 2, "linear is fitted once"),
+        ((store, "--model", "sundharam-cnn", "--augment", "flip"), 2, "not for features over time"),
         ((tmp_path / "a.h5", *CNN, "--augment", "flip"), 3, "copies already"),
     ]:
         path, *options = asked

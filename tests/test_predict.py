@@ -166,11 +166,11 @@ def test_features_without_posterior_fail_alone(toy, cli, monkeypatch):
     real = Scorer.posterior
     calls = []
 
-    def sometimes(self, arrays):
+    def sometimes(self, arrays, values):
         calls.append(len(arrays))
         if any(len(array) > 16 for array in arrays):
             raise InputError("features that are not finite have no posterior")
-        return real(self, arrays)
+        return real(self, arrays, values)
 
     monkeypatch.setattr(Scorer, "posterior", sometimes)
     result = cli("predict", toy / "m.ckpt", toy / "wav", "--batch-size", "4")
@@ -196,7 +196,7 @@ def test_fields_that_the_model_does_not_take(toy, cli):
     path = toy / "wav" / "s2-anger-0.wav"
     result = cli("predict", toy / "m.ckpt", path, "--field", "gender=male")
     assert (result.code, result.out) == (2, "")
-    assert "no such field" in result.err
+    assert "holds one model for all; train --per gender makes one" in result.err
 
 
 def test_formats(toy, tmp_path, cli):

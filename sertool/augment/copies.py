@@ -1,4 +1,4 @@
-"""Augmented copies of one item, for each kind of store that can be augmented."""
+"""Augmented copies of one item, for each family of augmentations."""
 
 from __future__ import annotations
 
@@ -7,30 +7,53 @@ from typing import Any
 
 import numpy as np
 
-from sertool.audio import to_float, to_int16
-from sertool.augment import image
+from sertool.audio import FULL_SCALE, to_float, to_int16
+from sertool.augment import image, masks
 
 AT_ONCE = 32  # copies resampled together: fast, and memory does not grow with their number
-Copy = tuple[np.ndarray, dict[str, Any]]  # features, and what was drawn by name
+Randoms = Sequence[np.random.Generator]
+Copy = tuple[np.ndarray, dict[str, Any], list[str]]  # features, what was drawn by name, notes
+
+
+def of_item(
+    family: str, features: np.ndarray, rate: int, parts: Mapping[str, Any], randoms: Randoms
+) -> Iterator[Copy]:
+    """Yield a copy of an item of a store for each generator; `rate` is the store's, in Hz.
+
+    Notes: "no_noise" (silence has no ratio to noise), "clipped" (samples cut off at full scale).
+    """
+    if family == "wave":
+        return of_waveform(features, rate, parts, randoms)
+    if family == "image":
+        return of_pictures(features, parts, randoms)
+    return of_frames(features, parts, randoms)
 
 
 def of_waveform(
-    samples: np.ndarray, parts: Mapping[str, Any], randoms: Sequence[np.random.Generator]
+    samples: np.ndarray, rate: int, parts: Mapping[str, Any], randoms: Randoms
 ) -> Iterator[Copy]:
     """Yield a copy of `samples` (n,) float or int16 for each generator, in their type."""
     clean = to_float(samples)
     for random in randoms:
         signal, drawn = clean, {}
         for name, part in parts.items():
-            signal, drawn[name] = part(signal, random)
+            signal, drawn[name] = part(signal, rate, random)
+        told = [values for values in drawn.values() if isinstance(values, dict)]
+        notes = ["no_noise"] if any(v.get("snr_db", 0) is None for v in told) else []
+        clipped = any(v.get("clipped") for v in told)
         if samples.dtype == np.int16:
+            clipped = clipped or _beyond(signal)
             signal = to_int16(signal)
-        yield signal.astype(samples.dtype, copy=False), drawn
+        yield signal.astype(samples.dtype, copy=False), drawn, notes + ["clipped"] * clipped
 
 
-def of_pictures(
-    pictures: np.ndarray, parts: Mapping[str, Any], randoms: Sequence[np.random.Generator]
-) -> Iterator[Copy]:
+def _beyond(signal: np.ndarray) -> bool:
+    """Return whether a sample lies beyond what int16 holds, once rounded."""
+    low, high = float(signal.min()) * FULL_SCALE, float(signal.max()) * FULL_SCALE
+    return low < -FULL_SCALE - 0.5 or high > FULL_SCALE - 0.5
+
+
+def of_pictures(pictures: np.ndarray, parts: Mapping[str, Any], randoms: Randoms) -> Iterator[Copy]:
     """Yield a copy of an item's `pictures` (n, height, width, channels) for each generator.
 
     All pictures of an item are changed alike.
@@ -41,7 +64,15 @@ def of_pictures(
         repeated = np.broadcast_to(pictures, (len(drawn), *pictures.shape))
         maps = [one for one, _ in drawn for _ in range(n)]
         made = image.warp(repeated.reshape(-1, *pictures.shape[1:]), maps)
-        yield from zip(made.reshape(repeated.shape), (values for _, values in drawn), strict=True)
+        for copy, (_, values) in zip(made.reshape(repeated.shape), drawn, strict=True):
+            yield copy, values, []
 
 
-COPIES = {"wave": of_waveform, "image": of_pictures}
+def of_frames(features: np.ndarray, parts: Mapping[str, Any], randoms: Randoms) -> Iterator[Copy]:
+    """Yield a copy of `features` (frames, dims) for each generator.
+
+    What is hidden becomes the item's own mean of its dimension, for nothing is known of others.
+    """
+    fill = masks.own_mean(features)
+    for random in randoms:
+        yield *masks.masked(features, fill, parts, random), []

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sertool.errors import UsageError
+from sertool.augment.ranges import fraction
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,6 @@ def _mix(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return high
 
 
-def _fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise UsageError(f"{name} {value:g}: needs a fraction, 0 to below 1")
-
-
 @dataclass(frozen=True)
 class Shift:
     """A shift of each axis, uniform in −share to share of its size."""
@@ -95,7 +90,7 @@ class Shift:
     share: float
 
     def __post_init__(self) -> None:
-        _fraction("shift", self.share)
+        fraction("shift", self.share)
 
     help = "moved by -F to F of height and of width, uniform; the edge fills up (0 <= F < 1)"
 
@@ -115,7 +110,7 @@ class Zoom:
     share: float
 
     def __post_init__(self) -> None:
-        _fraction("zoom", self.share)
+        fraction("zoom", self.share)
 
     help = "height and width scaled, each by its own factor, 1-F to 1+F, uniform (0 <= F < 1)"
 

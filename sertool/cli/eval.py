@@ -66,6 +66,14 @@ def command(
             rich_help_panel=TESTED,
         ),
     ] = None,
+    choose: Annotated[
+        bool,
+        typer.Option(
+            "--choose",
+            help="Of the models of train --per, take the chooser's, whatever the store says.",
+            rich_help_panel=TESTED,
+        ),
+    ] = False,
     require: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,6 +150,7 @@ def command(
         require=tuple(n.strip().replace("-", "_") for r in require or [] for n in r.split(",")),
         noise_snr=noise_snr,
         channel_rate=channel_rate,
+        choose=choose,
         device=device,
         batch_size=batch_size,
         seed=seed,

@@ -263,12 +263,30 @@ def _checkpoint(found: dict[str, Any]) -> list[Any]:
         f"checkpoint, version {found['version']}: model {model['name']}"
         + (f" ({settings})" if settings else ""),
         f"{model['parameters']:,} parameters; classes {', '.join(found['classes'])}",
+        *_per(found),
     ]
     for part, n in found["parts"].items():
         speakers = found["speakers"][part]
         listed = f": {', '.join(speakers[:SHOWN])}" if speakers else ""
         lines.append(f"{part}: {n} items, {len(speakers)} speakers{listed}")
     return [*lines, *_lineage(found)]
+
+
+def _per(found: dict[str, Any]) -> list[str]:
+    """Return a line for each of a checkpoint's models, and one for the chooser among them."""
+    from sertool.per import field_of
+
+    field = field_of(found)
+    if field is None:
+        return []
+    told = {f"{field} {value}": own for value, own in found["per"]["values"].items()}
+    told[f"chooser of {field} ({found['per']['chooser']['model']['name']})"] = found["per"][
+        "chooser"
+    ]
+    return [
+        f"  {name}: {own['model']['parameters']:,} parameters; classes {', '.join(own['classes'])}"
+        for name, own in told.items()
+    ]
 
 
 def _report(found: dict[str, Any]) -> list[Any]:

@@ -37,7 +37,11 @@ def command(
     ] = None,
     field: Annotated[
         list[str] | None,
-        typer.Option("--field", metavar="NAME=VALUE", help="What the model may know beside."),
+        typer.Option(
+            "--field",
+            metavar="NAME=VALUE",
+            help="Known of all recordings: chooses one of the models of train --per NAME.",
+        ),
     ] = None,
     window: Annotated[
         float | None,
@@ -194,7 +198,7 @@ def _run(
         from sertool.stages import explain
 
         explain.check(options.explain, paths, options.replace)
-    header, text = formatter(format_, predictor.classes)
+    header, text = formatter(format_, predictor.classes, predictor.further)
     with _opened(output) as write:
         write(header)
 

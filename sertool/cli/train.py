@@ -34,6 +34,14 @@ Output = Annotated[
 ]
 Model = Annotated[str, typer.Option("--model", help="See sertool list models.")]
 TargetField = Annotated[str, typer.Option("--target", help="The field that it learns to say.")]
+Per = Annotated[
+    str | None,
+    typer.Option(
+        "--per",
+        metavar="FIELD",
+        help="A model for each value of this field, such as gender, in one checkpoint.",
+    ),
+]
 Set = Annotated[Exprs, typer.Option("--set", metavar="NAME=VALUE", help="A model's setting.")]
 TestFold = Annotated[
     str | None, _part("--test-fold", "Hold fold K out; all trains each fold, none everything.")
@@ -122,9 +130,11 @@ Augment = Annotated[
     str | None,
     _hyper(
         "--augment",
-        "Change training pictures as they are read, e.g. shift=0.1,flip (flip plays speech"
-        " backwards; zoom=0.1 is one more; see augment): each anew in every epoch, unless there"
-        " are --copies.",
+        "Change training items as they are read: pictures, e.g. shift=0.1,flip (flip plays speech"
+        " backwards; zoom=0.1 is one more; see augment); features over time by SpecAugment,"
+        " time-mask=T:N:P,freq-mask=F:N, e.g. time-mask=40:2,freq-mask=15:2 (N masks of at most T"
+        " frames each, and the share P of the item; of at most F dimensions). Each anew in every"
+        " epoch, unless there are --copies.",
         metavar="LIST",
     ),
 ]
@@ -132,8 +142,17 @@ Copies = Annotated[
     int | None,
     _hyper(
         "--copies",
-        "With --augment: an epoch is each original and N copies, those that augment would store.",
+        "With --augment: an epoch is each original and N copies, drawn as augment would.",
         min=1,
+    ),
+]
+Mixup = Annotated[
+    float | None,
+    _hyper(
+        "--mixup",
+        "Mix the items of a batch two by two, and their losses, in shares drawn from"
+        " Beta(ALPHA, ALPHA), e.g. 0.2 (0: never).",
+        metavar="ALPHA",
     ),
 ]
 Precision = Annotated[str | None, _hyper("--precision", "float32 or bfloat16.")]
@@ -160,6 +179,7 @@ def command(
     output: Output,
     model: Model = "linear",
     target: TargetField = "label",
+    per: Per = None,
     set_: Set = None,
     test_fold: TestFold = None,
     val_fold: ValFold = None,
@@ -195,6 +215,7 @@ def command(
     normalisation: Normalisation = None,
     augment: Augment = None,
     copies: Copies = None,
+    mixup: Mixup = None,
     precision: Precision = None,
     device: Device = "auto",
     init: Init = None,
@@ -249,6 +270,7 @@ def _run(given: dict[str, Any]) -> None:
         options = TrainOptions(
             model=given["model"],
             target=given["target"],
+            per=given["per"],
             assignments=tuple(given["set_"] or ()),
             overrides=overrides,
             parts=PartOptions(**chosen),

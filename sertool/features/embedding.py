@@ -136,7 +136,7 @@ def _listener(path: str, sha256: str) -> _Listener:
     """Return a checkpoint ready to listen; InputError where it is gone or not the same."""
     from sertool.inside import Recorder
     from sertool.models import Network, model
-    from sertool.scoring import Scorer
+    from sertool.scoring import Routed, Scorer
 
     file = from_text(path)
     if _hash(file) != sha256:
@@ -146,6 +146,11 @@ def _listener(path: str, sha256: str) -> _Listener:
         )
     scorer = Scorer.load(file)
     found = model(scorer.name)
+    if isinstance(scorer, Routed):
+        raise UsageError(
+            f"{show(file)}: holds a model for each {scorer.field}, whose layers are not the same;"
+            " train without --per"
+        )
     if not isinstance(found, Network):
         raise UsageError(f"{show(file)}: {scorer.name} is no network and has no layers")
     recorder = Recorder(scorer.network, found.pictures, scorer.shortest)

@@ -12,25 +12,30 @@ from sertool.paths import show
 
 FORMATS = ("jsonl", "csv", "tsv", "table")
 BAR = 20  # characters of a full bar
+WORD = 7  # characters of what a further column of a table has room for at least
 Row = dict[str, Any]
 Formatter = Callable[[Row], str]
 
 
-def formatter(name: str, classes: Sequence[str]) -> tuple[str, Formatter]:
+def formatter(
+    name: str, classes: Sequence[str], further: Sequence[str] = ()
+) -> tuple[str, Formatter]:
     """Return (header, function from a row to its text): both end with a newline, if not empty.
 
     A row has `path`, `label`, `confidence`, `posterior`, `duration`, or `path` and `error`;
-    `start` and `end` where it is a window or a cut.
+    `start` and `end` where it is a window or a cut; and what `further` names.
     """
     if name == "jsonl":
         return "", lambda row: json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
     if name == "table":
-        return _table(classes)
-    return _separated("," if name == "csv" else "\t", classes)
+        return _table(classes, further)
+    return _separated("," if name == "csv" else "\t", classes, further)
 
 
-def _separated(delimiter: str, classes: Sequence[str]) -> tuple[str, Formatter]:
-    fields = ["path", "start", "end", "label", "confidence", "duration"]
+def _separated(
+    delimiter: str, classes: Sequence[str], further: Sequence[str]
+) -> tuple[str, Formatter]:
+    fields = ["path", "start", "end", "label", "confidence", "duration", *further]
 
     def line(values: Sequence[Any]) -> str:
         buffer = io.StringIO()
@@ -46,8 +51,9 @@ def _separated(delimiter: str, classes: Sequence[str]) -> tuple[str, Formatter]:
     return line([*fields, *(f"p_{name}" for name in classes), "error"]), text
 
 
-def _table(classes: Sequence[str]) -> tuple[str, Formatter]:
+def _table(classes: Sequence[str], further: Sequence[str]) -> tuple[str, Formatter]:
     width = max(5, *(len(name) for name in classes))
+    widths = {name: max(len(name), WORD) for name in further}
 
     def text(row: Row) -> str:
         path = show(row["path"])
@@ -56,6 +62,8 @@ def _table(classes: Sequence[str]) -> tuple[str, Formatter]:
             return f"{'–':<{width}}  {span}{path}: {row['error']}\n"
         bar = "█" * round(BAR * row["confidence"])
         share = f"{100 * row['confidence']:5.1f}"
-        return f"{row['label']:<{width}}  {share}  {bar:<{BAR}}  {span}{path}\n"
+        more = "".join(f"{show(row[name]):<{n}}  " for name, n in widths.items())
+        return f"{row['label']:<{width}}  {share}  {bar:<{BAR}}  {more}{span}{path}\n"
 
-    return f"{'label':<{width}}  {'%':>5}  {'':<{BAR}}  path\n", text
+    more = "".join(f"{name:<{n}}  " for name, n in widths.items())
+    return f"{'label':<{width}}  {'%':>5}  {'':<{BAR}}  {more}path\n", text

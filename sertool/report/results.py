@@ -240,6 +240,14 @@ def _check_inside(report: dict[str, Any]) -> None:
         _check_number("support", row["support"], known=True)
         for name in ("auc", "mean_probability"):
             _check_number(name, row.get(name))
+    if report.get("per"):
+        for name in ("by_field", "by_chooser", "known", "right"):
+            _check_number(name, report["per"][name], known=True)
+        _check_number("chooser_accuracy", report["per"]["chooser_accuracy"])
+        for name in metrics.SUMMARIES:
+            _check_number(name, report["per"]["alone"][name])
+        if not isinstance(report["per"]["field"], str):
+            raise ValueError("per has no field")
     _check_number("files_split", report["protocol"].get("files_split"))
     for name, value in report["protocol"].items():
         if name.endswith("_disjoint") and value not in (True, False, None):

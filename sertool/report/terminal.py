@@ -167,6 +167,31 @@ def _counts(protocol: Report) -> str:
     return f"{trained}{validated}{each} / {protocol['n_test']} test"
 
 
+def model_line(report: Report) -> Text | None:
+    """By which of several models files were scored, and what the chooser is worth; None for one.
+
+    With the chooser alone: what to expect of recordings of which nobody knows the field.
+    """
+    per = report.get("per")
+    if not per:
+        return None
+    noun = "file" if report.get("level") == "file" else "item"
+    by_field, by_chooser = per["by_field"], per["by_chooser"]
+    line = f"{plural(by_field, noun)} by {show(per['field'])}, {by_chooser} by the chooser"
+    if not by_field:
+        line = f"{plural(by_chooser, noun)} by the chooser"
+    worth = []
+    if per["known"]:
+        share = percent(per["chooser_accuracy"])
+        worth.append(f"right in {per['right']} of {per['known']} ({share} %)")
+    if by_field:
+        rates = [f"{MEASURES[m]} {percent(per['alone'][m])}" for m in ("accuracy", "uar")]
+        worth.append(f"alone it gives {', '.join(rates)}")
+    if worth:
+        line += "\n          chooser: " + "; ".join(worth)
+    return Text.assemble(("models    ", "bold"), line)
+
+
 def short_names(classes: Sequence[str], width: int) -> list[str]:
     """Return the classes cut to `width` characters; numbers where that makes two the same."""
     names = [c if len(c) <= width else c[: width - 1] + "." for c in classes]
@@ -271,6 +296,7 @@ def render(report: Report, width: int = 80) -> Group:
         result_table(report, width),
         scope_line(report),
         protocol_line(report, width),
+        *filter(None, [model_line(report)]),
         Text(),
         confusion_matrix(report, width),
         Text(),

@@ -1,7 +1,8 @@
-"""`augment`: a store of waveforms or pictures into one with copies, each tied to its origin."""
+"""`augment`: a store into one with copies of its items, each tied to its origin."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sertool import augment as augmentations
 from sertool import lineage
 from sertool.augment import Steps
-from sertool.augment.copies import COPIES
+from sertool.augment.copies import of_item
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.lineage import canonical
@@ -18,6 +19,11 @@ from sertool.seeds import rng
 from sertool.stages.blocks import Made, Run, build_store
 from sertool.stages.common import whole
 from sertool.store import Store
+
+NOTES = {  # what is said of copies, after their number
+    "no_noise": "copies got no noise: they, or the noise, are silent",
+    "clipped": "copies go beyond full scale: cut off there",
+}
 
 
 @dataclass
@@ -34,6 +40,7 @@ class CopySource:
     copies: int
     only_copies: bool
     seed: int
+    family: str
 
     @property
     def count(self) -> int:
@@ -51,13 +58,12 @@ class CopySource:
         if not self.chosen[i]:
             return made
         randoms = [rng(self.seed, fields["id"], k) for k in range(1, self.copies + 1)]
-        copies = COPIES[self.store.kind](features, self.parts, randoms)
-        for k, (array, drawn) in enumerate(copies, 1):
-            if drawn.get("awgn", {}).get("snr_db", 0) is None:
-                made.notes.append("no_noise")
+        copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
+        for k, (array, drawn, notes) in enumerate(copies, 1):
             copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
             # its samples are its own, but it sounds like its origin: the fingerprint stays
             made.items.append((copy | {"audio_hash": ""}, array))
+            made.notes += notes
         return made
 
 
@@ -78,28 +84,22 @@ def augment(
 ) -> None:
     """Write `source`'s items and `copies` augmented copies of each chosen item to `output`.
 
-    `steps` maps an augmentation's name to its parameters; they are applied in the order of the
-    table `AUGMENTATIONS`. Of items with a `part` those of `part` are copied, of the others all.
-    Raises UsageError for an augmentation of something else than `source` holds, InputError where
-    that is neither waveforms nor pictures or holds copies already.
+    `steps` maps an augmentation's name to its values (a folder of recordings is a Path); they are
+    applied in the order of the table `AUGMENTATIONS`. Of items with a `part` those of `part` are
+    copied, of the others all. Raises UsageError for an augmentation of something else than
+    `source` holds, InputError where nothing changes that or it holds copies already.
     """
     console = console or Console.silent()
     if not steps:
         raise UsageError("nothing to do: name an augmentation, e.g. --awgn 15:30")
     check_output(output, force, resume, [source])
     store = Store(source)
-    if store.kind not in COPIES:
-        raise InputError(
-            f"{source}: a store of kind {store.kind}; augment works on waveforms"
-            " (featurize --kind wave first, and the features after) and on pictures (--kind image)"
-        )
-    parts = augmentations.parts(store.kind, steps)
+    family = _family(store)
+    parts = _ready(family, steps, store, console)
     items = store.items()
-    if any(item["augmentation"] for item in items):
-        raise InputError(f"{source}: holds copies already; augment the store it came from")
     chosen = [item["part"] is None or item["part"] == part for item in items]
     params = {
-        "steps": [[name, list(steps[name])] for name in parts],
+        "steps": [[name, augmentations.recorded(made)] for name, made in parts.items()],
         "copies": copies,
         "only_copies": only_copies,
         "part": part,
@@ -109,8 +109,46 @@ def augment(
     ids = (item["origin"] for item in items)
     if resume and not force and whole(output, params, source.name, store.sha256, ids, console):
         return
-    record = lineage.record("augment", params, source.name, store.sha256)
-    attributes = {
+    attributes = _attributes(store, params)
+    store.close()  # workers open it for themselves
+    built = build_store(
+        CopySource(store, items, chosen, parts, copies, only_copies, seed, family),
+        output,
+        {"stage": "augment", "params": params, "input": store.sha256},
+        lambda built: attributes,
+        Run(console, workers, resume, compress=compress),
+        "items",
+    )
+    _tell(built.items, sum(chosen) * copies, built.notes, output, console)
+
+
+def _family(store: Store) -> str:
+    """Return the family of what `store` holds; InputError where nothing is to be done with it."""
+    family = augmentations.family_of(store.kind, store.shape, store.frame_rate)
+    if family is None:
+        raise InputError(
+            f"{store.path}: a store of kind {store.kind}, no rows in time; augment works on"
+            " waveforms (featurize --kind wave first, and the features after), on pictures"
+            " (--kind image) and on features over time (mel, mfcc, …)"
+        )
+    if any(item["augmentation"] for item in store.items()):
+        raise InputError(f"{store.path}: holds copies already; augment the store it came from")
+    return family
+
+
+def _ready(family: str, steps: Steps, store: Store, console: Console) -> dict[str, Any]:
+    """Return the augmentations by name, with all that they need for this store's items."""
+    parts = augmentations.parts(family, steps)
+    for name, part in parts.items():
+        if hasattr(part, "prepared"):
+            parts[name] = part.prepared(store.sample_rate, console.failed)
+    return parts
+
+
+def _attributes(store: Store, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the root attributes of the store that `params` make of `store`."""
+    record = lineage.record("augment", params, store.path.name, store.sha256)
+    return {
         "kind": store.kind,
         "settings": store.settings,
         "pipeline": [*store.pipeline, {"stage": "augment", **params}],
@@ -119,16 +157,11 @@ def augment(
         "root": store.root,
         "lineage": [*store.lineage, record],
     }
-    store.close()  # workers open it for themselves
-    built = build_store(
-        CopySource(store, items, chosen, parts, copies, only_copies, seed),
-        output,
-        {"stage": "augment", "params": params, "input": store.sha256},
-        lambda built: attributes,
-        Run(console, workers, resume, compress=compress),
-        "items",
-    )
-    if built.notes["no_noise"]:
-        console.note(f"{built.notes['no_noise']} silent copies got no noise")
-    made = sum(chosen) * copies
-    console.note(f"{output}: {built.items - made} originals, {made} copies")
+
+
+def _tell(items: int, copies: int, notes: Counter[str], output: Path, console: Console) -> None:
+    """Say what is in the store, and what was odd about the copies."""
+    for name, text in NOTES.items():
+        if notes[name]:
+            console.note(f"{notes[name]} {text}")
+    console.note(f"{output}: {items - copies} originals, {copies} copies")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sertool import audit, lineage, metrics
+from sertool import audit, lineage, metrics, per
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.outputs import check_output
@@ -28,6 +28,7 @@ from sertool.stages.heldout import (
     require,
 )
 from sertool.stages.lengths import announce
+from sertool.stages.routing import ALONE, Routes, find_routes, of_checkpoint, summary
 from sertool.store import Store
 from sertool.training.hyperparameters import check_device
 from sertool.training.targets import relabel
@@ -49,7 +50,8 @@ class Options:
     every: all items, not those held out. by: level that counts, "file" or "item". pool: how the
     segments of a file become one posterior. copies: test augmented copies too. ci: level of the
     intervals. require: facts of the protocol that must hold. noise_snr (dB) and channel_rate
-    (Hz): what the decoded utterance is degraded by.
+    (Hz): what the decoded utterance is degraded by. choose: where a checkpoint holds a model for
+    each value of a field, its chooser alone decides, whatever is known of an item.
     """
 
     every: bool = False
@@ -62,6 +64,7 @@ class Options:
     require: tuple[str, ...] = ()
     noise_snr: float | None = None
     channel_rate: int | None = None
+    choose: bool = False
     device: str = "cpu"
     batch_size: int = 64
     seed: int = 0
@@ -104,6 +107,10 @@ def evaluate(
     with Store(store_path) as store:
         plans = [load_plan(path) for path in checkpoints]
         classes = common_classes(plans)
+        if options.choose and per.field_of(plans[0].meta) is None:
+            raise UsageError(
+                f"--choose: {show(plans[0].path)} holds one model, not one --per field"
+            )
         for plan in plans:
             check_contract(plan.path, plan.meta, store)
         choose(plans, store, classes, every=options.every, copies=options.copies, console=console)
@@ -115,6 +122,9 @@ def evaluate(
             return _finished(finished, step)
         if options.by == "file":
             facts |= _split_files(plans, store, console)
+        for plan in plans:
+            if per.field_of(plan.meta) is not None:
+                plan.routes = _routes(plan, store, options, console)
         scored = _score(plans, store, options, console)
         tested, pooled = _pool(plans, store, scored, classes, options)
         return _report(plans, store, tested, pooled, facts, step, options)
@@ -123,7 +133,8 @@ def evaluate(
 def _step(plans: Sequence[Plan], store: Store, options: Options) -> dict[str, Any]:
     params = asdict(options) | {"checkpoints": [[p.path.name, p.sha256] for p in plans]}
     params["all"] = params.pop("every")
-    for name in ("batch_size", "require"):  # what changes nothing in the report
+    idle = ("batch_size", "require", *(() if options.choose else ("choose",)))
+    for name in idle:  # what changes nothing in the report
         params.pop(name)
     return lineage.record("eval", params, store.path.name, store.sha256)
 
@@ -152,16 +163,35 @@ def _score(
             systems |= {name: scorer.baseline(name) for name in BASELINES}
             arrays = _arrays(plan, store, options)
             while batch := list(islice(arrays, options.batch_size)):
-                for name, system in systems.items():
-                    if system is not None:
-                        rows = system.posterior([array for _, array in batch])
-                        indices = [i for i, _ in batch]
-                        scored.setdefault(name, {}).update(zip(indices, rows, strict=True))
+                indices = [i for i, _ in batch]
+                values = plan.routes.values(indices)
+                rows = {
+                    name: system.posterior([array for _, array in batch], values)
+                    for name, system in systems.items()
+                    if system is not None
+                }
+                if plan.routes.chosen:
+                    rows[ALONE] = plan.routes.alone(scorer, batch, rows["model"])
+                for name, found in rows.items():
+                    scored.setdefault(name, {}).update(zip(indices, found, strict=True))
                 progress.advance(len(batch))
             windows += scorer.windows_averaged
             padded += scorer.padded
     announce(console, windows, padded, "items")
     return {name: rows for name, rows in scored.items() if len(rows) == total}
+
+
+def _routes(plan: Plan, store: Store, options: Options, console: Console) -> Routes:
+    """Return by which of the checkpoint's models each tested item is scored."""
+    items = store.items()
+    recording = {i: _unit(items[i], options) for i in plan.tested}
+    arrays = _arrays(plan, store, options)
+    return find_routes(plan.path, items, recording, arrays, options.choose, console)
+
+
+def _unit(item: dict[str, Any], options: Options) -> str:
+    """Return the name of what counts once: the file that an item is of, or the item."""
+    return unit_of(item) if options.by == "file" else str(item["id"])
 
 
 def _arrays(plan: Plan, store: Store, options: Options) -> Iterator[tuple[int, np.ndarray]]:
@@ -227,8 +257,7 @@ def _pool(
     owner = {i: number for number, plan in enumerate(plans) for i in plan.tested}
     groups: dict[tuple[str, int], list[int]] = {}
     for i in sorted(owner):
-        name = unit_of(items[i]) if options.by == "file" else items[i]["id"]
-        groups.setdefault((name, owner[i]), []).append(i)
+        groups.setdefault((_unit(items[i], options), owner[i]), []).append(i)
     for (name, _), members in groups.items():
         if len({items[i]["label"] for i in members}) > 1:
             raise InputError(f"{show(name)}: its segments differ in label; test with --by item")
@@ -282,7 +311,11 @@ def _report(
         fold |= {"fold": plan.protocol.get("fold"), "protocol": plan.protocol}
         history, best = plan.meta.get("history") or [], plan.meta.get("best_epoch") or 0
         fold["training"] = curves.thinned(history, best)
+        fold |= of_checkpoint(plan.meta, plan.routes)
     report["baselines"] = {name: figures(name) for name in BASELINES if name in pooled}
+    routes = [plan.routes for plan in plans]
+    alone = pooled[ALONE][1] if ALONE in pooled else None
+    report |= summary(plans[0].meta, routes, tested.truth, alone)
     report["protocol"] = facts
     report["lineage"] = [*(plans[0].meta.get("lineage") or []), step]
     if not options.summary:

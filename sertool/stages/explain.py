@@ -21,7 +21,7 @@ from sertool.stages.hear import Piece, Source
 if TYPE_CHECKING:
     from sertool.inside import Recorder
     from sertool.report.explain_panels import Explanation, Tick
-    from sertool.scoring import Scorer
+    from sertool.scoring import Routed, Scorer
 
 LONGEST_NAME = 120  # bytes of a file's stem that its figure's name keeps
 TICKS = (0, 250, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
@@ -158,11 +158,13 @@ class Explainer:
     """Draws a figure a file into `folder`, which is made if it is missing.
 
     Made before the first file is scored, because it watches the passes that give the posteriors.
+    names: of the figures that this run has drawn.
     """
 
     def __init__(self, scorer: Scorer, folder: Path, replace: bool) -> None:
         self.scorer, self.folder, self.replace = scorer, folder, replace
         self.names: dict[str, None] = {}
+        self.field: str | None = None  # by whose value the model was chosen, where there are others
         self.meta = scorer.checkpoint.meta
         self.found = model(scorer.name)
         self.recorder: Recorder | None = None
@@ -217,7 +219,8 @@ class Explainer:
     def _explain(self, source: Source, piece: Piece, row: dict[str, Any]) -> Explanation:
         from sertool.report.explain_panels import Explanation
 
-        winner = self.scorer.classes.index(row["label"])
+        known = self.scorer.classes  # not the class, where --only left none that it knows
+        winner = known.index(row["label"]) if row["label"] in known else 0
         parts = list(self._parts(piece))
         part = max(parts, key=lambda one: one.posterior[winner])
         spans = part_spans(self.scorer.pipeline, piece.duration)
@@ -254,6 +257,9 @@ class Explainer:
                 f" {part.number + 1}, the surest of {row['label']}"
                 f" ({100 * part.posterior[winner]:.1f} %)"
             )
+        if self.field is not None:
+            how = f"the model of {self.field} {row[self.field]} (by {row[f'{self.field}_by']})"
+            explanation.part = "; ".join(filter(None, [how, explanation.part]))
         if self.recorder is not None:
             self._look_inside(explanation, part, len(parts), winner)
         elif self.scorer.name == "linear":
@@ -290,6 +296,32 @@ class Explainer:
             return
         # pictures: (height, width), summed over channels, the lowest frequency first
         told.saliency = slopes[0].sum(2)[::-1].T if pictures else slopes[: one.length]
+
+
+class Explainers:
+    """An explainer of each of a checkpoint's models: the one that scored a file draws it."""
+
+    def __init__(self, scorer: Routed, folder: Path, replace: bool) -> None:
+        self.folder, self.field = folder, scorer.field
+        self.names: dict[str, None] = {}
+        self._each = {
+            value: Explainer(one, folder, replace) for value, one in scorer.scorers.items()
+        }
+        for one in self._each.values():
+            one.names, one.field = self.names, self.field
+
+    def draw(self, source: Source, piece: Piece, row: dict[str, Any]) -> Path | None:
+        """Draw a recording as `Explainer.draw` does."""
+        return self._each[row[self.field]].draw(source, piece, row)
+
+
+def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explainers:
+    """Return what draws the figures of a checkpoint's one model, or of each of its models."""
+    from sertool.scoring import Routed
+
+    if isinstance(scorer, Routed):
+        return Explainers(scorer, folder, replace)
+    return Explainer(scorer, folder, replace)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

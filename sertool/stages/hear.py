@@ -18,12 +18,16 @@ Pipeline = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """A recording, or the part of it between `start` and `end` (seconds); `label` if known."""
+    """A recording, or the part of it between `start` and `end` (seconds); `label` if known.
+
+    item: the fields that a manifest's line gives it.
+    """
 
     path: str | os.PathLike[str]
     start: float | None = None
     end: float | None = None
     label: str | None = None
+    item: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sertool import audit, checkpoint, lineage
+from sertool import audit, checkpoint, lineage, per
 from sertool.console import Console
 from sertool.errors import InputError
 from sertool.paths import show
+from sertool.stages.routing import Routes
 from sertool.store import Store
 from sertool.training.targets import relabel
 
@@ -27,6 +28,7 @@ class Plan:
     sha256: str
     tested: list[int] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
+    routes: Routes = field(default_factory=Routes)
 
     @property
     def target(self) -> str:
@@ -50,6 +52,7 @@ def common_classes(plans: Sequence[Plan]) -> list[str]:
         for what, mine, theirs in (
             ("model", _model(plan), _model(first)),
             ("target", plan.target, first.target),
+            ("--per", per.field_of(plan.meta), per.field_of(first.meta)),
             ("classes", ", ".join(plan.meta["classes"]), ", ".join(first.meta["classes"])),
         ):
             if mine != theirs:

@@ -76,7 +76,7 @@ def _listed(null: bool) -> Iterator[Source | None]:
 
 
 def _source(line: bytes) -> Source:
-    """Return what a line names: a path, or a manifest's `{"path", "start", "end", "label"}`."""
+    """Return what a line names: a path, or a manifest's `{"path", "start", "end", "label", …}`."""
     if not line.startswith(b"{"):
         return Source(Path(os.fsdecode(line)))
     try:
@@ -85,7 +85,7 @@ def _source(line: bytes) -> Source:
         if b"\0" not in os.fsencode(path):
             label = row.get("label")
             label = label if isinstance(label, str) and label else None
-            return Source(path, _seconds(row, "start"), _seconds(row, "end"), label)
+            return Source(path, _seconds(row, "start"), _seconds(row, "end"), label, row)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return Source(Path(os.fsdecode(line)))  # a file of such a name, or an error that names it

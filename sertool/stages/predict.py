@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from sertool import audio, checkpoint, labels, workers
+from sertool import audio, checkpoint, labels, per, workers
 from sertool.console import Console
 from sertool.errors import InputError, ItemError, UsageError
 from sertool.paths import show, to_text
@@ -21,8 +21,8 @@ from sertool.stages.lengths import announce
 from sertool.training.hyperparameters import check_device
 
 if TYPE_CHECKING:
-    from sertool.scoring import Scorer
-    from sertool.stages.explain import Explainer
+    from sertool.scoring import Route, Scorer
+    from sertool.stages.explain import Explainer, Explainers
 
 STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
 LONGEST = 1e6  # seconds that a window or hop may have
@@ -43,7 +43,8 @@ class Options:
     """How to predict.
 
     only: classes kept, the others masked and the rest renormalised; synonyms will do. window,
-    hop: seconds; a row for every window. fields: what a model may be told beside the sound.
+    hop: seconds; a row for every window. fields: what is known of all recordings, where one of
+    several models is chosen by it (`train --per`).
     explain: a folder for a figure a file; replace: figures that are there are written anew.
     """
 
@@ -92,7 +93,9 @@ class _Hear:
 class Predictor:
     """A checkpoint that turns pieces of sound into rows.
 
-    Raises UsageError for a class in `options.only` or a field that the model does not know.
+    further: the names of what a row says beside the prediction: by which of several models, and
+    who chose it. Raises UsageError for a class in `options.only`, or a field or value in
+    `options.fields`, that the checkpoint does not know.
     """
 
     def __init__(self, path: Path, meta: dict[str, Any], options: Options) -> None:
@@ -100,9 +103,12 @@ class Predictor:
         known = list(meta["classes"])
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
-        _check_fields(meta.get("model") or {}, options.fields)
+        self._values = per.values_of(meta)
+        self._field = per.field_of(meta)
+        self.further = [self._field, f"{self._field}_by"] if self._field else []
+        self._value = per.asked(self._field, self._values, options.fields)
         self._scorer: Scorer | None = None
-        self.explainer: Explainer | None = None
+        self.explainer: Explainer | Explainers | None = None
 
     def load(self) -> Scorer:
         """Return the scorer, loaded once: after worker processes are started."""
@@ -111,24 +117,48 @@ class Predictor:
 
             self._scorer = Scorer.load(self.path, device=self.options.device)
             if self.options.explain is not None:
-                from sertool.stages.explain import Explainer
+                from sertool.stages.explain import explainer
 
-                replace = self.options.replace
-                self.explainer = Explainer(self._scorer, self.options.explain, replace)
+                self.explainer = explainer(self._scorer, self.options.explain, self.options.replace)
         return self._scorer
 
-    def posteriors(self, pieces: Sequence[Piece]) -> list[np.ndarray]:
-        """Return one posterior (classes,) a piece: the mean over its segments, masked."""
+    def posteriors(
+        self, pieces: Sequence[Piece], sources: Sequence[Source | None]
+    ) -> list[tuple[np.ndarray, Route | None]]:
+        """Return (posterior (classes,), by which model) of each piece of its source.
+
+        The posterior is the mean over the piece's segments, masked.
+        """
+        routes = [self._route(*pair) for pair in zip(pieces, sources, strict=True)]
         arrays = [array for piece in pieces for array in piece.arrays]
+        values = [
+            route.value if route else None
+            for piece, route in zip(pieces, routes, strict=True)
+            for _ in piece.arrays
+        ]
         size = self.options.batch_size
         blocks = [
-            self.load().posterior(arrays[start : start + size])
+            self.load().posterior(arrays[start : start + size], values[start : start + size])
             for start in range(0, len(arrays), size)
         ]
         if not blocks:
             return []
         ends = np.cumsum([len(piece.arrays) for piece in pieces])[:-1]
-        return [self._mask(rows.mean(0)) for rows in np.split(np.concatenate(blocks), ends)]
+        split = np.split(np.concatenate(blocks), ends)
+        return [
+            (self._mask(rows.mean(0)), route) for rows, route in zip(split, routes, strict=True)
+        ]
+
+    def _route(self, piece: Piece, source: Source | None) -> Route | None:
+        """Return by which model a piece is scored; None where there is one."""
+        from sertool.scoring import Route
+
+        if self._field is None:
+            return None
+        if self._value is not None:
+            return Route(self._value, "option")
+        known = per.told(self._field, source.item, self._values) if source else None
+        return self.load().route(piece.arrays, known)
 
     def _mask(self, posterior: np.ndarray) -> np.ndarray:
         if not self.options.only:
@@ -137,9 +167,11 @@ class Predictor:
         total = kept.sum()
         return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
 
-    def row(self, path: str, posterior: np.ndarray, piece: Piece) -> Row:
+    def row(self, path: str, said: tuple[np.ndarray, Route | None], piece: Piece) -> Row:
         """Return one prediction as JSON values."""
+        posterior, route = said
         best = int(posterior.argmax())
+        chosen = (route.value, route.by) if route else ()
         return {
             "path": path,
             **_span(piece),
@@ -147,6 +179,7 @@ class Predictor:
             "confidence": float(posterior[best]),
             "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
             "duration": piece.duration,
+            **dict(zip(self.further, chosen, strict=True)),
         }
 
 
@@ -168,16 +201,6 @@ def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
         if name not in chosen:
             chosen.append(name)
     return [name for name in classes if name in chosen]
-
-
-def _check_fields(model: dict[str, Any], fields: Sequence[tuple[str, str]]) -> None:
-    taken = model.get("fields") or []
-    for name, _ in fields:
-        if name not in taken:
-            known = f"it takes {', '.join(taken)}" if taken else "it takes none"
-            raise UsageError(
-                f"--field {name}: the model {model.get('name')} has no such field; {known}"
-            )
 
 
 def open_checkpoint(path: Path, options: Options) -> Predictor:
@@ -225,7 +248,8 @@ def predict(
 def _give(predictor: Predictor, waiting: Sequence[Heard], sink: Sink, console: Console) -> None:
     """Predict what was heard and hand the rows on, failures at their place."""
     try:
-        posteriors = iter(predictor.posteriors([piece for one in waiting for piece in one.pieces]))
+        pieces = [(piece, one.source) for one in waiting for piece in one.pieces]
+        found = iter(predictor.posteriors([p for p, _ in pieces], [s for _, s in pieces]))
     except InputError as error:  # features that have no posterior: find out whose they are
         if len(waiting) == 1:
             waiting = [replace(waiting[0], pieces=[], error=str(error))]
@@ -241,7 +265,7 @@ def _give(predictor: Predictor, waiting: Sequence[Heard], sink: Sink, console: C
             if predictor.options.strict:
                 raise InputError(f"stopped by --strict at {show(one.source.path)}")
         for piece in one.pieces:
-            row = predictor.row(path, next(posteriors), piece)
+            row = predictor.row(path, next(found), piece)
             if predictor.explainer is not None:
                 predictor.explainer.draw(one.source, piece, row)
             sink(row)
@@ -312,8 +336,8 @@ def predict_stream(
             sink({"path": "-", **_span(span), "error": str(error)})
             console.failed(f"standard input at {begin / rate:.2f} s", str(error))
             continue
-        (posterior,) = predictor.posteriors([span])
-        sink(predictor.row("-", posterior, span))
+        (said,) = predictor.posteriors([span], [None])
+        sink(predictor.row("-", said, span))
     if not count:
         raise InputError("standard input: no samples")
     _say(predictor, Counter(), console)

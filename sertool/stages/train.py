@@ -3,76 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from sertool import checkpoint as checkpoints
-from sertool import lineage, metrics
-from sertool.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool import lineage
+from sertool.checkpoint import ITEM_FIELDS
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
-from sertool.models import Network, Whole, model
+from sertool.models import Whole, model
 from sertool.outputs import Parts, check_output
 from sertool.paths import show
 from sertool.settings import parse
+from sertool.stages import train_per
+from sertool.stages.train_model import Job, TrainOptions, fit
 from sertool.stages.train_summary import announce, result
 from sertool.store import Store
-from sertool.training.augmenting import described, prepare
-from sertool.training.baselines import Columns, fit_baselines, fit_whole
+from sertool.training.augmenting import prepare
+from sertool.training.baselines import Columns
 from sertool.training.hyperparameters import Hyperparameters, check_device
-from sertool.training.parts import Division, PartOptions, divide
-from sertool.training.targets import Target, make_target, relabel
-
-if TYPE_CHECKING:
-    from sertool.training.initial import Initial
-    from sertool.training.unlabelled import Unlabelled
+from sertool.training.parts import Division
+from sertool.training.targets import relabel
 
 FOLD = "{fold}"  # in an output's name: the number of the fold that it holds out
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What `train` is told: `target` is the field of an item that the model learns to say.
-
-    `overrides` are hyper-parameters by name, over the model's own; `augment` and `copies` say
-    how training pictures are changed as they are read (see `training.augmenting`).
-    """
-
-    model: str = "linear"
-    target: str = "label"
-    assignments: tuple[str, ...] = ()
-    overrides: dict[str, Any] = field(default_factory=dict)
-    parts: PartOptions = field(default_factory=PartOptions)
-    seed: int = 0
-    device: str = "auto"
-    baselines: bool = True
-    init: str | None = None  # a file, or a word for published weights
-    augment: dict[str, list[float]] = field(default_factory=dict)
-    copies: int | None = None
-    unlabelled: tuple[Path, ...] = ()  # stores of recordings for a first stage without labels
-
-
-@dataclass
-class _Job:
-    """One run of the stage: what all folds share."""
-
-    store: Store
-    items: Sequence[dict[str, Any]]  # of the store, the target in place of the label
-    options: TrainOptions
-    found: Network | Whole
-    settings: Any
-    hp: Hyperparameters
-    init: Initial | None
-    columns: Columns
-    console: Console
-    unlabelled: Unlabelled | None = None
-    plan: Any = None  # networks.Plan; that module imports torch
 
 
 def train(
@@ -92,7 +49,7 @@ def train(
     console = console or Console.silent()
     with Store(source) as store, ExitStack() as stack:
         job = _prepare(store, options, console, stack)
-        divisions = divide(job.items, options.parts, store.items())
+        divisions = train_per.divisions(job)
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:
@@ -107,20 +64,23 @@ def train(
             _train_one(job, division, path, force, resume)
 
 
-def _inputs(job: _Job) -> list[Path]:
+def _inputs(job: Job) -> list[Path]:
     """Return the files beside the store that are read."""
     init = [job.init.path] if job.init else []
     return init + (job.unlabelled.paths if job.unlabelled else [])
 
 
-def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitStack) -> _Job:
+def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitStack) -> Job:
     """Return the job, its options checked against the model before any work is done."""
     found = model(options.model)
     check_device(options.device)
     settings: Any = parse(found.Settings, list(options.assignments))
     columns = Columns(store, console)
     items = relabel(store.items(), options.target)
+    values = train_per.values(store.items(), options.per, options.target) if options.per else ()
     augmenting = prepare(found, items, options.augment, options.copies, options.seed)
+    if augmenting:
+        options = dataclasses.replace(options, augment=augmenting.steps)  # defaults filled in
     if options.unlabelled and (isinstance(found, Whole) or found.prepare is None):
         raise UsageError(f"--init-unlabelled: {found.name} learns nothing without labels")
     if isinstance(found, Whole):
@@ -131,7 +91,9 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: without effect on {found.name}")
-        return _Job(store, items, options, found, settings, hp, None, columns, console)
+        return Job(
+            store, items, options, found, settings, hp, None, columns, console, values=values
+        )
     hp = dataclasses.replace(found.defaults(settings), **options.overrides)
     hp.check()
     from sertool.training import (
@@ -144,7 +106,9 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
     where = device.choose(options.device)
     init = initial.load(options.init, found, console) if options.init else None
     more = unlabelled.load(options.unlabelled, store, stack)
-    job = _Job(store, items, options, found, settings, hp, init, columns, console, more)
+    job = Job(
+        store, items, options, found, settings, hp, init, columns, console, more, values=values
+    )
     heard = more.heard if more else None
     job.plan = networks.Plan(found, settings, hp, options.seed, where, init, augmenting, heard)
     networks.check_last_stage(job.plan)
@@ -158,7 +122,7 @@ def _output(output: Path, fold: int | None, every: bool) -> Path:
     return output.with_name(f"{output.stem}.{fold}{output.suffix}") if every else output
 
 
-def _params(job: _Job, division: Division) -> dict[str, Any]:
+def _params(job: Job, division: Division) -> dict[str, Any]:
     """Return every parameter that shapes the checkpoint: a fold's alone is that fold's of all."""
     options = job.options
     parts = dataclasses.asdict(options.parts)
@@ -178,6 +142,8 @@ def _params(job: _Job, division: Division) -> dict[str, Any]:
         "augment": options.augment or None,
         "copies": options.copies,
     }
+    if options.per:
+        params["per"] = options.per
     if isinstance(job.found, Whole):
         params["hyperparameters"] = {"class_weights": job.hp.class_weights}
     plain: dict[str, Any] = json.loads(lineage.canonical(params))
@@ -200,7 +166,7 @@ def _is_whole(output: Path, record: dict[str, Any], console: Console) -> bool:
     return True
 
 
-def _train_one(job: _Job, division: Division, output: Path, force: bool, resume: bool) -> None:
+def _train_one(job: Job, division: Division, output: Path, force: bool, resume: bool) -> None:
     """Train on one division and write its checkpoint."""
     store, console = job.store, job.console
     record = lineage.record("train", _params(job, division), store.path.name, store.sha256)
@@ -210,116 +176,17 @@ def _train_one(job: _Job, division: Division, output: Path, force: bool, resume:
     announce(items, division, job.hp.monitor if job.plan else None, console)
     if job.plan and job.plan.augmenting:
         console.note(job.plan.augmenting.sentence)
-    target = make_target(items, division.train, "label", 1.0, job.hp.class_weights)
     listed = _listed(items, division)
     listed += _inherited("--init", job.init.items if job.init else None, items, division)
     more = [item | {"part": "train"} for item in job.unlabelled.items] if job.unlabelled else []
     listed += _inherited("--init-unlabelled", more, items, division)
-    tensors: dict[str, np.ndarray] = {}
-    baselines: list[str] = []
-    if isinstance(job.found, Whole):
-        fitted, meta = _fit_whole(job, division, target)
-        parts = None
-    else:
-        fitted, meta, parts = _fit_network(job, division, target, output, record, resume)
-    if job.options.baselines:
-        tensors, baselines = fit_baselines(job.columns, division.train, target, console)
-    made = Checkpoint(
-        tensors | fitted,
-        listed,
-        _meta(job, division, target, meta, baselines, record),
-    )
+    start = functools.cache(lambda: Parts(output, record, resume))
+    made = (train_per.fit_each if job.values else fit)(job, division, record, start)
+    made.items = listed
     checkpoints.save(made, output)
-    if parts is not None:
-        parts.remove_all()
+    if not isinstance(job.found, Whole):
+        start().remove_all()
     result(made, output, job.hp.epochs, console)
-
-
-def _fit_network(
-    job: _Job,
-    division: Division,
-    target: Target,
-    output: Path,
-    record: dict[str, Any],
-    resume: bool,
-) -> tuple[dict[str, Any], dict[str, Any], Parts]:
-    from sertool.training import networks
-
-    assert isinstance(job.found, Network)
-    used = division.train + division.val
-    frames = networks.check_items(job.plan, job.store, used)
-    further = [
-        make_target(job.items, division.train, head.field, head.weight)
-        for head in job.found.heads(job.settings)[1:]
-    ]
-    parts = Parts(output, record, resume)
-    trained = networks.train_network(
-        job.plan, job.store, division, [target, *further], frames, parts, job.console
-    )
-    return trained.tensors, trained.meta, parts
-
-
-def _fit_whole(
-    job: _Job, division: Division, target: Target
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit a model in one go; its history is one row, with validation's rates if there is any."""
-    whole = job.found
-    assert isinstance(whole, Whole)
-    arrays, odd = fit_whole(whole, job.settings, job.columns, division.train, target)
-    for text in odd:
-        job.console.warn(f"{whole.name}: {text}")
-    if whole.describe:
-        job.console.note(f"{whole.name}: {whole.describe(arrays)}")
-    history = []
-    if division.val:
-        shares = whole.posterior(arrays, job.columns.rows(whole, job.settings, division.val))
-        truth = target.indices[np.asarray(division.val)]
-        counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
-        rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
-        history = [{"epoch": 1, **{f"val_{name}": rate for name, rate in rates.items()}}]
-    count = sum(array.size for array in arrays.values())
-    meta = {"model": {"frames": None, "parameters": count}, "history": history, "best_epoch": 1}
-    return {f"model.{name}": array for name, array in arrays.items()}, meta
-
-
-def _meta(
-    job: _Job,
-    division: Division,
-    target: Target,
-    fitted: dict[str, Any],
-    baselines: list[str],
-    record: dict[str, Any],
-) -> dict[str, Any]:
-    """Return the checkpoint's description."""
-    store, parts = job.store, job.options.parts
-    name = {"name": job.found.name, "settings": dataclasses.asdict(job.settings)}
-    return {
-        "classes": target.classes,
-        "target": job.options.target,
-        "kind": store.kind,
-        "pipeline": store.pipeline,
-        "sample_rate": store.sample_rate,
-        "frame_rate": store.frame_rate,
-        "dims": list(store.shape),
-        "model": name | fitted["model"],
-        "training": record["params"]["hyperparameters"],
-        "history": fitted["history"],
-        "best_epoch": fitted["best_epoch"],
-        "baselines": baselines,
-        "augment": described(
-            job.plan.augmenting if job.plan else None,
-            job.options.augment,
-            len(division.train),
-            job.init.record.get("augment") if job.init else None,
-        ),
-        "protocol": {
-            "by": division.by,
-            "fold": division.fold,
-            "resplit": parts.resplit,
-            "unit": parts.unit,
-        },
-        "lineage": [*store.lineage, record],
-    }
 
 
 def _listed(items: Sequence[dict[str, Any]], division: Division) -> list[dict[str, Any]]:

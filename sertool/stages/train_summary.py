@@ -9,6 +9,7 @@ from typing import Any
 from sertool.checkpoint import Checkpoint
 from sertool.console import Console
 from sertool.paths import show
+from sertool.per import field_of
 from sertool.training.parts import Division
 
 NAMED = 8  # speakers that a line names at most
@@ -66,9 +67,21 @@ def _speakers(items: Sequence[dict[str, Any]], positions: Sequence[int]) -> set[
 
 
 def result(made: Checkpoint, output: Path, epochs: int, console: Console) -> None:
-    """Say what was trained, which epoch was kept, and how it did on the validation part."""
-    meta = made.meta
-    text = f"{show(output)}: {meta['model']['name']}, {meta['model']['parameters']:,} parameters"
+    """Say what was trained, which epoch was kept, and how it did on the validation part.
+
+    A line for each of several models, and one for what chooses among them.
+    """
+    field = field_of(made.meta)
+    if field is None:
+        _result(made.meta, show(output), epochs, console)
+        return
+    for value, own in made.meta["per"]["values"].items():
+        _result(own, f"{show(output)}, {field} {value}", epochs, console)
+    _result(made.meta["per"]["chooser"], f"{show(output)}, chooser of {field}", epochs, console)
+
+
+def _result(meta: dict[str, Any], name: str, epochs: int, console: Console) -> None:
+    text = f"{name}: {meta['model']['name']}, {meta['model']['parameters']:,} parameters"
     history = meta["history"]
     if "loss" in (history[0] if history else {}):
         text += f", epoch {meta['best_epoch']} of {len(history)}"
@@ -81,7 +94,7 @@ def result(made: Checkpoint, output: Path, epochs: int, console: Console) -> Non
             f" accuracy {100 * best['val_accuracy']:.1f} %"
         )
     console.note(text)
-    console.event(event="trained", output=output, best_epoch=meta["best_epoch"], **_rates(best))
+    console.event(event="trained", output=name, best_epoch=meta["best_epoch"], **_rates(best))
 
 
 def _rates(row: dict[str, Any]) -> dict[str, Any]:

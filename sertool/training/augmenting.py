@@ -1,4 +1,4 @@
-"""Copies of training pictures that are made as they are needed, and stored nowhere."""
+"""Copies of training items that are made as they are needed, and stored nowhere."""
 
 from __future__ import annotations
 
@@ -9,65 +9,91 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sertool import augment
+from sertool.augment import masks
 from sertool.augment.image import Map, draw, warp
 from sertool.errors import InputError, UsageError
 from sertool.seeds import rng
 from sertool.training.batches import Batch, Source
+from sertool.training.statistics import FIXED
 
 if TYPE_CHECKING:
     from sertool.models import Network, Whole
 
+WORDS = {"image": "picture", "frames": "item"}  # what is changed, for people
+
 
 @dataclass(frozen=True)
 class Augmenting:
-    """What is done to training pictures: `parts` are augmentations by name, in their order.
+    """What is done to training items: `parts` are augmentations by name, in their order.
 
-    copies: an epoch goes over each original and so many copies of it, the very ones that
-    `augment` would store with `seed`: copy k draws from (seed, id, k). None: over each picture
-    once, never as it is; epoch e, counted from 1, takes copy e.
+    copies: an epoch goes over each original and so many copies of it, drawn as `augment` draws
+    with `seed`: copy k from (seed, id, k). None: over each item once, never as it is; epoch e,
+    counted from 1, takes copy e. family: what the parts change, "image" or "frames".
     """
 
     parts: Mapping[str, Any]
     copies: int | None
     seed: int
+    family: str = "image"
 
     @property
     def each(self) -> int:
-        """The number of pictures that an epoch makes of an item."""
+        """The number of items that an epoch makes of one."""
         return 1 + (self.copies or 0)
+
+    @property
+    def steps(self) -> dict[str, list[Any]]:
+        """What is done by name, every value with its default, as a lineage keeps it."""
+        return {name: augment.recorded(part) for name, part in self.parts.items()}
 
     @property
     def sentence(self) -> str:
         """What is done, for people."""
-        what = "statistics and baselines are fitted to the originals"
+        what, word = "statistics and baselines are fitted to the originals", WORDS[self.family]
         if self.copies is None:
-            return f"each epoch changes every training picture anew; {what}"
-        return f"each epoch adds {self.copies} copies of every training picture; {what}"
+            return f"each epoch changes every training {word} anew; {what}"
+        return f"each epoch adds {self.copies} copies of every training {word}; {what}"
 
     def places(self, positions: Sequence[int]) -> list[int]:
-        """Return a number for every picture of an epoch, in the order of a store with copies.
+        """Return a number for every item of an epoch, in the order of a store with copies.
 
-        Picture k of the item at position i (0: the original) has the number i · each + k.
+        Copy k of the item at position i (0: the original) has the number i · each + k.
         """
         return [i * self.each + k for i in positions for k in range(self.each)]
 
     def batch(self, source: Source, epoch: int, places: Sequence[int]) -> Batch:
-        """Return the pictures at `places`, as `Source.batch` does, and their items' positions.
+        """Return the items at `places`, as `Source.batch` does, and their positions.
 
-        Each item is one picture. epoch: counted from 0.
+        A picture is an item of its own. epoch: counted from 0.
         """
         items = source.store.items()
         pairs = [divmod(place, self.each) for place in places]
-        maps = [
-            self._map(items[i]["id"], epoch + 1 if self.copies is None else k) for i, k in pairs
-        ]
-        pictures = np.concatenate([source.stored(i) for i, _ in pairs])
+        drawn = [(i, items[i]["id"], epoch + 1 if self.copies is None else k) for i, k in pairs]
+        positions = [i for i, _ in pairs]
+        if self.family == "frames":
+            return source.pad([self._masked(source, *one) for one in drawn], positions)
+        maps = [self._map(name, k) for _, name, k in drawn]
+        pictures = np.concatenate([source.stored(i) for i in positions])
         views = [source.view(picture[np.newaxis]) for picture in warp(pictures, maps)]
-        return source.collate(views, [i for i, _ in pairs])
+        return source.collate(views, positions)
 
     def _map(self, name: str, k: int) -> Map:
         """Return what is done to the item called `name` for its copy `k`: nothing for 0."""
         return draw(self.parts, rng(self.seed, name, k))[0] if k else Map()
+
+    def _masked(self, source: Source, i: int, name: str, k: int) -> np.ndarray:
+        """Return item `i`, called `name`, normalised, and behind masks for a copy `k` above 0.
+
+        What is hidden is the mean of the training part, 0 by now. Where nothing is fitted it is
+        that of the item.
+        """
+        features = source.normalised(source.seen(i))
+        if not k:
+            return features
+        assert source.statistics is not None
+        fitted = source.statistics.normalisation not in FIXED
+        fill = np.zeros(features.shape[1], np.float32) if fitted else masks.own_mean(features)
+        return masks.masked(features, fill, self.parts, rng(self.seed, name, k))[0]
 
 
 def prepare(
@@ -79,40 +105,46 @@ def prepare(
 ) -> Augmenting | None:
     """Return what `train --augment` and `--copies` ask for; None where they ask for nothing.
 
-    Raises UsageError for augmentations that are none of pictures or a model that is given none,
-    InputError where `items` hold copies already.
+    Raises UsageError for augmentations of something else than the model is given, or a model that
+    is fitted whole; InputError where `items` hold copies already, unless masks lie over them.
     """
     if not steps:
         if copies is not None:
-            raise UsageError("--copies: of what? --augment shift=0.1,zoom=0.1,flip makes some")
+            raise UsageError(
+                "--copies: of what? --augment shift=0.1,zoom=0.1,flip or time-mask=40:2 makes some"
+            )
         return None
-    parts = augment.parts("image", steps)
-    if not getattr(found, "pictures", False):
+    if not hasattr(found, "pictures"):
         raise UsageError(
-            f"--augment changes pictures, and {found.name} is given none;"
-            " sertool augment makes copies of waveforms"
+            f"--augment: {found.name} is fitted once, to the items as they are;"
+            " sertool augment makes copies"
         )
-    if any(item["augmentation"] for item in items):
+    family = "image" if found.pictures else "frames"
+    parts = augment.parts(family, steps)
+    if (family == "image" or copies) and any(item["augmentation"] for item in items):
         raise InputError(
             "--augment: the store holds copies already; leave it out, or train on the store that"
             " they were made of"
         )
-    return Augmenting(parts, copies, seed)
+    return Augmenting(parts, copies, seed, family)
 
 
 def described(
     augmenting: Augmenting | None,
-    steps: augment.Steps,
     n_train: int,
     before: Mapping[str, Any] | None,
+    mixup: float = 0.0,
 ) -> dict[str, Any] | None:
-    """Return what a checkpoint keeps of how its pictures were changed, None for not at all.
+    """Return what a checkpoint keeps of how its items were changed, None for not at all.
 
     `steps` and `copies` as they were asked for; `added`, how many copies an epoch has beside the
-    `n_train` originals, which are all that it lists. before: the same of the checkpoint that
-    training started from; weights stay those of augmented pictures.
+    `n_train` originals, which are all that it lists; `mixup`, where items were mixed. before: the
+    same of the checkpoint that training started from; weights stay those of changed items.
     """
+    made = dict(before) | {"added": 0} if before else None
     if augmenting is not None:
-        made = {"steps": {name: list(steps[name]) for name in augmenting.parts}}
-        return made | {"copies": augmenting.copies, "added": n_train * (augmenting.copies or 0)}
-    return {**before, "added": 0} if before else None
+        copies = augmenting.copies
+        made = {"steps": augmenting.steps, "copies": copies, "added": n_train * (copies or 0)}
+    if mixup:
+        made = (made or {"steps": {}, "copies": None, "added": 0}) | {"mixup": mixup}
+    return made

@@ -48,8 +48,15 @@ class Source:
 
     def collate(self, views: Iterable[np.ndarray], positions: Sequence[int]) -> Batch:
         """Return a batch of views, normalised here, that belong to the items at `positions`."""
+        return self.pad([self.normalised(view) for view in views], positions)
+
+    def normalised(self, view: np.ndarray) -> np.ndarray:
+        """Return a view (frames, ...) normalised, float32, in memory of its own."""
         assert self.statistics is not None
-        items = [self.statistics.apply(view) for view in views]
+        return self.statistics.apply(view)
+
+    def pad(self, items: Sequence[np.ndarray], positions: Sequence[int]) -> Batch:
+        """Return a batch of items that are normalised already."""
         lengths = np.array([len(item) for item in items], np.int64)
         x = np.zeros((len(items), int(lengths.max()), *items[0].shape[1:]), np.float32)
         for row, item in zip(x, items, strict=True):

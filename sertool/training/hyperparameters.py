@@ -59,6 +59,8 @@ class Hyperparameters:
         their weights ("sum_w") or by their number ("n"; weights have a mean of 1 over the training
         part).
     clip_norm: gradients of a larger norm, all parameters together, are scaled down to it; 0: none.
+    mixup: alpha of the Beta distribution by which items of a batch are mixed, two by two, with
+        their targets (`training.mixup`); 0: none.
     precision: "bfloat16" computes forward passes of training in mixed precision.
     """
 
@@ -83,6 +85,7 @@ class Hyperparameters:
     length_weights: str = "none"
     loss_norm: str = "sum_w"
     clip_norm: float = 0.0
+    mixup: float = 0.0
     normalisation: str = "feature"
     precision: str = "float32"
     lr_scale: float = 1.0
@@ -97,7 +100,7 @@ class Hyperparameters:
             if getattr(self, name) < 1:
                 raise UsageError(f"{_option(name)} {getattr(self, name)}: needs at least 1")
         at_least_0 = ("weight_decay", "patience", "schedule_patience", "lr_scale", "momentum")
-        for name in (*at_least_0, "clip_norm"):
+        for name in (*at_least_0, "clip_norm", "mixup"):
             value = getattr(self, name)
             if not 0 <= value <= LARGEST:
                 raise UsageError(f"{_option(name)} {value}: needs 0 or more, at most {LARGEST:g}")

@@ -18,6 +18,7 @@ from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.models import MODELS, Network, model
 from sertool.paths import show
+from sertool.per import field_of
 
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6 a bare pickle
 NESTED = ("state_dict", "model")  # where a larger dictionary keeps the weights
@@ -85,6 +86,11 @@ def _of_checkpoint(path: Path, name: str) -> Initial:
     described = loaded.meta["model"]
     if described.get("name") != name:
         raise UsageError(f"--init {show(path)}: holds a {described.get('name')}, not a {name}")
+    field = field_of(loaded.meta)
+    if field is not None:
+        raise UsageError(
+            f"--init {show(path)}: holds a model for each {field}; name one of one model"
+        )
     tensors = {key: torch.from_numpy(array) for key, array in loaded.subset("model").items()}
     classes = [head["classes"] for head in described.get("heads") or ()]
     seen = [item for item in loaded.items if item["part"] in ("train", "val")]

@@ -17,7 +17,7 @@ from sertool import metrics
 from sertool.console import Console, Progress
 from sertool.errors import InputError
 from sertool.seeds import derive
-from sertool.training import batches
+from sertool.training import batches, mixup
 from sertool.training import device as devices
 from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Batch, Source
@@ -126,14 +126,14 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     autocast = torch.autocast(
         task.device.type, torch.bfloat16, enabled=task.hp.precision == "bfloat16"
     )
-    for x, lengths, positions in _batches(task, epoch):
+    for step, (x, lengths, positions) in enumerate(_batches(task, epoch)):
+        mix = mixup.draw(task.hp.mixup, len(positions), task.seed, epoch, step)
+        if mix:
+            x, lengths = mix.items(x, lengths)
         with autocast:
             own = _own_loss(run.network, task, x, lengths, positions)
             logits = _forward(run.network, x, lengths) if own is None else own[1]
-        if own is None:
-            loss = total_loss(logits.float(), positions, task.targets, task.hp.loss_norm)
-        else:
-            loss = own[0]
+        loss = own[0] if own else _mixed_loss(logits.float(), positions, task, mix)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if task.hp.clip_norm:
@@ -150,6 +150,17 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         progress.advance(len(positions), epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
     means = {key: total / seen for key, total in terms.items()}
     return {"loss": loss_sum / seen, **means, "train_uar": float(metrics.uar(counts))}
+
+
+def _mixed_loss(
+    logits: torch.Tensor, positions: np.ndarray, task: Task, mix: mixup.Mix | None
+) -> torch.Tensor:
+    """Return the loss of a batch of items, or of their mixtures."""
+    loss = total_loss(logits, positions, task.targets, task.hp.loss_norm)
+    if mix is None:
+        return loss
+    partners = positions[mix.partners]
+    return mix.loss(loss, total_loss(logits, partners, task.targets, task.hp.loss_norm))
 
 
 Losses = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]

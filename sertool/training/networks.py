@@ -136,10 +136,10 @@ def train_network(
         plan.settings, frames if plan.network.fixed_length else None, shape, outputs
     )
     if hasattr(network, "objective") and (
-        plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w"
+        plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w" or plan.hp.mixup
     ):
         raise UsageError(
-            f"--length-weights and --loss-norm: {plan.network.name} has a loss of its own"
+            f"--length-weights, --loss-norm and --mixup: {plan.network.name} has a loss of its own"
         )
     given = initialise(network, plan, targets, console)
     task = loop.Task(

@@ -104,15 +104,31 @@ def relabel(items: Sequence[Item], target: str) -> Sequence[Item]:
     """
     if target == "label":
         return items
-    if not any(_text(item.get(target)) for item in items):
-        known = sorted({name for item in items for name, v in item.items() if _text(v)})
-        raise UsageError(f"--target {target}: no item has it; fields: {', '.join(known)}")
-    own = target in WITHIN_CORPUS
-    values = [_text(item.get(target)) for item in items]
     return [
-        item | {"label": f"{item.get('corpus') or ''}/{value}" if own and value else value}
-        for item, value in zip(items, values, strict=True)
+        item | {"label": value}
+        for item, value in zip(items, known_values(items, target, "--target"), strict=True)
     ]
+
+
+def known_values(items: Sequence[Item], field: str, option: str) -> list[str | None]:
+    """Return each item's value of a field, see `value_of`.
+
+    Raises UsageError, which names `option`, where no item has such a field.
+    """
+    values = [value_of(item, field) for item in items]
+    if not any(values):
+        known = sorted({name for item in items for name, v in item.items() if _text(v)})
+        raise UsageError(f"{option} {field}: no item has it; fields: {', '.join(known)}")
+    return values
+
+
+def value_of(item: Item, field: str) -> str | None:
+    """Return an item's value of a field as text, None where it is unknown.
+
+    A speaker, session or sentence is that of its corpus: "corpus/value".
+    """
+    value = _text(item.get(field))
+    return f"{item.get('corpus') or ''}/{value}" if field in WITHIN_CORPUS and value else value
 
 
 def _text(value: Any) -> str | None:
