@@ -450,6 +450,40 @@ def test_command_line_refuses(toy, cli, arguments, code, word):
     assert done.out == ""
 
 
+def test_where_tests_a_part_of_what_was_held_out(toy):
+    """The posteriors stay, the rates are those of the part; of all items just as well."""
+    for options in ({}, {"every": True}):
+        whole = report_of(toy, **options)
+        part = report_of(toy, where=("label in anger,happiness",), **options)
+        kept = [item for item in whole["items"] if item["truth"] in ("anger", "happiness")]
+        assert part["items"] == kept
+        assert 0 < len(kept) < len(whole["items"])
+        right = [item["truth"] == item["prediction"] for item in kept]
+        assert part["accuracy"] == pytest.approx(np.mean(right))
+        assert part["protocol"]["n_test"] == len(kept)
+        assert "where" not in whole["lineage"][-1]["params"]
+        assert part["lineage"][-1]["params"]["where"] == ["label in anger,happiness"]
+
+
+def test_where_and_resume(toy, tmp_path, cli):
+    words = ("eval", toy / "m.ckpt", toy / "all.h5", "--json", tmp_path / "r.json", "--quiet")
+    part = ("--where", "label in anger,happiness")
+    assert cli(*words, *part).code == 0
+    assert cli(*words, *part, "--resume").code == 0
+    assert cli(*words, "--resume").code == 3
+
+
+def test_where_that_leaves_nothing_or_is_none(toy, cli):
+    for condition, code, word in (
+        ("speaker=s0", 3, "nothing left to test it on"),
+        ("mood=good", 2, "there is no field 'mood'"),
+        ("speaker", 2, "write 'field=value'"),
+    ):
+        result = cli("eval", toy / "m.ckpt", toy / "all.h5", "--where", condition)
+        assert result.code == code
+        assert word in result.err
+
+
 def test_what_is_no_checkpoint(toy, tmp_path, cli):
     (tmp_path / "x.ckpt").write_text("hello")
     for path in (tmp_path / "x.ckpt", tmp_path / "missing.ckpt", toy / "all.h5", tmp_path):

@@ -32,6 +32,15 @@ def command(
             rich_help_panel=TESTED,
         ),
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="EXPR",
+            help="Test only what fulfils it, such as gender=female; may be repeated.",
+            rich_help_panel=TESTED,
+        ),
+    ] = None,
     copies: Annotated[
         bool,
         typer.Option("--copies", help="Test augmented copies too.", rich_help_panel=TESTED),
@@ -141,6 +150,7 @@ def command(
 
     options = Options(
         every=every,
+        where=tuple(where or ()),
         by=by,
         pool=pool,
         copies=copies,

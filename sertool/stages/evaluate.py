@@ -47,14 +47,16 @@ _SEGMENT = re.compile(r"#\d+")
 class Options:
     """How to test.
 
-    every: all items, not those held out. by: level that counts, "file" or "item". pool: how the
-    segments of a file become one posterior. copies: test augmented copies too. ci: level of the
-    intervals. require: facts of the protocol that must hold. noise_snr (dB) and channel_rate
-    (Hz): what the decoded utterance is degraded by. choose: where a checkpoint holds a model for
+    every: all items, not those held out. where: conditions that what is tested fulfils. by: level
+    that counts, "file" or "item". pool: how the segments of a file become one posterior. copies:
+    test augmented copies too. ci: level of the intervals. require: facts of the protocol that must
+    hold. noise_snr (dB) and channel_rate (Hz): what the decoded utterance is degraded by. choose:
+    where a checkpoint holds a model for
     each value of a field, its chooser alone decides, whatever is known of an item.
     """
 
     every: bool = False
+    where: tuple[str, ...] = ()
     by: str = "file"
     pool: str = "mean"
     copies: bool = False
@@ -113,7 +115,15 @@ def evaluate(
             )
         for plan in plans:
             check_contract(plan.path, plan.meta, store)
-        choose(plans, store, classes, every=options.every, copies=options.copies, console=console)
+        choose(
+            plans,
+            store,
+            classes,
+            every=options.every,
+            copies=options.copies,
+            where=options.where,
+            console=console,
+        )
         facts = protocol(plans, store)
         require(facts, options.require)
         step = _step(plans, store, options)
@@ -133,8 +143,9 @@ def evaluate(
 def _step(plans: Sequence[Plan], store: Store, options: Options) -> dict[str, Any]:
     params = asdict(options) | {"checkpoints": [[p.path.name, p.sha256] for p in plans]}
     params["all"] = params.pop("every")
-    idle = ("batch_size", "require", *(() if options.choose else ("choose",)))
-    for name in idle:  # what changes nothing in the report
+    params["where"] = list(options.where)
+    unused = [name for name in ("choose", "where") if not getattr(options, name)]
+    for name in ["batch_size", "require", *unused]:  # what changes nothing in the report
         params.pop(name)
     return lineage.record("eval", params, store.path.name, store.sha256)
 

@@ -14,6 +14,7 @@ from sertool.paths import show
 from sertool.stages.routing import Routes
 from sertool.store import Store
 from sertool.training.targets import relabel
+from sertool.where import select
 
 LISTED = 3  # ids or differences named in a message
 
@@ -130,21 +131,28 @@ def choose(
     *,
     every: bool,
     copies: bool,
+    where: Sequence[str] = (),
     console: Console,
 ) -> None:
     """Set what each plan tests: the items it held out, found in the store by id.
 
-    every: all items instead. copies: augmented copies too. Items without a label, or of a class
+    every: all items instead. copies: augmented copies too. where: conditions that a tested item
+    fulfils, too. Items without a label, or of a class
     that the model does not know, are left out. Raises InputError where a checkpoint held nothing
-    out, the store lacks what it held out, two checkpoints held out one item, or nothing is left.
+    out, the store lacks what it held out, two checkpoints held out one item, or nothing is left;
+    UsageError for a condition that is none or of a field that no item has.
     """
+    meant = {item["id"] for item in select(store.items(), where)}
     items = relabel(store.items(), plans[0].target)
     index = {item["id"]: i for i, item in enumerate(items)}
     if len(index) != len(items):
         raise InputError(f"{show(store.path)}: two items have one id")
     for plan in plans:
         chosen = list(range(len(items))) if every else _held_out(plan, store, index, copies)
-        plan.tested = [i for i in chosen if copies or not items[i]["augmentation"]]
+        chosen = [i for i in chosen if copies or not items[i]["augmentation"]]
+        plan.tested = [i for i in chosen if items[i]["id"] in meant]
+        if len(plan.tested) < len(chosen):
+            console.note(f"--where: {len(plan.tested)} of {len(chosen)} items are tested")
     if not every:
         _check_overlap(plans, items)
         known = {item["id"] for plan in plans for item in plan.items}
