@@ -335,7 +335,7 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
     history, fitted = [{"epoch": 1}], statistics.fit([], "none")
 
     def trained() -> dict[str, Any]:
-        return networks._trained(plan, network, history, fitted, [], None, (2,)).meta
+        return networks._trained(plan, network, history, 1, fitted, [], None, (2,)).meta
 
     assert trained()["best_epoch"] == 1
     torch.nn.init.constant_(network.bias, float("nan"))

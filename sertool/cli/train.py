@@ -171,6 +171,13 @@ Unlabelled = Annotated[
     ),
 ]
 LrScale = Annotated[float | None, _hyper("--lr-scale", "Of the rate of weights from --init.")]
+KeepLast = Annotated[
+    bool,
+    typer.Option(
+        "--keep-last",
+        help="Write NAME.last.ckpt, too: the weights of the last epoch beside the best one's.",
+    ),
+]
 NoBaselines = Annotated[bool, typer.Option("--no-baselines", help="Leave both baselines out.")]
 
 
@@ -221,6 +228,7 @@ def command(
     init: Init = None,
     init_unlabelled: Unlabelled = None,
     lr_scale: LrScale = None,
+    keep_last: KeepLast = False,
     no_baselines: NoBaselines = False,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -278,6 +286,7 @@ def _run(given: dict[str, Any]) -> None:
             device=given["device"],
             baselines=not given["no_baselines"],
             init=given["init"],
+            keep_last=given["keep_last"],
             augment=read_steps("--augment", given["augment"]),
             copies=given["copies"],
             unlabelled=tuple(given["init_unlabelled"] or ()),

@@ -54,6 +54,8 @@ def train(
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:
             check_output(path, force, resume, [source, *_inputs(job)])
+            if options.keep_last:
+                check_output(_last(path), force, resume, [source, *_inputs(job)])
         if isinstance(job.found, Whole):
             console.note(
                 f"{job.found.name} is fitted whole: a row of numbers for each item is in memory"
@@ -83,6 +85,9 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
         options = dataclasses.replace(options, augment=augmenting.steps)  # defaults filled in
     if options.unlabelled and (isinstance(found, Whole) or found.prepare is None):
         raise UsageError(f"--init-unlabelled: {found.name} learns nothing without labels")
+    if options.keep_last and (isinstance(found, Whole) or options.per):
+        why = f"with --per {options.per}" if options.per else f"of {found.name}, it has no epochs"
+        raise UsageError(f"--keep-last: there is none {why}")
     if isinstance(found, Whole):
         if options.init:
             raise UsageError(f"--init: {found.name} is fitted whole and starts from nothing")
@@ -110,7 +115,9 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
         store, items, options, found, settings, hp, init, columns, console, more, values=values
     )
     heard = more.heard if more else None
-    job.plan = networks.Plan(found, settings, hp, options.seed, where, init, augmenting, heard)
+    job.plan = networks.Plan(
+        found, settings, hp, options.seed, where, init, augmenting, heard, options.keep_last
+    )
     networks.check_last_stage(job.plan)
     return job
 
@@ -120,6 +127,11 @@ def _output(output: Path, fold: int | None, every: bool) -> Path:
     if FOLD in output.name:
         return output.with_name(output.name.replace(FOLD, "none" if fold is None else str(fold)))
     return output.with_name(f"{output.stem}.{fold}{output.suffix}") if every else output
+
+
+def _last(output: Path) -> Path:
+    """Return the checkpoint of the last epoch beside that of the best."""
+    return output.with_name(f"{output.stem}.last{output.suffix}")
 
 
 def _params(job: Job, division: Division) -> dict[str, Any]:
@@ -144,6 +156,8 @@ def _params(job: Job, division: Division) -> dict[str, Any]:
     }
     if options.per:
         params["per"] = options.per
+    if options.keep_last:
+        params["keep_last"] = True
     if isinstance(job.found, Whole):
         params["hyperparameters"] = {"class_weights": job.hp.class_weights}
     plain: dict[str, Any] = json.loads(lineage.canonical(params))
@@ -181,8 +195,16 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
     more = [item | {"part": "train"} for item in job.unlabelled.items] if job.unlabelled else []
     listed += _inherited("--init-unlabelled", more, items, division)
     start = functools.cache(lambda: Parts(output, record, resume))
-    made = (train_per.fit_each if job.values else fit)(job, division, record, start)
+    last = None
+    if job.values:
+        made = train_per.fit_each(job, division, record, start)
+    else:
+        made, last = fit(job, division, record, start)
     made.items = listed
+    if last is not None:
+        last.items = listed
+        checkpoints.save(last, _last(output))
+        console.note(f"{show(_last(output))}: the weights after the last epoch")
     checkpoints.save(made, output)
     if not isinstance(job.found, Whole):
         start().remove_all()

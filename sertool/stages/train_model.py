@@ -24,6 +24,7 @@ from sertool.training.targets import Target, make_target
 
 if TYPE_CHECKING:
     from sertool.training.initial import Initial
+    from sertool.training.networks import Trained
     from sertool.training.unlabelled import Unlabelled
 
 Start = Callable[[], Parts]  # the parts of a run, made (and locked) when they are first needed
@@ -51,6 +52,7 @@ class TrainOptions:
     augment: dict[str, list[float]] = field(default_factory=dict)
     copies: int | None = None
     unlabelled: tuple[Path, ...] = ()  # stores of recordings for a first stage without labels
+    keep_last: bool = False  # write NAME.last.SUFFIX, too: the weights of the last epoch
 
 
 @dataclass
@@ -71,27 +73,34 @@ class Job:
     values: Sequence[str | None] = ()  # of the field `per`, one an item; none without it
 
 
-def fit(job: Job, division: Division, record: dict[str, Any], start: Start) -> Checkpoint:
+def fit(
+    job: Job, division: Division, record: dict[str, Any], start: Start
+) -> tuple[Checkpoint, Checkpoint | None]:
     """Return the checkpoint, without items, of the model trained on one division.
 
-    record: the stage's own, for the lineage. start: called for a network, once it is known that
-    the items suit it.
+    And that of the last epoch, where it is kept. record: the stage's own, for the lineage. start:
+    called for a network, once it is known that the items suit it.
     """
     target = make_target(job.items, division.train, "label", 1.0, job.hp.class_weights)
+    last = None
     if isinstance(job.found, Whole):
         fitted, meta = fit_model(job, job.found, job.settings, division, target)
     else:
-        fitted, meta = _fit_network(job, division, target, start)
+        trained = _fit_network(job, division, target, start)
+        fitted, meta, last = trained.tensors, trained.meta, trained.last
     tensors: dict[str, np.ndarray] = {}
     baselines: list[str] = []
     if job.options.baselines:
         tensors, baselines = fit_baselines(job.columns, division.train, target, job.console)
-    return Checkpoint(tensors | fitted, [], _meta(job, division, target, meta, baselines, record))
+
+    def made(fitted: dict[str, Any], meta: dict[str, Any]) -> Checkpoint:
+        about = _meta(job, division, target, meta, baselines, record)
+        return Checkpoint(tensors | fitted, [], about)
+
+    return made(fitted, meta), made(last.tensors, last.meta) if last else None
 
 
-def _fit_network(
-    job: Job, division: Division, target: Target, start: Start
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _fit_network(job: Job, division: Division, target: Target, start: Start) -> Trained:
     from sertool.training import networks
 
     assert isinstance(job.found, Network)
@@ -102,10 +111,9 @@ def _fit_network(
         for head in job.found.heads(job.settings)[1:]
     ]
     targets = [target, *further]
-    trained = networks.train_network(
+    return networks.train_network(
         job.plan, job.store, division, targets, frames, start(), job.console
     )
-    return trained.tensors, trained.meta
 
 
 def fit_model(

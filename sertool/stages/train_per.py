@@ -136,10 +136,10 @@ def _fit_one(
 ) -> Checkpoint:
     """Train the model of one value, or take it from where an interrupted run left it finished."""
     if parts is None:
-        return fit(job, part, record, _no_parts)
+        return fit(job, part, record, _no_parts)[0]
     name = f"{number}.safetensors"
     if not parts.has(name):
-        made = fit(job, part, record, lambda: parts.within(f"{number}."))
+        made, _ = fit(job, part, record, lambda: parts.within(f"{number}."))
         parts.write(name, dump(made.tensors, made.meta))
         return made
     job.console.note("finished by an earlier run")

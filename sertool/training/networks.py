@@ -31,10 +31,14 @@ from sertool.training.targets import IGNORED, Target, weigh_items
 
 @dataclass
 class Trained:
-    """What training leaves: tensors by their names in the checkpoint, `meta` to merge in."""
+    """What training leaves: tensors by their names in the checkpoint, `meta` to merge in.
+
+    last: the same after the last epoch, where the plan keeps it.
+    """
 
     tensors: dict[str, Any]
     meta: dict[str, Any]
+    last: Trained | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Plan:
     init: Initial | None = None
     augmenting: Augmenting | None = None
     unlabelled: Heard | None = None
+    keep_last: bool = False
 
 
 def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
@@ -158,14 +163,25 @@ def train_network(
     if not saver.has_state:
         _first_stage(network, plan, source, division, given, console)
     history: list[dict[str, Any]] = []
+    last: dict[str, torch.Tensor] = {}
     if any(p.requires_grad for p in network.parameters()):
         run = loop.fit(network, task, saver, console)
         history = run.history
+        last = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         network.load_state_dict(run.best)
     else:
         devices.place(network, plan.device)
-    trained = _trained(plan, network, history, source.statistics, targets, frames, shape)
-    _last_stage(trained, network, plan, source, division, targets[0], console)
+    fitted = source.statistics
+
+    def finished(epoch: int) -> Trained:
+        made = _trained(plan, network, history, epoch, fitted, targets, frames, shape)
+        _last_stage(made, network, plan, source, division, targets[0], console)
+        return made
+
+    trained = finished(loop.best_epoch(history, plan.hp.monitor) + 1)
+    if plan.keep_last and last:
+        network.load_state_dict(last)
+        trained.last = finished(len(history))
     return trained
 
 
@@ -264,16 +280,17 @@ def _trained(
     plan: Plan,
     network: nn.Module,
     history: list[dict[str, Any]],
+    epoch: int,
     fitted: statistics.Statistics,
     targets: list[Target],
     frames: int | None,
     shape: tuple[int, ...],
 ) -> Trained:
-    """Return the network's weights and statistics, and what describes them.
+    """Return the network's weights and statistics, those after `epoch`, and what describes them.
 
     Raises InputError where training ended in weights that are no numbers.
     """
-    weights = network.state_dict()
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise InputError("training ended in weights that are not finite; try a lower --lr")
     tensors: dict[str, Any] = {f"model.{name}": value for name, value in weights.items()}
@@ -286,8 +303,7 @@ def _trained(
         "normalisation": plan.hp.normalisation,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    best = loop.best_epoch(history, plan.hp.monitor) + 1
-    return Trained(tensors, {"model": described, "history": history, "best_epoch": best})
+    return Trained(tensors, {"model": described, "history": history, "best_epoch": epoch})
 
 
 def initialise(

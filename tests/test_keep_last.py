@@ -1,0 +1,84 @@
+"""`train --keep-last`: the last epoch's weights beside the best one's, each a whole checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_store import make
+
+from sertool import checkpoint
+
+Cli = Callable[..., Any]
+CNN = ("--model", "sundharam-cnn", "--epochs", 4, "--batch-size", 16, "--lr", 0.01)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("keep") / "s.h5")
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    return checkpoint.load(path).subset("model")
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_last_is_what_training_without_validation_keeps(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    """Validation chooses, and touches nothing: the last weights are those of a run without it."""
+    both, best, blind = (tmp_path / f"{name}.ckpt" for name in ("both", "best", "blind"))
+    fold = ("--test-fold", 0)
+    result = cli("train", store, both, *CNN, *fold, "--val-fold", 1, "--keep-last")
+    assert result.code == 0
+    assert "both.last.ckpt: the weights after the last epoch" in result.err
+    assert cli("train", store, best, *CNN, *fold, "--val-fold", 1).code == 0
+    train = ("--test-where", "fold=0", "--where", "fold in 0,2")
+    assert cli("train", store, blind, *CNN, *train).code == 0
+    last = tmp_path / "both.last.ckpt"
+    assert same(weights(both), weights(best))
+    assert same(weights(last), weights(blind))
+    kept = {path: checkpoint.load(path).meta for path in (both, last)}
+    assert kept[last]["best_epoch"] == 4
+    assert kept[both]["best_epoch"] < 4
+    assert not same(weights(both), weights(last))
+    assert kept[both]["history"] == kept[last]["history"]
+    assert checkpoint.load(last).items == checkpoint.load(both).items
+    reports = [json.loads(cli("eval", p, store, "--json", "-", "--quiet").out) for p in kept]
+    assert reports[0]["items"] != reports[1]["items"]
+    assert reports[0]["protocol"] == reports[1]["protocol"]
+
+
+def test_every_fold_and_once_more(cli: Cli, store: Path, tmp_path: Path) -> None:
+    words = ("train", store, tmp_path / "m.ckpt", *CNN, "--test-fold", "all", "--epochs", 1)
+    assert cli(*words, "--keep-last").code == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"m.{i}{end}.ckpt" for i in range(3) for end in ("", ".last")]
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    again = cli(*words, "--keep-last")
+    assert again.code == 3
+    assert "exists" in again.err
+    assert cli(*words, "--keep-last", "--resume").code == 0
+    assert before == {name: (tmp_path / name).read_bytes() for name in names}
+
+
+def test_where_there_is_no_last_epoch(cli: Cli, store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.ckpt"
+    result = cli("train", store, out, "--test-fold", 0, "--keep-last")
+    assert result.code == 2
+    assert "--keep-last: there is none of linear, it has no epochs" in result.err
+    result = cli("train", store, out, *CNN, "--test-fold", 0, "--per", "gender", "--keep-last")
+    assert result.code == 2
+    assert "there is none with --per gender" in result.err
+    (tmp_path / "m.last.ckpt").write_text("mine")
+    result = cli("train", store, out, *CNN, "--test-fold", 0, "--keep-last")
+    assert result.code == 3
+    assert "m.last.ckpt" in result.err
+    assert not out.exists()
