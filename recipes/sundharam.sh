@@ -3,18 +3,25 @@
 # apart: recipes/sundharam.sh CORPUS OUTDIR
 #
 # 48 kHz, 3 s from 0.5 s on, two copies of each training recording with white noise at 15 to 30 dB;
-# a 1-D CNN on 13 MFCC and on 128 log-mel bands, and the CNN of the authors' notebook, which hears
-# one curve of 216 points, without copies and with a second head for the intensity. Two protocols:
-# the paper's, 8:1:1 at random within a gender, and actors apart in six folds of which the next one
-# validates.
+# 13 MFCC and 128 log-mel bands. A 1-D CNN (and that of the authors' notebook, which hears one curve of
+# 216 points, without copies and with a second head for the intensity), a 2-D CNN beside a BiLSTM with
+# attention, and one beside a Transformer encoder. Protocols: the paper's, 8:1:1 at random within a
+# gender; actors apart, in six folds of which the next one validates; and noisy copies made before
+# recordings and copies are drawn 8:1:1 alike. Each network is tested with the weights of its best epoch
+# and of its last, those of one gender on the other, too, and one for both genders on each. At the end
+# voices are mixed and parted again (ICA), and the emotion is recognised before, between and after.
 #
 # From the environment, with their defaults:
 #   EPOCHS      the paper's 500 (notebook: 300 male, 500 female); fewer where computing is dear
 #   SEEDS       "0 1 2 3 4"      the random splits, each with its own initial weights
 #   FOLDS       "0 1 2 3 4 5"    the folds of actors, trained with the first of SEEDS
-#   SYSTEMS     "mfcc mel notebook"
-#   GENDERS     "male female"
+#   SYSTEMS     "cnn-mfcc cnn-mel cnn-notebook bilstm-mfcc bilstm-mel transformer-mfcc transformer-mel
+#               transformer-mel-masked"    masked: a recording shorter than 3 s is not filled up
+#   GENDERS     "male female both"
+#   PROTOCOLS   "random speakers copies"
 #   INTENSITY   true             the notebook's second head
+#   HOP         256              samples between frames; 1024 costs a quarter (a variant, tagged so)
+#   VOICES      4                pairs of voices that are mixed at the end; 0: none
 #   DEVICE      auto
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   RESULTS     OUTDIR/results   where the summaries lie
@@ -30,20 +37,26 @@ fi
 corpus=$1
 out=$2
 seeds=${SEEDS:-0 1 2 3 4}
-folds=${FOLDS:-0 1 2 3 4 5}
-systems=${SYSTEMS:-mfcc mel notebook}
-genders=${GENDERS:-male female}
+folds=${FOLDS-0 1 2 3 4 5}
+systems="cnn-mfcc cnn-mel cnn-notebook bilstm-mfcc bilstm-mel transformer-mfcc transformer-mel"
+systems=${SYSTEMS:-$systems transformer-mel-masked}
+genders=${GENDERS:-male female both}
+protocols=${PROTOCOLS:-random speakers copies}
 intensity=${INTENSITY:-true}
+hop=${HOP:-256}
+voices=${VOICES:-4}
 device=${DEVICE:-auto}
 precision=${PRECISION:-float32}
 results=${RESULTS:-$out/results}
 first_seed=${seeds%% *}
+coarse=
+[ "$hop" = 256 ] || coarse=-hop$hop
 
 mkdir -p "$out" "$results"
 
 # The stores, made when a run first needs one; what is whole already is left alone.
 made=
-features() { # SYSTEM
+features() { # FEATURE: mfcc, mel, mel-masked or notebook
     case $made in *" $1 "*) return ;; esac
     made="$made $1 "
     sertool prepare --quiet --resume --split speakers:6 "$corpus" "$out/corpus.jsonl"
@@ -52,76 +65,141 @@ features() { # SYSTEM
             --kind mfcc --set n_mfcc=13 "$out/corpus.jsonl" "$out/notebook.h5"
         return
     fi
+    waves=$out/wave.h5 noisy=$out/noisy.h5 fit=both
+    case $1 in *-masked) waves=$out/wave-crop.h5 noisy=$out/noisy-crop.h5 fit=crop ;; esac
     sertool featurize --quiet --resume --kind wave --sample-rate 48000 --offset 0.5 --duration 3 \
-        "$out/corpus.jsonl" "$out/wave.h5"
-    sertool augment --quiet --resume --awgn 15:30 --copies 2 "$out/wave.h5" "$out/noisy.h5"
-    if [ "$1" = mfcc ]; then
-        set -- mfcc --set n_mfcc=13
-    else
-        set -- mel --set ref=max
-    fi
-    sertool featurize --quiet --resume --kind "$@" --set n_fft=1024 --set hop_length=256 \
-        --set window=hamming --set n_mels=128 "$out/noisy.h5" "$out/$1.h5"
+        --fit $fit "$out/corpus.jsonl" "$waves"
+    sertool augment --quiet --resume --awgn 15:30 --copies 2 "$waves" "$noisy"
+    to=$out/$1$coarse.h5
+    case $1 in
+    mfcc) set -- mfcc --set n_mfcc=13 ;;
+    *) set -- mel --set ref=max ;;
+    esac
+    sertool featurize --quiet --resume --kind "$@" --set n_fft=1024 --set "hop_length=$hop" \
+        --set window=hamming --set n_mels=128 "$noisy" "$to"
+}
+
+score() { # SUMMARY CHECKPOINT GENDER [OPTION...]: what the network says of one gender
+    summary=$results/$1.json checkpoint=$2 tested=$3
+    shift 3
+    [ -e "$summary" ] || sertool eval --quiet --resume --summary --device "$device" "$@" \
+        --tag network="$network" --tag feature="$feature" --tag variant="$variant" \
+        --tag gender="$tested" --tag protocol="$protocol" --tag seed="$seed" \
+        ${coarse:+--tag hop="$hop"} ${masked:+--tag padding=masked} ${fold:+--tag fold="$fold"} \
+        --json "$summary" "$checkpoint" "$store" >/dev/null
 }
 
 number=0
 run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     number=$((number + 1))
     system=$1 gender=$2 protocol=$3 seed=$4 fold=${5-}
-    name=cnn-$system-$gender-$protocol-seed$seed${fold:+-fold$fold}
-    if [ -e "$results/$name.json" ]; then
+    rest=$gender-$protocol-seed$seed${fold:+-fold$fold}$coarse
+    name=$system-$rest
+    [ "$gender" = both ] && last=$name-of-female || last=$name
+    if [ -e "$results/$last.json" ]; then
         return
     fi
     echo "recipes/sundharam.sh: run $number of $total: $name" >&2
-    features "$system"
-
-    if [ "$system" = notebook ]; then
-        feature=mfcc variant=notebook epochs=300
-        [ "$gender" = male ] || epochs=500
+    network=${system%%-*} feature=${system#*-} variant=paper masked=
+    features "$feature"
+    store=$out/$feature$coarse.h5
+    [ "$feature" != notebook ] || store=$out/notebook.h5
+    epochs=500
+    set --
+    case $feature in
+    notebook)
+        feature=mfcc variant=notebook
+        [ "$gender" != male ] || epochs=300
         set -- --set input=curve --set "intensity_head=$intensity"
-    else
-        feature=$system variant=paper epochs=500
-        set --
-    fi
-    if [ "$protocol" = random ]; then
-        set -- "$@" --resplit random:8:1:1
-    else
-        set -- "$@" --test-fold "$fold" --val-fold next
-    fi
-    sertool train --resume --model sundharam-cnn "$@" --where "gender=$gender" --seed "$seed" \
+        ;;
+    *-masked) feature=${feature%-masked} masked=yes && set -- --set mask=true ;;
+    esac
+    copies=
+    case $protocol in
+    random) set -- "$@" --resplit random:8:1:1 ;;
+    copies) copies=yes && set -- "$@" --resplit random:8:1:1 --unit item ;;
+    speakers) set -- "$@" --test-fold "$fold" --val-fold next ;;
+    esac
+    [ "$gender" = both ] || set -- "$@" --where "gender=$gender"
+    sertool train --resume --model "sundharam-$network" --keep-last "$@" --seed "$seed" \
         --epochs "${EPOCHS:-$epochs}" --device "$device" --precision "$precision" \
-        "$out/$system.h5" "$out/$name.ckpt"
-    sertool eval --quiet --resume --summary --device "$device" --tag network=cnn \
-        --tag feature="$feature" --tag variant="$variant" --tag gender="$gender" \
-        --tag protocol="$protocol" --tag seed="$seed" ${fold:+--tag fold="$fold"} \
-        --json "$results/$name.json" "$out/$name.ckpt" "$out/$system.h5" >/dev/null
+        "$store" "$out/$name.ckpt"
+    best=$out/$name.ckpt
+    set -- ${copies:+--copies --by item}
+    if [ "$gender" = both ]; then
+        for one in male female; do
+            score "$name-of-$one" "$best" $one --where gender=$one --tag trained=both "$@"
+        done
+    else
+        [ "$gender" = male ] && other=female || other=male
+        if [ -z "$copies" ]; then
+            score "$name-last" "$out/$name.last.ckpt" "$gender" --tag kept=last "$@"
+            score "$name-of-$other" "$best" $other --all --where gender=$other \
+                --tag trained="$gender" "$@"
+        fi
+        score "$name" "$best" "$gender" "$@"
+    fi
+    rm -f "$out/$name.last.ckpt"
 }
 
 round() { # PROTOCOL SEED [FOLD]: that split of every system and gender
+    case " $protocols " in *" $1 "*) ;; *) return 0 ;; esac
     for system_ in $systems; do
         for gender_ in $genders; do
-            run "$system_" "$gender_" "$@"
+            "$action" "$system_" "$gender_" "$@"
         done
     done
 }
 
-set -- $folds
-total=0
-for system_ in $systems; do
-    for gender_ in $genders; do
-        for split in $seeds $folds; do total=$((total + 1)); done
+all() { # every run, a seed and a fold at a time
+    set -- $folds
+    for seed_ in $seeds; do
+        round random "$seed_"
+        round copies "$seed_"
+        if [ $# -gt 0 ]; then
+            round speakers "$first_seed" "$1"
+            shift
+        fi
     done
-done
+    for fold_ in "$@"; do
+        round speakers "$first_seed" "$fold_"
+    done
+}
 
-for seed_ in $seeds; do
-    round random "$seed_"
-    if [ $# -gt 0 ]; then
-        round speakers "$first_seed" "$1"
-        shift
-    fi
-done
-for fold_ in "$@"; do
-    round speakers "$first_seed" "$fold_"
-done
+part() { # CHECKPOINT: voices of the actors that it has not heard, mixed and parted again
+    pair=0
+    while [ $pair -lt "$voices" ]; do
+        pair=$((pair + 1))
+        one=$(unheard "$1" male $pair) two=$(unheard "$1" female $pair)
+        echo "recipes/sundharam.sh: voices mixed and parted: $one $two" >&2
+        sertool separate --quiet --force --mix "$one" "$two" "$out/voices-$pair"
+        sertool predict --quiet "$1" "$one" "$two" "$out/voices-$pair"
+    done
+}
+
+unheard() { # CHECKPOINT GENDER N: the path of the Nth recording of that gender that was held out
+    sed -n "s/.*\"fold\": ${first_fold}[,}].*/&/p" "$out/corpus.jsonl" |
+        grep "\"gender\": \"$2\"" | sed 's/.*"path": "\([^"]*\)".*/\1/' | sed -n "$((7 * $3))p"
+}
+
+count() { total=$((total + 1)); }
+total=0
+action=count
+all
+action=run
+all
+
+first_fold=${folds%% *}
+if [ "$voices" -gt 0 ] && [ -n "$first_fold" ]; then
+    for system_ in $systems; do
+        for gender_ in both $genders; do
+            network=$out/$system_-$gender_-speakers-seed$first_seed-fold$first_fold$coarse.ckpt
+            if [ -e "$network" ]; then
+                part "$network"
+                break 2
+            fi
+        done
+    done
+fi
 
 sertool report --paper sundharam "$results"/*.json

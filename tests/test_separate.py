@@ -368,3 +368,51 @@ def test_blocks_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     fake.write_text(f'#!/bin/sh\n/bin/cat "{tmp_path}/sound.au"\necho "Broken pipe" >&2\nexit 1\n')
     with pytest.raises(ItemError, match="cannot be decoded: broken pipe"):
         list(audio_blocks.blocks(path, 1000))
+
+
+def test_mix_and_part_again(cli: Callable, tmp_path: Path) -> None:
+    """Voices of two lengths; what is written is what the table compares, the same for one seed."""
+    speakers = ROOT / "data/demo/corpus"
+    files = [sorted((speakers / name).glob("*.flac"))[0] for name in ("spk01", "spk02")]
+    out = tmp_path / "out"
+    result = cli("separate", "--mix", *files, out, "--json", "-")
+    assert result.code == 0, result.err
+    names = [f"{kind}-{i}.wav" for kind in ("microphone", "separated", "source") for i in (1, 2)]
+    assert sorted(path.name for path in out.iterdir()) == names
+    rows = json.loads(result.out)["sources"]
+    assert [Path(row["reference"]).name for row in rows] == ["source-1.wav", "source-2.wav"]
+    assert all(row["gain"] >= GAIN for row in rows)
+    sources = np.concatenate([load(out / f"source-{i}.wav") for i in (1, 2)], 1)
+    for column, file in enumerate(files):
+        voice = load(file)[:, 0]
+        own = sources[: len(voice), column]
+        np.testing.assert_allclose(own, 0.99 / np.abs(voice).max() * voice, atol=1e-4)
+        assert not sources[len(voice) :, column].any()
+    heard = np.concatenate([load(out / f"microphone-{i}.wav") for i in (1, 2)], 1)
+    matrix, rest, *_ = np.linalg.lstsq(sources, heard, rcond=None)
+    assert rest.max() < 1e-4
+    shares = matrix.T / np.diag(matrix)[:, np.newaxis]
+    assert (shares[[0, 1], [1, 0]] >= 0.3).all()
+    assert (shares[[0, 1], [1, 0]] <= 0.8).all()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert cli("separate", "--mix", *files, out).code == 3
+    assert cli("separate", "--mix", *files, out, "--force").code == 0
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_what_cannot_be_mixed(cli: Callable, mixed: Path, tmp_path: Path) -> None:
+    one, two = mixed.parent / "one.wav", mixed.parent / "two.wav"
+    other = save(tmp_path / "other.wav", talk()[:, 0], rate=8000)
+    silent = save(tmp_path / "silent.wav", np.zeros(RATE))
+    for words, code, said in (
+        ((one,), 2, "two recordings or more"),
+        ((one, other), 3, "mixed at one rate"),
+        ((one, silent), 3, "silent"),
+        ((one, tmp_path / "none.wav"), 3, "none.wav"),
+        ((one, two, "--against", one), 2, "--mix: knows its sources"),
+    ):
+        options = words[2:]
+        result = cli("separate", "--mix", *words[:2], tmp_path / "new", *options)
+        assert result.code == code, result.err
+        assert said in result.err
+        assert not (tmp_path / "new").exists()

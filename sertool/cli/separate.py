@@ -54,6 +54,15 @@ def command(
             rich_help_panel=KNOWN,
         ),
     ] = None,
+    mix: Annotated[
+        bool,
+        typer.Option(
+            "--mix",
+            help="What is given are single voices: mix them first (OUTDIR/microphone-1.wav …), then"
+            " part them and print the SI-SDR.",
+            rich_help_panel=KNOWN,
+        ),
+    ] = False,
     json_: Annotated[
         str | None,
         typer.Option(
@@ -86,12 +95,18 @@ def command(
 
     [bold]sertool separate left.wav right.wav parts/ --against anna.wav --against ben.wav[/bold]
 
+    [bold]sertool separate --mix anna.wav ben.wav demo/[/bold]
+
     Exit codes: 0 done, 2 wrong usage, 3 a mixture cannot be read or separated.
     """
     from sertool import workers as pool
 
     pool.single_thread()
+    from dataclasses import replace
+
+    from sertool.errors import UsageError
     from sertool.separation import ALGORITHMS
+    from sertool.stages import mix as mixing
     from sertool.stages.separate import Options, separate
 
     common.one_of("--algorithm", algorithm, ALGORITHMS)
@@ -102,6 +117,11 @@ def command(
         target = Path(json_) if json_ not in (None, "-") else None
         if target is not None:
             check_output(target, force, resume, [*mixtures, *options.against])
+        if mix:
+            if against or resume:
+                raise UsageError("--mix: knows its sources and begins anew: no --against, --resume")
+            made = mixing.mix(mixtures, folder, seed, force=force, console=console)
+            mixtures, options = made[0], replace(options, against=tuple(made[1]), name="separated")
         result = separate(mixtures, folder, options, force=force, resume=resume, console=console)
         _give(result, target, json_ == "-")
     raise typer.Exit(console.exit_code)

@@ -42,7 +42,8 @@ class Options:
     """What `separate` can be told.
 
     sources: how many, None for as many as mixtures. block: seconds of a block that is fitted by
-    itself, None for one matrix throughout. against: recordings of the known sources.
+    itself, None for one matrix throughout. against: recordings of the known sources. name: what
+    the outputs are called before their numbers, None for what the mixtures are.
     """
 
     sources: int | None = None
@@ -50,6 +51,7 @@ class Options:
     algorithm: str = "parallel"
     against: tuple[Path, ...] = ()
     seed: int = 0
+    name: str | None = None
 
 
 def separate(
@@ -71,7 +73,8 @@ def separate(
     console = console or Console.silent()
     mixtures = open_mixtures(paths)
     count = _check(mixtures, options)
-    outputs = [folder / f"{name_of(mixtures.paths)}-{i + 1}.wav" for i in range(count)]
+    name = options.name or name_of(mixtures.paths)
+    outputs = [folder / f"{name}-{i + 1}.wav" for i in range(count)]
     if not folder.is_dir():
         if os.path.lexists(folder):
             raise InputError(f"{show(folder)}: is no folder; separate writes into one")
