@@ -9,7 +9,8 @@
 # gender; actors apart, in six folds of which the next one validates; and noisy copies made before
 # recordings and copies are drawn 8:1:1 alike. Each network is tested with the weights of its best epoch
 # and of its last, those of one gender on the other, too, and one for both genders on each. At the end
-# voices are mixed and parted again (ICA), and the emotion is recognised before, between and after.
+# voices are mixed and parted again (ICA), and the emotion is recognised before, between and after
+# (OUTDIR/voices.jsonl).
 #
 # From the environment, with their defaults:
 #   EPOCHS      the paper's 500 (notebook: 300 male, 500 female); fewer where computing is dear
@@ -166,20 +167,20 @@ all() { # every run, a seed and a fold at a time
     done
 }
 
-part() { # CHECKPOINT: voices of the actors that it has not heard, mixed and parted again
+part() { # CHECKPOINT: voices of actors that it has not heard, mixed and parted again
     pair=0
     while [ $pair -lt "$voices" ]; do
         pair=$((pair + 1))
-        one=$(unheard "$1" male $pair) two=$(unheard "$1" female $pair)
-        echo "recipes/sundharam.sh: voices mixed and parted: $one $two" >&2
-        sertool separate --quiet --force --mix "$one" "$two" "$out/voices-$pair"
+        one=$(unheard male $pair) two=$(unheard female $pair)
+        echo "recipes/sundharam.sh: mixed and parted: $one, $two" >&2
+        sertool separate --quiet --force --mix "$one" "$two" "$out/voices-$pair" >&2
         sertool predict --quiet "$1" "$one" "$two" "$out/voices-$pair"
     done
 }
 
-unheard() { # CHECKPOINT GENDER N: the path of the Nth recording of that gender that was held out
-    sed -n "s/.*\"fold\": ${first_fold}[,}].*/&/p" "$out/corpus.jsonl" |
-        grep "\"gender\": \"$2\"" | sed 's/.*"path": "\([^"]*\)".*/\1/' | sed -n "$((7 * $3))p"
+unheard() { # GENDER N: the path of one of that gender's recordings that were held out
+    grep "\"gender\": \"$1\".*\"fold\": $first_fold[,}]" "$out/corpus.jsonl" |
+        sed 's/.*"path": "\([^"]*\)".*/\1/' | sed -n "$((7 * $2))p"
 }
 
 count() { total=$((total + 1)); }
@@ -190,12 +191,13 @@ action=run
 all
 
 first_fold=${folds%% *}
-if [ "$voices" -gt 0 ] && [ -n "$first_fold" ]; then
+if [ "$voices" -gt 0 ] && [ -n "$first_fold" ] && [ ! -e "$out/voices.jsonl" ]; then
     for system_ in $systems; do
         for gender_ in both $genders; do
             network=$out/$system_-$gender_-speakers-seed$first_seed-fold$first_fold$coarse.ckpt
             if [ -e "$network" ]; then
-                part "$network"
+                part "$network" >"$out/voices.jsonl.new"
+                mv "$out/voices.jsonl.new" "$out/voices.jsonl"
                 break 2
             fi
         done

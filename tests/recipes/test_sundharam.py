@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from running import DEMO, announced, run, summary
 
 SLICE = {"EPOCHS": "1", "SEEDS": "0", "FOLDS": "2", "GENDERS": "male", "INTENSITY": "false"}
+SLICE |= {"VOICES": "0", "PROTOCOLS": "random speakers"}
 
 
 def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -19,7 +21,7 @@ def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """OUTDIR with a space in its name, after the CNN on MFCC; what it printed."""
     out = tmp_path_factory.mktemp("recipe") / "an out"
-    first = recipe(out, SYSTEMS="mfcc")
+    first = recipe(out, SYSTEMS="cnn-mfcc")
     assert first.returncode == 0, first.stderr
     return out, first.stdout
 
@@ -51,26 +53,26 @@ def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     kept = out / "results" / "cnn-mfcc-male-random-seed0.json"
     text, time = gone.read_text(), kept.stat().st_mtime_ns
     gone.unlink()
-    again = recipe(out, SYSTEMS="mfcc")
+    again = recipe(out, SYSTEMS="cnn-mfcc")
     assert again.returncode == 0, again.stderr
     (said,) = announced("sundharam", again.stderr)
     assert said.startswith("2 of 2")
     assert gone.read_text() == text
     assert kept.stat().st_mtime_ns == time
-    whole = recipe(out, SYSTEMS="mfcc")
+    whole = recipe(out, SYSTEMS="cnn-mfcc")
     assert "run " not in whole.stderr
 
 
 def test_summaries_alone_are_enough(done: tuple[Path, str], tmp_path: Path) -> None:
     out, printed = done
-    elsewhere = recipe(tmp_path / "other", SYSTEMS="mfcc", RESULTS=str(out / "results"))
+    elsewhere = recipe(tmp_path / "other", SYSTEMS="cnn-mfcc", RESULTS=str(out / "results"))
     assert elsewhere.returncode == 0, elsewhere.stderr
     assert elsewhere.stdout == printed
     assert list((tmp_path / "other").iterdir()) == []
 
 
 def test_notebook_and_mel(tmp_path: Path) -> None:
-    done = recipe(tmp_path / "out", SYSTEMS="mel notebook", FOLDS="")
+    done = recipe(tmp_path / "out", SYSTEMS="cnn-mel cnn-notebook", FOLDS="")
     assert done.returncode == 0, done.stderr
     mel = summary(tmp_path / "out", "cnn-mel-male-random-seed0")
     notebook = summary(tmp_path / "out", "cnn-notebook-male-random-seed0")
@@ -79,6 +81,42 @@ def test_notebook_and_mel(tmp_path: Path) -> None:
     assert notebook["tags"]["variant"] == "notebook"
     assert notebook["model"]["settings"]["input"] == "curve"
     assert notebook["protocol"]["train_augmented"] is False
+
+
+def test_last_epoch_and_the_other_gender(done: tuple[Path, str]) -> None:
+    out, printed = done
+    best, last, other = (
+        summary(out, f"cnn-mfcc-male-speakers{middle}-seed0-fold2{end}")
+        for middle, end in (("", ""), ("", "-last"), ("", "-of-female"))
+    )
+    assert best["folds"][0]["training"]["best_epoch"] == 1
+    assert last["confusion"] == best["confusion"]  # of a single epoch
+    assert last["tags"] == best["tags"] | {"kept": "last"}
+    assert other["tags"] == best["tags"] | {"gender": "female", "trained": "male"}
+    assert set(other["by"]["gender"]) == {"female"}
+    assert other["protocol"]["speaker_disjoint"] is True
+    assert "trained" in printed
+
+
+def test_both_genders_copies_and_voices_parted(tmp_path: Path) -> None:
+    """The encoder on coarse frames; copies drawn like recordings; voices mixed and parted."""
+    out = tmp_path / "out"
+    asked = {"SYSTEMS": "transformer-mfcc", "GENDERS": "both", "PROTOCOLS": "speakers copies"}
+    done = recipe(out, **asked, VOICES="1", HOP="1024")
+    assert done.returncode == 0, done.stderr
+    apart = summary(out, "transformer-mfcc-both-speakers-seed0-fold2-hop1024-of-female")
+    assert apart["tags"]["hop"] == "1024"
+    assert apart["tags"]["trained"] == "both"
+    assert set(apart["by"]["gender"]) == {"female"}
+    copies = summary(out, "transformer-mfcc-both-copies-seed0-hop1024-of-male")
+    assert copies["protocol"]["origin_disjoint"] is False
+    assert copies["protocol"]["test_augmented"] is True
+    heard = [json.loads(line) for line in (out / "voices.jsonl").read_text().splitlines()]
+    assert len(heard) == 2 + 6
+    assert [Path(row["path"]).name for row in heard[2:]] == [
+        f"{kind}-{i}.wav" for kind in ("microphone", "separated", "source") for i in (1, 2)
+    ]
+    assert all(row["label"] for row in heard)
 
 
 def test_usage() -> None:
