@@ -13,7 +13,8 @@
 # anger, happiness, neutral and sadness (RAVDESS: calm is neutral) and pairs of a man and a woman.
 #
 # From the environment, with their defaults:
-#   EPOCHS      50               at most: eight without a better validation end a run
+#   EPOCHS      50               at most
+#   PATIENCE    8                so many epochs without a better validation end a run
 #   SEEDS       "0 1 2"
 #   PAIRS       of CORPUS: speakers "A:B C:D ...", those of IEMOCAP, RAVDESS or EmoDB
 #   FOLDS       all              numbers of pairs, from 0
@@ -67,6 +68,7 @@ protocols=${PROTOCOLS:-partners sessions}
 directions=${DIRECTIONS:-first second}
 systems=${SYSTEMS:-variable fixed nomask nolength noclass}
 epochs=${EPOCHS:-50}
+patience=${PATIENCE:-8}
 device=${DEVICE:-auto}
 precision=${PRECISION:-float32}
 results=${RESULTS:-$out/results}
@@ -117,7 +119,7 @@ run() { # SYSTEM PROTOCOL SEED PAIR [DIRECTION]
     nolength) without=length-weights && set -- "$@" --length-weights none ;;
     noclass) without=class-weights && set -- "$@" --class-weights none ;;
     esac
-    sertool train --resume --model $model "$@" --seed "$seed" --epochs "$epochs" \
+    sertool train --resume --model $model "$@" --seed "$seed" --epochs "$epochs" --patience "$patience" \
         --device "$device" --precision "$precision" "$store" "$out/$name.ckpt"
     sertool eval --quiet --resume --summary --device "$device" --tag network=cnn-rnn \
         --tag input=$input ${without:+--tag without=$without} --tag data="$data" \
