@@ -3,8 +3,8 @@
     python benchmarks/semi_cnn.py [--items 200] [--rounds 5] [--batch-size 20]
 
 Time: CPU of one thread for whole epochs of the training loop (reading, whitening, kernels, the
-objective, backward, a bound on the gradient, AdamW), the paper's sizes, recordings of 2 s. The
-objectives take turns, and the medians are shown.
+objective, backward, a bound on the gradient, AdamW), the paper's sizes, recordings of 2 s, in float32
+and in bfloat16. The objectives take turns, and the medians are shown.
 
 Memory: the largest size of `sertool train` on a store of `--items` recordings and on one of twenty
 times as many: principal components, patches (at most 5000 here, so that both have as many),
@@ -67,7 +67,8 @@ def main() -> None:
             subprocess.run([*job, "make", store, str(count)], check=True)
             if count == options.items:
                 numbers = [str(options.batch_size), str(options.rounds)]
-                subprocess.run([*job, "speed", store, *numbers], check=True)
+                for precision in ("float32", "bfloat16"):
+                    subprocess.run([*job, "speed", store, precision, *numbers], check=True)
             peak = command([*COMMAND, *SHORT, store, str(Path(name, "out.ckpt"))])
             print(f"{count} recordings: {peak:.0f} MB", flush=True)
 
@@ -100,7 +101,7 @@ def command(arguments: list[str]) -> float:
     return usage.ru_maxrss / 1024
 
 
-def speed(path: str, batch_size: str, rounds: str) -> None:
+def speed(path: str, precision: str, batch_size: str, rounds: str) -> None:
     """Print the median CPU time of an epoch of each objective, and its ratio to that of neither."""
     import torch
 
@@ -111,7 +112,10 @@ def speed(path: str, batch_size: str, rounds: str) -> None:
     console = Console.silent()
     took: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
     with Store(Path(path)) as store:
-        epochs = {name: prepared(store, sets, int(batch_size)) for name, sets in OBJECTIVES.items()}
+        epochs = {
+            name: prepared(store, sets, precision, int(batch_size))
+            for name, sets in OBJECTIVES.items()
+        }
         for turn in range(1 + int(rounds)):  # the first is not counted
             for name, epoch in epochs.items():
                 with console.progress(len(store), name) as progress:
@@ -121,10 +125,14 @@ def speed(path: str, batch_size: str, rounds: str) -> None:
                         took[name].append(time.process_time() - begin)
     cost = {name: statistics.median(seconds) for name, seconds in took.items()}
     for name, seconds in cost.items():
-        print(f"{name}: {seconds:.2f} s an epoch ({seconds / cost['neither']:.2f} of neither)")
+        print(
+            f"{precision}, {name}: {seconds:.2f} s an epoch ({seconds / cost['neither']:.2f} of neither)"
+        )
 
 
-def prepared(store: object, sets: list[str], batch_size: int) -> Callable[[int, object], object]:
+def prepared(
+    store: object, sets: list[str], precision: str, batch_size: int
+) -> Callable[[int, object], object]:
     """Return a function that trains a network of its own for one epoch, its first stage made up."""
     import dataclasses
 
@@ -147,7 +155,7 @@ def prepared(store: object, sets: list[str], batch_size: int) -> Callable[[int, 
     network.whiten.matrix.copy_(torch.eye(DIMS)[:, : settings.components])  # type: ignore
     network.semi.rescale.mean.fill_(0.5)  # type: ignore[union-attr]
     network.semi.rescale.sd.fill_(0.1)  # type: ignore[union-attr]
-    hp = dataclasses.replace(found.defaults(settings), batch_size=batch_size)
+    hp = dataclasses.replace(found.defaults(settings), batch_size=batch_size, precision=precision)
     source = Source(store, found.view(settings), normalising.fit([], hp.normalisation))
     every = list(range(len(store)))
     target = make_target(store.items(), every, "label")

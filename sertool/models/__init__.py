@@ -116,10 +116,11 @@ class Network:
     brings the tensors whose names begin with one of `prepared`. A module with a method
     `objective(x, lengths, labels)` has a loss of its own: it returns the loss, logits
     (batch, classes) and a dictionary of the loss's terms, all of them tensors; labels int64
-    (batch,) may be `targets.IGNORED`. A module with nothing to train is not. `head(settings)` is
-    the name of a model that is fitted whole, after training, and its settings: `forward` of a
-    batch of one item then gives not logits but rows (rows, columns) for it, and an item's
-    posterior is what `poll(settings)` makes of those of its rows (rows, classes).
+    (batch,) may be `targets.IGNORED`. Its `logits(x, lengths)` are what validation goes by. A
+    module with nothing to train is not. `head(settings)` is the name of a model that is fitted
+    whole, after training, and its settings: `forward` of a batch of one item then gives not logits
+    but rows (rows, columns) for it, and an item's posterior is what `poll(settings)` makes of
+    those of its rows (rows, classes).
     """
 
     name: str

@@ -89,21 +89,32 @@ class Huang2014(nn.Module):
         weights = there.to(values).unsqueeze(2)
         return (values * weights).sum(1) / weights.sum(1)
 
+    def logits(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return each item's mean logits (batch, classes): what validation chooses an epoch by."""
+        fragments, there = self.fragments(x, lengths, self.settings.test_hop)
+        owner = there.nonzero()[:, 0]
+        y = self.semi.rescale(self.semi.kernels(fragments[there]))
+        salient, _ = self.semi.features.split(self.semi.features(y))
+        return _means(self.semi.classifier(salient), owner, there)
+
     def objective(
         self, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Return Eq. 10 over the batch's fragments, each item's mean logits, and the terms."""
-        hop = self.settings.hop if self.training else self.settings.test_hop
-        fragments, there = self.fragments(x, lengths, hop)
+        fragments, there = self.fragments(x, lengths, self.settings.hop)
         owner = there.nonzero()[:, 0]
         outputs = self.semi(fragments[there])
         terms = losses.objective(
             outputs, self.semi.matrices(), labels[owner], self.settings.objective
         )
-        sums = outputs.logits.new_zeros(len(x), outputs.logits.shape[1])
-        logits = sums.index_add(0, owner, outputs.logits) / there.sum(1, keepdim=True)
         named = terms._asdict()
-        return named.pop("total"), logits, named
+        return named.pop("total"), _means(outputs.logits, owner, there), named
+
+
+def _means(values: torch.Tensor, owner: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """Return the means (batch, n) of the values (fragments, n) of each item's fragments."""
+    sums = values.new_zeros(len(there), values.shape[1])
+    return sums.index_add(0, owner, values) / there.sum(1, keepdim=True)
 
 
 def first_stage(network: nn.Module, material: Material) -> None:

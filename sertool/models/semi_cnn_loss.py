@@ -146,12 +146,11 @@ def saliency(
     """
     y, features, rebuilt, logits = outputs
     salient = features[:, : matrices.classifier.shape[1]]
-    rebuilding = rebuilt_curvature(y, rebuilt, curvature)
-    classes = class_curvature(logits, labels)
-    return -(
-        feature_saliency(features, rebuilding, matrices.decoder).sum()
-        + feature_saliency(salient, classes, matrices.classifier).sum()
-    )
+    by_feature = rebuilt_curvature(y, rebuilt, curvature) @ matrices.decoder.square()
+    by_salient = class_curvature(logits, labels) @ matrices.classifier.square()
+    # the sum of feature_saliency, without what it costs to have every feature's
+    total = (features.square() * by_feature).sum() + (salient.square() * by_salient).sum()
+    return total * (-0.5 / len(features))
 
 
 def orthogonality(features: torch.Tensor, encoder: torch.Tensor, salient: int) -> torch.Tensor:
@@ -164,7 +163,7 @@ def orthogonality(features: torch.Tensor, encoder: torch.Tensor, salient: int) -
     ours, others = encoder.split(blocks)
     gram = ours @ others.T  # (E, K - E)
     slope, other_slope = (features * (1 - features)).square().split(blocks, 1)  # φ'²
-    return ((slope @ gram.square()) * other_slope).sum(1).mean()
+    return ((slope @ gram.square()) * other_slope).sum() / len(features)
 
 
 def objective(
