@@ -1,10 +1,10 @@
 """An epoch of huang2014 with saliency and orthogonality over one without, and memory of stage one.
 
-    python benchmarks/semi_cnn.py [--items 200] [--rounds 5] [--batch-size 20]
+    python benchmarks/semi_cnn.py [--items 200] [--rounds 5] [--batch-size 32]
 
 Time: CPU of one thread for whole epochs of the training loop (reading, whitening, kernels, the
-objective, backward, a bound on the gradient, AdamW), the paper's sizes, recordings of 2 s, in float32
-and in bfloat16. The objectives take turns, and the medians are shown.
+objective, backward, a bound on the gradient, AdamW), the paper's sizes, recordings of 2 s, in
+float32 and in bfloat16. The objectives take turns, and the medians are shown.
 
 Memory: the largest size of `sertool train` on a store of `--items` recordings and on one of twenty
 times as many: principal components, patches (at most 5000 here, so that both have as many),
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=200, help="recordings (default: 200)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
-    parser.add_argument("--batch-size", type=int, default=20, help="recordings a step")
+    parser.add_argument("--batch-size", type=int, default=32, help="recordings a step")
     parser.add_argument("--tmp", type=Path, help="where the stores go for the while")
     parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -125,9 +125,8 @@ def speed(path: str, precision: str, batch_size: str, rounds: str) -> None:
                         took[name].append(time.process_time() - begin)
     cost = {name: statistics.median(seconds) for name, seconds in took.items()}
     for name, seconds in cost.items():
-        print(
-            f"{precision}, {name}: {seconds:.2f} s an epoch ({seconds / cost['neither']:.2f} of neither)"
-        )
+        ratio = seconds / cost["neither"]
+        print(f"{precision}, {name}: {seconds:.2f} s an epoch ({ratio:.2f} of neither)")
 
 
 def prepared(

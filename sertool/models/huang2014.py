@@ -148,10 +148,10 @@ def poll(settings: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def defaults(settings: Any) -> Hyperparameters:
-    """Return ours, for the paper gives none: AdamW, some 256 fragments of 2 s recordings a step."""
+    """Return ours, for the paper gives none: AdamW, some 450 fragments of 2 s recordings a step."""
     return Hyperparameters(
         epochs=100,
-        batch_size=20,
+        batch_size=32,
         optimizer="adamw",
         lr=3e-3,
         weight_decay=1e-3,
