@@ -348,7 +348,8 @@ def test_lists_of_settings_come_back_from_a_checkpoint(tmp_path: Path) -> None:
 
     from sertool import checkpoint
     from sertool.scoring import Scorer
-    from sertool.stages.train import PartOptions, TrainOptions, train
+    from sertool.stages.train import TrainOptions, train
+    from sertool.training.parts import PartOptions
 
     rows, random = items(copies=0), np.random.default_rng(0)
     arrays = [random.integers(0, 256, (1, 24, 20, 3), dtype=np.uint8) for _ in rows]
