@@ -450,3 +450,21 @@ def test_features_over_time_take_outside_weights_too(cli: Cli, tmp_path: Path) -
     result = cli("train", store, tmp_path / "b.ckpt", *cnn, "--init", tmp_path / "a.pth")
     assert result.code == 0, result.err
     assert f"{len(arrays) - 2} of {len(arrays)} tensors are those of --init" in result.err
+
+
+def test_a_file_whose_header_is_as_long_as_a_pickle_begins(tmp_path: Path) -> None:
+    """A safetensors file opens with the length of its header; 0x80 is how a pickle opens, too."""
+    path = tmp_path / "w.safetensors"
+    for padding in range(300):
+        safetensors.torch.save_file({"weight": torch.ones(2)}, path, {"note": " " * padding})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[:1] == b"\x80"
+    found = initial.load(str(path), fser(), Console.silent())
+    assert found.tensors["weight"].tolist() == [1, 1]
+
+
+def fser() -> Network:
+    network = model("fser2021")
+    assert isinstance(network, Network)
+    return network

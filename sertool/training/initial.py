@@ -112,10 +112,10 @@ def _kind(path: Path) -> str:
             head = file.read(9)
     except OSError:
         return ""  # reading it as a checkpoint says why
+    if head[8:] == b"{" and head[4:8] == bytes(4):  # before that the length of what it opens
+        return "safetensors"
     if head.startswith(TORCH_STARTS):
         return "torch"
-    if head[8:] == b"{":
-        return "safetensors"
     raise InputError(f"{show(path)}: no checkpoint, and no weights of torch or safetensors")
 
 
