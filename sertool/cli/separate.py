@@ -82,14 +82,14 @@ def command(
 ) -> None:
     """Part sources that several microphones heard in other proportions (FastICA).
 
-    Writes OUTDIR/NAME-1.wav, NAME-2.wav …, one a source, the loudest first,
-    each with its peak at 0.99. As many mixtures are needed as sources. Delays
-    and echoes are not undone: this is for a mixing desk or microphones close
-    together, not for a hall. An hour needs no more memory than a minute.
+    Writes OUTDIR/NAME-1.wav, NAME-2.wav …, one a source, the loudest first, \
+each with its peak at 0.99. As many mixtures are needed as sources. Delays \
+and echoes are not undone: this is for a mixing desk or microphones close \
+together, not for a hall. An hour needs no more memory than a minute.
 
-    One unmixing matrix is found for the whole recording. Where levels or
-    places change, --block finds one a block and carries order and sign of the
-    sources from each to the next; every block should hold every source.
+    One unmixing matrix is found for the whole recording. Where levels or \
+places change, --block finds one a block and carries order and sign of the \
+sources from each to the next; every block should hold every source.
 
     [bold]sertool separate interview.wav parts/[/bold]
 
