@@ -262,9 +262,36 @@ def test_other_classes_are_refused():
     other = speech(speakers=4, classes=("anger", "calm", "neutral", "sadness"))
     with pytest.raises(InputError, match=r"1\.json.*classes.*0\.json"):
         pooled(report(made, fold=0), report(other, fold=1))
-    reordered = speech(speakers=4, classes=CLASSES[::-1])
-    with pytest.raises(InputError, match="classes"):
-        pooled(report(made, fold=0), report(reordered, fold=1))
+    fewer = speech(speakers=4, classes=(CLASSES[0], "calm"))
+    with pytest.raises(InputError, match=r"1\.json.*classes.*0\.json"):
+        pooled(report(made, fold=0), report(fewer, fold=1))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_run_that_knew_fewer_classes_never_says_the_others(order):
+    """Its counts lie where its classes are among all: of speakers, baselines and the whole."""
+    made, fewer = speech(speakers=4), speech(speakers=4, classes=CLASSES[:1] + CLASSES[2:])
+    both = [report(made, fold=0), report(fewer, fold=1)][::order]
+    found = pooled(*both)
+    assert found.classes == list(CLASSES)
+    whole = found.matrices.sum((0, 1))
+    kept = [i for i in range(len(CLASSES)) if i != 1]
+    expected = np.array(report(made)["confusion"])
+    expected[np.ix_(kept, kept)] += np.array(report(fewer)["confusion"])
+    np.testing.assert_array_equal(whole, expected)
+    alone = pooled(report(made, fold=0))
+    for name, matrices in found.baselines.items():
+        more = np.array(report(fewer)["baselines"][name]["confusion"])
+        want = alone.baselines[name].sum((0, 1))
+        want[np.ix_(kept, kept)] += more
+        np.testing.assert_array_equal(matrices.sum((0, 1)), want)
+    (part,) = [pooling.part(found, "gender", g) for g in list(both[0]["by"]["gender"])[:1]]
+    assert part is not None
+    assert part.matrices.shape[-1] == len(CLASSES)
+    shuffled = report(speech(speakers=4, classes=CLASSES[::-1]), fold=1)
+    turned = pooled(report(made, fold=0), shuffled).matrices.sum((0, 1))
+    other = np.array(shuffled["confusion"])[::-1, ::-1]
+    np.testing.assert_array_equal(turned, np.array(report(made)["confusion"]) + other)
 
 
 def warned(capsys, tmp_path, *reports):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value 
 FREE_PARAMS = {
     "seed",
     "device",
-    *(f"init.{n}" for n in ("name", "sha256")),  # one a seed
+    *(f"init.{n}" for n in ("name", "sha256", "items")),  # one a seed or fold
     *(f"parts.{n}" for n in ("split_seed", "test_fold", "val_fold", "test_where", "val_where")),
 }
 
@@ -126,15 +126,21 @@ def group(results: Iterable[Result]) -> list[list[Result]]:
 
 
 def pool(results: Sequence[Result]) -> Pooled:
-    """Return the results of one system as one; see `group`. InputError where classes differ."""
-    first = results[0]
+    """Return the results of one system as one; see `group`.
+
+    A run that lacked some of the others' classes in training, as a single speaker's may, never
+    says them. Raises InputError where no run has all classes.
+    """
+    first = max(results, key=lambda each: len(each.report["classes"]))
     classes = list(first.report["classes"])
     for each in results:
-        if each.report["classes"] != classes:
+        if not set(each.report["classes"]) <= set(classes):
             raise InputError(
                 f"{each.name}: its classes are not those of {first.name}, which has the same tags;"
                 " tell them apart with eval --tag KEY=VALUE"
             )
+    results = [replace(each, report=_widened(each.report, classes)) for each in results]
+    first = results[0]
     seeds = sorted({each.seed for each in results}, key=_natural)
     runs = [
         sorted((r for r in results if r.seed == s), key=lambda r: _natural(r.fold)) for s in seeds
@@ -158,6 +164,27 @@ def pool(results: Sequence[Result]) -> Pooled:
         matrices=matrices,
         baselines=baselines,
     )
+
+
+def _widened(report: Report, classes: Sequence[str]) -> Report:
+    """Return a report with a row and a column for each of `classes` in every confusion matrix."""
+    own = report["classes"]
+    if own == list(classes):
+        return report
+    place = np.ix_(*[[classes.index(name) for name in own]] * 2)
+
+    def wide(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        made = {name: wide(inner) for name, inner in value.items()}
+        if "confusion" in value:
+            matrix = np.zeros((len(classes),) * 2, np.int64)
+            matrix[place] = np.array(value["confusion"], np.int64).reshape(len(own), len(own))
+            made["confusion"] = matrix.tolist()
+        return made
+
+    widened: Report = wide(report) | {"classes": list(classes)}
+    return widened
 
 
 def _natural(text: str) -> tuple[int, str]:
