@@ -384,3 +384,13 @@ def test_a_baseline_that_some_reports_do_not_have_is_left_out():
     one = report(made.only(number == 0), fold=0)
     two = report(made.only(number == 1), fold=1, baselines=("majority",))
     assert set(pooled(one, two).baselines) == {"majority"}
+
+
+def test_a_network_without_epochs_has_no_number_of_them():
+    """One that trains nothing tells of no training; a report of old says nothing of it."""
+    made = report(speech(speakers=4), fold=0, epochs=100)
+    assert pooling.result("a.json", made).made["epochs"] == "100"
+    made["folds"][0]["training"] = None
+    assert "epochs" not in pooling.result("a.json", made).made
+    del made["folds"][0]["training"]
+    assert pooling.result("a.json", made).made["epochs"] == "100"

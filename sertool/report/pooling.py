@@ -90,7 +90,10 @@ def result(name: str, report: Report) -> Result:
         for name, part, key in (("model", "model", "name"), ("kind", "store", "kind"))
     }
     epochs = (params.get("hyperparameters") or {}).get("epochs")
-    if epochs is not None:
+    none = all(
+        f.get("training", {}) is None and "per" not in f for f in report["folds"]
+    )  # of its epochs
+    if epochs is not None and not none:
         made["epochs"] = str(epochs)
     if report.get("level") not in (None, "file"):
         made["level"] = str(report["level"])
