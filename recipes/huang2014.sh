@@ -20,6 +20,7 @@
 #   PATCHES     50000            that each size of kernel is learned from, at most
 #   CHANNEL     8000             Hz, of the channel; the paper's 16000 changes nothing at 16 kHz
 #   CORPUS_NAME what prepare finds: the tag of the corpus (emodb, ravdess, ...)
+#   TARGET      label            what is learned: speaker asks who speaks instead of how
 #   UNLABELLED  none             a folder of recordings without labels, for the kernels
 #   DATA        name of CORPUS's folder: the tag of the data
 #   DEVICE      auto
@@ -47,6 +48,7 @@ rows=${ROWS:-raw teo acoustic lif semi-cnn-no-or semi-cnn-no-s semi-cnn}
 epochs=${EPOCHS:-100}
 patches=${PATCHES:-50000}
 channel=${CHANNEL:-8000}
+target=${TARGET:-label}
 device=${DEVICE:-auto}
 results=${RESULTS:-$out/results}
 mkdir -p "$out" "$results"
@@ -71,7 +73,7 @@ speakers() {
 }
 
 fit() { # OPTION... STORE CHECKPOINT
-    sertool train --resume --device "$device" --seed "$seed" "$@"
+    sertool train --resume --device "$device" --seed "$seed" --target "$target" "$@"
 }
 
 score() { # CONDITION PROTOCOL [OPTION...]
@@ -101,7 +103,8 @@ run() { # ROW SPLIT SEED FOLD [SPEAKER]
     number=$((number + 1))
     row=$1 split=$2 seed=$3 k=$4 fold=${5:+$5-}$4
     common=$data-$split-seed$seed-fold$fold
-    name=$data-$row-$split-seed$seed-fold$fold
+    [ "$target" = label ] || common=$target-of-$common
+    name=${common%%"$data"*}$data-$row-${common#*"$data"-}
     if done_with; then
         return
     fi
