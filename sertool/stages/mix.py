@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from sertool.errors import InputError, ItemError, UsageError
 from sertool.outputs import atomic, check_output
 from sertool.paths import show
 from sertool.seeds import rng
-from sertool.stages.mixtures import FRAMES, file_facts
+from sertool.stages.mixtures import FRAMES, check_folder, file_facts
 
 OTHERS = (0.3, 0.8)  # of the level of a microphone's own voice: that of every other
 PEAK = 0.99  # of full scale
@@ -38,10 +37,7 @@ def mix(
         raise UsageError("--mix: needs two recordings or more")
     names = [f"source-{i + 1}.wav" for i in range(len(paths))]
     heard = [f"microphone-{i + 1}.wav" for i in range(len(paths))]
-    if not folder.is_dir():
-        if os.path.lexists(folder):
-            raise InputError(f"{show(folder)}: is no folder; separate writes into one")
-        check_output(folder, force=False)
+    check_folder(folder)
     for name in [*names, *heard] if folder.is_dir() else []:
         check_output(folder / name, force, inputs=paths)
     rate = _rate(paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from sertool.audio_blocks import Facts, blocks, facts
 from sertool.errors import InputError, ItemError, UsageError
+from sertool.outputs import check_output
 from sertool.paths import show
 
 FRAMES = 1 << 16  # read at a time
@@ -75,6 +77,15 @@ def check_alike(path: Path, fact: Facts, other_path: Path, other: Facts) -> None
             f"{show(path)}: {fact.frames} samples, but {show(other_path)} has {other.frames}; "
             "they must be equally long"
         )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError where `folder` is none, and cannot become one."""
+    if folder.is_dir():
+        return
+    if os.path.lexists(folder):
+        raise InputError(f"{show(folder)}: is no folder; separate writes into one")
+    check_output(folder, force=False)
 
 
 def name_of(paths: Sequence[Path]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from sertool.stages.mixtures import (
     FRAMES,
     Mixtures,
     check_alike,
+    check_folder,
     file_facts,
     name_of,
     open_mixtures,
@@ -75,10 +75,7 @@ def separate(
     count = _check(mixtures, options)
     name = options.name or name_of(mixtures.paths)
     outputs = [folder / f"{name}-{i + 1}.wav" for i in range(count)]
-    if not folder.is_dir():
-        if os.path.lexists(folder):
-            raise InputError(f"{show(folder)}: is no folder; separate writes into one")
-        check_output(folder, force=False)
+    check_folder(folder)
     for output in outputs if folder.is_dir() else []:
         check_output(output, force, resume, [*paths, *options.against])
     record = _record(mixtures, options, count)

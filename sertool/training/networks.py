@@ -90,13 +90,16 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
 
 
 def check_last_stage(plan: Plan) -> None:
-    """Raise an error where the network's loss or its last stage cannot be had as asked for."""
+    """Raise UsageError for settings that the last stage does not take, InputError without it."""
     head = plan.network.head(plan.settings)
     if head is None:
         return
     whole = model(head[0])
     assert isinstance(whole, Whole)
-    whole.Settings(**head[1])
+    try:
+        whole.Settings(**head[1])
+    except ValueError as error:
+        raise UsageError(f"--set: {error}") from error
     if whole.needs and importlib.util.find_spec(whole.needs) is None:
         raise InputError(f"{plan.network.name}: its last stage needs {whole.needs}, not installed")
 
