@@ -50,8 +50,9 @@ class Checkpoint:
         are not listed.
     meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
         `model` (name, settings, frames, outputs, heads, normalisation), `training`, `history`,
-        `best_epoch`, `protocol`, `baselines` (names), `lineage`; `save` adds `format`,
-        `version` and `sha256` of all that.
+        `best_epoch`, `protocol`, `baselines` (names), `lineage`; `kept` is "last" where the weights
+        are the last epoch's, come what may; `save` adds `format`, `version` and `sha256` of all
+        that.
     """
 
     tensors: dict[str, np.ndarray]

@@ -168,6 +168,16 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def remove_left(output: Path) -> None:
+    """Remove the parts beside a whole output: of a run that was killed after its last step but one.
+
+    Not those of a run that lives.
+    """
+    if output.with_name(f".{output.name}.parts").is_dir():
+        with contextlib.suppress(InputError):
+            Parts(output, {}, resume=False).remove_all()
+
+
 def _difference(job_file: Path, job: dict[str, Any]) -> str:
     """Return " (NAME, …)": the parameters in which the parts on disk differ from `job`."""
     try:

@@ -112,6 +112,19 @@ def test_short_sounds_and_no_change(n: int) -> None:
     assert channels.band_passed(clean, RATE, 300, 3400).shape == (n,)
 
 
+@SLOW
+@given(speed=st.floats(0.5, 2), semitones=st.floats(-6, 6), hiss=st.floats(0, 1))
+def test_a_stretch_and_a_pitch_keep_the_level(speed: float, semitones: float, hiss: float) -> None:
+    """A phase vocoder alone makes noise and real speech softer by decibels, tones hardly."""
+    clean = voiced() + hiss * noise(len(voiced()))
+    for made in (tempo.stretched(clean, RATE, speed), tempo.pitched(clean, RATE, semitones)):
+        before, after = (np.mean(x.astype(np.float64) ** 2) for x in (clean, made))
+        assert 10 * np.log10(after / before) == pytest.approx(0, abs=1e-3)
+    silence = np.zeros(3000, np.float32)
+    assert not tempo.stretched(silence, RATE, speed).any()
+    assert not tempo.pitched(silence, RATE, semitones).any()
+
+
 def test_the_window_is_as_long_at_any_rate() -> None:
     assert tempo.window(10**6, 22050) == 2048  # librosa's own
     for rate in (8000, 16000, 48000):
@@ -205,6 +218,8 @@ def test_int16_is_cut_off_and_said(gain: float, level: float) -> None:
     outside = max(exact.max() - 32767, -32768 - exact.min())
     if abs(outside) > 2:  # not a matter of rounding
         assert notes == ["clipped"] * int(outside > 0)
+        lost = np.count_nonzero((exact > 32767) | (exact < -32768))
+        assert drawn.get("clipped", 0) == pytest.approx(lost, abs=1)
 
 
 def test_float32_goes_beyond_full_scale_and_nothing_is_lost() -> None:

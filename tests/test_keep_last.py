@@ -69,6 +69,34 @@ def test_every_fold_and_once_more(cli: Cli, store: Path, tmp_path: Path) -> None
     assert before == {name: (tmp_path / name).read_bytes() for name in names}
 
 
+def test_a_last_epoch_that_is_gone_is_trained_again(cli: Cli, store: Path, tmp_path: Path) -> None:
+    out, last = tmp_path / "m.ckpt", tmp_path / "m.last.ckpt"
+    words = ("train", store, out, *CNN, "--test-fold", 0, "--val-fold", 1, "--keep-last")
+    assert cli(*words).code == 0
+    before = out.read_bytes(), last.read_bytes()
+    last.unlink()
+    again = cli(*words, "--resume")
+    assert again.code == 0
+    assert "m.last.ckpt: missing, so that both are made again" in again.err
+    assert (out.read_bytes(), last.read_bytes()) == before
+    other = cli(*words[:-1], "--force", "--epochs", 1)
+    assert "m.last.ckpt: stays, of another training" in other.err
+
+
+def test_last_and_best_are_told_apart(cli: Cli, store: Path, tmp_path: Path) -> None:
+    out, last = tmp_path / "m.ckpt", tmp_path / "m.last.ckpt"
+    words = ("train", store, out, *CNN, "--test-fold", 0, "--val-fold", 1, "--keep-last")
+    assert cli(*words).code == 0
+    best = checkpoint.load(out).meta["best_epoch"]
+    assert f"weights of epoch {best} of 4\n" in cli("info", out).out
+    assert "weights of epoch 4 of 4, kept as the last\n" in cli("info", last).out
+    report = json.loads(cli("eval", last, store, "--json", "-", "--quiet").out)
+    assert report["kept"] == "last"
+    mixed = cli("eval", out, last, store)
+    assert mixed.code == 3
+    assert "its weights (of the last epoch) differ" in mixed.err
+
+
 def test_where_there_is_no_last_epoch(cli: Cli, store: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.ckpt"
     result = cli("train", store, out, "--test-fold", 0, "--keep-last")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sertool.errors import InputError, UsageError
-from sertool.outputs import Parts, atomic, check_output, part_is_whole
+from sertool.outputs import Parts, atomic, check_output, part_is_whole, remove_left
 
 
 def test_atomic_keeps_the_old_output_when_interrupted(tmp_path: Path) -> None:
@@ -128,3 +128,16 @@ def test_a_part_that_fails_leaves_nothing_under_its_name(
     assert not parts.path("1").exists()
     assert parts.read("2") == b"old"
     assert sorted(os.listdir(parts.folder)) == ["2", "job.json", "lock"]
+
+
+def test_parts_beside_a_whole_output_go_unless_their_run_lives(tmp_path: Path) -> None:
+    output = tmp_path / "m.h5"
+    output.write_text("whole")
+    parts = Parts(output, {"params": {}}, resume=False)
+    parts.write("0", b"a")
+    remove_left(output)
+    assert parts.has("0")
+    parts._lock.close()  # as if it were killed
+    remove_left(output)
+    assert os.listdir(tmp_path) == ["m.h5"]
+    remove_left(output)

@@ -463,6 +463,27 @@ def test_systems_that_are_not_in_the_paper_have_rows(own):
     )
 
 
+def test_what_is_beyond_the_paper_is_in_none_of_its_tables(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('beyond = ["trained"]\n' + TEXT)
+    made = [
+        report(speech(n), {"network": network, "protocol": "random"} | more)
+        for n, (network, more) in enumerate(
+            [("cnn", {}), ("cnn", {"trained": "both"}), ("gru", {"trained": "both"}), ("gru", {})]
+        )
+    ]
+    page = tables(study_of(papers.paper(str(path)), *made))
+    assert "trained" not in page["Table 1: Accuracy"][0]
+    inside = [row["network"] for row in page["Table 1: Accuracy"] if row["figure"] == "WA, %"]
+    assert inside.count("cnn") == inside.count("gru") == 1
+    assert {row["network"] for row in page["Table 1: Accuracy"]} == {"cnn", "gru", "lstm", "rbm"}
+    outside = [row for row in page["Not in the paper"] if row["figure"] == "WA, %"]
+    assert [(row["network"], row["trained"]) for row in outside] == [
+        ("cnn", "both"),
+        ("gru", "both"),
+    ]
+
+
 def test_a_protocol_of_ones_own_is_a_column(own):
     _, reports = both()
     odd = report(speech(9), {"network": "cnn", "protocol": "texts"})
@@ -492,6 +513,14 @@ def test_two_systems_of_one_cell_are_two_rows(own):
         assert row["paper's protocol"].startswith(percent(mean))
 
 
+def test_variants_follow_what_they_vary(own):
+    tags = {"network": "cnn", "protocol": "random"}
+    made = [report(speech(n), tags | more) for n, more in enumerate([{"kept": "last"}, {}])]
+    rows = tables(study_of(own, *made))["Table 1: Accuracy"]
+    kept = [row["kept"] for row in rows if row["figure"] == "WA, %" and row["network"] == "cnn"]
+    assert kept == ["", "last"]
+
+
 def test_cells_of_items_and_of_files(tmp_path):
     path = tmp_path / "items.toml"
     items, whole = (
@@ -507,6 +536,19 @@ def test_cells_of_items_and_of_files(tmp_path):
         assert row["level"] == level
         mean = wanted({"measure": "accuracy"}, [speech(seed)])
         assert row["paper's protocol"].startswith(percent(mean))
+
+
+def test_a_protocol_that_is_tested_by_items_is_a_column_of_the_same_row(own):
+    tags = {"network": "cnn"}
+    reports = [
+        report(speech(0), tags | {"protocol": "random"}),
+        report(speech(1), tags | {"protocol": "copies"}, level="item"),
+    ]
+    rows = tables(study_of(own, *reports))["Table 1: Accuracy"]
+    (row,) = [row for row in rows if row["figure"] == "WA, %" and row["network"] == "cnn"]
+    for number, column in enumerate(("paper's protocol", "copies")):
+        mean = wanted({"measure": "accuracy"}, [speech(number)])
+        assert row[column].startswith(percent(mean))
 
 
 def test_gap_is_the_difference_of_the_columns(own):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
-from small_store import items, make
+from small_store import LABELS, items, make
 
 from sertool import checkpoint, per
 from sertool.console import Console
@@ -302,7 +302,7 @@ def test_folds_keep_recordings_and_speakers_apart_for_models_and_chooser(
         (("s1", "gender", "other"), (), 3, "none of the 12 items of other trains"),
         (("s3", "gender", "other"), ("--test-fold", "all"), 3, "fold 1: none of the 12 items"),
         (("s3", "label", "joy"), ("--per", "speaker", "--test-fold", "none"), 3,
-         "the 12 training items of c/s3 have only joy; --where 'speaker!=c/s3'"),
+         "the 12 training items of c/s3 have only joy; --where 'speaker!=s3'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_one_clear_line(
@@ -318,6 +318,36 @@ def test_what_cannot_be_trained_is_one_clear_line(
     assert result.code == code
     assert said in result.err
     assert "Traceback" not in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_a_class_that_one_value_never_heard_is_said(cli: Cli, tmp_path: Path) -> None:
+    rows = items()
+    for row in rows:  # fold 0 is held out; of the others no woman has the first class
+        if row["gender"] == "female" and row["fold"] != 0 and row["label"] == LABELS[0]:
+            row["label"] = LABELS[1]
+    small = make(tmp_path / "s.h5", rows)
+    wrong = sum(
+        row["gender"] == "female" and row["fold"] == 0 and row["label"] == LABELS[0] for row in rows
+    )
+    result = cli("train", small, tmp_path / "m.ckpt", "--per", "gender", "--test-fold", "0")
+    assert result.code == 0
+    assert wrong
+    assert (
+        f"{wrong} items held out are of a class that the model of their gender never" in result.err
+    )
+    assert "without training items" not in result.err
+
+
+def test_items_that_suit_no_network_are_said_before_any_is_trained(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_per, "fit", lambda *_: pytest.fail("a model was trained"))
+    small = make(tmp_path / "s.h5")
+    network = ("--model", "sundharam-bilstm", "--per", "gender", "--test-fold", "0")
+    result = cli("train", small, tmp_path / "m.ckpt", *network)
+    assert result.code == 3
+    assert f"--per gender, items of female: {small}: sundharam-bilstm needs" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
 
 
@@ -365,7 +395,7 @@ def test_what_takes_one_model_refuses_several(cli: Cli, store: Path, tmp_path: P
     trained(cli, store, tmp_path / "plain.ckpt", *common)
     result = cli("eval", path, tmp_path / "plain.ckpt", store)
     assert result.code == 3
-    assert "its --per (None) differ" in result.err
+    assert "its models (one) differ" in result.err
     result = cli("eval", tmp_path / "plain.ckpt", store, "--choose")
     assert result.code == 2
     text = cli("info", path).out

@@ -316,6 +316,47 @@ def test_other_training_is_pooled_with_a_warning(capsys, tmp_path):
     assert "hyperparameters.lr" not in line
 
 
+def test_a_parameter_that_only_one_run_knows_is_a_difference(capsys, tmp_path):
+    both = folds(speech(speakers=4), np.arange(64) % 2, tags={"feature": "mel"})
+    both[1]["lineage"][1]["params"]["unlabelled"] = ["wild.h5"]
+    both[1]["lineage"][1]["params"]["keep_last"] = True  # touches nothing that is scored
+    both[0]["lineage"][1]["params"]["augment"] = None  # as where it is not named
+    line = warned(capsys, tmp_path, *both)
+    assert "different train unlabelled\n" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("choose", True), ("all", True), ("where", ["gender=male"]), ("pool", "vote")],
+)
+def test_what_was_scored_unlike_is_not_pooled(name, value):
+    both = folds(speech(speakers=4), np.arange(64) % 2, tags={"feature": "mel"})
+    both[1]["lineage"][-1]["params"][name] = value
+    with pytest.raises(InputError, match=rf"1.json: has the tags of 0.json.*--{name} of eval"):
+        pooled(*both)
+    both[0]["lineage"][-1]["params"][name] = value
+    assert len(pooled(*both).folds[0]) == 2
+
+
+def test_items_of_each_fold_are_pooled():
+    both = folds(speech(speakers=4), np.arange(64) % 2, tags={"feature": "mel"})
+    for number, each in enumerate(both):
+        each["lineage"][-1]["params"]["where"] = [f"fold={number}", "gender=male"]
+    assert len(pooled(*both).folds[0]) == 2
+
+
+def test_models_of_each_value_and_last_weights_are_systems_of_their_own():
+    plain, last, each = (report(speech(n), {"feature": "mel"}, fold=n) for n in range(3))
+    last["kept"] = "last"
+    each["lineage"][1]["params"]["per"] = "gender"
+    found = study([pooling.result(f"{i}.json", r) for i, r in enumerate((plain, last, each))])
+    assert [(s.tags.get("kept"), s.tags.get("per")) for s in found.systems] == [
+        (None, None),
+        ("last", None),
+        (None, "gender"),
+    ]
+
+
 def test_a_stage_that_comes_twice_is_no_difference(capsys, tmp_path):
     """A waveform store, featurized again: what its two steps say is not compared with each other.
 
@@ -326,7 +367,6 @@ def test_a_stage_that_comes_twice_is_no_difference(capsys, tmp_path):
     for each in both:
         wave = {"stage": "featurize", "params": {"kind": "wave", "duration": 3.0}}
         each["lineage"].insert(0, wave)
-    # BUG: pooling.differences takes both steps of one lineage for one, and warns of every report
     assert warned(capsys, tmp_path, *both) == ""
     assert warned(capsys, tmp_path, both[0]) == ""
     both[1]["lineage"][0]["params"]["duration"] = 4.0

@@ -141,6 +141,22 @@ def test_one_training_tested_in_two_ways_is_one_line():
     assert [row["data"] for row in found] == ["a", "b"]
 
 
+def test_last_weights_and_other_tests_of_a_training_are_its_one_line():
+    losses = [(2 - i / 60, 1.9 - i / 70 + (i > 40) * i / 50) for i in range(99)]
+    tags = {"net": "x", "gender": "male"}
+    base, last, other = (
+        report(speech(), tags | more, losses=losses)
+        for more in ({}, {"kept": "last"}, {"gender": "female", "trained": "male"})
+    )
+    last["folds"][0]["training"] = curves.thinned(
+        [{"epoch": i, "loss": a, "val_loss": b} for i, (a, b) in enumerate(losses, 1)], 99
+    )
+    for order in ((other, last, base), (base, last, other)):
+        (row,) = grid_of(made_study(*order))
+        assert row["gender"] == "male"
+        assert row["best epoch"] == "41 of 99"
+
+
 def test_reports_that_do_not_know_have_no_table():
     old = report(speech(), {"net": "x"})
     assert grid_of(made_study(old)) is None

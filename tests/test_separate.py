@@ -216,6 +216,19 @@ def test_wrong_command_lines(cli: Callable, mixed: Path, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+def test_known_sources_are_looked_at_first(cli: Callable, mixed: Path, tmp_path: Path) -> None:
+    voice = load(tmp_path / "one.wav").astype(np.float32)
+    spoilt = voice.copy()
+    spoilt[-1] = np.nan
+    for name, sound, said in (("silent", voice * 0, "silent"), ("nan", spoilt, "NaN")):
+        known = save(tmp_path / f"{name}.wav", sound)
+        result = cli("separate", mixed, tmp_path / "out", "--against", known)
+        assert result.code == 3
+        assert f"{name}.wav: " in result.err
+        assert said in result.err
+        assert not (tmp_path / "out").exists()
+
+
 def test_broken_mixtures(cli: Callable, mixed: Path, tmp_path: Path) -> None:
     sound = load(mixed).astype(np.float32)
     spoilt = sound.copy()
@@ -408,6 +421,7 @@ def test_what_cannot_be_mixed(cli: Callable, mixed: Path, tmp_path: Path) -> Non
         ((one,), 2, "two recordings or more"),
         ((one, other), 3, "mixed at one rate"),
         ((one, silent), 3, "silent"),
+        ((one, one), 3, "the same voice twice"),
         ((one, tmp_path / "none.wav"), 3, "none.wav"),
         ((one, two, "--against", one), 2, "--mix: knows its sources"),
     ):

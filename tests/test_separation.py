@@ -204,7 +204,8 @@ def test_align_undoes_any_order_and_signs(seed: int, order: list[int], signs: li
     covariance = np.cov(sources @ mixing.T, rowvar=False)
     known = np.linalg.inv(mixing)
     flips = np.where(signs[:4], 1.0, -1.0)[:, None]
-    found = align(Unmixing(known), Unmixing(known[order] * flips), covariance)
+    found, surely = align(Unmixing(known), Unmixing(known[order] * flips), covariance)
+    assert surely > 0.5
     np.testing.assert_allclose(found.matrix, known)
 
 
@@ -264,6 +265,21 @@ def test_a_block_that_tells_nothing_keeps_the_matrix_before_it() -> None:
     alike = np.abs(correlations(found, sources))
     assert alike.max(0).min() > 0.99
     assert np.isfinite(found).all()
+
+
+def test_a_match_that_is_not_clear_is_counted() -> None:
+    """Where the mixing jumps from one block to the next, nothing tells which source is which."""
+    sources = talk(16000, 2)
+    turned = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
+    mixed = np.concatenate([sources[:8000], sources[8000:] @ turned])
+    setting = Settings(2)
+    follower = Follower(fit(mixed[:8000], setting), mixed.mean(0), setting)
+    list(follower.follow(halves(mixed, 2000)))
+    assert follower.unsure > 0
+    calm = sources @ np.array([[1, 0.6], [0.5, 1]]).T
+    follower = Follower(fit(calm, setting), calm.mean(0), setting)
+    list(follower.follow(halves(calm, 2000)))
+    assert follower.unsure == 0
 
 
 def test_one_half_block_alone_and_none() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_store import make
 
 SMALL = {
     "sundharam-bilstm": ["hidden=3"],
@@ -40,3 +41,16 @@ def test_the_stages(name: str, cli: Callable[..., Any], sounds: Path, tmp_path: 
     file = min(sounds.rglob("*.wav"))
     drawn = cli("predict", net, file, "--explain", tmp_path / "why")
     assert drawn.code == 0, drawn.err
+
+
+def test_items_of_several_lengths_need_a_crop_or_a_mask(
+    cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    store = make(tmp_path / "s.h5", frames=140, dims=13, ragged=True)
+    words = ("train", store, tmp_path / "m.ckpt", "--epochs", 1, "--test-fold", 0)
+    refused = cli(*words, "--model", "sundharam-bilstm")
+    assert refused.code == 3
+    assert "featurize with --duration S --fit both, or --set mask=true" in refused.err
+    assert cli(*words, "--model", "sundharam-bilstm", "--set", "mask=true").code == 0
+    other = cli(*words, "--force", "--model", "sundharam-cnn")
+    assert other.err.endswith("--duration S --fit both\n")

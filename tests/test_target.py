@@ -42,6 +42,21 @@ def test_gender_is_learned_and_tested(
         if row["fold"] == 1 and not row["augmentation"]
     }
     assert set(found["baselines"]) == {"majority", "linear"}
+    assert " by gender " in cli("eval", out, store).out
+
+
+def test_what_nobody_can_name_is_said_before_training(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    options = ("--target", "speaker", "--test-fold", "all", "--model", "linear")
+    result = cli("train", store, tmp_path / "m.ckpt", *options)
+    assert (
+        "24 of 24 items held out are of classes without training items, so that eval leaves all of"
+        " them out"
+    ) in result.err
+    tested = cli("eval", tmp_path / "m.0.ckpt", store)
+    assert tested.code == 3
+    assert "nothing left to test it on" in tested.err
 
 
 def test_an_unknown_field_is_wrong_usage(cli: Cli, store: Path, tmp_path: Path) -> None:

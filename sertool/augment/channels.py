@@ -85,7 +85,10 @@ class BandPass:
 
     @property
     def _asked(self) -> str:
-        return f"--band-pass {self.low:g}-{self.low_most:g}:{self.high:g}-{self.high_most:g}"
+        edges = ((self.low, self.low_most), (self.high, self.high_most))
+        return "--band-pass " + ":".join(
+            f"{least:g}" if least == most else f"{least:g}-{most:g}" for least, most in edges
+        )
 
     def prepared(self, rate: int, failed: Failed) -> BandPass:
         """Return this; UsageError where the band is not below half the sample rate."""

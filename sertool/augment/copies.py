@@ -32,7 +32,11 @@ def of_item(
 def of_waveform(
     samples: np.ndarray, rate: int, parts: Mapping[str, Any], randoms: Randoms
 ) -> Iterator[Copy]:
-    """Yield a copy of `samples` (n,) float or int16 for each generator, in their type."""
+    """Yield a copy of `samples` (n,) float or int16 for each generator, in their type.
+
+    Where int16 does not hold a copy, `clipped` says how many of its samples were cut off: a ratio
+    or a gain is then the one that was drawn, and no longer quite the one that is heard.
+    """
     clean = to_float(samples)
     for random in randoms:
         signal, drawn = clean, {}
@@ -42,15 +46,17 @@ def of_waveform(
         notes = ["no_noise"] if any(v.get("snr_db", 0) is None for v in told) else []
         clipped = any(v.get("clipped") for v in told)
         if samples.dtype == np.int16:
-            clipped = clipped or _beyond(signal)
+            lost = _beyond(signal)
+            if lost:
+                drawn["clipped"], clipped = lost, True
             signal = to_int16(signal)
         yield signal.astype(samples.dtype, copy=False), drawn, notes + ["clipped"] * clipped
 
 
-def _beyond(signal: np.ndarray) -> bool:
-    """Return whether a sample lies beyond what int16 holds, once rounded."""
-    low, high = float(signal.min()) * FULL_SCALE, float(signal.max()) * FULL_SCALE
-    return low < -FULL_SCALE - 0.5 or high > FULL_SCALE - 0.5
+def _beyond(signal: np.ndarray) -> int:
+    """Return how many samples lie beyond what int16 holds, once rounded."""
+    low, high = (-FULL_SCALE - 0.5) / FULL_SCALE, (FULL_SCALE - 0.5) / FULL_SCALE
+    return int(np.count_nonzero((signal < low) | (signal > high)))
 
 
 def of_pictures(pictures: np.ndarray, parts: Mapping[str, Any], randoms: Randoms) -> Iterator[Copy]:

@@ -27,15 +27,23 @@ class Recording:
     content: str
     sample_rate: int
     samples: int
+    channel: str  # of several: "mix", or "left" for the first
 
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
-        """Return `count` samples (all) from `first` on, mono, float32; ItemError names the file."""
+        """Return `count` samples (all) from `first` on, mono, float32.
+
+        Raises InputError where what could be read when the folder was looked through no longer can.
+        """
         last = self.samples if count is None else first + count
         rate = self.sample_rate
         try:
-            found = audio.decode(self.path, start=first / rate, end=last / rate)
+            found = audio.decode(
+                self.path, start=first / rate, end=last / rate, channel=self.channel
+            )
         except ItemError as error:
-            raise ItemError(f"{show(self.path)}: {error}") from None
+            raise InputError(
+                f"{show(self.path)}: {error}, though it could be read at the start"
+            ) from None
         return audio.to_float(found.samples)
 
 
@@ -56,14 +64,15 @@ class Recordings:
         return self.files[int(random.integers(len(self.files)))]
 
 
-def scan(option: str, folder: Path, failed: Failed) -> Recordings:
+def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Recordings:
     """Return the recordings below `folder`, each decoded once; equal ones count once.
 
-    `failed(path, reason)` is told of each that cannot be read or is silent. Raises InputError,
-    which names the `option`, where none is left.
+    channel: what is heard of several, as for `audio.decode`. `failed(path, reason)` is told of
+    each that cannot be read or is silent. Raises InputError, with the `option`, where none is left.
     """
     if not folder.is_dir():
-        raise InputError(f"--{option} {show(folder)}: no such folder")
+        reason = "a file, not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"--{option} {show(folder)}: {reason}")
     try:
         paths, _ = find_audio(folder)
     except OSError as error:
@@ -73,7 +82,7 @@ def scan(option: str, folder: Path, failed: Failed) -> Recordings:
     found: dict[tuple[str, int], Recording] = {}
     for path in paths:
         try:
-            one = audio.decode(path)
+            one = audio.decode(path, channel=channel)
         except ItemError as error:
             failed(path, str(error))
             continue
@@ -81,7 +90,7 @@ def scan(option: str, folder: Path, failed: Failed) -> Recordings:
             failed(path, "nothing but silence")
             continue
         key = (one.audio_hash, one.sample_rate)
-        found.setdefault(key, Recording(path, *key, len(one.samples)))
+        found.setdefault(key, Recording(path, *key, len(one.samples), channel))
     if not found:
         raise InputError(f"--{option} {show(folder)}: no recording in it can be used")
     return Recordings(tuple(found[key] for key in sorted(found)))

@@ -34,17 +34,23 @@ def reverberant(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reverb:
-    """A room whose impulse response is one of the folder's recordings, drawn."""
+    """A room whose impulse response is one of the folder's recordings, drawn.
+
+    Of several microphones the first: their mean would be a comb filter.
+    """
 
     folder: Path
     found: Recordings = dataclasses.field(default=Recordings(()), init=False)
 
-    help = "as heard in a room: impulse responses from FOLDER; direct sound and energy stay"
+    help = (
+        "as heard in a room: impulse responses from FOLDER (the first channel of several);"
+        " direct sound and energy stay"
+    )
 
     def prepared(self, rate: int, failed: Failed) -> Reverb:
         """Return this with its recordings found; InputError where the folder has none."""
         made = dataclasses.replace(self)
-        object.__setattr__(made, "found", scan("reverb", self.folder, failed))
+        object.__setattr__(made, "found", scan("reverb", self.folder, failed, "left"))
         return made
 
     @property

@@ -61,7 +61,9 @@ def number_range(option: str, text: str) -> tuple[float, float]:
         first, last = float(low), float(high or low)
     except ValueError as error:
         raise UsageError(f"{option} {text}: write LOW:HIGH, two numbers") from error
-    if not (math.isfinite(first) and math.isfinite(last) and first <= last):
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise UsageError(f"{option} {text}: needs finite numbers")
+    if first > last:
         raise UsageError(f"{option} {text}: needs LOW <= HIGH")
     return first, last
 

@@ -262,7 +262,7 @@ def _checkpoint(found: dict[str, Any]) -> list[Any]:
     lines: list[Any] = [
         f"checkpoint, version {found['version']}: model {model['name']}"
         + (f" ({settings})" if settings else ""),
-        f"{model['parameters']:,} parameters; classes {', '.join(found['classes'])}",
+        f"{model['parameters']:,} parameters; classes {', '.join(found['classes'])}{_epoch(found)}",
         *_per(found),
     ]
     for part, n in found["parts"].items():
@@ -285,8 +285,18 @@ def _per(found: dict[str, Any]) -> list[str]:
     ]
     return [
         f"  {name}: {own['model']['parameters']:,} parameters; classes {', '.join(own['classes'])}"
+        f"{_epoch(own)}"
         for name, own in told.items()
     ]
+
+
+def _epoch(own: dict[str, Any]) -> str:
+    """Return which epoch's weights a model has; "" where nothing was trained by epochs."""
+    history = own.get("history") or []
+    if not history or "loss" not in history[0]:
+        return ""
+    last = ", kept as the last" if own.get("kept") == "last" else ""
+    return f"; weights of epoch {own['best_epoch']} of {len(history)}{last}"
 
 
 def _report(found: dict[str, Any]) -> list[Any]:

@@ -23,6 +23,10 @@ def command(
             "--paper", metavar="NAME|FILE.toml", help="Beside this paper's published tables."
         ),
     ] = None,
+    headlines: Annotated[
+        bool,
+        typer.Option("--headlines", help="Of the paper, only the numbers that it is known for."),
+    ] = False,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="Two systems, paired by speaker; one: with its baselines."),
@@ -42,6 +46,8 @@ def command(
 
     [bold]sertool report --paper sundharam out/results/*.json --format markdown[/bold]
 
+    [bold]sertool report --paper sundharam --headlines out/results/*.json[/bold]
+
     [bold]sertool report --compare cnn.json linear.json[/bold]
 
     [bold]sertool report out/*.json --figures out/figures/[/bold]
@@ -56,12 +62,15 @@ def command(
     common.one_of("--format", format_, FORMATS)
     from sertool.errors import UsageError
     from sertool.report import blocks, comparison, pages, study_json
+    from sertool.report import headlines as known_for
     from sertool.stages.report import check_figures, draw_figures, report
     from sertool.stages.report import compare as compared
     from sertool.tables import render
 
     if compare and (paper or not reports):
         raise UsageError("--compare: takes reports, and no --paper")
+    if headlines and not paper:
+        raise UsageError("--headlines: of which paper? name it with --paper")
     if figures is not None and (compare or not reports):
         raise UsageError("--figures: takes reports, and no --compare")
     with common.console("report", quiet, verbose, None) as console:
@@ -72,9 +81,12 @@ def command(
             if figures is not None:
                 check_figures(figures, force)
             study = report(reports or [], paper, console)
-            page, values = pages.page(study), {}
+            page = [known_for.grid(study)] if headlines else pages.page(study)
+            values = {}
             if format_ == "json":
                 values = study_json.json_values(study)
+                if headlines:
+                    values = {"headlines": known_for.json_values(study)}
             if figures is not None:
                 draw_figures(study, figures, console)
     if format_ == "json":

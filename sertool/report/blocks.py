@@ -112,7 +112,7 @@ def _terminal_list(lines: Sequence[str]) -> Any:
 
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=2, justify="right")
-    grid.add_column()
+    grid.add_column(overflow="fold")
     for line in lines:
         grid.add_row("·", RichText(line))
     return grid

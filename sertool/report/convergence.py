@@ -72,21 +72,35 @@ def of(run: Pooled) -> list[Curve]:
 def told(study: Study) -> list[Told]:
     """Return how each system was trained under each protocol, in the order of the columns.
 
-    Systems of the same trainings, tested by item and by file, say, are one, under what tags they
-    share.
+    Systems of the same trainings are one: that of the fewest tags, which was tested as the others
+    vary (with the last weights, on other speakers); of several such what tags they share.
     """
-    found: dict[tuple[str, str], Told] = {}
+    groups: dict[tuple[str, str], list[tuple[dict[str, str], list[Curve]]]] = {}
     for column in study.columns:
         for system in study.systems:
             run = system.runs.get(column.tag)
             known = of(run) if run is not None else []
             if not known:
                 continue
-            key = (column.tag, repr(known))
-            tags = found[key].tags if key in found else system.tags
-            same = {name: v for name, v in tags.items() if system.tags.get(name) == v}
-            found[key] = Told(same, column.tag, known)
-    return list(found.values())
+            key = (column.tag, repr([_ends(curve) for curve in known]))
+            groups.setdefault(key, []).append((system.tags, known))
+    rows = []
+    for (tag, _), group in groups.items():
+        fewest = min(len(tags) for tags, _ in group)
+        first, *others = [each for each in group if len(each[0]) == fewest]
+        same = {
+            name: value
+            for name, value in first[0].items()
+            if all(tags.get(name) == value for tags, _ in others)
+        }
+        rows.append(Told(same, tag, first[1]))
+    return rows
+
+
+def _ends(curve: Curve) -> list[float]:
+    """Return what tells one training from any other, whichever of its epochs were kept."""
+    val = curve.val_loss or [0.0]
+    return [curve.n, curve.loss[0], curve.loss[-1], val[0], val[-1]]
 
 
 def blocks(study: Study) -> list[Block]:

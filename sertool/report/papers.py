@@ -56,10 +56,34 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """A number that a paper is known for, and what of ours stands beside it.
+
+    text: what the number is of. table, tags, figure: the published cell's. on: the data of ours.
+    run: further tags of ours, where several systems are that cell, "" for one that is not there.
+    protocol: the column that reads the paper's words.
+    """
+
+    text: str
+    table: str
+    tags: dict[str, str]
+    figure: dict[str, str]
+    on: str
+    run: dict[str, str]
+    protocol: str
+
+    def names(self, cell: Cell) -> bool:
+        """Return whether this is the published number that is meant."""
+        own = (self.table, self.tags, self.figure)
+        return (cell.table, cell.tags, cell.figure) == own
+
+
+@dataclass(frozen=True)
 class Paper:
     """A paper: its published numbers, our protocols, and why some of it was not run.
 
-    remarks: what to know of the paper's numbers. findings: what ours say beside them.
+    remarks: what to know of the paper's numbers. findings: what ours say beside them. beyond: the
+    tags of questions that the paper does not ask; what carries one is in none of its tables.
     """
 
     name: str
@@ -75,6 +99,8 @@ class Paper:
     tables: tuple[Table, ...]
     cells: tuple[Cell, ...]
     not_run: tuple[tuple[dict[str, str], str], ...]
+    beyond: tuple[str, ...] = ()
+    headlines: tuple[Headline, ...] = ()
 
     @property
     def parts(self) -> set[tuple[str, str]]:
@@ -130,6 +156,12 @@ def _paper(name: str, raw: dict[str, Any]) -> Paper:
     _single("table", [table.id for table in tables])
     _single("protocol", [protocol.tag for protocol in protocols])
     _single("cell", [(c.table, *sorted((c.tags | c.figure).items())) for c in cells])
+    headlines = _each(raw, "headline", _headline)
+    for i, line in enumerate(headlines, 1):
+        if not any(line.names(cell) for cell in cells):
+            raise ValueError(f"headline {i}: no cell of this table has these tags")
+        if line.protocol not in [protocol.tag for protocol in protocols]:
+            raise ValueError(f"headline {i}: protocol {line.protocol!r} is none of these")
     unknown = sorted({cell.table for cell in cells} - {table.id for table in tables})
     if unknown:
         raise ValueError(f"a cell is of table {unknown[0]!r}, which no [[table]] describes")
@@ -147,6 +179,8 @@ def _paper(name: str, raw: dict[str, Any]) -> Paper:
         tables=tables,
         cells=cells,
         not_run=_each(raw, "not_run", lambda row: (_tags(row), _text(row, "reason"))),
+        beyond=_texts(raw, "beyond"),
+        headlines=headlines,
     )
 
 
@@ -170,11 +204,21 @@ def _texts(row: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _tags(row: dict[str, Any]) -> dict[str, str]:
-    tags = row["tags"]
+def _tags(row: dict[str, Any], key: str = "tags") -> dict[str, str]:
+    tags = row[key]
     if not isinstance(tags, dict) or not all(isinstance(v, str) for v in tags.values()):
-        raise ValueError("tags are no table of texts in quotes")
+        raise ValueError(f"{key}: no table of texts in quotes")
     return dict(tags)
+
+
+def _figure(row: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return an entry's tags, and apart from them which figure they name."""
+    tags = _tags(row)
+    if "measure" not in tags:
+        raise ValueError("tags name no measure")
+    figure = {key: tags.pop(key) for key in FIGURE_KEYS if key in tags}
+    check_figure(figure)
+    return tags, figure
 
 
 def _each(raw: dict[str, Any], key: str, made: Callable[[dict[str, Any]], Any]) -> tuple[Any, ...]:
@@ -198,17 +242,19 @@ def _table(row: dict[str, Any]) -> Table:
     return Table(id_, title, where, _text(row, "note", ""))
 
 
+def _headline(row: dict[str, Any]) -> Headline:
+    tags, figure = _figure(row)
+    text, table, on, protocol = (_text(row, key) for key in ("text", "table", "on", "protocol"))
+    return Headline(text, table, tags, figure, on, _tags(row, "run"), protocol)
+
+
 def _cell(row: dict[str, Any]) -> Cell:
-    tags = _tags(row)
-    if "measure" not in tags:
-        raise ValueError("tags name no measure")
-    figure = {key: tags[key] for key in FIGURE_KEYS if key in tags}
-    check_figure(figure)
+    tags, figure = _figure(row)
     if _text(row, "unit") not in UNITS:
         raise ValueError(f"unit {row['unit']!r} is none of {', '.join(UNITS)}")
     return Cell(
         table=_text(row, "table"),
-        tags={key: value for key, value in tags.items() if key not in FIGURE_KEYS},
+        tags=tags,
         figure=figure,
         value=_number(row, "value"),
         unit=row["unit"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,17 @@ from sertool.report.results import read
 
 FREE = ("fold", "seed")  # tags that make no other system
 PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
+SCORING = ("where", "all", "choose", "pool")  # parameters of `eval` that make another test
 # parameters of `train` in which the folds and seeds of one system may differ
 FREE_PARAMS = {
     "seed",
     "device",
+    "keep_last",
     *(f"init.{n}" for n in ("name", "sha256", "items")),  # one a seed or fold
     *(f"parts.{n}" for n in ("split_seed", "test_fold", "val_fold", "test_where", "val_where")),
 }
 
+_FOLD = re.compile(r"\s*fold\W")  # a condition on the fold
 Report = dict[str, Any]
 
 
@@ -38,6 +42,7 @@ class Result:
     fold: str
     seed: str
     made: dict[str, str]  # model, epochs, level, …: from the report itself
+    scoring: dict[str, str] = field(default_factory=dict)  # what was scored, and how
 
     @property
     def key(self) -> tuple[tuple[str, str], ...]:
@@ -101,8 +106,18 @@ def result(name: str, report: Report) -> Result:
     target = report.get("target")
     if target not in (None, "label"):
         made["target"] = str(target)
+    made |= {k: str(v) for k, v in (("kept", report.get("kept")), ("per", params.get("per"))) if v}
     seed = tags.pop("seed", str(params.get("seed", "")))
-    return Result(name, report, tags, tags.pop("fold", fold), seed, made)
+    return Result(name, report, tags, tags.pop("fold", fold), seed, made, _scoring(report))
+
+
+def _scoring(report: Report) -> dict[str, str]:
+    steps = [s for s in report.get("lineage") or [] if s.get("stage") == "eval"]
+    params = dict(steps[-1].get("params") or {}) if steps else {}
+    if isinstance(params.get("where"), list):  # of another fold other items: that is no other test
+        texts = sorted(map(str, params["where"]))
+        params["where"] = [text for text in texts if not _FOLD.match(text)]
+    return {f"--{name}": repr(params[name]) for name in SCORING if params.get(name)}
 
 
 def training(report: Report) -> dict[str, Any]:
@@ -114,7 +129,7 @@ def training(report: Report) -> dict[str, Any]:
 def group(results: Iterable[Result]) -> list[list[Result]]:
     """Return results of equal tags (but fold and seed) together, in order of first sight.
 
-    Raises InputError for two that say the same of themselves.
+    Raises InputError for two that say the same of themselves, or were not scored alike.
     """
     groups: dict[Any, list[Result]] = {}
     for each in results:
@@ -123,6 +138,12 @@ def group(results: Iterable[Result]) -> list[list[Result]]:
                 raise InputError(
                     f"{each.name}: has the tags, seed and fold of {other.name}; "
                     "tell them apart with eval --tag KEY=VALUE"
+                )
+            odd = sorted(dict(each.scoring.items() ^ other.scoring.items()))
+            if odd:
+                raise InputError(
+                    f"{each.name}: has the tags of {other.name}, and another {odd[0]} of eval;"
+                    " tell them apart with eval --tag KEY=VALUE"
                 )
         groups[each.key].append(each)
     return list(groups.values())
@@ -267,18 +288,23 @@ def _replaced(pooled: Pooled, clusters: list[str], matrices: np.ndarray) -> Pool
 
 def differences(pooled: Pooled) -> list[str]:
     """Return the parameters of the stages up to `train` that differ in what was pooled."""
-    found: dict[str, set[str]] = {}
-    for run in pooled.reports:
-        for report in run:
-            times: Counter[str] = Counter()
-            for step in report.get("lineage") or []:
-                stage = str(step.get("stage"))
-                times[stage] += 1
-                which = stage if times[stage] == 1 else f"{stage} {times[stage]}"
-                for name, value in _flat(step.get("params") or {}):
-                    if name not in FREE_PARAMS and stage != "eval":
-                        found.setdefault(f"{which} {name}", set()).add(repr(value))
-    return sorted(name for name, values in found.items() if len(values) > 1)
+    found = [_parameters(report) for run in pooled.reports for report in run]
+    names = {name for each in found for name in each}
+    return sorted(n for n in names if len({each.get(n, repr(None)) for each in found}) > 1)
+
+
+def _parameters(report: Report) -> dict[str, str]:
+    """Return the parameters of the stages up to `train`, each named by its stage."""
+    found = {}
+    times: Counter[str] = Counter()
+    for step in report.get("lineage") or []:
+        stage = str(step.get("stage"))
+        times[stage] += 1
+        which = stage if times[stage] == 1 else f"{stage} {times[stage]}"
+        for name, value in _flat(step.get("params") or {}):
+            if name not in FREE_PARAMS and stage != "eval":
+                found[f"{which} {name}"] = repr(value)
+    return found
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

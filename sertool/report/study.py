@@ -74,13 +74,20 @@ class Study:
 
 
 def systems(results: Sequence[Result]) -> list[System]:
-    """Return what the reports are of, in order of first sight."""
+    """Return what the reports are of, in order of first sight.
+
+    One system may be tested by items under one protocol and by files under another.
+    """
     found: dict[Any, System] = {}
     for group in pooling.group(results):
         pooled = pooling.pool(group)
         tags = {key: value for key, value in pooled.values.items() if key != "protocol"}
-        system = found.setdefault(tuple(sorted(tags.items())), System(tags, {}))
-        system.runs[pooled.values.get("protocol", "")] = pooled
+        protocol = pooled.values.get("protocol", "")
+        other = {key: tags[key] for key in tags if key != "level" or key in pooled.tags}
+        system = found.setdefault(tuple(sorted(other.items())), System(other, {}))
+        if protocol in system.runs:
+            system = found.setdefault(tuple(sorted(tags.items())), System(tags, {}))
+        system.runs[protocol] = pooled
     return list(found.values())
 
 
@@ -120,10 +127,10 @@ def _match(cell: Cell, system: System, paper: Paper) -> Part | None:
     A cell of a corpus's size is no system's. One that names a corpus is of a system tagged so, or
     of the tests of any other on that corpus. A system that learned another target than the label,
     or is tagged for a corpus of which the paper has cells of its own, is in no cell that is silent
-    of it.
+    of it; one tagged for what is beyond the paper is in none.
     """
     parts = []
-    if measures.of_corpus(cell.figure):
+    if measures.of_corpus(cell.figure) or any(key in system.tags for key in paper.beyond):
         return None
     if system.tags.get("target", "label") != cell.tags.get("target", "label"):
         return None
@@ -183,7 +190,11 @@ class _Measuring:
 
 
 def _sections(paper: Paper, found: Sequence[System], leak: tuple[str, str] | None) -> list[Section]:
-    """Return every table of the paper, then what was run and is in none of them."""
+    """Return every table of the paper, then what was run and is in none of them.
+
+    Of the systems that are one cell those of fewer tags come first: variants follow what they vary.
+    """
+    found = sorted(found, key=lambda system: len(system.tags))
     matched: set[int] = set()
     homes: dict[int, str] = {}
     for cell in paper.cells:
@@ -207,8 +218,11 @@ def _sections(paper: Paper, found: Sequence[System], leak: tuple[str, str] | Non
 def _fits(paper: Paper, table: Table, system: System) -> bool:
     """Return whether a system that is in no cell of a table could have been a row of it.
 
-    A table of nothing but classes is one system's: no other has a row there.
+    A table of nothing but classes is one system's: no other has a row there, nor has one of what
+    is beyond the paper.
     """
+    if any(key in system.tags for key in paper.beyond):
+        return False
     cells = [cell for cell in paper.cells if cell.table == table.id]
     keys = {key for cell in cells for key in cell.tags}
     whole = any(len(cell.figure) == 1 for cell in cells)

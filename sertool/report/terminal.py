@@ -96,10 +96,12 @@ def result_table(report: Report, width: int = 80) -> Table:
 
 
 def scope_line(report: Report) -> Text:
-    """What was tested and what the intervals are over."""
+    """What was tested, by which field if not by label, and what the intervals are over."""
     noun = "file" if report.get("level") == "file" else "item"
     n = sum(sum(row) for row in report["confusion"])
     parts = [plural(n, noun)]
+    if report.get("target", "label") != "label":
+        parts[0] += f" by {show(report['target'])}"
     checkpoints = len(report.get("folds") or [])
     if checkpoints > 1:
         parts[0] += f" pooled over {checkpoints} checkpoints"

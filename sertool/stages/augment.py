@@ -20,6 +20,7 @@ from sertool.stages.blocks import Made, Run, build_store
 from sertool.stages.common import whole
 from sertool.store import Store
 
+COPY = "copy"  # a note of each copy, to count them by
 NOTES = {  # what is said of copies, after their number
     "no_noise": "copies got no noise: they, or the noise, are silent",
     "clipped": "copies go beyond full scale: cut off there",
@@ -63,7 +64,7 @@ class CopySource:
             copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
             # its samples are its own, but it sounds like its origin: the fingerprint stays
             made.items.append((copy | {"audio_hash": ""}, array))
-            made.notes += notes
+            made.notes += [COPY, *notes]
         return made
 
 
@@ -98,6 +99,9 @@ def augment(
     parts = _ready(family, steps, store, console)
     items = store.items()
     chosen = [item["part"] is None or item["part"] == part for item in items]
+    if not any(chosen):
+        there = ", ".join(f"{n} {name}" for name, n in Counter(i["part"] for i in items).items())
+        raise InputError(f"{store.path}: no item to copy is of part {part}; there are {there}")
     params = {
         "steps": [[name, augmentations.recorded(made)] for name, made in parts.items()],
         "copies": copies,
@@ -119,7 +123,7 @@ def augment(
         Run(console, workers, resume, compress=compress),
         "items",
     )
-    _tell(built.items, sum(chosen) * copies, built.notes, output, console)
+    _tell(built.items, built.notes, output, console)
 
 
 def _family(store: Store) -> str:
@@ -159,9 +163,9 @@ def _attributes(store: Store, params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tell(items: int, copies: int, notes: Counter[str], output: Path, console: Console) -> None:
+def _tell(items: int, notes: Counter[str], output: Path, console: Console) -> None:
     """Say what is in the store, and what was odd about the copies."""
     for name, text in NOTES.items():
         if notes[name]:
             console.note(f"{notes[name]} {text}")
-    console.note(f"{output}: {items - copies} originals, {copies} copies")
+    console.note(f"{output}: {items - notes[COPY]} originals, {notes[COPY]} copies")

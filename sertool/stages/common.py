@@ -8,6 +8,7 @@ from typing import Any
 
 from sertool.console import Console
 from sertool.errors import InputError
+from sertool.outputs import remove_left
 from sertool.paths import show
 from sertool.store import Store
 
@@ -42,4 +43,5 @@ def whole(
     lacking = len(expected - origins)
     text = f"; {lacking} of {len(expected)} utterances are not in it, --force tries them again"
     console.note(f"{show(output)}: whole already{text if lacking else ''}")
+    remove_left(output)
     return True

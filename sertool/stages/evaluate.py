@@ -312,6 +312,8 @@ def _report(
     report |= {"level": options.by, "pool": options.pool, "tags": options.tags}
     model = plans[0].meta.get("model") or {}
     report["target"] = plans[0].target
+    if "kept" in plans[0].meta:
+        report["kept"] = plans[0].meta["kept"]
     report["model"] = {key: model.get(key) for key in ("name", "settings")}
     report["store"] = {"name": store.path.name, "sha256": store.sha256, "kind": store.kind}
     degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}

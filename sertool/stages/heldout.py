@@ -53,7 +53,8 @@ def common_classes(plans: Sequence[Plan]) -> list[str]:
         for what, mine, theirs in (
             ("model", _model(plan), _model(first)),
             ("target", plan.target, first.target),
-            ("--per", per.field_of(plan.meta), per.field_of(first.meta)),
+            ("models", _models(plan), _models(first)),
+            ("weights", _weights(plan), _weights(first)),
             ("classes", ", ".join(plan.meta["classes"]), ", ".join(first.meta["classes"])),
         ):
             if mine != theirs:
@@ -66,6 +67,15 @@ def common_classes(plans: Sequence[Plan]) -> list[str]:
 
 def _model(plan: Plan) -> str:
     return str((plan.meta.get("model") or {}).get("name"))
+
+
+def _models(plan: Plan) -> str:
+    field = per.field_of(plan.meta)
+    return "one" if field is None else f"one per {field}"
+
+
+def _weights(plan: Plan) -> str:
+    return f"of the {plan.meta.get('kept', 'best')} epoch"
 
 
 def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

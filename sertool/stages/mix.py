@@ -46,7 +46,10 @@ def mix(
     drawn = rng(seed, "separate", "mix").uniform(*OTHERS, matrix.shape)
     matrix[matrix == 0] = drawn[matrix == 0]
     matrix /= matrix.sum(1, keepdims=True)
-    params = {"seed": seed, "sources": [lineage.file_sha256(path) for path in paths]}
+    hashes = [lineage.file_sha256(path) for path in paths]
+    if len(set(hashes)) < len(hashes):
+        raise InputError(f"--mix {' '.join(map(show, paths))}: the same voice twice")
+    params = {"seed": seed, "sources": hashes}
     comment = lineage.canonical(lineage.record("mix", params, "", ""))
     folder.mkdir(exist_ok=True)
     length = max(frames)

@@ -90,7 +90,10 @@ def separate(
 
 
 def _check(mixtures: Mixtures, options: Options) -> int:
-    """Return the number of sources; raises UsageError for what cannot be asked."""
+    """Return the number of sources.
+
+    Raises UsageError for what cannot be asked, InputError for known sources that cannot serve.
+    """
     heard = len(mixtures.names)
     count = heard if options.sources is None else options.sources
     if not 2 <= count <= heard:
@@ -107,7 +110,26 @@ def _check(mixtures: Mixtures, options: Options) -> int:
         check_alike(path, fact, mixtures.paths[0], Facts(mixtures.sample_rate, 1, mixtures.frames))
     if known > count:
         raise UsageError(f"--against: {known} known sources, but only {count} come out")
+    if known:
+        names = _names(options.against)
+        moments = Moments(len(names))
+        for block in together(options.against, FRAMES):
+            moments.add(block)
+        silent = np.diagonal(moments.covariance) <= 0
+        if silent.any():
+            name = names[int(silent.argmax())]
+            raise InputError(f"{name}: silent; nothing can be compared with it")
     return count
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return what each channel of some files is called."""
+    return [
+        show(path) if fact.channels == 1 else f"{show(path)} channel {i + 1}"
+        for path in paths
+        for fact in [file_facts(path)]
+        for i in range(fact.channels)
+    ]
 
 
 def _record(mixtures: Mixtures, options: Options, count: int) -> dict[str, Any]:
@@ -248,6 +270,11 @@ def _sources(
         )
     if follower.unconverged:
         console.warn(f"{follower.unconverged} of {follower.blocks} blocks did not converge: {kept}")
+    if follower.unsure:
+        console.warn(
+            f"in {follower.unsure} of {follower.blocks} blocks it is not clear which source is"
+            " which: from there on they may have changed places; longer blocks may help, or none"
+        )
 
 
 def _spool(
@@ -313,22 +340,14 @@ def score(
     One row a channel of `references`: `reference`, `output`, `si_sdr`, `mixture` (the SI-SDR of the
     best single mixture), `gain` (the difference). The outputs are matched one to one, so that the
     sum of the ratios is largest. A ratio that is not finite is None. Raises InputError where files
-    cannot be read or differ in length, or a source is silent.
+    cannot be read or differ in length.
     """
-    names = [
-        show(path) if fact.channels == 1 else f"{show(path)} channel {i + 1}"
-        for path in references
-        for fact in [file_facts(path)]
-        for i in range(fact.channels)
-    ]
+    names = _names(references)
     heard = sum(file_facts(path).channels for path in mixtures)
     count = len(outputs)
     moments = Moments(count + heard + len(names))
     for block in together([*outputs, *mixtures, *references], FRAMES):
         moments.add(block)
-    silent = np.diagonal(moments.covariance)[count + heard :] <= 0
-    if silent.any():
-        raise InputError(f"{names[int(silent.argmax())]}: silent; nothing can be compared with it")
     table = separation.si_sdr_table(moments.covariance)[:, count + heard :]
     rows = []
     for column, row in enumerate(separation.match(table[:count])):

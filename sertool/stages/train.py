@@ -16,7 +16,7 @@ from sertool.checkpoint import ITEM_FIELDS
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.models import Whole, model
-from sertool.outputs import Parts, check_output
+from sertool.outputs import Parts, check_output, remove_left
 from sertool.paths import show
 from sertool.settings import parse
 from sertool.stages import train_per
@@ -60,8 +60,11 @@ def train(
             console.note(
                 f"{job.found.name} is fitted whole: a row of numbers for each item is in memory"
             )
-        for note in divisions[0].notes:
+        shared = [n for n in divisions[0].notes if all(n in d.notes for d in divisions)]
+        for note in shared:
             console.note(note)
+        for division in divisions:
+            division.notes = [note for note in division.notes if note not in shared]
         for division, path in zip(divisions, outputs, strict=True):
             _train_one(job, division, path, force, resume)
 
@@ -168,6 +171,9 @@ def _is_whole(output: Path, record: dict[str, Any], console: Console) -> bool:
     """Return whether this very checkpoint is there; InputError where other settings made it."""
     if not output.exists():
         return False
+    if record["params"].get("keep_last") and not _last(output).exists():
+        console.note(f"{show(_last(output))}: missing, so that both are made again")
+        return False
     made = checkpoints.load(output).meta["lineage"][-1]
     if (made["params"], made["input"]["sha256"]) != (record["params"], record["input"]["sha256"]):
         raise InputError(
@@ -175,8 +181,7 @@ def _is_whole(output: Path, record: dict[str, Any], console: Console) -> bool:
             " --force replaces it"
         )
     console.note(f"{show(output)}: whole already")
-    if output.with_name(f".{output.name}.parts").is_dir():
-        Parts(output, record, resume=False).remove_all()  # killed after its last step but one
+    remove_left(output)
     return True
 
 
@@ -187,6 +192,8 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
     if resume and not force and _is_whole(output, record, console):
         return
     items = job.items
+    if not job.options.keep_last and _last(output).exists():
+        console.warn(f"{show(_last(output))}: stays, of another training")
     announce(items, division, job.hp.monitor if job.plan else None, console)
     if job.plan and job.plan.augmenting:
         console.note(job.plan.augmenting.sentence)

@@ -151,7 +151,8 @@ def _meta(
     """Return the checkpoint's description."""
     store, parts = job.store, job.options.parts
     name = {"name": job.found.name, "settings": dataclasses.asdict(job.settings)}
-    return {
+    kept = {"kept": fitted["kept"]} if "kept" in fitted else {}
+    return kept | {
         "classes": target.classes,
         "target": job.options.target,
         "kind": store.kind,

@@ -69,7 +69,23 @@ def _known(job: Job, division: Division) -> Division:
     notes = list(division.notes)
     if lost:
         notes.append(f"{lost} items without a {job.options.per} are left out of training")
+    wrong = _never_right(job, train, division.test)
+    if wrong:
+        notes.append(
+            f"{wrong} items held out are of a class that the model of their {job.options.per} never"
+            " heard: it is wrong on all of them"
+        )
     return dataclasses.replace(division, train=train, val=val, notes=notes)
+
+
+def _never_right(job: Job, train: Sequence[int], test: Sequence[int]) -> int:
+    """Return how many items have a class that only models of other values know."""
+    heard = {(job.values[i], job.items[i]["label"]) for i in train}
+    classes = {label for _, label in heard}
+    return sum(
+        label in classes and value is not None and (value, label) not in heard
+        for value, label in ((job.values[i], job.items[i]["label"]) for i in test)
+    )
 
 
 def by_value(job: Job, division: Division) -> dict[str, Division]:
@@ -77,7 +93,7 @@ def by_value(job: Job, division: Division) -> dict[str, Division]:
 
     Raises InputError where a value has too little to train on, or is the only one.
     """
-    field = job.options.per
+    field = str(job.options.per)
     where = f"--per {field}" + ("" if division.fold is None else f", fold {division.fold}")
     used = [*division.train, *division.val, *division.test]
     counts = Counter(value for i in used if (value := job.values[i]) is not None)
@@ -86,7 +102,8 @@ def by_value(job: Job, division: Division) -> dict[str, Division]:
         train, val, test = (
             [i for i in getattr(division, name) if job.values[i] == value] for name in SIDES
         )
-        advice = f"--where '{field}!={value}' leaves them out"
+        word = next(job.items[i][field] for i in used if job.values[i] == value)
+        advice = f"--where '{field}!={word}' leaves them out"
         if not train:
             raise InputError(
                 f"{where}: none of the {counts[value]} items of {value} trains; {advice}"
@@ -126,8 +143,11 @@ def _start(job: Job, divided: dict[str, Division], start: Start) -> Parts:
     """Return where finished networks are kept, once it is known that all items suit them."""
     from sertool.training import networks
 
-    for part in divided.values():
-        networks.check_items(job.plan, job.store, part.train + part.val)
+    for value, part in divided.items():
+        try:
+            networks.check_items(job.plan, job.store, part.train + part.val)
+        except InputError as error:
+            raise InputError(f"--per {job.options.per}, items of {value}: {error}") from error
     return start()
 
 

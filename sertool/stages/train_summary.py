@@ -19,12 +19,22 @@ SIDES = {"train": "trains on", "val": "validates on", "test": "holds out"}
 def announce(
     items: Sequence[dict[str, Any]], division: Division, monitor: str | None, console: Console
 ) -> None:
-    """Say which items are on each side, of which speakers, and whose speakers are on both."""
+    """Say which items are on each side, of which speakers, and what is odd about this division."""
     prefix = "" if division.fold is None else f"fold {division.fold}: "
     for name, verb in SIDES.items():
         rows = [items[i] for i in getattr(division, name)]
         if rows:
             console.note(f"{prefix}{verb} {_count(rows)}")
+    for note in division.notes:
+        console.note(f"{prefix}{note}")
+    trained_on = {items[i]["label"] for i in division.train}
+    strange = sum(items[i]["label"] not in trained_on for i in division.test)
+    if strange:
+        which = "all" if strange == len(division.test) else "some"
+        console.warn(
+            f"{prefix}{strange} of {len(division.test)} items held out are of classes without"
+            f" training items, so that eval leaves {which} of them out"
+        )
     if not division.test:
         console.note(f"{prefix}holds nothing out; eval --all tests on another store")
     if monitor and not division.val:

@@ -49,7 +49,10 @@ class Augmenting:
     @property
     def sentence(self) -> str:
         """What is done, for people."""
-        what, word = "statistics and baselines are fitted to the originals", WORDS[self.family]
+        what, word = (
+            "statistics and baselines are fitted to the items of the store",
+            WORDS[self.family],
+        )
         if self.copies is None:
             return f"each epoch changes every training {word} anew; {what}"
         return f"each epoch adds {self.copies} copies of every training {word}; {what}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Plan:
 def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     """Return the items' length in frames if the network or its statistics need one, else None.
 
-    Raises InputError where the items do not suit the network.
+    Raises InputError where the items do not suit the network, UsageError where the plan does not.
     """
     name, path = plan.network.name, show(store.path)
     if len(store.shape) != (3 if plan.network.pictures else 1):
@@ -78,15 +78,41 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     if plan.network.pictures and longest > 1:
         raise InputError(f"{path}: an item of {longest} pictures; {name} takes one an item")
     if not plan.network.fixed_length and plan.hp.normalisation != "cell":
+        _try(plan, store, used[0], None)
         return None
     uneven = plan.network.shorter(plan.settings) and plan.hp.normalisation != "cell"
     if shortest != longest and not uneven:
         why = name if plan.network.fixed_length else "--normalisation cell"
+        masked = getattr(plan.settings, "mask", True) or replace(plan.settings, mask=True)
+        masks = plan.network.fixed_length and masked is not True and plan.network.shorter(masked)
         raise InputError(
             f"{path}: {why} needs items of one length, and these have {shortest} to"
             f" {longest} frames; featurize with --duration S --fit both"
+            + (", or --set mask=true" if masks else "")
         )
+    _try(plan, store, used[0], longest)
     return longest
+
+
+def _try(plan: Plan, store: Store, item: int, frames: int | None) -> None:
+    """Raise InputError, with the file, where no network can be built for items like this one.
+
+    UsageError where the network cannot be trained as the plan says.
+    """
+    shape = Source(store, plan.network.view(plan.settings)).seen(item).shape[1:]
+    try:
+        with torch.device("meta"):
+            network = plan.network.build(
+                plan.settings, frames if plan.network.fixed_length else None, shape, 2
+            )
+    except InputError as error:
+        raise InputError(f"{show(store.path)}: {error}") from error
+    if hasattr(network, "objective") and (
+        plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w" or plan.hp.mixup
+    ):
+        raise UsageError(
+            f"--length-weights, --loss-norm and --mixup: {plan.network.name} has a loss of its own"
+        )
 
 
 def check_last_stage(plan: Plan) -> None:
@@ -143,12 +169,6 @@ def train_network(
     network = plan.network.build(
         plan.settings, frames if plan.network.fixed_length else None, shape, outputs
     )
-    if hasattr(network, "objective") and (
-        plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w" or plan.hp.mixup
-    ):
-        raise UsageError(
-            f"--length-weights, --loss-norm and --mixup: {plan.network.name} has a loss of its own"
-        )
     given = initialise(network, plan, targets, console)
     task = loop.Task(
         source,
@@ -185,6 +205,7 @@ def train_network(
     if plan.keep_last and last:
         network.load_state_dict(last)
         trained.last = finished(len(history))
+        trained.last.meta["kept"] = "last"
     return trained
 
 

@@ -61,6 +61,11 @@ def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     assert kept.stat().st_mtime_ns == time
     whole = recipe(out, SYSTEMS="cnn-mfcc")
     assert "run " not in whole.stderr
+    elsewhere = recipe(out, SYSTEMS="cnn-mfcc", RESULTS=str(out / "elsewhere"))
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert "whole already" in elsewhere.stderr
+    names = {path.name for path in (out / "elsewhere").iterdir()}
+    assert names == {path.name for path in (out / "results").iterdir()}
 
 
 def test_summaries_alone_are_enough(done: tuple[Path, str], tmp_path: Path) -> None:

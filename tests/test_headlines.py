@@ -1,0 +1,199 @@
+"""`report --headlines`: the numbers that a paper is known for, each beside ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from made_reports import report, speech, write
+from sklearn import metrics as reference
+
+from sertool.errors import InputError
+from sertool.report import papers
+
+PAPER = """
+title = "A paper"
+authors = "A. Author"
+published = "nowhere, 2020"
+about = "What it is about."
+corpora = ["toy"]
+
+cells = [
+  { table = "1", tags = { network = "cnn", measure = "accuracy" }, value = 53.00, unit = "%", note = "odd" },
+  { table = "1", tags = { network = "cnn", measure = "uar" }, value = 50, unit = "%" },
+  { table = "2", tags = { network = "cnn", measure = "accuracy" }, value = 54, unit = "%" },
+  { table = "2", tags = { network = "lstm", measure = "accuracy" }, value = 61.0, unit = "%" },
+]
+
+[[headline]]
+text = "wide network"
+table = "1"
+tags = { network = "cnn", measure = "accuracy" }
+on = "toy corpus"
+run = { variant = "wide", kept = "" }
+protocol = "random"
+
+[[headline]]
+text = "other table"
+table = "2"
+tags = { network = "cnn", measure = "accuracy" }
+on = "toy corpus"
+run = { variant = "narrow" }
+protocol = "copies"
+
+[[headline]]
+text = "recurrent network"
+table = "2"
+tags = { network = "lstm", measure = "accuracy" }
+on = "toy corpus"
+run = {}
+protocol = "random"
+
+[[protocol]]
+tag = "random"
+column = "paper's protocol"
+text = "at random"
+
+[[protocol]]
+tag = "copies"
+column = "copies"
+text = "copies before the split"
+
+[[protocol]]
+tag = "speakers"
+column = "leak-free"
+text = "speakers apart"
+requires = ["speaker_disjoint", "origin_disjoint"]
+
+[[table]]
+id = "1"
+title = "Accuracy"
+where = "section 1"
+
+[[table]]
+id = "2"
+title = "More"
+where = "section 2"
+"""  # noqa: E501
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(PAPER)
+    return path
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Write reports of two variants under several protocols; return paths and accuracies."""
+    paths, found = [], {}
+    for n, (variant, tag) in enumerate(
+        [("wide", "random"), ("wide", "speakers"), ("narrow", "copies")]
+    ):
+        made = speech(n + 3)
+        found[variant, tag] = reference.accuracy_score(made.truth, made.predicted)
+        tags = {"network": "cnn", "variant": variant, "protocol": tag}
+        given = report(made, tags, apart=tag == "speakers")
+        paths.append(write(tmp_path / f"{n}.json", given))
+    return paths, found
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+
+
+def test_a_headline_has_its_cell_and_its_own_columns(cli: Any, own, measured) -> None:
+    paths, found = measured
+    result = cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths)
+    assert result.code == 0
+    header, _, wide, other, recurrent = cells(result.out)
+    assert header[-3:] == ["printed", "by its protocol", "nothing leaks"]
+    assert wide[:5] == ["own", "wide network", "toy corpus", "WA, %", "53.00"]
+    assert wide[5].startswith(f"{100 * found['wide', 'random']:.1f} [")
+    assert wide[6].startswith(f"{100 * found['wide', 'speakers']:.1f} [")
+    assert other[4] == "54"
+    assert other[5].startswith(f"{100 * found['narrow', 'copies']:.1f} [")
+    assert other[6] == "not run"
+    assert recurrent[4:] == ["61.0", "not run", "not run"]
+
+
+def test_values_are_those_of_the_table(cli: Any, own, measured) -> None:
+    paths, found = measured
+    result = cli("report", "--paper", own, "--headlines", "--format", "json", *paths)
+    wide, other, recurrent = json.loads(result.out)["headlines"]
+    assert (wide["paper"], wide["by_protocol"]["mean"]) == (53.0, found["wide", "random"])
+    assert wide["leak_free"]["mean"] == found["wide", "speakers"]
+    assert (other["protocol"], other["leak_free"]) == ("copies", None)
+    assert recurrent["by_protocol"] is None
+
+
+def test_without_reports_the_papers_numbers_stand_alone(cli: Any, own) -> None:
+    result = cli("report", "--paper", own, "--headlines", "--format", "markdown")
+    assert [line[4:] for line in cells(result.out)[2:]] == [
+        ["53.00", "not run", "not run"],
+        ["54", "not run", "not run"],
+        ["61.0", "not run", "not run"],
+    ]
+
+
+def test_of_two_systems_the_one_that_was_tested_most(cli: Any, own, tmp_path) -> None:
+    big, small = speech(1), speech(2, each=8)
+    tags = {"network": "cnn", "variant": "wide", "protocol": "random"}
+    paths = [
+        write(tmp_path / f"{n}.json", report(made, tags | {"hop": str(n)}))
+        for n, made in enumerate((small, big))
+    ]
+    result = cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths)
+    wanted = 100 * reference.accuracy_score(big.truth, big.predicted)
+    assert cells(result.out)[2][5].startswith(f"{wanted:.1f} [")
+
+
+def test_a_tag_that_must_not_be_there(cli: Any, own, tmp_path) -> None:
+    """Last weights that were tested on more are not what the headline names."""
+    tags = {"network": "cnn", "variant": "wide", "protocol": "random"}
+    best, last = speech(1, each=8), speech(2)
+    paths = [
+        write(tmp_path / "best.json", report(best, tags)),
+        write(tmp_path / "last.json", report(last, tags | {"kept": "last"})),
+    ]
+    result = cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths)
+    wanted = 100 * reference.accuracy_score(best.truth, best.predicted)
+    assert cells(result.out)[2][5].startswith(f"{wanted:.1f} [")
+
+
+def test_it_is_a_papers(cli: Any) -> None:
+    result = cli("report", "--headlines")
+    assert result.code == 2
+    assert "--headlines: of which paper? name it with --paper" in result.err
+    both = cli("report", "--headlines", "--paper", "sundharam", "--compare", "a.json")
+    assert both.code == 2
+
+
+@pytest.mark.parametrize("name", papers.names())
+def test_every_paper_is_known_for_something(cli: Any, name: str) -> None:
+    result = cli("report", "--paper", name, "--headlines", "--format", "markdown")
+    assert len(cells(result.out)) > 2
+
+
+FIRST = 'table = "1"\ntags = { network = "cnn", measure = "accuracy" }'
+BROKEN = {
+    "no such cell": (FIRST, FIRST.replace("cnn", "rnn")),
+    "cell of another table": (FIRST, FIRST.replace('"1"', '"2"').replace("accuracy", "uar")),
+    "no measure": (FIRST, FIRST.replace(', measure = "accuracy"', "")),
+    "unknown protocol": ('protocol = "copies"', 'protocol = "moon"'),
+    "no text": ('text = "wide network"\n', ""),
+    "no run": ('run = { variant = "wide", kept = "" }\n', ""),
+    "run a text": ('run = { variant = "wide", kept = "" }', 'run = "wide"'),
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_broken_files_say_where(tmp_path, damage: str) -> None:
+    old, new = BROKEN[damage]
+    assert PAPER.count(old) == 1
+    path = tmp_path / "own.toml"
+    path.write_text(PAPER.replace(old, new))
+    with pytest.raises(InputError, match=r"own\.toml: headline \d: "):
+        papers.load(path)
