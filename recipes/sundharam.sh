@@ -50,8 +50,6 @@ device=${DEVICE:-auto}
 precision=${PRECISION:-float32}
 results=${RESULTS:-$out/results}
 first_seed=${seeds%% *}
-coarse=
-[ "$hop" = 256 ] || coarse=-hop$hop
 
 mkdir -p "$out" "$results"
 
@@ -63,7 +61,7 @@ features() { # FEATURE: mfcc, mel, mel-masked or notebook
     sertool prepare --quiet --resume --split speakers:6 "$corpus" "$out/corpus.jsonl"
     if [ "$1" = notebook ]; then
         sertool featurize --quiet --resume --sample-rate 44100 --offset 0.5 --duration 2.5 \
-            --kind mfcc --set n_mfcc=13 "$out/corpus.jsonl" "$out/notebook.h5"
+            --kind mfcc --set n_mfcc=13 "$out/corpus.jsonl" "$store"
         return
     fi
     waves=$out/wave.h5 noisy=$out/noisy.h5 fit=both
@@ -71,13 +69,12 @@ features() { # FEATURE: mfcc, mel, mel-masked or notebook
     sertool featurize --quiet --resume --kind wave --sample-rate 48000 --offset 0.5 --duration 3 \
         --fit $fit "$out/corpus.jsonl" "$waves"
     sertool augment --quiet --resume --awgn 15:30 --copies 2 "$waves" "$noisy"
-    to=$out/$1$coarse.h5
     case $1 in
     mfcc) set -- mfcc --set n_mfcc=13 ;;
     *) set -- mel --set ref=max ;;
     esac
     sertool featurize --quiet --resume --kind "$@" --set n_fft=1024 --set "hop_length=$hop" \
-        --set window=hamming --set n_mels=128 "$noisy" "$to"
+        --set window=hamming --set n_mels=128 "$noisy" "$store"
 }
 
 score() { # SUMMARY CHECKPOINT GENDER [OPTION...]: what the network says of one gender
@@ -90,10 +87,16 @@ score() { # SUMMARY CHECKPOINT GENDER [OPTION...]: what the network says of one 
         --json "$summary" "$checkpoint" "$store" >/dev/null
 }
 
+coarse_at() { # SYSTEM: sets the mark of another hop than the paper's; the notebook has its own
+    coarse=
+    case $hop-$1 in 256-* | *-notebook) ;; *) coarse=-hop$hop ;; esac
+}
+
 number=0
 run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     number=$((number + 1))
     system=$1 gender=$2 protocol=$3 seed=$4 fold=${5-}
+    coarse_at "$system"
     rest=$gender-$protocol-seed$seed${fold:+-fold$fold}$coarse
     name=$system-$rest
     [ "$gender" = both ] && last=$name-of-female || last=$name
@@ -102,9 +105,8 @@ run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     fi
     echo "recipes/sundharam.sh: run $number of $total: $name" >&2
     network=${system%%-*} feature=${system#*-} variant=paper masked=
-    features "$feature"
     store=$out/$feature$coarse.h5
-    [ "$feature" != notebook ] || store=$out/notebook.h5
+    features "$feature"
     epochs=500
     set --
     case $feature in
@@ -136,11 +138,10 @@ run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
         if [ -z "$copies" ]; then
             score "$name-last" "$out/$name.last.ckpt" "$gender" --tag kept=last "$@"
             score "$name-of-$other" "$best" $other --all --where gender=$other \
-                --tag trained="$gender" "$@"
+                ${fold:+--where fold="$fold"} --tag trained="$gender" "$@"
         fi
         score "$name" "$best" "$gender" "$@"
     fi
-    rm -f "$out/$name.last.ckpt"
 }
 
 round() { # PROTOCOL SEED [FOLD]: that split of every system and gender
@@ -172,6 +173,7 @@ part() { # CHECKPOINT: voices of actors that it has not heard, mixed and parted 
     while [ $pair -lt "$voices" ]; do
         pair=$((pair + 1))
         one=$(unheard male $pair) two=$(unheard female $pair)
+        [ -n "$one" ] && [ -n "$two" ] || break # that fold has no more
         echo "recipes/sundharam.sh: mixed and parted: $one, $two" >&2
         sertool separate --quiet --force --mix "$one" "$two" "$out/voices-$pair" >&2
         sertool predict --quiet "$1" "$one" "$two" "$out/voices-$pair"
@@ -194,6 +196,7 @@ first_fold=${folds%% *}
 if [ "$voices" -gt 0 ] && [ -n "$first_fold" ] && [ ! -e "$out/voices.jsonl" ]; then
     for system_ in $systems; do
         for gender_ in both $genders; do
+            coarse_at "$system_"
             network=$out/$system_-$gender_-speakers-seed$first_seed-fold$first_fold$coarse.ckpt
             if [ -e "$network" ]; then
                 part "$network" >"$out/voices.jsonl.new"
