@@ -190,6 +190,11 @@ def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_pat
     assert cli("separate", mixed, out, "--resume").code == 0
     assert cli("separate", mixed, out, "--force", "--seed", "1").code == 0
     assert (out / "mix-1.wav").read_bytes() != content
+    (out / "mix-3.wav").write_bytes(b"of three sources")
+    older = cli("separate", mixed, out, "--force")
+    assert older.code == 0
+    assert "mix-3.wav: of a run with more sources" in older.err
+    assert (out / "mix-3.wav").read_bytes() == b"of three sources"
     (out / "mix-1.wav").write_bytes(b"something else")
     assert cli("separate", mixed, out, "--resume").code == 3
     (tmp_path / "mix-1.wav").write_bytes(mixed.read_bytes())
@@ -197,6 +202,17 @@ def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_pat
     clash = save(tmp_path / "mix-1.wav", load(mixed)).rename(tmp_path / "x-1.wav")
     (tmp_path / "x.wav").symlink_to(clash)
     assert cli("separate", tmp_path / "x.wav", tmp_path, "--force").code == 2
+
+
+def test_the_table_names_files_without_their_folder(
+    cli: Callable, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    known = [x for name in ("one", "two") for x in ("--against", tmp_path / f"{name}.wav")]
+    lines = cli("separate", mixed, tmp_path / "out", *known).out.splitlines()
+    rows = [line.split() for line in lines if ".wav" in line]
+    assert sorted(row[0] for row in rows) == ["one.wav", "two.wav"]
+    assert sorted(row[1] for row in rows) == ["mix-1.wav", "mix-2.wav"]
 
 
 def test_wrong_command_lines(cli: Callable, mixed: Path, tmp_path: Path) -> None:

@@ -143,11 +143,19 @@ def _give(result: dict[str, Any], target: Path | None, as_json: bool) -> None:
         from sertool.tables import render, table
 
         header = ("source", "found as", "SI-SDR dB", "best mixture dB", "gain dB")
+        found = result["sources"]
+        known, heard = (_short([row[key] for row in found]) for key in ("reference", "output"))
         rows = [
-            [row["reference"], row["output"], *(_db(row[k]) for k in ("si_sdr", "mixture", "gain"))]
-            for row in result["sources"]
+            [name, output, *(_db(row[key]) for key in ("si_sdr", "mixture", "gain"))]
+            for name, output, row in zip(known, heard, found, strict=True)
         ]
         print(render(table(header, rows, words=2)))
+
+
+def _short(paths: list[str]) -> list[str]:
+    """Return paths without their folders, where that leaves no two alike."""
+    names = [Path(path).name for path in paths]
+    return names if len(set(names)) == len(names) else paths
 
 
 def _db(value: float | None) -> str:

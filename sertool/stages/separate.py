@@ -83,6 +83,9 @@ def separate(
         console.note(f"{show(folder)}: whole already")
     else:
         _write(mixtures, outputs, count, options, record, console)
+        older = folder / f"{name}-{count + 1}.wav"
+        if older.exists():
+            console.warn(f"{show(older)}: of a run with more sources, not of this one")
     result = _result(outputs)
     if options.against:
         result["sources"] = score(outputs, mixtures.paths, options.against)
