@@ -17,7 +17,10 @@
 #   SEEDS       "0 1 2 3 4"      the random splits, each with its own initial weights
 #   FOLDS       "0 1 2 3 4 5"    the folds of actors, trained with the first of SEEDS
 #   SYSTEMS     "cnn-mfcc cnn-mel cnn-notebook bilstm-mfcc bilstm-mel transformer-mfcc transformer-mel
-#               transformer-mel-masked"    masked: a recording shorter than 3 s is not filled up
+#               transformer-mel-masked bilstm-mfcc-raw transformer-mfcc-raw"
+#               masked: a recording shorter than 3 s is not filled up; raw: features as they are, not
+#               brought to mean 0 and deviation 1 (any of them; the paper says "normalized" of its
+#               1-D CNN's MFCC alone)
 #   GENDERS     "male female both"
 #   PROTOCOLS   "random speakers copies"
 #   INTENSITY   true             the notebook's second head
@@ -40,7 +43,7 @@ out=$2
 seeds=${SEEDS:-0 1 2 3 4}
 folds=${FOLDS-0 1 2 3 4 5}
 systems="cnn-mfcc cnn-mel cnn-notebook bilstm-mfcc bilstm-mel transformer-mfcc transformer-mel"
-systems=${SYSTEMS:-$systems transformer-mel-masked}
+systems=${SYSTEMS:-$systems transformer-mel-masked bilstm-mfcc-raw transformer-mfcc-raw}
 genders=${GENDERS:-male female both}
 protocols=${PROTOCOLS:-random speakers copies}
 intensity=${INTENSITY:-true}
@@ -83,7 +86,8 @@ score() { # SUMMARY CHECKPOINT GENDER [OPTION...]: what the network says of one 
     [ -e "$summary" ] || sertool eval --quiet --resume --summary --device "$device" "$@" \
         --tag network="$network" --tag feature="$feature" --tag variant="$variant" \
         --tag gender="$tested" --tag protocol="$protocol" --tag seed="$seed" \
-        ${coarse:+--tag hop="$hop"} ${masked:+--tag padding=masked} ${fold:+--tag fold="$fold"} \
+        ${coarse:+--tag hop="$hop"} ${masked:+--tag padding=masked} \
+        ${raw:+--tag normalisation=none} ${fold:+--tag fold="$fold"} \
         --json "$summary" "$checkpoint" "$store" >/dev/null
 }
 
@@ -104,18 +108,19 @@ run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
         return
     fi
     echo "recipes/sundharam.sh: run $number of $total: $name" >&2
-    network=${system%%-*} feature=${system#*-} variant=paper masked=
-    store=$out/$feature$coarse.h5
-    features "$feature"
+    network=${system%%-*} feature=${system#*-} variant=paper masked= raw=
     epochs=500
     set --
+    case $feature in *-raw) feature=${feature%-raw} raw=yes && set -- --normalisation none ;; esac
+    store=$out/$feature$coarse.h5
+    features "$feature"
     case $feature in
     notebook)
         feature=mfcc variant=notebook
         [ "$gender" != male ] || epochs=300
-        set -- --set input=curve --set "intensity_head=$intensity"
+        set -- "$@" --set input=curve --set "intensity_head=$intensity"
         ;;
-    *-masked) feature=${feature%-masked} masked=yes && set -- --set mask=true ;;
+    *-masked) feature=${feature%-masked} masked=yes && set -- "$@" --set mask=true ;;
     esac
     copies=
     case $protocol in

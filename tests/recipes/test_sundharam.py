@@ -76,14 +76,18 @@ def test_summaries_alone_are_enough(done: tuple[Path, str], tmp_path: Path) -> N
     assert list((tmp_path / "other").iterdir()) == []
 
 
-def test_notebook_and_mel(tmp_path: Path) -> None:
-    done = recipe(tmp_path / "out", SYSTEMS="cnn-mel cnn-notebook", FOLDS="")
+def test_notebook_and_mel_as_it_is(tmp_path: Path) -> None:
+    done = recipe(tmp_path / "out", SYSTEMS="cnn-mel-raw cnn-notebook", FOLDS="")
     assert done.returncode == 0, done.stderr
-    mel = summary(tmp_path / "out", "cnn-mel-male-random-seed0")
+    mel = summary(tmp_path / "out", "cnn-mel-raw-male-random-seed0")
+    trained = next(step for step in mel["lineage"] if step["stage"] == "train")
+    assert trained["params"]["hyperparameters"]["normalisation"] == "none"
+    assert mel["tags"]["normalisation"] == "none"
     notebook = summary(tmp_path / "out", "cnn-notebook-male-random-seed0")
     assert mel["store"]["kind"] == "mel"
     assert notebook["store"]["kind"] == "mfcc"
     assert notebook["tags"]["variant"] == "notebook"
+    assert "normalisation" not in notebook["tags"]
     assert notebook["model"]["settings"]["input"] == "curve"
     assert notebook["protocol"]["train_augmented"] is False
 
