@@ -19,12 +19,22 @@ import soundfile
 
 from sertool.errors import InputError, ItemError
 from sertool.fingerprint import fingerprint
-from sertool.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix, told_as, why_not
+from sertool.opening import (
+    NEEDS_FFMPEG,
+    bounds,
+    ffmpeg_for,
+    ordinary,
+    quiet,
+    suffix,
+    told_as,
+    why_not,
+)
 from sertool.paths import show
 
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
 CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
 SILENCE = 1e-4  # -80 dB of full scale: a peak below it is called silence
+FASTEST = 4_000_000  # Hz: four times what records bats; a second of more is no longer small
 LOUDEST = 1e12  # times full scale: beyond, powers in float32 overflow
 MP3_SLACK = 0.1  # share of an MP3's announced length, often an estimate, that may be missing
 CHANNELS = ("mix", "left", "right")
@@ -352,11 +362,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     name = os.fsencode(path) if os.name == "posix" else os.fspath(path)
     if "\0" in os.fspath(path) or suffix(path) == ".raw":  # C would read the name up to the NUL
         raise ItemError(why_not(path, "samples without a header"))
+    ordinary(path)
     try:
         file = soundfile.SoundFile(name)
     except soundfile.LibsndfileError as error:
         raise ItemError(why_not(path, _reason(error))) from None
     with file:
+        if file.samplerate > FASTEST:
+            raise ItemError(f"a sample rate of {file.samplerate} Hz: this is no audio")
         yield file
 
 

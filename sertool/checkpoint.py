@@ -13,17 +13,31 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from sertool import shape
 from sertool.errors import InputError
 from sertool.lineage import canonical
 from sertool.outputs import atomic
 from sertool.paths import show
+from sertool.shape import (
+    COUNT,
+    LINEAGE,
+    NAME,
+    NAMES,
+    NUMBER,
+    PIPELINE,
+    TABLE,
+    TEXT,
+    Every,
+    Leaf,
+    Listed,
+    Table,
+)
 
 FORMAT = "sertool-checkpoint"
 VERSION = 1
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
 ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows
-NEEDED = {"classes": list, "pipeline": list, "dims": list, "model": dict, "lineage": list}
 ITEM_FIELDS = (
     "id",
     "part",
@@ -35,6 +49,45 @@ ITEM_FIELDS = (
     "augmentation",
     "audio_hash",
     "fingerprint",
+)
+PARTS = ("train", "val", "test")
+
+
+def _epochs(history: Any) -> bool:
+    """Return whether a training's history is a list of rows of numbers, all of the same names."""
+    return isinstance(history, list) and all(
+        isinstance(row, dict)
+        and row.keys() == history[0].keys()
+        and all(type(value) in (int, float) for value in row.values())
+        for row in history
+    )
+
+
+def _item(item: Any) -> bool:
+    """Return whether an item says what it is called, and its part."""
+    return isinstance(item, dict) and NAME.fits(item.get("id")) and item.get("part") in PARTS
+
+
+MODEL = Table(
+    {"name": NAME, "settings": TABLE, "parameters": COUNT, "frames?": COUNT, "outputs?": COUNT}
+    | {"inputs?": Listed(COUNT), "normalisation?": TEXT}
+    | {"heads?": Listed(Table({"field": NAME, "classes": Listed(NAME)}))}
+    | {"head?": Table({"name": NAME, "settings": TABLE})}
+)
+OF_MODEL = {
+    "classes": NAMES,
+    "model": MODEL,
+    "history?": Leaf("is no list of epochs", _epochs),
+    "best_epoch?": COUNT,
+    "baselines?": Listed(NAME),
+    "augment?": TABLE,
+}
+META = Table(
+    OF_MODEL
+    | {"pipeline": PIPELINE, "dims": Listed(COUNT), "lineage": LINEAGE, "kind?": TEXT}
+    | {"sample_rate?": COUNT, "frame_rate?": NUMBER, "protocol?": TABLE, "training?": TABLE}
+    | {"target?": NAME, "kept?": NAME}
+    | {"per?": Table({"field": NAME, "values": Every(Table(OF_MODEL)), "chooser": Table(OF_MODEL)})}
 )
 
 
@@ -99,11 +152,19 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
         tensors = safetensors.numpy.load(content)
         size = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise InputError(f"{name}: no checkpoint, or a damaged one") from error
     try:
         meta = json.loads(metadata[KEY])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
         raise InputError(f"{name}: a safetensors file, but no checkpoint of sertool")
@@ -148,21 +209,6 @@ def _read(path: Path) -> bytes:
         return file.read()
 
 
-def _described(meta: Any, needed: Mapping[str, type] = NEEDED) -> bool:
-    """Return whether `meta` has what nothing can do without."""
-    return isinstance(meta, dict) and all(isinstance(meta.get(n), k) for n, k in needed.items())
-
-
-def _each_described(several: Any) -> bool:
-    """Return whether what describes several models is whole (see `sertool.per`); None is one."""
-    if several is None:
-        return True
-    if not _described(several, {"field": str, "values": dict, "chooser": dict}):
-        return False
-    each = [several["chooser"], *several["values"].values()]
-    return all(_described(one, {"classes": list, "model": dict}) for one in each)
-
-
 def load(path: Path) -> Checkpoint:
     """Return the checkpoint in `path`; nothing in it can run.
 
@@ -186,11 +232,18 @@ def load(path: Path) -> Checkpoint:
         )
     if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
         raise InputError(f"{show(path)}: damaged, its checksum is wrong")
-    if not (_described(meta) and _each_described(meta.get("per"))):
-        raise InputError(f"{show(path)}: damaged, its description is not that of a checkpoint")
-    lines = tensors.pop(ITEMS).tobytes().decode()
-    items = [json.loads(line) for line in lines.split("\n") if line]
-    return Checkpoint(tensors, items, meta)
+    try:
+        shape.check(meta, META)
+        lines = tensors.pop(ITEMS).tobytes().decode()
+        items = [json.loads(line) for line in lines.split("\n") if line]
+    except (ValueError, RecursionError) as error:
+        why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"
+        raise InputError(
+            f"{show(path)}: damaged, its description is not that of a checkpoint{why}"
+        ) from error
+    if not all(map(_item, items)):
+        raise InputError(f"{show(path)}: damaged, its list of items is none")
+    return Checkpoint(tensors, [dict.fromkeys(ITEM_FIELDS) | item for item in items], meta)
 
 
 def plain_weights(path: Path) -> dict[str, Any] | None:

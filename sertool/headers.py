@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 
 from sertool.audio import check_whole, opened
 from sertool.errors import ItemError
 from sertool.manifest import MAX_SECONDS
-from sertool.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix, why_not
+from sertool.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,6 @@ def read_header(path: str | os.PathLike[str]) -> Header | None:
     if suffix(path) in NEEDS_FFMPEG:
         ffmpeg_for(path)
         return None
-    try:
-        kind = os.stat(path).st_mode
-    except (OSError, ValueError):
-        raise ItemError(why_not(path, "")) from None
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise ItemError("no ordinary file")  # to open a pipe would wait for its writer
     with quiet(path), opened(path) as file:
         check_whole(file)
         rate, channels, samples = int(file.samplerate), int(file.channels), int(file.frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -42,8 +43,19 @@ def bounds(total: int, rate: int, start: float | None, end: float | None) -> tup
     return first, min(last, total)
 
 
+def ordinary(path: str | os.PathLike[str]) -> None:
+    """Raise ItemError for what is no file that can be opened; a pipe would wait for its writer."""
+    try:
+        kind = os.stat(path).st_mode
+    except (OSError, ValueError):
+        raise ItemError(why_not(path, "")) from None
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise ItemError("no ordinary file")
+
+
 def ffmpeg_for(path: str | os.PathLike[str]) -> str:
     """Return ffmpeg's program to read a file with; ItemError where either is not there."""
+    ordinary(path)
     why = why_not(path, "")
     if not why.startswith(_NOT_DECODED):
         raise ItemError(why)

@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sertool import audio
-from sertool.errors import ItemError, UsageError
+from sertool.errors import InputError, ItemError, UsageError
 from sertool.features import Kind, kind
 from sertool.paths import show
+from sertool.settings import check_types
 
 if TYPE_CHECKING:
     from sertool.audio import Decoded
 
 FITS = ("pad", "crop", "both")
 TAILS = ("align", "pad", "drop")
+LONGEST = 1e12  # seconds: times any rate, it is still a number of samples
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class FeaturizeSpec:
         _one_of("--channel", self.channel, audio.CHANNELS)
         for name in ("sample_rate", "duration", "segment", "segment_hop", "segment_max"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"--{name.replace('_', '-')} {value:g} must be above 0")
-        if not 0 <= self.offset < float("inf"):
-            raise UsageError(f"--offset {self.offset:g} must not be negative")
+            most = audio.FASTEST if name == "sample_rate" else LONGEST
+            if value is not None and not 0 < value <= most:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {value:g} must be above 0, and {most:g} at most")
+        if not 0 <= self.offset <= LONGEST:
+            raise UsageError(f"--offset {self.offset:g} must be 0 to {LONGEST:g}")
         if self.segment and self.segment_max:
             raise UsageError("--segment and --segment-max exclude each other")
         if self.segment_hop and not self.segment:
@@ -76,6 +80,7 @@ class FeaturizeSpec:
         """The kind and its settings; UsageError where one is unknown or wrong."""
         found = kind(self.kind)
         try:
+            check_types(found.Settings, self.settings)
             return found, found.Settings(**self.settings)
         except (TypeError, ValueError) as error:
             raise UsageError(f"settings of {self.kind}: {error}") from None
@@ -307,6 +312,15 @@ def featurize_stages(pipeline: Sequence[dict[str, Any]]) -> list[FeaturizeSpec]:
     if not specs or any(spec.kind != "wave" for spec in specs[:-1]):
         raise UsageError(f"no pipeline from a waveform: {[show(spec.kind) for spec in specs]}")
     return specs
+
+
+def check_pipeline(pipeline: Sequence[dict[str, Any]], name: str) -> None:
+    """Raise InputError, which calls the file `name`, where its pipeline cannot be replayed."""
+    try:
+        for spec in featurize_stages(pipeline):
+            _ = spec.prepared
+    except UsageError as error:
+        raise InputError(f"{name}: its pipeline cannot be replayed: {error}") from error
 
 
 def _through(specs: list[FeaturizeSpec], samples: np.ndarray, rate: int) -> list[np.ndarray]:

@@ -13,8 +13,9 @@ from sertool import checkpoint as checkpoints
 from sertool import per
 from sertool.checkpoint import Checkpoint
 from sertool.errors import InputError, UsageError
-from sertool.models import Network, Whole, model
+from sertool.models import BASELINES, Network, Whole, model
 from sertool.paths import show
+from sertool.settings import check_types
 from sertool.training.statistics import Statistics
 
 Score = Callable[[np.ndarray], np.ndarray]  # features (frames, ...) -> posterior (classes,)
@@ -73,22 +74,31 @@ class Scorer:
                 models, chooser = per.take_apart(checkpoint)
                 scorers = {value: cls.of(one, device, path) for value, one in models.items()}
                 return Routed(checkpoint, scorers, cls.of(chooser, device, path))
+            _check_finite(checkpoint.tensors)
             found = model(checkpoint.meta["model"]["name"])
+            check_types(found.Settings, checkpoint.meta["model"]["settings"])
             if isinstance(found, Whole):
                 settings = found.Settings(**checkpoint.meta["model"]["settings"])
                 score = _score_whole(found, settings, checkpoint, "model")
-                return cls(checkpoint, found.name, score)
+                return cls(checkpoint, found.name, score)._with_baselines()
             network, score = _score_network(found, checkpoint, device)
             meta = checkpoint.meta["model"]
             settings = found.Settings(**meta["settings"])
             least = found.shortest(settings)
             if meta["frames"] is not None and not found.shorter(settings):
                 least = meta["frames"]
-            return cls(checkpoint, found.name, score, meta["frames"], least, network)
+            made = cls(checkpoint, found.name, score, meta["frames"], least, network)
+            return made._with_baselines()
         except UsageError as error:
             raise InputError(f"{path}: {error}; is the package that made it installed?") from error
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"{path}: its content does not fit its model") from error
+
+    def _with_baselines(self) -> Scorer:
+        """Return the scorer; ValueError or KeyError where a baseline's content does not fit."""
+        for name in BASELINES:
+            self.baseline(name)
+        return self
 
     @property
     def pipeline(self) -> list[dict[str, Any]]:
@@ -252,10 +262,14 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple
     frames, classes = meta["frames"], len(checkpoint.meta["classes"])
     if meta["outputs"] < classes:
         raise ValueError(f"{meta['outputs']} outputs for {classes} classes")
-    network = found.build(settings, frames, tuple(meta["inputs"]), meta["outputs"])
-    network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in checkpoint.subset("model").items()}
-    )
+    if found.fixed_length and not frames:
+        raise ValueError("a network of fixed length, which is not known")
+    weights = {name: torch.from_numpy(a) for name, a in checkpoint.subset("model").items()}
+    shape = (frames, tuple(meta["inputs"]), meta["outputs"])
+    if _shapes(found, settings, shape) not in (None, {n: w.shape for n, w in weights.items()}):
+        raise ValueError("weights of another shape than its description's")
+    network = found.build(settings, *shape)
+    network.load_state_dict(weights)
     devices.place(network, where)
     network.eval()
     arrays = checkpoint.subset("statistics")
@@ -275,6 +289,27 @@ def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple
         return shares
 
     return network, score
+
+
+def _check_finite(tensors: Mapping[str, np.ndarray]) -> None:
+    for name, array in tensors.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+
+
+def _shapes(found: Network, settings: Any, shape: tuple[Any, ...]) -> dict[str, Any] | None:
+    """Return the shapes of a network's weights by name; None where they cannot be told.
+
+    It takes no memory, and a description may ask for a network of any size.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network = found.build(settings, *shape)
+    except RuntimeError:  # a network of another package may not be made so
+        return None
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def _head(checkpoint: Checkpoint, poll: Callable[[np.ndarray], np.ndarray]) -> Score:

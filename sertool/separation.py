@@ -33,6 +33,7 @@ SAMPLE = 1 << 21  # numbers that one fit looks at: 16 MB as float64
 RANK_FLOOR = 1e-10  # of the largest eigenvalue: below is rounding
 NEARLY = 1e-6  # of it (-60 dB): below may be a file's own rounding
 ALIKE = 1e-8  # of 1 - |correlation|: two channels are one
+LISTED = 4  # silent mixtures named in a message
 ORDER = 16  # of the linear prediction
 FLOOR = 1e-3  # of the power (-30 dB), white, keeps a prediction from what a file does not hold
 GAUSSIAN = 0.3745672  # E log cosh of a standard normal variable
@@ -150,6 +151,8 @@ def why_not(covariance: Array, sources: int, names: Sequence[str]) -> str | None
     variance = np.diagonal(covariance)
     silent = [name for name, v in zip(names, variance, strict=True) if not v > 0]
     if silent:
+        if len(silent) > LISTED:
+            return f"{len(silent)} of {len(names)} mixtures are silent, {silent[0]} first"
         verb = "is" if len(silent) == 1 else "are"
         return f"{' and '.join(silent)} {verb} silent"
     correlation = covariance / np.sqrt(np.outer(variance, variance))

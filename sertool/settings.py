@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from sertool.errors import UsageError
 
 T = TypeVar("T")
+LONGEST = 80  # characters of a value in a message
+LARGEST = 2**31 - 1  # whole number that a setting may be
 
 
 def setting(default: Any, help: str, unit: str = "") -> Any:
@@ -56,8 +58,21 @@ def parse(cls: type[T], assignments: list[str]) -> T:
         raise UsageError(f"--set: {error}") from error
 
 
+def check_types(cls: type, values: dict[str, Any]) -> None:
+    """Raise ValueError where a file's value for a setting of `cls` has another type."""
+    hints = typing.get_type_hints(cls)
+    for name, value in values.items():
+        if name in hints:
+            try:
+                _convert(name, value, hints[name])
+            except UsageError as error:
+                raise ValueError(str(error).removeprefix("--set ")) from error
+
+
 def _convert(name: str, value: Any, hint: Any) -> Any:
     """Return `value` as the type that `hint` allows, or raise UsageError."""
+    if type(value) is int and abs(value) > LARGEST:
+        raise UsageError(f"--set {name}: at most {LARGEST}")
     origin = typing.get_origin(hint)
     allowed = typing.get_args(hint) if origin in (types.UnionType, typing.Union) else (hint,)
     if value == "none" and type(None) in allowed:
@@ -77,7 +92,9 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
         elif typing.get_origin(kind) is None and isinstance(kind, type) and type(value) is kind:
             return value
     shown = " or ".join(_spell(kind) for kind in allowed)
-    raise UsageError(f"--set {name}={value}: needs {shown}")
+    given = str(value)
+    given = given if len(given) <= LONGEST else given[:LONGEST] + "…"
+    raise UsageError(f"--set {name}={given}: needs {shown}")
 
 
 def _spell(kind: Any) -> str:

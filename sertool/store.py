@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
-import json
 import math
 import os
 import shutil
@@ -24,9 +23,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sertool import store_shape
 from sertool.errors import InputError
 from sertool.lineage import canonical
 from sertool.manifest import FIELDS
+from sertool.paths import show
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FORMAT = "sertool-store"
@@ -53,23 +54,25 @@ class Store:
         try:
             self._read_header(attributes)
         except (KeyError, ValueError, OSError, RuntimeError) as error:
-            raise InputError(f"{self.path}: a damaged store; make it again") from error
+            self.close()
+            why = str(error) if isinstance(error, ValueError) else "a part of it cannot be read"
+            raise InputError(f"{show(self.path)}: a damaged store, {why}; make it again") from error
 
     def _read_header(self, attributes: dict[str, Any]) -> None:
+        known = store_shape.attributes(attributes)
         self.version = int(attributes["version"])
-        self.kind: str = attributes["kind"]
-        self.settings: dict[str, Any] = json.loads(attributes["settings"])
-        self.pipeline: list[dict[str, Any]] = json.loads(attributes["pipeline"])
-        self.sample_rate = int(attributes["sample_rate"])
-        self.frame_rate = float(attributes["frame_rate"])
-        self.classes: list[str] = json.loads(attributes["classes"])
-        self.root: str = attributes["root"]
-        self.lineage: list[dict[str, Any]] = json.loads(attributes["lineage"])
-        self.sha256: str = attributes["sha256"]
-        self.offsets: np.ndarray = self._file["offsets"][()]
+        self.kind: str = known["kind"]
+        self.settings: dict[str, Any] = known["settings"]
+        self.pipeline: list[dict[str, Any]] = known["pipeline"]
+        self.sample_rate: int = known["sample_rate"]
+        self.frame_rate: float = known["frame_rate"]
+        self.classes: list[str] = known["classes"]
+        self.root: str = known["root"]
+        self.lineage: list[dict[str, Any]] = known["lineage"]
+        self.sha256: str = known["sha256"]
+        self.offsets: np.ndarray = store_shape.content(self._file, STORE_FIELDS)
         self.shape: tuple[int, ...] = self._file["features"].shape[1:]
         self.dtype: np.dtype = self._file["features"].dtype
-        self._file["items/id"]
 
     def _read_attributes(self) -> dict[str, Any]:
         try:
@@ -85,9 +88,11 @@ class Store:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
             what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
             raise InputError(f"{self.path}: {what}") from error
-        if attributes.get("format") != FORMAT:
+        if str(attributes.get("format")) != FORMAT:
             raise InputError(f"{self.path}: an HDF5 file, but not a sertool store")
-        if int(attributes.get("version", 0)) > VERSION:
+        if not isinstance(attributes.get("version"), np.integer):
+            raise InputError(f"{self.path}: a damaged store, without its version; make it again")
+        if attributes["version"] > VERSION:
             raise InputError(
                 f"{self.path}: store version {attributes['version']} is newer than this sertool's"
                 f" ({VERSION}); update sertool"
@@ -132,7 +137,18 @@ class Store:
 
     def features(self, i: int) -> np.ndarray:
         """Return item `i`, shape (frames, …): (frames, dims), or (samples,) for waveforms."""
-        return self._file["features"][self.offsets[i] : self.offsets[i + 1]]
+        return self._read("features", slice(self.offsets[i], self.offsets[i + 1]))
+
+    def _read(self, name: str, part: Any = ()) -> np.ndarray:
+        """Return a part of a dataset; InputError where the file is damaged there."""
+        try:
+            found: np.ndarray = self._file[name][part]
+        except (OSError, RuntimeError) as error:
+            raise self._damaged(name) from error
+        return found
+
+    def _damaged(self, name: str) -> InputError:
+        return InputError(f"{show(self.path)}: damaged, {show(name)} cannot be read; make it again")
 
     def column_names(self) -> list[str]:
         """Return the names of the item columns: manifest fields, provenance, further fields."""
@@ -141,10 +157,13 @@ class Store:
 
     def column(self, name: str) -> list[Any]:
         """Return one column as Python values, None where unknown (`augmentation`: "")."""
-        data = self._file["items"][name][()]
+        data = self._read(f"items/{name}")
         if data.dtype.kind == "S":
             blank = "" if name in ("augmentation", "fingerprint", "audio_hash") else None
-            return [value.decode("utf-8") or blank for value in data.tolist()]
+            try:
+                return [value.decode("utf-8") or blank for value in data.tolist()]
+            except UnicodeDecodeError as error:
+                raise self._damaged(f"items/{name}") from error
         if data.dtype.kind == "f":
             return [None if math.isnan(value) else value for value in data.tolist()]
         return [None if name == "fold" and value < 0 else value for value in data.tolist()]
@@ -154,7 +173,10 @@ class Store:
         if self._items is None:
             names = self.column_names()
             columns = [self.column(name) for name in names]
-            self._items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            if any(item["id"] is None for item in items):
+                raise self._damaged("items/id")
+            self._items = items
         return self._items
 
     def verify(self) -> bool:

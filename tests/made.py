@@ -12,6 +12,7 @@ import soundfile
 from sertool import checkpoint
 from sertool.audio import decode
 from sertool.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.lineage import record
 from sertool.models import Whole, model
 from sertool.pipeline import FeaturizeSpec, frame_rate, replay
 from sertool.store import Store, write_store
@@ -114,10 +115,10 @@ def train(
             "dims": list(store.shape),
             "sample_rate": store.sample_rate,
             "frame_rate": store.frame_rate,
-            "model": {"name": "linear", "settings": {"C": 1.0}, "frames": None},
+            "model": {"name": "linear", "settings": {"C": 1.0}, "frames": None, "parameters": 9},
             "baselines": ["majority", "linear"] if baselines else [],
             "protocol": {},
-            "lineage": [{"stage": "train"}],
+            "lineage": [record("train", {}, "made.h5", "0" * 64)],
         }
     rows_kept = [{key: item.get(key) for key in ITEM_FIELDS} for item in items if item["part"]]
     checkpoint.save(Checkpoint(tensors, rows_kept, facts | meta), path)

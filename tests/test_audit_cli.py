@@ -70,7 +70,7 @@ def model(path, *rows, **meta):
         "classes": ["anger"],
         "pipeline": [{"stage": "featurize", "kind": "mel"}],
         "dims": [3],
-        "model": {"name": "linear", "settings": {}},
+        "model": {"name": "linear", "settings": {}, "parameters": 1},
         "lineage": [],
     }
     items = [{"origin": one["id"], "audio_hash": "", "fingerprint": "", **one} for one in rows]

@@ -67,6 +67,30 @@ def test_every_bad_file_is_named_once_with_its_reason(cli, tmp_path: Path) -> No
     assert [row["id"] for row in Store(tmp_path / "o.h5").items()] == ["c/sad/good"]
 
 
+def test_a_pipe_in_a_manifest_is_no_file_and_no_wait(cli, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.jsonl"
+    for name in ("a.wav", "b.m4a"):
+        os.mkfifo(tmp_path / name)
+        manifest.write_text(line("a", tmp_path / name))
+        for command in (["--sample-rate", "16000"], []):
+            result = cli("featurize", "-q", *command, manifest, tmp_path / "o.h5")
+            assert result.code == 3
+            assert f"{name}: no ordinary file" in result.err
+
+
+def test_a_rate_that_no_recording_has(cli, tmp_path: Path) -> None:
+    """Two seconds of a file of 9 kB would be 16 GB."""
+    soundfile.write(tmp_path / "fast.wav", TONE, 2_000_000_000)
+    result = cli("featurize", "-q", "--duration", 2, tmp_path / "fast.wav", tmp_path / "o.h5")
+    assert result.code == 3
+    assert "fast.wav: a sample rate of 2000000000 Hz" in result.err
+
+
+def test_a_long_word_is_cut(cli) -> None:
+    one_line(cli("info", "x" * 100_000), 3, "xxx … xxx", "too long")
+    assert len(cli("report", "--format", "\x1b" + "x" * 9000, "r.json").err) < 3000
+
+
 def test_an_output_that_is_an_input(cli, sounds: Path, tmp_path: Path) -> None:
     wave = tmp_path / "a.wav"
     soundfile.write(wave, TONE, RATE)

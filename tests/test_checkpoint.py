@@ -27,7 +27,8 @@ def example() -> Checkpoint:
         "model.a": np.array(3, np.int64),
         "statistics.mean": np.asfortranarray(np.eye(3)),
     }
-    meta = {"classes": ["x"], "pipeline": [], "dims": [3], "model": {"name": "m"}, "lineage": []}
+    model = {"name": "m", "settings": {}, "parameters": 7}
+    meta = {"classes": ["x"], "pipeline": [], "dims": [3], "model": model, "lineage": []}
     return Checkpoint(tensors, [item, item | {"id": "c/2", "part": "test"}], meta)
 
 
@@ -179,6 +180,42 @@ def test_description_without_what_all_need_is_refused(tmp_path: Path, name: str)
         checkpoint.save(made, tmp_path / "m.ckpt")
         with pytest.raises(InputError, match="damaged"):
             checkpoint.load(tmp_path / "m.ckpt")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"classes": ["a", "a"]},
+        {"classes": [["a"]]},
+        {"lineage": [{}]},
+        {"dims": [-1]},
+        {"pipeline": ["featurize"]},
+        {"history": [{"loss": 1.0}, {"lr": 1.0}]},
+        {"target": 3},
+        {"baselines": "all"},
+        {"per": {"field": "gender", "values": {"male": 1}, "chooser": {}}},
+    ],
+    ids=str,
+)
+def test_description_with_other_types_is_refused(tmp_path: Path, odd: dict[str, object]) -> None:
+    made = example()
+    made.meta |= odd
+    checkpoint.save(made, tmp_path / "m.ckpt")
+    with pytest.raises(InputError, match=f"damaged, .*checkpoint: {next(iter(odd))}"):
+        checkpoint.load(tmp_path / "m.ckpt")
+
+
+@pytest.mark.parametrize("line", ["x", "[]", "{}", "\udcff", "[" * 5000])
+def test_items_that_are_none_are_refused(tmp_path: Path, line: str) -> None:
+    made = example()
+    checkpoint.save(made, tmp_path / "m.ckpt")
+    tensors, meta = checkpoint.undump((tmp_path / "m.ckpt").read_bytes(), "m")
+    raw = line.encode("utf-8", "surrogateescape")
+    tensors[checkpoint.ITEMS] = np.frombuffer(raw, np.uint8)
+    meta["sha256"] = checkpoint._digest(tensors, meta)
+    (tmp_path / "m.ckpt").write_bytes(checkpoint.dump(tensors, meta))
+    with pytest.raises(InputError, match=r"m\.ckpt: damaged"):
+        checkpoint.load(tmp_path / "m.ckpt")
 
 
 def test_large_file_of_another_kind_is_not_read_whole(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_an_item_held_out_twice_is_refused(toy):
 
 
 def test_other_models_are_no_folds(toy):
-    other = {"name": "other", "settings": {}, "frames": None}
+    other = {"name": "other", "settings": {}, "frames": None, "parameters": 1}
     made.train(toy / "all.h5", toy / "other.ckpt", by_speaker("s0"), model=other)
     with pytest.raises(InputError, match=r"its model \(other\)"):
         report_of(toy, ["m.ckpt", "other.ckpt"])

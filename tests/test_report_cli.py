@@ -642,6 +642,39 @@ def test_a_damaged_report_is_one_line_or_does_no_harm(tmp_path, sound, place, va
         json.dumps(values, allow_nan=False)
 
 
+BROKEN = [
+    (("folds",), [1.0]),
+    (("by", "gender"), "x"),
+    (("by", "speaker", "toy/s00", "uar"), 1e300),
+    (("baselines", "linear", "accuracy"), 10**40),
+    (("baselines", "linear", "ci"), 3.7),
+    (("baselines", "linear", "mean_of_folds"), {"sd": {}}),
+    (("per_class", "anger", "recall"), ["x"]),
+    (("confusion", 0, 0), 2**63),
+    (("confusion", 0, 0), 10**9),
+    (("classes", 1), "anger"),
+    (("tags",), {"n": float("inf")}),
+    (("protocol", "n_train"), "many"),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), BROKEN)
+def test_a_broken_place_is_named_in_plain_words(cli, tmp_path, sound, place, value):
+    path = write(tmp_path / "r.json", changed(sound, *place, value=value))
+    said = cli("report", path)
+    refused(said, 3, "r.json: a damaged report: ")
+    assert not re.search("object|attribute|indices|format|convert", said.err)
+    told = cli("info", path)
+    assert (told.code, told.err) == (3, said.err.replace("sertool report", "sertool info"))
+
+
+def test_half_a_surrogate_is_printed_as_json_escapes_it(cli, tmp_path, sound):
+    path = write(tmp_path / "r.json", changed(sound, "tags", value={"n": "\udce9"}))
+    said = cli("info", "--json", path)
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out)["report"]["tags"] == {"n": "\udce9"}
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [

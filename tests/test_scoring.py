@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,49 @@ def test_checkpoint_that_does_not_fit_its_model_is_refused(cnn: Path, tmp_path: 
     del loaded.tensors["statistics.mean"]
     checkpoint.save(loaded, tmp_path / "odd.ckpt")
     with pytest.raises(InputError, match="does not fit its model"):
+        Scorer.load(tmp_path / "odd.ckpt")
+
+
+def test_a_description_larger_than_its_weights_takes_no_memory(cnn: Path, tmp_path: Path) -> None:
+    from sertool.models import model
+    from sertool.scoring import _shapes
+
+    found = model("sundharam-bilstm")
+    shapes = _shapes(found, found.Settings(hidden=100_000), (200, (40,), 4))  # 320 GB
+    assert shapes
+    assert max(shape.numel() for shape in shapes.values()) > 10**10
+    loaded = checkpoint.load(cnn)
+    loaded.meta["model"]["inputs"] = [10**6]
+    checkpoint.save(loaded, tmp_path / "odd.ckpt")
+    with pytest.raises(InputError, match="does not fit its model"):
+        Scorer.load(tmp_path / "odd.ckpt")
+
+
+@pytest.mark.parametrize("settings", [{"n_mels": "x"}, {"hop_length": -1}, {"no": 1}])
+def test_a_pipeline_that_cannot_be_replayed_is_told(
+    cli: Callable[..., Any], cnn: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    loaded = checkpoint.load(cnn)
+    loaded.meta["pipeline"][-1]["settings"] |= settings
+    checkpoint.save(loaded, tmp_path / "odd.ckpt")
+    (tmp_path / "a.wav").touch()
+    result = cli("predict", tmp_path / "odd.ckpt", tmp_path)
+    assert result.code == 3
+    assert "odd.ckpt: its pipeline cannot be replayed: " in result.err
+
+
+def test_weights_or_a_baseline_that_do_not_serve_are_told(cnn: Path, tmp_path: Path) -> None:
+    for prefix in ("model.", "statistics.", "baseline.linear."):
+        loaded = checkpoint.load(cnn)
+        key = next(n for n, a in loaded.tensors.items() if n.startswith(prefix) and a.dtype != int)
+        loaded.tensors[key] = np.full_like(loaded.tensors[key], np.nan)
+        checkpoint.save(loaded, tmp_path / "odd.ckpt")
+        with pytest.raises(InputError, match=r"odd\.ckpt: .*does not fit its model"):
+            Scorer.load(tmp_path / "odd.ckpt")
+    loaded = checkpoint.load(cnn)
+    loaded.tensors["baseline.majority.prior"] = np.ones(1)
+    checkpoint.save(loaded, tmp_path / "odd.ckpt")
+    with pytest.raises(InputError, match=r"odd\.ckpt: .*does not fit its model"):
         Scorer.load(tmp_path / "odd.ckpt")
 
 

@@ -271,6 +271,7 @@ def test_broken_mixtures(cli: Callable, mixed: Path, tmp_path: Path) -> None:
         (save(tmp_path / "still.wav", sound * [1, 0]),): "channel 2 is silent",
         (save(tmp_path / "never.wav", sound * 0),): "channel 1 and channel 2 are silent",
         (save(tmp_path / "brief.wav", sound[:1]),): "silent",
+        (save(tmp_path / "many.wav", np.zeros((9, 64), np.float32)),): "64 of 64 mixtures are",
     }
     for files, reason in cases.items():
         result = cli("separate", *files, tmp_path / "out")

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from sertool.errors import UsageError
-from sertool.settings import describe, parse, setting
+from sertool.settings import check_types, describe, parse, setting
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,17 @@ def test_refused(text: str, said: str) -> None:
 
 def test_describe() -> None:
     assert describe(Example)[0] == ("size", 3, "frames", "how many")
+
+
+def test_types_of_what_a_file_says() -> None:
+    check_types(Example, {"size": 4, "rate": 2, "sizes": [1, 2], "width": None, "other": []})
+    for name, value in (("size", "x"), ("size", 10**19), ("on", 1), ("mode", "c"), ("sizes", 3)):
+        with pytest.raises(ValueError, match=name):
+            check_types(Example, {name: value})
+
+
+def test_a_number_or_word_too_long_is_cut() -> None:
+    for text in ("size=99999999999999999999", f"size={'x' * 9000}"):
+        with pytest.raises(UsageError, match="size") as caught:
+            parse(Example, [text])
+        assert len(str(caught.value)) < 200

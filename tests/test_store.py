@@ -194,3 +194,49 @@ def test_refused(tmp_path: Path) -> None:
             del (file if "/" in part or part == "offsets" else file.attrs)[part]
         with pytest.raises(InputError, match="damaged"):
             Store(tmp_path / "part.h5")
+
+
+def _features(file: h5py.File, **given: object) -> None:
+    del file["features"]
+    file.create_dataset("features", **given)
+
+
+SPOILED = {
+    "no features": lambda f: f.__delitem__("features"),
+    "features a group": lambda f: (f.__delitem__("features"), f.create_group("features")),
+    "features a number": lambda f: _features(f, data=1.0),
+    "features of text": lambda f: _features(f, data=np.full(12, b"x")),
+    "features claimed": lambda f: _features(f, shape=(12, 1 << 40), chunks=(1, 9), dtype="f4"),
+    "offsets backwards": lambda f: f["offsets"].write_direct(f["offsets"][()][::-1].copy()),
+    "offsets beyond": lambda f: f["offsets"].write_direct(f["offsets"][()] * 9),
+    "a column short": lambda f: f["items"].__setitem__("x", [1.0]),
+    "a column of two": lambda f: f["items"].__setitem__("x", np.ones((3, 2))),
+    "a column a group": lambda f: f["items"].create_group("x"),
+    "a column of strings of any length": lambda f: f["items"].create_dataset(
+        "x", data=["a"] * 3, dtype=h5py.string_dtype()
+    ),
+    "no labels": lambda f: f["items"].__delitem__("label"),
+    "no items": lambda f: f.__delitem__("items"),
+    "no Unicode": lambda f: f["items"].__setitem__("x", np.full(3, b"\xff")),
+    "ids empty": lambda f: f["items/id"].write_direct(np.zeros(3, f["items/id"].dtype)),
+    "rate NaN": lambda f: f.attrs.__setitem__("frame_rate", np.nan),
+    "rate text": lambda f: f.attrs.__setitem__("sample_rate", "fast"),
+    "version text": lambda f: f.attrs.__setitem__("version", "new"),
+    "kind a number": lambda f: f.attrs.__setitem__("kind", 3),
+    "settings deep": lambda f: f.attrs.__setitem__("settings", "[" * 5000),
+    "settings a list": lambda f: f.attrs.__setitem__("settings", "[]"),
+    "classes numbers": lambda f: f.attrs.__setitem__("classes", "[1]"),
+    "pipeline of words": lambda f: f.attrs.__setitem__("pipeline", '["featurize"]'),
+    "lineage of nothing": lambda f: f.attrs.__setitem__("lineage", "[{}]"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_spoiled_content_is_one_line(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "s.h5"
+    write_store(path, arrays(3), items(3))
+    with h5py.File(path, "r+") as file:
+        SPOILED[how](file)
+    with pytest.raises(InputError, match=r"s\.h5: .*damaged.*make it again$") as caught:
+        Store(path).items()
+    assert len(str(caught.value)) < 200

@@ -30,6 +30,7 @@ COMMANDS = {
     "separate": "sertool.cli.separate",
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LONGEST = 2000  # characters of a line on standard error
 
 
 def _version(value: bool) -> None:
@@ -89,7 +90,11 @@ def _reason(error: OSError) -> str:
 
 
 def _say(name: str, text: str) -> None:
-    line = " ".join(text.split("\n"))
+    from sertool.paths import show
+
+    line = show(" ".join(text.split("\n")))
+    if len(line) > LONGEST:  # a file's own text: both ends say what is wrong, and what to do
+        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
     print(f"sertool {name}: {line}" if name else f"sertool: {line}", file=sys.stderr, flush=True)
 
 
@@ -136,7 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but usage text goes to stdout."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON Lines are UTF-8 in any locale
+        # JSON Lines are UTF-8 in any locale; half a surrogate is what JSON escapes it as
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     name = next((a for a in arguments if a in COMMANDS), "")
     try:
         code = build()(args=arguments, prog_name="sertool", standalone_mode=False)

@@ -87,7 +87,7 @@ def _caffe(network: nn.Module, last: nn.Module) -> None:
     from torch import nn
 
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear) and not layer.weight.is_meta:
             sd = HIDDEN_SD if isinstance(layer, nn.Linear) and layer is not last else CONV_SD
             nn.init.normal_(layer.weight, std=LAST_SD if layer is last else sd)
             assert layer.bias is not None

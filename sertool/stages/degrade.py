@@ -13,7 +13,7 @@ from sertool import audio
 from sertool.augment.noise import add_white_noise
 from sertool.errors import InputError, ItemError, UsageError
 from sertool.paths import from_text, show
-from sertool.pipeline import replay_samples
+from sertool.pipeline import check_pipeline, replay_samples
 from sertool.seeds import rng
 from sertool.stages.hear import Source, decode
 from sertool.store import Store
@@ -55,6 +55,7 @@ def degraded(
     where the store says, is another than it was made from, or gives other items; UsageError for
     an augmented copy, which is no recording.
     """
+    check_pipeline(store.pipeline, show(store.path))
     items = store.items()
     wanted = set(tested)
     origins: dict[str, list[int]] = {}

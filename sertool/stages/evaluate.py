@@ -176,13 +176,16 @@ def _score(
             while batch := list(islice(arrays, options.batch_size)):
                 indices = [i for i, _ in batch]
                 values = plan.routes.values(indices)
-                rows = {
-                    name: system.posterior([array for _, array in batch], values)
-                    for name, system in systems.items()
-                    if system is not None
-                }
-                if plan.routes.chosen:
-                    rows[ALONE] = plan.routes.alone(scorer, batch, rows["model"])
+                try:
+                    rows = {
+                        name: system.posterior([array for _, array in batch], values)
+                        for name, system in systems.items()
+                        if system is not None
+                    }
+                    if plan.routes.chosen:
+                        rows[ALONE] = plan.routes.alone(scorer, batch, rows["model"])
+                except InputError as error:
+                    raise InputError(f"{show(store.path)}: {error}") from error
                 for name, found in rows.items():
                     scored.setdefault(name, {}).update(zip(indices, found, strict=True))
                 progress.advance(len(batch))

@@ -15,7 +15,7 @@ from sertool import audio, checkpoint, labels, per, workers
 from sertool.console import Console
 from sertool.errors import InputError, ItemError, UsageError
 from sertool.paths import show, to_text
-from sertool.pipeline import featurize_stages, replay_samples
+from sertool.pipeline import check_pipeline, featurize_stages, replay_samples
 from sertool.stages.hear import Heard, Piece, Source, hear, hear_windows
 from sertool.stages.lengths import announce
 from sertool.training.hyperparameters import check_device
@@ -100,6 +100,7 @@ class Predictor:
 
     def __init__(self, path: Path, meta: dict[str, Any], options: Options) -> None:
         self.path, self.pipeline, self.options = path, meta["pipeline"], options
+        check_pipeline(self.pipeline, show(path))
         known = list(meta["classes"])
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
