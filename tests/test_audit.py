@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -353,3 +354,59 @@ def test_examples_do_not_depend_on_the_order():
     assert link.trained.id == "c/1"
     assert found(1) == found(2)
     assert len(found(1)["speaker_disjoint"]) == 9
+
+
+def test_speakers_of_one_name_in_two_corpora_are_counted_twice():
+    trained = [item(1), item(2, speaker="s1"), item(3, speaker="s1", corpus="d")]
+    facts = audit.protocol(trained, [item(8), item(9, speaker="s8", corpus="d")])
+    assert (facts["n_train_speakers"], facts["n_test_speakers"]) == (2, 2)
+
+
+def test_checkpoints_of_unequal_parts_give_the_least_and_the_most():
+    few = audit.protocol([item(1), item(2, "val")], [item(8)])
+    many = audit.protocol(
+        [item(1), item(3), item(4, speaker="s3"), item(2, "val"), item(5, "val")], [item(9)]
+    )
+    for order in ([few, many], [many, few]):
+        both = audit.combine(order, [item(8), item(9)])
+        assert (both["n_train"], both["n_train_most"], both["n_val"]) == (1, 3, 1)
+        assert (both["n_train_speakers"], both["n_val_speakers"]) == (1, 1)
+
+
+def test_fields_of_what_was_fitted_to_go_before_what_its_id_tells():
+    fitted = item(77, id="c/77#001", origin="d/9", corpus="d")
+    stage = {"stage": "featurize", "kind": "embedding", "fitted_on": [fitted]}
+    tested = [item(9, origin="d/9", corpus="d")]
+    assert broken(audit.protocol(TRAINED, tested, [stage])) >= {"origin_disjoint", "fit_disjoint"}
+    assert broken(audit.protocol(TRAINED, [item(9, origin="c/77")], [stage])) == set()
+
+
+def test_every_recording_that_sounds_alike_is_looked_at():
+    tested = item(9, origin="c/1", audio_hash="h1")
+    facts = audit.protocol([item(1), item(2, audio_hash="h1")], [tested])
+    assert broken(facts) == {"origin_disjoint", "audio_disjoint"}
+    tested = item(9, origin="c/1", fingerprint="f1:z")
+    facts = audit.protocol([item(1), item(2, fingerprint="f1:x")], [tested])
+    assert broken(facts) == {"origin_disjoint", "near_disjoint"}
+
+
+def test_nothing_is_counted_as_shared_where_one_side_is_unknown():
+    for trained, tested in ((None, "t9"), ("t1", None)):
+        facts, shared = audit.compare([item(1, text=trained)], [item(9, text=tested)])
+        assert facts["text_disjoint"] is None
+        assert "sentences" not in shared
+        assert shared["speakers"] == 0
+
+
+@pytest.mark.parametrize("where", ["train", "val", "earlier"])
+def test_eval_hears_near_duplicates_of_all_that_was_trained_on(where):
+    from sertool.stages.heldout import Plan, protocol
+
+    like = item(7, "val" if where == "val" else "train", fingerprint="f9:y")
+    stage = {"stage": "featurize", "kind": "embedding", "fitted_on": [like]}
+    earlier = where == "earlier"
+    rows = [item(1), item(9, "test")] if earlier else [item(1), like, item(9, "test")]
+    pipeline = [stage] if earlier else []
+    plan = Plan(Path("m.ckpt"), {"pipeline": pipeline}, rows, "0" * 64, tested=[0])
+    store = SimpleNamespace(items=lambda: [item(9, "test")])
+    assert broken(protocol([plan], store)) == {"near_disjoint"}

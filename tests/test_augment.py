@@ -147,3 +147,18 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
     again = cli("augment", "--awgn", "9", tmp_path / "a.h5", tmp_path / "b.h5")
     assert again.code == 3
     assert "copies already" in again.err
+
+
+def test_segments_of_one_recording_draw_for_themselves(cli, tmp_path: Path) -> None:
+    """Their copies have no hash of their own, and the fingerprint of their recording."""
+    known = {"origin": "c/0", "audio_hash": "h0", "fingerprint": "f0"}
+    items = [{**row, **known, "id": f"c/0#{i:03d}"} for i, row in enumerate(rows(3))]
+    write_store(tmp_path / "w.h5", [waves(1)[0]] * 3, items, kind="wave")
+    assert cli("augment", "--awgn", "0:40", tmp_path / "w.h5", tmp_path / "a.h5").code == 0
+    with Store(tmp_path / "a.h5") as made:
+        copies = [(i, row) for i, row in enumerate(made.items()) if row["augmentation"]]
+        assert len({row["augmentation"] for _, row in copies}) == 3
+        assert len({made.features(i).tobytes() for i, _ in copies}) == 3
+        assert {(row["audio_hash"], row["fingerprint"]) for _, row in copies} == {("", "f0")}
+        originals = [row for row in made.items() if not row["augmentation"]]
+        assert {row["audio_hash"] for row in originals} == {"h0"}

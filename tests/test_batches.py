@@ -315,6 +315,28 @@ def test_with_class_weights_alone_the_loss_is_torchs(
     assert itself == pytest.approx(float(torchs), rel=1e-5)
 
 
+def test_each_head_is_judged_by_its_own_logits() -> None:
+    import torch
+
+    from sertool.training.loop import total_loss
+
+    names = [("a", "f"), ("b", None), ("c", "m"), ("a", "m"), (None, "f"), (None, "m")]
+    rows = [{"label": name, "sex": sex} for name, sex in names]
+    targets = [make_target(rows, range(6), "label"), make_target(rows, range(6), "sex", 0.25)]
+    logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, (6, 5)))
+
+    def mean(first: int, last: int, wanted: list[tuple[int, int]]) -> float:
+        shares = logits[:, first:last].log_softmax(1)
+        return -float(sum(shares[i, k] for i, k in wanted) / len(wanted))
+
+    label = mean(0, 3, [(0, 0), (1, 1), (2, 2), (3, 0)])
+    sex = mean(3, 5, [(0, 0), (2, 1), (3, 1), (4, 0), (5, 1)])
+    whole = total_loss(logits, np.arange(6), targets)
+    assert float(whole) == pytest.approx(label + 0.25 * sex)
+    alone = total_loss(logits[4:], np.array([4, 5]), targets)  # nobody's label is known
+    assert float(alone) == pytest.approx(0.25 * mean(3, 5, [(4, 0), (5, 1)]))
+
+
 def test_heads_have_weights_of_their_own() -> None:
     rows = [
         {"label": name, "sex": sex, "origin": str(k)}

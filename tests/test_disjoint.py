@@ -131,3 +131,24 @@ def test_prepare_says_what_it_leaves_out(cli, sounds, tmp_path) -> None:
     wrong = cli("prepare", "--also-disjoint", "text", table, tmp_path / "n.jsonl")
     assert wrong.code == 2
     assert "needs a --split" in wrong.err
+
+
+def test_the_seed_draws_which_texts_stay() -> None:
+    rows = crossed(6, 6)
+    places = splits.split(rows, "speakers:3")
+    assert len({tuple(also_disjoint(rows, places, "text", seed)) for seed in range(6)}) > 1
+
+
+def test_texts_of_one_name_in_two_corpora_are_not_one_text() -> None:
+    rows = [row(s, t, corpus=corpus) for corpus in "cd" for s in range(2) for t in range(3)]
+    places = splits.split(rows, "corpora")
+    assert also_disjoint(rows, places, "text") == places
+
+
+def test_a_small_fold_gets_its_share_of_texts() -> None:
+    takes = {0: 3, 1: 3, 2: 1}
+    rows = [row(s, t, k) for s, n in takes.items() for t in range(4) for k in range(n)]
+    kept = also_disjoint(rows, splits.split(rows, "loso"), "text")
+    texts = {(r["speaker"], r["text"]) for r in rows if r["id"] in kept}
+    assert sorted(sum(who == f"s{s}" for who, _ in texts) for s in takes) == [1, 1, 2]
+    assert len(kept) == 3 + 3 + 3 + 1

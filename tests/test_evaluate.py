@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from sertool import metrics
 from sertool.console import Console
 from sertool.errors import InputError, UsageError
 from sertool.metrics import pool_posteriors
@@ -110,6 +111,13 @@ def test_left_out_baselines_are_left_out(toy):
     assert report_of(toy, ["bare.ckpt"])["baselines"] == {}
 
 
+def test_a_baseline_that_one_checkpoint_lacks_is_not_reported(toy):
+    made.train(toy / "all.h5", toy / "bare.1.ckpt", by_speaker("s1"), baselines=False)
+    report = report_of(toy, ["m.0.ckpt", "bare.1.ckpt"])
+    assert report["baselines"] == {}
+    assert len(report["items"]) == 12
+
+
 def test_folds_are_pooled_and_averaged(toy):
     names = [f"m.{i}.ckpt" for i in range(4)]
     pooled = report_of(toy, names)
@@ -153,18 +161,42 @@ def test_one_speaker_has_no_interval(toy):
     assert (ci["unit"], ci["n_units"], ci["uar"]) == ("speaker", 1, [None, None])
 
 
-def test_unknown_speakers_are_said(toy, tmp_path):
+def without_speakers(toy, tmp_path):
+    """The store, of which nobody knows who speaks."""
     with Store(toy / "all.h5") as store:
         items = [item | {"speaker": None} for item in store.items()]
         arrays = [store.features(i) for i in range(len(store))]
         same = {"kind": store.kind, "settings": store.settings, "pipeline": store.pipeline}
         rates = {"sample_rate": store.sample_rate, "frame_rate": store.frame_rate}
     write_store(tmp_path / "s.h5", arrays, items, **same, **rates)
-    report = evaluate([toy / "m.ckpt"], tmp_path / "s.h5", Options(every=True), Console.silent())
+    return tmp_path / "s.h5"
+
+
+def test_unknown_speakers_are_said(toy, tmp_path):
+    store = without_speakers(toy, tmp_path)
+    report = evaluate([toy / "m.ckpt"], store, Options(every=True), Console.silent())
     assert report["ci"]["unit"] == "file"
     assert report["ci"]["n_units"] == 24
     assert report["by"]["speaker"] == {}
     assert report["protocol"]["speaker_disjoint"] is None
+
+
+def test_intervals_have_the_seed_and_the_level_that_are_asked_for(toy, tmp_path):
+    store = without_speakers(toy, tmp_path)
+    options = Options(every=True, seed=5, ci=0.8)
+    report = evaluate([toy / "m.ckpt"], store, options, Console.silent())
+    truth, predicted = (
+        np.array([report["classes"].index(item[key]) for item in report["items"]])
+        for key in ("truth", "prediction")
+    )
+    linear = np.array(report["baselines"]["linear"]["confusion"])
+    assert linear.tolist() == report["confusion"]  # the same model, and so the same limits
+    _, matrices = metrics.cluster_matrices(truth, predicted, range(24), len(report["classes"]))
+    wanted = metrics.bootstrap(matrices, 0.8, seed=5)
+    for figures in (report, report["baselines"]["linear"]):
+        assert (figures["ci"]["seed"], figures["ci"]["level"]) == (5, 0.8)
+        for name, limits in wanted.items():
+            assert figures["ci"][name] == list(limits)
 
 
 def test_an_item_held_out_twice_is_refused(toy):
@@ -271,6 +303,7 @@ def test_segments_are_pooled_into_files(toy, tmp_path):
 
     items = run(by="item")["items"]
     assert len(items) > 6
+    losses = set()
     for pool in ("mean", "max", "vote"):
         report = run(pool=pool)
         assert [item["id"] for item in report["items"]] == sorted(
@@ -283,6 +316,10 @@ def test_segments_are_pooled_into_files(toy, tmp_path):
             posterior, k = pool_posteriors(rows, pool)
             assert list(whole["posterior"].values()) == posterior.tolist()
             assert whole["prediction"] == report["classes"][k]
+        # the model is the linear baseline, and its files are pooled as the model's are
+        assert report["baselines"]["linear"]["log_loss"] == pytest.approx(report["log_loss"])
+        losses.add(round(report["log_loss"], 6))
+    assert len(losses) == 3
 
 
 def test_pooling_by_hand():

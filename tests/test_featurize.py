@@ -248,6 +248,33 @@ def test_resume(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(os.listdir(tmp_path)) == ["o.h5", "whole.h5"]
 
 
+@pytest.mark.parametrize("place", ["first", "last", "cut"])
+def test_resume_makes_a_damaged_part_again(
+    cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr("sertool.stages.blocks.BLOCK", 2)
+    assert cli("featurize", sounds, tmp_path / "whole.h5").code == 0
+    from sertool.stages import featurize as stage
+
+    made = stage.AudioSource.make
+
+    def interrupted(self, i: int):
+        if i == 7:
+            raise KeyboardInterrupt
+        return made(self, i)
+
+    monkeypatch.setattr(stage.AudioSource, "make", interrupted)
+    assert cli("featurize", "--workers", 1, sounds, tmp_path / "o.h5").code == 130
+    monkeypatch.setattr(stage.AudioSource, "make", made)
+    part = tmp_path / ".o.h5.parts" / "0000001"
+    content = bytearray(part.read_bytes())
+    last = content.index(b'{"items"') - 1  # the last byte of the part's second item
+    content[0 if place == "first" else last] ^= 1
+    part.write_bytes(content[: -1 if place == "cut" else None])
+    assert cli("featurize", "--workers", 1, "--resume", sounds, tmp_path / "o.h5").code == 0
+    assert (tmp_path / "o.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
 def test_the_disk_is_full(cli, sounds: Path, tmp_path: Path, monkeypatch) -> None:
     from sertool.store import StoreWriter
 

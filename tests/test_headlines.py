@@ -129,6 +129,20 @@ def test_values_are_those_of_the_table(cli: Any, own, measured) -> None:
     assert recurrent["by_protocol"] is None
 
 
+def test_the_leak_free_column_is_known_by_what_it_requires(cli: Any, tmp_path, measured) -> None:
+    head, random, copies, rest = PAPER.split("[[protocol]]")
+    speakers, tables = rest.split("[[table]]", 1)
+    (tmp_path / "own.toml").write_text(
+        "[[protocol]]".join([head, random, speakers, copies]) + "[[table]]" + tables
+    )
+    paths, found = measured
+    own = tmp_path / "own.toml"
+    result = cli("report", "--paper", own, "--headlines", "--format", "json", *paths)
+    wide, other, _ = json.loads(result.out)["headlines"]
+    assert wide["leak_free"]["mean"] == found["wide", "speakers"]
+    assert (other["by_protocol"]["mean"], other["leak_free"]) == (found["narrow", "copies"], None)
+
+
 def test_without_reports_the_papers_numbers_stand_alone(cli: Any, own) -> None:
     result = cli("report", "--paper", own, "--headlines", "--format", "markdown")
     assert [line[4:] for line in cells(result.out)[2:]] == [

@@ -468,3 +468,17 @@ def fser() -> Network:
     network = model("fser2021")
     assert isinstance(network, Network)
     return network
+
+
+def test_other_segments_of_a_held_out_recording_are_that_recording() -> None:
+    from sertool.stages.train import _inherited
+    from sertool.training.parts import Division
+
+    def segment(i: int, number: int, corpus: str = "c") -> dict[str, Any]:
+        return {"id": f"{corpus}/{i}#{number:03d}", "origin": f"c/{i}", "corpus": corpus}
+
+    rows, division = [segment(0, 0), segment(1, 0)], Division([0], [], [1], 0, "fold")
+    with pytest.raises(InputError, match="--init: knows 1 of the recordings that are held out"):
+        _inherited("--init", [segment(0, 0), segment(1, 4), segment(1, 5)], rows, division)
+    more = [segment(0, 0), segment(0, 7), segment(1, 4, "d")]
+    assert _inherited("--init", more, rows, division) == more[1:]

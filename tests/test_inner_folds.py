@@ -74,3 +74,13 @@ def test_groups_are_speakers_of_a_corpus_else_recordings() -> None:
     assert baselines.groups(one, np.array([0, 0, 1, 1])).tolist() == [0, 0, 1, 2]
     own = [item("a", speaker, origin) for speaker, origin in ("1x", "1y", "2z", "2z")]
     assert baselines.groups(own, np.array([0, 0, 1, 1])).tolist() == [0, 1, 2, 2]
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one() -> None:
+    said = [(8, 1), (2, 1), (5, 0), (6, 0)]  # by each of four speakers, of two classes
+    targets = np.concatenate([np.repeat([0, 1], counts) for counts in said])
+    speakers = np.repeat(np.arange(4), [sum(counts) for counts in said])
+    placed, whole = inner_folds(targets, speakers, 2)
+    assert whole
+    assert placed is not None
+    assert sorted(placed[targets == 1].tolist()) == [0, 1]

@@ -227,3 +227,44 @@ def test_more_that_does_not_fit() -> None:
         only([row | {"speaker": None} for row in bare], val_speakers=1)
     with pytest.raises(UsageError, match="have a validation part"):
         only(with_parts(items()), val=0.2)
+
+
+def test_a_large_val_share_leaves_every_class_something_to_train_on() -> None:
+    rows = items(speakers=1, copies=0)  # two of each class
+    division = only(rows, test_fold="none", val=0.9)
+    labels = sorted(rows[i]["label"] for i in division.train)
+    assert labels == sorted(rows[i]["label"] for i in division.val) == ["anger", "calm", "joy"]
+
+
+def test_val_speakers_of_one_name_in_two_corpora_are_two() -> None:
+    rows = items(speakers=3)
+    rows += [row | {"id": f"d/{row['id']}", "origin": f"d/{row['origin']}"} for row in rows]
+    rows = [row | {"corpus": row["id"][0]} for row in rows]
+    division = only(rows, test_fold="none", val_speakers=1)
+    assert len({(rows[i]["corpus"], rows[i]["speaker"]) for i in division.val}) == 1
+    assert len({(rows[i]["corpus"], rows[i]["speaker"]) for i in division.train}) == 5
+
+
+def test_the_seed_draws_val_speakers_and_which_gender_is_first() -> None:
+    rows = items(speakers=8)
+    drawn = [
+        of(rows, only(rows, test_fold="0", val_speakers=1, split_seed=seed).val, "speaker").pop()
+        for seed in range(12)
+    ]
+    assert {int(name[1:]) % 2 for name in drawn} == {0, 1}
+    assert len(set(drawn)) > 2
+
+
+def test_the_seed_draws_what_resplit_deals() -> None:
+    rows = items(each=12)
+    tests = {
+        tuple(only(rows, resplit="kfold:4", test_fold="1", split_seed=seed).test)
+        for seed in range(4)
+    }
+    assert len(tests) > 1
+
+
+def test_copies_validate_where_the_unit_is_the_item() -> None:
+    rows = items(each=12, copies=3)
+    division = only(rows, resplit="random:8:1:1", unit="item", split_seed=3)
+    assert any(rows[i]["augmentation"] for i in division.val)

@@ -514,3 +514,16 @@ def test_predict_on_the_command_line(
     result = cli("predict", path, file, toy / "wav" / "s4-anger-1.wav", "--explain", folder)
     assert result.code == 0, result.err
     assert len(list(folder.iterdir())) == 2
+
+
+def test_the_chooser_is_judged_where_the_value_is_known() -> None:
+    from sertool.stages.routing import Routes, summary
+
+    told = {0: "male", 1: None, 2: "female", 3: "male"}
+    routes = Routes(told, dict.fromkeys(told, "male"), [0, 1, 2, 3])
+    meta = {"classes": ["a", "b"], "per": {"field": "gender", "values": {"female": {}, "male": {}}}}
+    said = summary(meta, [routes], np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1]))["per"]
+    counts = [said[name] for name in ("by_field", "by_chooser", "known", "right")]
+    assert counts == [3, 1, 3, 2]
+    assert said["chooser_accuracy"] == pytest.approx(2 / 3)
+    assert said["alone"]["accuracy"] == 0.75

@@ -434,3 +434,21 @@ def test_a_network_without_epochs_has_no_number_of_them():
     assert "epochs" not in pooling.result("a.json", made).made
     del made["folds"][0]["training"]
     assert pooling.result("a.json", made).made["epochs"] == "100"
+
+
+def test_a_corpus_whose_name_begins_anothers_keeps_its_own_speakers():
+    made = speech(corpora=("a", "ab"))
+    part = pooling.part(pooled(report(made)), "corpus", "a")
+    alone = pooled(report(made.of("corpus", "a")))
+    assert part.clusters == alone.clusters
+    np.testing.assert_array_equal(part.matrices, alone.matrices)
+
+
+def test_facts_of_unlike_reports_are_the_worst_and_the_widest():
+    few, many = folds(speech(speakers=4), np.arange(64) % 2)
+    few["protocol"] |= {"n_train": 10, "n_train_most": 50, "test_augmented": False}
+    many["protocol"] |= {"n_train": 20, "n_train_most": 30, "test_augmented": True}
+    for order in ((few, many), (many, few)):
+        found = pooling.facts(pooled(*order))
+        assert found["test_augmented"] is True
+        assert found["n_train"] == (10, 50)

@@ -133,3 +133,17 @@ def test_an_interval_needs_five_speakers(toy, tmp_path, speakers, known):
     assert report["ci"]["n_units"] == speakers
     for limits in (report["ci"]["uar"], report["baselines"]["linear"]["ci"]["accuracy"]):
         assert (limits != [None, None]) is known
+
+
+def test_files_whose_other_segments_validated_are_in_parts(toy, tmp_path):
+    spec = replace(made.SPEC, segment=0.1)
+    store = made.store(tmp_path / "seg.h5", toy / "wav", made.corpus(toy / "wav"), spec)
+
+    def part(item):
+        if item["speaker"] != "s3":
+            return "train"
+        return "val" if item["id"].endswith("#000") else "test"
+
+    path = made.train(store, tmp_path / "seg.ckpt", part)
+    report = evaluate([path], store, Options(), Console.silent())
+    assert report["protocol"]["files_split"] == len(report["items"]) == 6

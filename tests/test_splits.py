@@ -284,3 +284,52 @@ def test_remarks() -> None:
     assert lines[:2] == ["fold 0 has no l1", "fold 1 has no l0"]
     assert "1 of 2 speakers are in several folds" in lines[2]
     assert "speaker-dependent" in lines[2]
+
+
+def test_an_utterance_counts_once_however_many_segments_it_has() -> None:
+    # by segments one speaker is as much as all others
+    rows = [row(i, s, i % 2, gender=None) for s in range(4) for i in range(10)]
+    cut = [
+        {**r, "id": f"{r['id']}#{k:03d}", "origin": r["id"]}
+        for r in rows
+        for k in range(6 if r["speaker"] == "00" else 1)
+    ]
+    places = splits.split(cut, "speakers:2", 0)
+    assert places == {r["id"]: splits.split(rows, "speakers:2", 0)[r["origin"]] for r in cut}
+    for fold in range(2):
+        assert len({r["speaker"] for r in cut if places[r["id"]][0] == fold}) == 2
+
+
+def test_genders_are_dealt_by_speakers_not_by_utterances() -> None:
+    # by utterances 30 of one man are as many as 10 of each of three
+    men, women = (30, 10, 10, 10), (15, 15, 15, 15)
+    rows = [
+        row(i, 2 * s + g, 0, gender="mf"[g])
+        for g, sizes in enumerate((men, women))
+        for s, n in enumerate(sizes)
+        for i in range(n)
+    ]
+    places = splits.split(rows, "speakers:2", 0)
+    for fold in range(2):
+        people = {(r["speaker"], r["gender"]) for r in rows if places[r["id"]][0] == fold}
+        assert Counter(gender for _, gender in people) == {"m": 2, "f": 2}
+
+
+def test_genders_are_dealt_within_each_corpus() -> None:
+    rows = [row(i, s, 0, corpus) for corpus in "ab" for s in range(4) for i in range(5)]
+    for seed in range(40):
+        places = splits.split(rows, "speakers:2", seed)
+        for fold in range(2):
+            people = {
+                (r["corpus"], r["gender"], r["speaker"]) for r in rows if places[r["id"]][0] == fold
+            }
+            found = sorted((corpus, gender) for corpus, gender, _ in people)
+            assert found == [("a", "f"), ("a", "m"), ("b", "f"), ("b", "m")]
+
+
+def test_an_items_own_line_goes_before_its_recordings(tmp_path: Path) -> None:
+    path = tmp_path / "folds.csv"
+    path.write_text("id,fold\nc/0/0,0\nc/0/0#001,1\n")
+    rows = [{**row(0, 0, 0), "id": f"c/0/0#{k:03d}", "origin": "c/0/0"} for k in range(2)]
+    places = splits.split(rows, f"file:{path}")
+    assert places == {"c/0/0#000": (0, None), "c/0/0#001": (1, None)}

@@ -240,3 +240,10 @@ def test_spoiled_content_is_one_line(tmp_path: Path, how: str) -> None:
     with pytest.raises(InputError, match=r"s\.h5: .*damaged.*make it again$") as caught:
         Store(path).items()
     assert len(str(caught.value)) < 200
+
+
+def test_a_field_of_numbers_and_words_is_text(tmp_path: Path) -> None:
+    rows = [{"id": f"c/{i}", "take": take} for i, take in enumerate([3, "3b", None])]
+    write_store(tmp_path / "s.h5", arrays(3), rows)
+    with Store(tmp_path / "s.h5") as store:
+        assert [item["take"] for item in store.items()] == ["3", "3b", None]
