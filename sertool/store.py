@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import math
 import os
 import shutil
@@ -28,12 +27,12 @@ from sertool.errors import InputError
 from sertool.lineage import canonical
 from sertool.manifest import FIELDS
 from sertool.paths import show
+from sertool.store_hash import content_sha256, frames_sha256
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FORMAT = "sertool-store"
 VERSION = 1
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
-READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
 STORE_FIELDS = (*FIELDS, "origin", "augmentation", "audio_hash", "fingerprint")
 _NUMBERS = ("start", "end")
@@ -182,8 +181,8 @@ class Store:
     def verify(self) -> bool:
         """Return whether the content still has the checksum that was written with it."""
         try:
-            return _content_sha256(self._file) == self.sha256
-        except OSError:
+            return content_sha256(self._file) == self.sha256
+        except (OSError, RuntimeError):
             return False
 
 
@@ -288,7 +287,7 @@ class StoreWriter:
             self._file.attrs[name] = text
         if values:
             raise ValueError(f"no such attributes: {sorted(values)}")
-        self._file.attrs["sha256"] = _content_sha256(self._file, self._hash.hexdigest())
+        self._file.attrs["sha256"] = content_sha256(self._file, self._hash.hexdigest())
         self._file.close()
 
     def _need(self, size: int) -> None:
@@ -330,61 +329,6 @@ def _text(value: Any) -> str:
         return ""
     text = value if isinstance(value, str) else canonical(value)
     return text.rstrip("\0")
-
-
-def _content_sha256(file: h5py.File, features_sha256: str | None = None) -> str:
-    """Return the checksum over attributes, features, offsets and columns.
-
-    `features_sha256` is the digest of the features' bytes where the writer has it already.
-    """
-    digest = hashlib.sha256()
-    names = sorted(set(file.attrs) - {"sha256"})
-    header = {name: _plain(file.attrs[name]) for name in names}
-    digest.update(canonical(header).encode("utf-8"))
-    if features_sha256 is None:
-        features_sha256 = _features_sha256(file["features"], file["offsets"][()])
-    datasets = {"features": file["features"], "offsets": file["offsets"]}
-    datasets |= {f"items/{name}": file["items"][name] for name in sorted(file["items"])}
-    for name, data in datasets.items():
-        known = features_sha256 if name == "features" else _dataset_sha256(data)
-        digest.update(f"{name} {data.dtype.str} {list(data.shape)} {known}\n".encode())
-    return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def frames_sha256(frames: np.ndarray) -> bytes:
-    """Return the SHA-256 of contiguous frames, as `StoreWriter.end_item` takes it."""
-    return hashlib.sha256(frames.reshape(-1).view(np.uint8).data).digest()
-
-
-def _features_sha256(data: h5py.Dataset, offsets: np.ndarray) -> str:
-    """Return the SHA-256 of the items' SHA-256s, reading no more than READ_BYTES at once."""
-    digest = hashlib.sha256()
-    rows = _rows(data)
-    for start, end in itertools.pairwise(offsets.tolist()):
-        item = hashlib.sha256()
-        for first in range(start, end, rows):
-            item.update(data[first : min(first + rows, end)].tobytes())
-        digest.update(item.digest())
-    return digest.hexdigest()
-
-
-def _rows(data: h5py.Dataset) -> int:
-    """Return how many rows of a dataset are READ_BYTES."""
-    row = int(np.prod(data.shape[1:], dtype=np.int64)) * data.dtype.itemsize
-    return max(1, READ_BYTES // max(1, row))
-
-
-def _dataset_sha256(data: h5py.Dataset) -> str:
-    """Return the SHA-256 of a dataset's bytes, read block by block through one buffer."""
-    digest = hashlib.sha256()
-    rows = _rows(data)
-    for start in range(0, data.shape[0], rows):
-        digest.update(data[start : start + rows].tobytes())
-    return digest.hexdigest()
 
 
 def write_store(

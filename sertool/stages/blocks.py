@@ -25,7 +25,8 @@ from sertool.console import Console
 from sertool.errors import InputError, ItemError
 from sertool.outputs import Parts, atomic
 from sertool.paths import show
-from sertool.store import StoreWriter, frames_sha256
+from sertool.store import StoreWriter
+from sertool.store_hash import frames_sha256
 
 BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work shared out
 
