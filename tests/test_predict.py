@@ -77,11 +77,13 @@ def test_posteriors_of_segments_are_those_of_eval(toy, tmp_path, cli):
     items = made.corpus(toy / "wav", speakers=3)
     store = made.store(tmp_path / "seg.h5", toy / "wav", items, spec)
     made.train(store, tmp_path / "m.ckpt", lambda i: "test" if i["speaker"] == "s2" else "train")
-    report = evaluate([tmp_path / "m.ckpt"], store, EvalOptions(), Console.silent())
-    for item in report["items"]:
-        path = toy / "wav" / f"{item['id'].removeprefix('toy/')}.wav"
-        (row,) = rows(cli("predict", tmp_path / "m.ckpt", path))
-        assert row["posterior"] == pytest.approx(item["posterior"], abs=1e-6)
+    tested = evaluate([tmp_path / "m.ckpt"], store, EvalOptions(), Console.silent())["items"]
+    paths = [toy / "wav" / f"{item['id'].removeprefix('toy/')}.wav" for item in tested]
+    for batch in (["--batch-size", 1], ["--batch-size", 3], []):
+        found = rows(cli("predict", tmp_path / "m.ckpt", *paths, *batch))
+        assert [row["path"] for row in found] == [str(path) for path in paths]
+        for row, item in zip(found, tested, strict=True):
+            assert row["posterior"] == pytest.approx(item["posterior"], abs=1e-6)
 
 
 def test_folders_are_recursive_and_in_order(toy, tmp_path, cli):
