@@ -279,6 +279,14 @@ def test_windows_are_recordings_of_their_own(toy, cli):
     assert cli("predict", toy / "m.ckpt", path, "--window", "0").code == 2
 
 
+def test_windows_of_a_part_tell_the_time_in_the_recording(toy, cli, stdin):
+    path = str(toy / "wav" / "s0-anger-1.wav")
+    stdin(json.dumps({"path": path, "start": 0.1, "end": 0.26}).encode())
+    found = rows(cli("predict", toy / "m.ckpt", "-", "--window", "0.08"))
+    times = [(row["start"], row["end"]) for row in found]
+    assert times == [pytest.approx(span) for span in ((0.1, 0.18), (0.18, 0.26))]
+
+
 @pytest.mark.parametrize("form", ["raw", "wav", "stereo"])
 def test_a_stream_gives_what_the_file_gives(toy, tmp_path, cli, stdin, form):
     path = toy / "wav" / "s0-anger-1.wav"
