@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from small_store import LABELS, items, make
 
 from sertool import checkpoint, per
+from sertool.checkpoint import Checkpoint
 from sertool.console import Console
 from sertool.scoring import Route, Routed, Scorer
 from sertool.stages import train_per
@@ -408,6 +409,26 @@ def test_what_takes_one_model_refuses_several(cli: Cli, store: Path, tmp_path: P
 def test_no_value_takes_anothers_tensors(one: str, other: str) -> None:
     if one != other:
         assert not f"{per.prefix(one)}.".startswith(f"{per.prefix(other)}.")
+
+
+def test_one_checkpoint_tells_of_all_its_models() -> None:
+    def model(classes: list[str], baselines: list[str], parameters: int, added: int) -> Checkpoint:
+        named = {"name": "majority", "settings": {}, "parameters": parameters}
+        augment = {"steps": [], "added": added}
+        meta = {"classes": classes, "model": named, "baselines": baselines, "augment": augment}
+        return Checkpoint({}, [], meta | {"kind": "mel"})
+
+    models = {
+        "male": model(["joy", "anger"], ["linear", "majority"], 3, 10),
+        "female": model(["joy", "calm"], ["majority"], 4, 20),
+    }
+    meta = per.merge("gender", models, model(["female", "male"], [], 100, 0)).meta
+    assert meta["classes"] == ["anger", "calm", "joy"]
+    assert meta["baselines"] == ["majority"]
+    assert meta["model"]["parameters"] == 7
+    assert meta["augment"] == {"steps": [], "added": 30}
+    assert meta["kind"] == "mel"
+    assert list(meta["per"]["values"]) == ["female", "male"]
 
 
 def test_a_damaged_description_is_told(store: Path, cli: Cli, tmp_path: Path) -> None:
