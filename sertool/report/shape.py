@@ -27,9 +27,7 @@ FIGURES = {
         {"level": RATE, "unit": TEXT, "n_units": COUNT}
         | {f"{name}?": LIMITS for name in metrics.SUMMARIES}
     ),
-    "by": Every(
-        Every(Table({"n": COUNT, "accuracy": RATE, "uar": RATE, "confusion": Listed(ROW)}))
-    ),
+    "by": Every(Every(GROUP)),
     "mean_of_folds?": Table(MAYBE_SUMMARY | {"sd": Table(MAYBE_SUMMARY)}),
 }
 OF_CLASS = {
