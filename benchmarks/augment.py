@@ -29,7 +29,7 @@ for _name in ("OMP", "OPENBLAS", "MKL"):
 if TYPE_CHECKING:
     import numpy as np
 
-    from sertool.augment.image import Map
+    from sertool.augmentations.image import Map
 
 BATCH = 64
 STEPS = {"shift": [0.1], "zoom": [0.1], "flip": []}
@@ -66,7 +66,7 @@ def make(path: str, size: str, count: str) -> None:
     """Write a store of noise."""
     import numpy as np
 
-    from sertool.store import write_store
+    from sertool.formats.store import write_store
 
     random = np.random.default_rng(0)
     shape = (1, int(size), int(size), 3)
@@ -89,9 +89,9 @@ def speed(size: str, rounds: str) -> None:
     """Print what a batch costs, and how many pictures a second that is."""
     import numpy as np
 
-    from sertool.augment import parts
-    from sertool.augment.image import draw, warp
-    from sertool.seeds import rng
+    from sertool.augmentations import parts
+    from sertool.augmentations.image import draw, warp
+    from sertool.core.seeds import rng
 
     shape = (BATCH, int(size), int(size), 3)
     pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -27,7 +27,7 @@ for _name in ("OMP", "OPENBLAS", "MKL"):
 if TYPE_CHECKING:
     from torch import nn
 
-    from sertool.store import Store
+    from sertool.formats.store import Store
     from sertool.training.loop import Task
 
 KINDS = ("count", "length", "frames")
@@ -52,7 +52,7 @@ def main() -> None:
 
 def measure(path: Path, options: argparse.Namespace) -> None:
     """Train epochs by each kind in turn; print padding, the largest batch and time."""
-    from sertool.store import Store
+    from sertool.formats.store import Store
     from sertool.training import batches
 
     with Store(path) as store:
@@ -85,10 +85,11 @@ def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:
     """Return the task of training on all items that have a label."""
     import torch
 
-    from sertool.training import loop, statistics
+    from sertool.models import statistics
+    from sertool.models.hyperparameters import Hyperparameters
+    from sertool.targets import make_target
+    from sertool.training import loop
     from sertool.training.batches import Source
-    from sertool.training.hyperparameters import Hyperparameters
-    from sertool.training.targets import make_target
 
     items = store.items()
     train = [i for i, item in enumerate(items) if item["label"] is not None]
@@ -118,8 +119,8 @@ def epoch(task: Task, number: int, options: argparse.Namespace) -> float:
     """Return the seconds of CPU of an epoch of a fresh network."""
     import torch
 
-    from sertool.console import Console
     from sertool.training import loop
+    from sertool.ui.console import Console
 
     torch.set_num_threads(1)
     shape, outputs = task.source.store.shape, len(task.targets[0].classes)

@@ -132,7 +132,8 @@ def make_files(source: Path | None, folder: Path, count: int) -> None:
 
 def converted(source: Path) -> Iterator[np.ndarray]:
     """Yield the recordings below `source` as int16 at 48 kHz, over and over."""
-    from sertool import audio, paths
+    from sertool.audio import decoding as audio
+    from sertool.core import paths
 
     found, _ = paths.find_audio(source)
     if not found:
@@ -183,7 +184,7 @@ def run_librosa(folder: Path) -> None:
 
 def run_features(folder: Path) -> None:
     """Decode, hash, fingerprint and compute as a worker of sertool does."""
-    from sertool.pipeline import FeaturizeSpec, extract, load
+    from sertool.features.pipeline import FeaturizeSpec, extract, load
 
     spec = FeaturizeSpec("mel", {"n_fft": N_FFT, "hop_length": HOP}, sample_rate=RATE)
     for path in sorted(folder.iterdir()):

@@ -77,7 +77,7 @@ def make(path: str, count: str) -> None:
     """Write a store of noise whose classes differ a little, without holding it."""
     import numpy as np
 
-    from sertool.store import write_store
+    from sertool.formats.store import write_store
 
     n = int(count)
     items = [{"id": f"c/{i}", "origin": f"c/{i}", "label": f"k{i % CLASSES}"} for i in range(n)]
@@ -105,8 +105,8 @@ def speed(path: str, precision: str, batch_size: str, rounds: str) -> None:
     """Print the median CPU time of an epoch of each objective, and its ratio to that of neither."""
     import torch
 
-    from sertool.console import Console
-    from sertool.store import Store
+    from sertool.formats.store import Store
+    from sertool.ui.console import Console
 
     torch.set_num_threads(1)
     console = Console.silent()
@@ -137,13 +137,13 @@ def prepared(
 
     import torch
 
+    from sertool.core.settings import parse
+    from sertool.formats.store import Store
     from sertool.models import Network, model
-    from sertool.settings import parse
-    from sertool.store import Store
+    from sertool.models import statistics as normalising
+    from sertool.targets import make_target
     from sertool.training import loop
-    from sertool.training import statistics as normalising
     from sertool.training.batches import Source
-    from sertool.training.targets import make_target
 
     assert isinstance(store, Store)
     found = model("huang2014")

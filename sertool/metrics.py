@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sertool.seeds import rng
+from sertool.core.seeds import rng
 
 RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
 FEWEST = 5  # clusters: of four, a resample has at most 35 different outcomes

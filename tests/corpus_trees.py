@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sertool.console import Console
-from sertool.manifest import Utterance
-from sertool.stages.prepare import discover
+from sertool.commands.prepare import discover
+from sertool.formats.manifest import Utterance
+from sertool.ui.console import Console
 
 
 def touch(root: Path, names: Iterable[str]) -> Path:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from corpus_trees import touch
 
-from sertool import labels
-from sertool.corpora import iemocap
+from sertool.corpora import iemocap, labels
 
 # the evaluation that every description of the format quotes
 PUBLISHED_LINES = """\

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from sertool import checkpoint
-from sertool.audio import decode
-from sertool.checkpoint import ITEM_FIELDS, Checkpoint
-from sertool.lineage import record
+from sertool.audio.decoding import decode
+from sertool.features.pipeline import FeaturizeSpec, frame_rate, replay
+from sertool.formats import checkpoint
+from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.formats.lineage import record
+from sertool.formats.store import Store, write_store
 from sertool.models import Whole, model
-from sertool.pipeline import FeaturizeSpec, frame_rate, replay
-from sertool.store import Store, write_store
 
 RATE = 8000
 CLASSES = ("anger", "happiness", "sadness")

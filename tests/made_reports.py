@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sertool import audit, lineage
-from sertool.report import curves, results
+from sertool.evaluation import audit, curves, results
+from sertool.formats import lineage
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 HASH = "0" * 64

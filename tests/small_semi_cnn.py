@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 
 from sertool.models import semi_cnn_loss as losses
-from sertool.training.targets import IGNORED
+from sertool.targets import IGNORED
 
 CURVATURES: tuple[losses.Curvature, ...] = ("exact", "gauss-newton")
 EXACTLY: dict[str, float] = {"rtol": 1e-10, "atol": 1e-12}

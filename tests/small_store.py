@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sertool.store import write_store
+from sertool.formats.store import write_store
 
 LABELS = ("anger", "calm", "joy")
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sertool.core.settings import parse
 from sertool.models import Network, model
-from sertool.settings import parse
 
 STILL = {  # settings without dropout
     "sundharam-bilstm": ["dropout=0.0", "states_dropout=0.0"],

@@ -14,10 +14,10 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import audio
-from sertool.errors import UsageError
+from sertool.audio import decoding as audio
+from sertool.core.errors import UsageError
+from sertool.core.settings import parse
 from sertool.features import acoustic, kind
-from sertool.settings import parse
 
 EVERY = acoustic.Settings(functionals=False)
 VOWELS = {

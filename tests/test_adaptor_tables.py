@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sertool import corpora
+from sertool.core.errors import InputError
 from sertool.corpora import crema_d, esd, layout, meld
-from sertool.errors import InputError
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 NOWHERE = Path("/nowhere/at/all")
 

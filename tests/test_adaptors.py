@@ -15,10 +15,10 @@ from corpus_trees import counts, look, touch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sertool import corpora, labels
-from sertool.corpora import Skipped
-from sertool.errors import InputError
-from sertool.manifest import Utterance
+from sertool import corpora
+from sertool.core.errors import InputError
+from sertool.corpora import Skipped, labels
+from sertool.formats.manifest import Utterance
 
 NOWHERE = Path("/nowhere/at/all")
 NAMES: dict[str, list[str]] = {

@@ -8,7 +8,7 @@ import pytest
 from corpus_trees import look, touch
 from made_formats import HEADER, database, write
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 
 
 def emodb(root: Path) -> Path:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool import audit, leaks
+from sertool.evaluation import audit, leaks
 
 
 @pytest.fixture(scope="module", autouse=True)
 def fingerprints():
     """Fingerprints whose likeness can be read: near are those equal up to a colon."""
-    stub = ModuleType("sertool.fingerprint")
+    stub = ModuleType("sertool.audio.fingerprint")
 
     def near(left, right):
         return [
@@ -29,7 +29,7 @@ def fingerprints():
 
     stub.near = near
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "sertool.fingerprint", stub)
+        patch.setitem(sys.modules, "sertool.audio.fingerprint", stub)
         yield
 
 
@@ -144,7 +144,7 @@ def test_segments_are_one_recording_and_not_identical_ones():
 
 
 def require(facts, names):
-    from sertool.stages.heldout import require
+    from sertool.evaluation.heldout import require
 
     require(facts, names)
 
@@ -400,7 +400,7 @@ def test_nothing_is_counted_as_shared_where_one_side_is_unknown():
 
 @pytest.mark.parametrize("where", ["train", "val", "earlier"])
 def test_eval_hears_near_duplicates_of_all_that_was_trained_on(where):
-    from sertool.stages.heldout import Plan, protocol
+    from sertool.evaluation.heldout import Plan, protocol
 
     like = item(7, "val" if where == "val" else "train", fingerprint="f9:y")
     stage = {"stage": "featurize", "kind": "embedding", "fitted_on": [like]}

@@ -12,11 +12,12 @@ import pytest
 import small_store
 import soundfile
 
-from sertool import audit, checkpoint
-from sertool.checkpoint import Checkpoint
-from sertool.report.terminal import protocol_line
-from sertool.stages.audit_deep import SAME, likeness
-from sertool.store import Store, write_store
+from sertool.evaluation import audit
+from sertool.evaluation.audit_deep import SAME, likeness
+from sertool.evaluation.terminal import protocol_line
+from sertool.formats import checkpoint
+from sertool.formats.checkpoint import Checkpoint
+from sertool.formats.store import Store, write_store
 
 NAMES = ("speakers", "recordings", "sentences", "identical audio", "near-duplicates", "statistics")
 
@@ -24,7 +25,7 @@ NAMES = ("speakers", "recordings", "sentences", "identical audio", "near-duplica
 @pytest.fixture
 def prints(monkeypatch):
     """Fingerprints of recordings are equal, and near are those equal up to a colon."""
-    stub = ModuleType("sertool.fingerprint")
+    stub = ModuleType("sertool.audio.fingerprint")
 
     def near(left, right):
         return [
@@ -36,7 +37,7 @@ def prints(monkeypatch):
 
     stub.near = near
     stub.fingerprint = lambda samples, rate: f"p:{len(samples)}"
-    monkeypatch.setitem(sys.modules, "sertool.fingerprint", stub)
+    monkeypatch.setitem(sys.modules, "sertool.audio.fingerprint", stub)
 
 
 def row(n, **fields):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool.augment.noise import add_white_noise
-from sertool.store import Store, write_store
+from sertool.augmentations.noise import add_white_noise
+from sertool.formats.store import Store, write_store
 
 
 def waves(n: int = 6, dtype: str = "float32") -> list[np.ndarray]:

@@ -12,16 +12,16 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import audio
-from sertool.augment import noise as noise_module
-from sertool.augment import recordings
-from sertool.augment.noise import Noise, add_noise
-from sertool.augment.recordings import Recordings, scan, stretch
-from sertool.augment.rooms import Reverb, reverberant
-from sertool.errors import InputError, ItemError
-from sertool.lineage import canonical
-from sertool.seeds import rng
-from sertool.store import Store, write_store
+from sertool.audio import decoding as audio
+from sertool.augmentations import noise as noise_module
+from sertool.augmentations import recordings
+from sertool.augmentations.noise import Noise, add_noise
+from sertool.augmentations.recordings import Recordings, scan, stretch
+from sertool.augmentations.rooms import Reverb, reverberant
+from sertool.core.errors import InputError, ItemError
+from sertool.core.seeds import rng
+from sertool.formats.lineage import canonical
+from sertool.formats.store import Store, write_store
 
 RATE = 16000
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from sertool.augment import image, parts, suiting
-from sertool.augment.copies import of_pictures
-from sertool.augment.image import Map, warp
-from sertool.errors import UsageError
-from sertool.seeds import rng
-from sertool.stages.augment import CopySource
-from sertool.store import Store, write_store
+from sertool.augmentations import image, parts, suiting
+from sertool.augmentations.copies import of_pictures
+from sertool.augmentations.image import Map, warp
+from sertool.commands.augment import CopySource
+from sertool.core.errors import UsageError
+from sertool.core.seeds import rng
+from sertool.formats.store import Store, write_store
 
 STEPS = {"shift": [0.2], "zoom": [0.3], "flip": []}
 ASKED = ("--shift", "0.2", "--zoom", "0.3", "--flip")

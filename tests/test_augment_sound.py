@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from sertool.augment import channels, parts, recorded, tempo
-from sertool.augment.channels import CODECS, ORDER
-from sertool.augment.copies import of_waveform
-from sertool.errors import UsageError
-from sertool.seeds import rng
+from sertool.augmentations import channels, parts, recorded, tempo
+from sertool.augmentations.channels import CODECS, ORDER
+from sertool.augmentations.copies import of_waveform
+from sertool.core.errors import UsageError
+from sertool.core.seeds import rng
 
 RATE = 16000
 SLOW = settings(deadline=None, max_examples=12)
@@ -279,6 +279,6 @@ def test_wrong_values(name: str, values: list, said: str) -> None:
 
 
 def test_a_codec_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sertool.audio.codes", lambda container, coding: False)
+    monkeypatch.setattr("sertool.audio.decoding.codes", lambda container, coding: False)
     with pytest.raises(UsageError, match="--codec opus: this machine's libsndfile has none"):
         one({"codec": [("opus",)]}, noise())

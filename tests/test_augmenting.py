@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sertool import audit, checkpoint
-from sertool.augment import parts
-from sertool.store import Store, write_store
-from sertool.training import batches, statistics
+from sertool.augmentations import parts
+from sertool.evaluation import audit
+from sertool.formats import checkpoint
+from sertool.formats.store import Store, write_store
+from sertool.models import statistics
+from sertool.training import batches
 from sertool.training.augmenting import Augmenting, described
 from sertool.training.batches import Source
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sertool.store import Store
+from sertool.formats.store import Store
 
 RATE = 16000
 TONE = (0.3 * np.sin(np.arange(4000) * 0.1)).astype(np.float32)

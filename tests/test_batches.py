@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.targets import IGNORED, Target, make_target, weigh_items
 from sertool.training import batches
-from sertool.training.hyperparameters import Hyperparameters
-from sertool.training.targets import IGNORED, Target, make_target, weigh_items
 
 Plan = list[list[int]]
 
@@ -375,8 +375,8 @@ def test_balanced_pieces_balance_recordings() -> None:
 def test_a_step_is_clipped_by_the_norm_of_all_gradients(clip: float, factor: float | None) -> None:
     import torch
 
-    from sertool.console import Console
     from sertool.training import loop
+    from sertool.ui.console import Console
 
     class Linear(torch.nn.Linear):
         def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:

@@ -14,9 +14,9 @@ import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool import checkpoint
-from sertool.checkpoint import ITEM_FIELDS, Checkpoint
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.formats import checkpoint
+from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 
 
 def example() -> Checkpoint:
@@ -161,8 +161,8 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_module_of_training_can_load_code() -> None:
-    package = Path(checkpoint.__file__).parent
-    owned = [package / "checkpoint.py", package / "scoring.py", *package.glob("training/*.py")]
+    package = Path(checkpoint.__file__).parent.parent
+    owned = [package / "formats/checkpoint.py", *package.glob("training/*.py")]
     owned += package.glob("models/*.py")
     for path in owned:
         text = path.read_text(encoding="utf-8")

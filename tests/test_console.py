@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sertool import console as module
-from sertool.console import Console
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.ui import console as module
+from sertool.ui.console import Console
 
 
 def test_who_says_what(capsys: pytest.CaptureFixture[str]) -> None:

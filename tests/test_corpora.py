@@ -10,8 +10,8 @@ import pytest
 from corpus_trees import counts, look, touch
 
 from sertool import corpora as tables
+from sertool.core.errors import InputError, UsageError
 from sertool.corpora import emodb, folder, ravdess
-from sertool.errors import InputError, UsageError
 
 
 def ravdess_names(channel: str, suffix: str = ".wav", flat: bool = False) -> list[str]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import splits
-from sertool.disjoint import also_disjoint
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.splits import protocols as splits
+from sertool.splits.disjoint import also_disjoint
 
 
 def row(speaker: int, text: int, take: int = 0, corpus: str = "c") -> dict:

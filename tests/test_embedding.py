@@ -16,14 +16,16 @@ import numpy as np
 import pytest
 import torch
 
-from sertool import audio, audit, checkpoint, lineage
-from sertool.errors import InputError, ItemError, UsageError
+from sertool.audio import decoding as audio
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.core.settings import parse
+from sertool.evaluation import audit
+from sertool.evaluation.heldout import check_contract
 from sertool.features import embedding, kind
-from sertool.pipeline import FeaturizeSpec, replay, replay_samples
-from sertool.scoring import Scorer
-from sertool.settings import parse
-from sertool.stages.heldout import check_contract
-from sertool.store import Store
+from sertool.features.pipeline import FeaturizeSpec, replay, replay_samples
+from sertool.formats import checkpoint, lineage
+from sertool.formats.store import Store
+from sertool.models.scoring import Scorer
 
 
 @pytest.fixture(scope="module")

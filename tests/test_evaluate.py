@@ -13,13 +13,13 @@ import pytest
 from sklearn import metrics as reference
 
 from sertool import metrics
-from sertool.console import Console
-from sertool.errors import InputError, UsageError
+from sertool.commands.evaluate import Options, evaluate, unit_of
+from sertool.core.errors import InputError, UsageError
+from sertool.evaluation import results
+from sertool.formats.store import Store, write_store
 from sertool.metrics import pool_posteriors
-from sertool.report import results
-from sertool.scoring import Scorer
-from sertool.stages.evaluate import Options, evaluate, unit_of
-from sertool.store import Store, write_store
+from sertool.models.scoring import Scorer
+from sertool.ui.console import Console
 
 
 def by_speaker(*held_out, val=()):

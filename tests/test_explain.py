@@ -14,22 +14,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sertool import inside
-from sertool.checkpoint import load
-from sertool.inside import Recorder, by_shape
-from sertool.models import linear, model
-from sertool.models.layers import OverPictures, OverTime, conv, pool
-from sertool.pipeline import FeaturizeSpec, extract
-from sertool.report.explain_panels import chosen, tall, thin
-from sertool.scoring import Scorer
-from sertool.stages.explain import (
+from sertool.extras.explain import (
     Explainer,
     contributions,
     figure_name,
     frequency_ticks,
     part_spans,
 )
-from sertool.stages.hear import Source, hear
+from sertool.extras.explain_panels import chosen, tall, thin
+from sertool.features.hearing import Source, hear
+from sertool.features.pipeline import FeaturizeSpec, extract
+from sertool.formats.checkpoint import load
+from sertool.models import inspection as inside
+from sertool.models import linear, model
+from sertool.models.inspection import Recorder, by_shape
+from sertool.models.layers import OverPictures, OverTime, conv, pool
+from sertool.models.scoring import Scorer
 
 
 def run(network, x, pictures=False, **options):
@@ -262,8 +262,8 @@ def test_spans_are_those_of_the_segments(seconds, cut, tail, crop):
     rate = 1000
     samples = np.arange(1, 1 + round(seconds * rate), dtype=np.float32)
     spec = FeaturizeSpec("wave", segment_tail=tail, **cut, **crop)
-    from sertool.errors import ItemError
-    from sertool.pipeline import load_samples
+    from sertool.core.errors import ItemError
+    from sertool.features.pipeline import load_samples
 
     try:
         decoded = load_samples(spec, samples, rate)

@@ -19,9 +19,9 @@ from corpus_trees import look
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import export
+from sertool.corpora import export
 from sertool.corpora.table import seconds
-from sertool.manifest import Utterance, read_manifest, write_manifest
+from sertool.formats.manifest import Utterance, read_manifest, write_manifest
 
 Cli = Callable[..., Any]
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import audio
-from sertool.errors import ItemError, UsageError
+from sertool.audio import decoding as audio
+from sertool.core.errors import ItemError, UsageError
+from sertool.core.settings import describe, parse
 from sertool.features import KINDS, frames, kind, mel, mfcc, rounding, spectrogram, wave
-from sertool.settings import describe, parse
 
 RATES = (8000, 16000, 22050, 48000, 192000)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sertool.store import Store
+from sertool.formats.store import Store
 
 RATE = 16000
 
@@ -107,7 +107,7 @@ def test_segments_keep_their_origin(cli, sounds: Path, tmp_path: Path) -> None:
 def test_any_number_of_workers_gives_the_same_bytes(
     cli, sounds: Path, tmp_path: Path, compress: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sertool.stages.blocks.BLOCK", 3)
+    monkeypatch.setattr("sertool.formats.building.BLOCK", 3)
     for workers, name in ((1, "a.h5"), (2, "a longer name.h5"), (3, "c.h5")):
         options = ["--workers", workers, "--compress", compress]
         assert cli("featurize", *options, sounds, tmp_path / name).code == 0
@@ -217,9 +217,9 @@ def test_odd_file_names(cli, tmp_path: Path, tone: np.ndarray) -> None:
 
 
 def test_resume(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sertool.stages.blocks.BLOCK", 2)
+    monkeypatch.setattr("sertool.formats.building.BLOCK", 2)
     assert cli("featurize", sounds, tmp_path / "whole.h5").code == 0
-    from sertool.stages import featurize as stage
+    from sertool.commands import featurize as stage
 
     made = stage.AudioSource.make
     calls: list[int] = []
@@ -252,9 +252,9 @@ def test_resume(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_resume_makes_a_damaged_part_again(
     cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    monkeypatch.setattr("sertool.stages.blocks.BLOCK", 2)
+    monkeypatch.setattr("sertool.formats.building.BLOCK", 2)
     assert cli("featurize", sounds, tmp_path / "whole.h5").code == 0
-    from sertool.stages import featurize as stage
+    from sertool.commands import featurize as stage
 
     made = stage.AudioSource.make
 
@@ -276,7 +276,7 @@ def test_resume_makes_a_damaged_part_again(
 
 
 def test_the_disk_is_full(cli, sounds: Path, tmp_path: Path, monkeypatch) -> None:
-    from sertool.store import StoreWriter
+    from sertool.formats.store import StoreWriter
 
     def full(self) -> None:
         raise OSError(28, "No space left on device")

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import audio, fingerprint
-from sertool.audio import decode, resample
-from sertool.fingerprint import fingerprint as print_of
-from sertool.fingerprint import near
-from sertool.pipeline import FeaturizeSpec
-from sertool.stages.hear import Source, hear
-from sertool.store import Store
+from sertool.audio import decoding as audio
+from sertool.audio import fingerprint
+from sertool.audio.decoding import decode, resample
+from sertool.audio.fingerprint import fingerprint as print_of
+from sertool.audio.fingerprint import near
+from sertool.features.hearing import Source, hear
+from sertool.features.pipeline import FeaturizeSpec
+from sertool.formats.store import Store
 
 DEMO = Path(__file__).parents[1] / "data" / "demo" / "corpus"
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"

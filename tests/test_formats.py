@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from made_formats import database, lines, recording, supervision, write
 
 from sertool import corpora
+from sertool.core.errors import InputError
 from sertool.corpora import discover
-from sertool.errors import InputError
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 
 def test_generic_corpora_in_their_order(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sertool.errors import ItemError, UsageError
+from sertool.core.errors import ItemError, UsageError
+from sertool.core.settings import parse
 from sertool.features import functionals, kind
-from sertool.settings import parse
-from sertool.store import Store
+from sertool.formats.store import Store
 
 NAMES = ("eGeMAPSv02", "GeMAPSv01b", "ComParE_2016")
 

@@ -9,8 +9,8 @@ import pytest
 from made_reports import report, speech, write
 from sklearn import metrics as reference
 
-from sertool.errors import InputError
-from sertool.report import papers
+from sertool.core.errors import InputError
+from sertool.papers import papers
 
 PAPER = """
 title = "A paper"

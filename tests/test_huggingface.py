@@ -8,7 +8,7 @@ import pytest
 from corpus_trees import counts, look, touch
 from made_formats import lines, write
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 
 
 def test_huggingface_metadata_in_each_split(tmp_path: Path) -> None:

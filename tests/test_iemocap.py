@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from iemocap_tree import PUBLISHED_LINES, PUBLISHED_WORDS, SMALL, T, release
 
+from sertool.core.errors import InputError
 from sertool.corpora import iemocap, iemocap_labels
-from sertool.errors import InputError
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 Cli = Callable[..., Result]
 
@@ -305,7 +305,7 @@ def test_nesting_case_and_suffix(
 def test_cuts_are_the_turns_of_the_dialogue(cli: Cli, tmp_path: Path) -> None:
     import soundfile
 
-    from sertool.store import Store
+    from sertool.formats.store import Store
 
     turns = [
         T("F000", "neu", 0.25, 0.75),

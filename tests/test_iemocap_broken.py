@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from iemocap_tree import PUBLISHED_LINES, SMALL, T, release
 
 from sertool.corpora import Skipped, iemocap, iemocap_labels
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 
 def broken(tmp_path: Path, old: str, new: str, recordings: bool = False) -> tuple[int, str, int]:

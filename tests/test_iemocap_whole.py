@@ -13,9 +13,8 @@ from conftest import Result
 from corpus_trees import Listening
 from iemocap_tree import IMPROVISED, SESSIONS, every_dialogue, full_release, release
 
-from sertool import labels
-from sertool.corpora import iemocap
-from sertool.stages.prepare import prepare
+from sertool.commands.prepare import prepare
+from sertool.corpora import iemocap, labels
 
 Cli = Callable[..., Result]
 

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sertool import audio, pipeline
-from sertool.errors import UsageError
-from sertool.features import colormaps, image, kind
-from sertool.pipeline import FeaturizeSpec, extract, replay_samples
-from sertool.settings import parse
-from sertool.stages.hear import Source, hear, hear_windows
-from sertool.store import Store
+from sertool.audio import decoding as audio
+from sertool.core.errors import UsageError
+from sertool.core.settings import parse
+from sertool.features import colormaps, image, kind, pipeline
+from sertool.features.hearing import Source, hear, hear_windows
+from sertool.features.pipeline import FeaturizeSpec, extract, replay_samples
+from sertool.formats.store import Store
 
 BADSHAH: dict[str, Any] = {
     "base": "spectrogram",

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sertool.cli.info import with_number
-from sertool.report import picture_figures
-from sertool.report.picture_figures import COLUMNS, Panel, names, panel, sheet
-from sertool.stages.info import evenly
-from sertool.store import write_store
+from sertool.commands.info import evenly
+from sertool.features import item_figures as picture_figures
+from sertool.features.item_figures import COLUMNS, Panel, names, panel, sheet
+from sertool.formats.store import write_store
 
 
 def rows(count: int, **fields: Any) -> list[dict[str, Any]]:

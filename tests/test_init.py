@@ -18,15 +18,15 @@ import torch
 from small_store import items, make
 from test_picture_models import TORCHVISION
 
-from sertool import checkpoint
-from sertool.console import Console
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
+from sertool.formats import checkpoint
+from sertool.formats.store import write_store
 from sertool.models import Network, fser2021, model
-from sertool.settings import parse
-from sertool.store import write_store
+from sertool.targets import Target
 from sertool.training import initial, networks
 from sertool.training.initial import Initial
-from sertool.training.targets import Target
+from sertool.ui.console import Console
 
 Cli = Callable[..., Any]
 SMALL = ("widths=[4]", "dense=[]", "dropout=0.0")
@@ -471,8 +471,8 @@ def fser() -> Network:
 
 
 def test_other_segments_of_a_held_out_recording_are_that_recording() -> None:
-    from sertool.stages.train import _inherited
-    from sertool.training.parts import Division
+    from sertool.commands.train import _inherited
+    from sertool.splits.division import Division
 
     def segment(i: int, number: int, corpus: str = "c") -> dict[str, Any]:
         return {"id": f"{corpus}/{i}#{number:03d}", "origin": f"c/{i}", "corpus": corpus}

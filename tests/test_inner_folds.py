@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sertool.models.inner_folds import inner_folds
 from sertool.training import baselines
-from sertool.training.inner_folds import inner_folds
 
 
 @settings(deadline=None, max_examples=60)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_store import make
 
-from sertool import checkpoint
+from sertool.formats import checkpoint
 
 Cli = Callable[..., Any]
 CNN = ("--model", "sundharam-cnn", "--epochs", 4, "--batch-size", 16, "--lr", 0.01)

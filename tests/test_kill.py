@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sertool.store import Store, write_store
+from sertool.formats.store import Store, write_store
 
 KILLS = 3
 

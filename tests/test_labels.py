@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import trees
 
-from sertool import labels
-from sertool.corpora import emodb, iemocap, iemocap_labels, ravdess
+from sertool.core.errors import InputError, UsageError
+from sertool.corpora import emodb, iemocap, iemocap_labels, labels, ravdess
 from sertool.corpora import load as load_corpus
-from sertool.errors import InputError, UsageError
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 HOUSE = ["anger", "anxiety", "boredom", "calm", "contempt", "disgust", "excitement", "fear"]
 HOUSE += ["frustration", "happiness", "neutral", "sadness", "surprise"]

@@ -8,8 +8,8 @@ import pytest
 from corpus_trees import look, touch
 from made_formats import lines, recording, supervision
 
+from sertool.core.errors import InputError
 from sertool.corpora import discover, lhotse_files
-from sertool.errors import InputError
 
 
 def dailytalk(root: Path, suffix: str = "jsonl.gz") -> Path:

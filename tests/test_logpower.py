@@ -10,10 +10,10 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import audio
-from sertool.errors import UsageError
+from sertool.audio import decoding as audio
+from sertool.core.errors import UsageError
+from sertool.core.settings import parse
 from sertool.features import frames, kind, logpower
-from sertool.settings import parse
 
 
 def reference(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool.errors import InputError
-from sertool.manifest import FIELDS, Utterance, parse_line, read_manifest, write_manifest
-from sertool.paths import from_text, show, to_text
+from sertool.core.errors import InputError
+from sertool.core.paths import from_text, show, to_text
+from sertool.formats.manifest import FIELDS, Utterance, parse_line, read_manifest, write_manifest
 
 TEXT = st.none() | st.text(min_size=1, max_size=10)
 UTTERANCE = st.builds(

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sertool.core.settings import parse
 from sertool.models import MODELS, Network, masking, model
-from sertool.settings import parse
 
 OUTPUT = {torch.float32: 1e-5, torch.float64: 1e-12}
 GRADIENT = {torch.float32: 1e-4, torch.float64: 1e-10}  # relative to each tensor's largest

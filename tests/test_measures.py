@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_reports import CLASSES, report, speech
 from sklearn import metrics as reference
 
-from sertool.report import measures, pooling
+from sertool.evaluation import measures, pooling
 
 OVERALL = [{"measure": name} for name in ("accuracy", "uar", "macro_f1")]
 SHARE = {"measure": "share", "truth": "anger", "prediction": "neutral"}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_store import items, make
 
-from sertool import checkpoint
-from sertool.training.targets import Target
+from sertool.formats import checkpoint
+from sertool.targets import Target
 
 SIZES = ("--set", "hidden=4", "--set", "dense=4", "--set", "pools=[2,2,1]")
 NETWORK = ("--model", "ma2018", *SIZES, "--epochs", 2, "--batch-size", 9, "--no-baselines")
@@ -112,11 +112,12 @@ def test_a_networks_steps_are_those_of_mixtures(tmp_path: Path) -> None:
     """What the loop does with a linear network, beside plain torch."""
     import torch
 
-    from sertool.console import Console
-    from sertool.seeds import derive
-    from sertool.store import Store
-    from sertool.training import batches, loop, mixup, statistics
-    from sertool.training.hyperparameters import Hyperparameters
+    from sertool.core.seeds import derive
+    from sertool.formats.store import Store
+    from sertool.models import statistics
+    from sertool.models.hyperparameters import Hyperparameters
+    from sertool.training import batches, loop, mixup
+    from sertool.ui.console import Console
 
     class Mean(torch.nn.Module):
         def __init__(self) -> None:

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sertool import checkpoint
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.formats import checkpoint
+from sertool.formats.store import Store, write_store
 from sertool.models import Heard, Material, svm
 from sertool.models import huang2014_patches as patches
 from sertool.models.huang2014 import Settings
 from sertool.models.huang2014_network import Huang2014
-from sertool.scoring import Scorer
-from sertool.store import Store, write_store
+from sertool.models.scoring import Scorer
 
 Cli = Callable[..., Any]
 TINY: dict[str, Any] = {
@@ -370,7 +370,7 @@ def test_explain_draws_the_last_layer_and_no_saliency(
     cli: Cli, sounds: Path, tmp_path: Path
 ) -> None:
     """The layer before the SVM is no layer of logits."""
-    from sertool.report import explain_figures, explain_panels
+    from sertool.extras import explain_figures, explain_panels
 
     store, path = tmp_path / "s.h5", tmp_path / "m.ckpt"
     made = cli("featurize", sounds, store, "--kind", "mfcc", "--set", "hop_length=256")
@@ -405,7 +405,7 @@ def test_explain_draws_the_last_layer_and_no_saliency(
 def _features(path: Path, file: Path) -> np.ndarray:
     import soundfile
 
-    from sertool.pipeline import replay_samples
+    from sertool.features.pipeline import replay_samples
 
     samples, rate = soundfile.read(file, dtype="float32")
     (array,) = replay_samples(checkpoint.load(path).meta["pipeline"], samples, rate)

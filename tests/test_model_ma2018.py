@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
 from sertool.models import Network, ma2018, model
-from sertool.settings import parse
 
 
 def network(name: str, *assignments: str, bins: int = 400, outputs: int = 4) -> Any:

@@ -14,10 +14,10 @@ from sundharam_table import PAPER_POOLS, SMALL, STILL, assert_plain, both, netwo
 from torch import nn
 from torch.nn import functional
 
-from sertool.errors import InputError, UsageError
-from sertool.inside import Recorder
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
 from sertool.models import Network, model, sundharam_parallel
-from sertool.settings import parse
+from sertool.models.inspection import Recorder
 
 NAMES = ("sundharam-bilstm", "sundharam-transformer")
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from small_store import items, make
 
-from sertool import checkpoint
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
+from sertool.formats import checkpoint
+from sertool.formats.store import Store
 from sertool.models import linear, svm
-from sertool.scoring import Scorer
-from sertool.settings import parse
-from sertool.store import Store
+from sertool.models.scoring import Scorer
 
 Arrays = dict[str, np.ndarray]
 EXACT = 1e-9  # libsvm's tolerance, where two of its solutions are compared

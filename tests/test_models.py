@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
 from sertool.models import MODELS, Network, Whole, linear, majority, model, sundharam
-from sertool.settings import parse
 
 
 def whole(name: str) -> Whole:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sertool.errors import InputError, UsageError
-from sertool.outputs import Parts, atomic, check_output, part_is_whole, remove_left
+from sertool.core.errors import InputError, UsageError
+from sertool.formats.outputs import Parts, atomic, check_output, part_is_whole, remove_left
 
 
 def test_atomic_keeps_the_old_output_when_interrupted(tmp_path: Path) -> None:

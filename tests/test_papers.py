@@ -11,10 +11,12 @@ import pytest
 from made_reports import CLASSES, report, speech
 from sklearn import metrics as reference
 
-from sertool.errors import InputError, UsageError
-from sertool.report import blocks, measures, pages, papers, pooling, study_json
-from sertool.report.study import study
-from sertool.tables import render
+from sertool.core.errors import InputError, UsageError
+from sertool.evaluation import measures, pooling
+from sertool.papers import pages, papers, study_json
+from sertool.papers.study import study
+from sertool.ui import blocks
+from sertool.ui.tables import render
 
 TEXT = """
 title = "A paper | of a test"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_store import items
 
-from sertool.errors import InputError, UsageError
-from sertool.training.parts import Division, PartOptions, divide
+from sertool.core.errors import InputError, UsageError
+from sertool.splits.division import Division, PartOptions, divide
 
 Rows = list[dict[str, Any]]
 

@@ -23,13 +23,14 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from small_store import LABELS, items, make
 
-from sertool import checkpoint, per
-from sertool.checkpoint import Checkpoint
-from sertool.console import Console
-from sertool.scoring import Route, Routed, Scorer
-from sertool.stages import train_per
-from sertool.stages.evaluate import Options, evaluate
-from sertool.store import Store, write_store
+from sertool.commands.evaluate import Options, evaluate
+from sertool.formats import checkpoint
+from sertool.formats.checkpoint import Checkpoint
+from sertool.formats.store import Store, write_store
+from sertool.models import per
+from sertool.models.scoring import Route, Routed, Scorer
+from sertool.training import per_field as train_per
+from sertool.ui.console import Console
 
 Cli = Callable[..., Any]
 CNN = ("--model", "sundharam-cnn", "--epochs", "2", "--batch-size", "16")
@@ -538,7 +539,7 @@ def test_predict_on_the_command_line(
 
 
 def test_the_chooser_is_judged_where_the_value_is_known() -> None:
-    from sertool.stages.routing import Routes, summary
+    from sertool.evaluation.routing import Routes, summary
 
     told = {0: "male", 1: None, 2: "female", 3: "male"}
     routes = Routes(told, dict.fromkeys(told, "male"), [0, 1, 2, 3])

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from small_store import items
 
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
+from sertool.formats.store import write_store
 from sertool.models import Network, badshah2017, fser2021, model
-from sertool.settings import parse
-from sertool.store import write_store
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.models.hyperparameters import Hyperparameters
 
 PICTURE = (256, 256, 3)
 TORCHVISION = {  # names and shapes of its AlexNet, the last layer's 1000 classes become 7
@@ -346,10 +346,10 @@ def test_defaults_are_the_papers() -> None:
 def test_lists_of_settings_come_back_from_a_checkpoint(tmp_path: Path) -> None:
     import torch
 
-    from sertool import checkpoint
-    from sertool.scoring import Scorer
-    from sertool.stages.train import TrainOptions, train
-    from sertool.training.parts import PartOptions
+    from sertool.commands.train import TrainOptions, train
+    from sertool.formats import checkpoint
+    from sertool.models.scoring import Scorer
+    from sertool.splits.division import PartOptions
 
     rows, random = items(copies=0), np.random.default_rng(0)
     arrays = [random.integers(0, 256, (1, 24, 20, 3), dtype=np.uint8) for _ in rows]

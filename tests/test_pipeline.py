@@ -11,9 +11,17 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool import audio, pipeline
-from sertool.errors import ItemError, UsageError
-from sertool.pipeline import FeaturizeSpec, extract, load, load_samples, replay, replay_samples
+from sertool.audio import decoding as audio
+from sertool.core.errors import ItemError, UsageError
+from sertool.features import pipeline
+from sertool.features.pipeline import (
+    FeaturizeSpec,
+    extract,
+    load,
+    load_samples,
+    replay,
+    replay_samples,
+)
 
 RATE = 16000
 SMALL = {"n_fft": 512, "hop_length": 160, "n_mels": 20}

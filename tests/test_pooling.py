@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from made_reports import CLASSES, report, speech, write
 from sklearn import metrics as reference
 
-from sertool.console import Console
-from sertool.errors import InputError
-from sertool.report import blocks, measures, pages, pooling
-from sertool.report.study import study
-from sertool.stages import report as stage
+from sertool.commands import report as stage
+from sertool.core.errors import InputError
+from sertool.evaluation import measures, pooling
+from sertool.papers import pages
+from sertool.papers.study import study
+from sertool.ui import blocks
+from sertool.ui.console import Console
 
 CELLS = [(t, p) for t in CLASSES for p in CLASSES]
 FIGURES = [

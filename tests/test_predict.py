@@ -18,15 +18,15 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool.console import Console
-from sertool.errors import InputError, UsageError
-from sertool.pipeline import replay, replay_samples
-from sertool.report.predictions import formatter
-from sertool.scoring import Scorer
-from sertool.stages import predict as stage
-from sertool.stages.evaluate import Options as EvalOptions
-from sertool.stages.evaluate import evaluate
-from sertool.stages.hear import spans
+from sertool.commands import predict as stage
+from sertool.commands.evaluate import Options as EvalOptions
+from sertool.commands.evaluate import evaluate
+from sertool.core.errors import InputError, UsageError
+from sertool.evaluation.predictions import formatter
+from sertool.features.hearing import spans
+from sertool.features.pipeline import replay, replay_samples
+from sertool.models.scoring import Scorer
+from sertool.ui.console import Console
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sertool.corpora import emodb
-from sertool.manifest import FIELDS, read_manifest
+from sertool.formats.manifest import FIELDS, read_manifest
 
 Cli = Callable[..., Any]
 
@@ -279,7 +279,7 @@ def test_odd_names(cli: Cli, tmp_path: Path) -> None:
     assert cli("prepare", tmp_path / "c", out).code == 0
     lines = rows(out)
     assert sorted(line["id"] for line in lines) == ["c/angry/\\xe4", "c/angry/two\nlines"]
-    from sertool.paths import from_text
+    from sertool.core.paths import from_text
 
     assert all(from_text(line["path"]).is_file() for line in lines)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sertool import audit
-from sertool.errors import InputError
-from sertool.report import figures, results, terminal
+from sertool.core.errors import InputError
+from sertool.evaluation import audit, figures, results, terminal
 
 NAMES = ("anger", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 

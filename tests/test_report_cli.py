@@ -14,12 +14,13 @@ from made_reports import CLASSES, report, speech, write
 from markdown_it import MarkdownIt
 from sklearn import metrics as reference
 
-from sertool.console import Console
-from sertool.errors import InputError
-from sertool.paths import show
-from sertool.report import blocks, comparison, pages, papers, study_json
-from sertool.stages import report as stage
-from sertool.tables import render
+from sertool.commands import report as stage
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.papers import comparison, pages, papers, study_json
+from sertool.ui import blocks
+from sertool.ui.console import Console
+from sertool.ui.tables import render
 
 FORMATS = ("table", "markdown", "json")
 

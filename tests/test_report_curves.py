@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_reports import report, speech, training, write
 
-from sertool.report import blocks, convergence, curve_figures, curves, pages, pooling, study_json
-from sertool.report.curves import Curve
-from sertool.report.study import study
+from sertool.evaluation import curves, pooling
+from sertool.evaluation.curves import Curve
+from sertool.papers import convergence, curve_figures, pages, study_json
+from sertool.papers.study import study
+from sertool.ui import blocks
 
 LOSSES = st.lists(st.floats(0.001, 9.0), min_size=1, max_size=300)
 

@@ -8,11 +8,11 @@ import made
 import numpy as np
 import pytest
 
-from sertool.console import Console
-from sertool.errors import InputError
-from sertool.report import curves
-from sertool.stages.evaluate import Options, evaluate
-from sertool.store import Store, write_store
+from sertool.commands.evaluate import Options, evaluate
+from sertool.core.errors import InputError
+from sertool.evaluation import curves
+from sertool.formats.store import Store, write_store
+from sertool.ui.console import Console
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from sklearn import metrics as reference
 
-from sertool.report import blocks, pages, papers, pooling
-from sertool.report.study import study
+from sertool.evaluation import pooling
+from sertool.papers import pages, papers
+from sertool.papers.study import study
+from sertool.ui import blocks
 
 HEAD = """
 title = "T"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from small_store import items, make
 
-from sertool import checkpoint
-from sertool.checkpoint import Checkpoint
-from sertool.errors import InputError
-from sertool.scoring import Scorer
-from sertool.stages.train import TrainOptions, train
-from sertool.store import Store
-from sertool.training.parts import PartOptions
+from sertool.commands.train import TrainOptions, train
+from sertool.core.errors import InputError
+from sertool.formats import checkpoint
+from sertool.formats.checkpoint import Checkpoint
+from sertool.formats.store import Store
+from sertool.models.scoring import Scorer
+from sertool.splits.division import PartOptions
 
 
 def trained(folder: Path, store: Path, model: str, name: str = "m.ckpt", **more: Any) -> Path:
@@ -218,7 +218,7 @@ def test_checkpoint_that_does_not_fit_its_model_is_refused(cnn: Path, tmp_path: 
 
 def test_a_description_larger_than_its_weights_takes_no_memory(cnn: Path, tmp_path: Path) -> None:
     from sertool.models import model
-    from sertool.scoring import _shapes
+    from sertool.models.scoring import _shapes
 
     found = model("sundharam-bilstm")
     shapes = _shapes(found, found.Settings(hidden=100_000), (200, (40,), 4))  # 320 GB

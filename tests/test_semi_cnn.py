@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 
 from sertool.models import semi_cnn, sparse_autoencoder
 from sertool.models import semi_cnn_loss as losses
-from sertool.training.targets import IGNORED
+from sertool.targets import IGNORED
 
 LITERAL = losses.Objective(curvature="exact", clamp="off", hold_target=False)
 

@@ -14,7 +14,7 @@ from torch.autograd import gradcheck
 from torch.autograd.functional import hessian, jacobian
 
 from sertool.models import semi_cnn_loss as losses
-from sertool.training.targets import IGNORED
+from sertool.targets import IGNORED
 
 # --- each term against what it is in the paper ---
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from sertool import audio_blocks
-from sertool.errors import InputError, ItemError
-from sertool.stages import separate as stage
-from sertool.stages.separate import Options, separate
+from sertool.audio import blocks as audio_blocks
+from sertool.commands import separate as stage
+from sertool.commands.separate import Options, separate
+from sertool.core.errors import InputError, ItemError
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16000
@@ -343,7 +343,7 @@ def test_a_closed_pipe(mixed: Path, tmp_path: Path) -> None:
 def test_memory_has_a_bound(tmp_path: Path) -> None:
     code = (
         "import functools, resource, sys; from sertool.cli import main;"
-        "from sertool.stages import separate as stage;"
+        "from sertool.commands import separate as stage;"
         "stage.Settings = functools.partial(stage.Settings, sample=1 << 16);"
         "code = main(['separate', '-q', *sys.argv[1:]]);"
         "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter, sawtooth
 from sklearn.decomposition import FastICA
 
-from sertool.separation import (
+from sertool.extras.separation import (
     ALGORITHMS,
     RUN,
     Follower,

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from sertool.errors import UsageError
-from sertool.settings import check_types, describe, parse, setting
+from sertool.core.errors import UsageError
+from sertool.core.settings import check_types, describe, parse, setting
 
 
 @dataclass(frozen=True)

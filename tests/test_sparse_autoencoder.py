@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 from torch.autograd.functional import jacobian
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 from sertool.models import sparse_autoencoder as sae
 
 EXACTLY: dict[str, float] = {"rtol": 1e-10, "atol": 1e-12}

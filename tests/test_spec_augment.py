@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_store import items, make
 
-from sertool import checkpoint
-from sertool.augment import family_of, masks, parts, recorded
-from sertool.augment.masks import FreqMask, TimeMask
-from sertool.errors import UsageError
-from sertool.seeds import rng
-from sertool.store import Store, write_store
-from sertool.training import statistics
+from sertool.augmentations import family_of, masks, parts, recorded
+from sertool.augmentations.masks import FreqMask, TimeMask
+from sertool.core.errors import UsageError
+from sertool.core.seeds import rng
+from sertool.formats import checkpoint
+from sertool.formats.store import Store, write_store
+from sertool.models import statistics
 from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Source
 

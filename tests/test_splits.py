@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import splits
-from sertool.errors import InputError, UsageError
-from sertool.manifest import Utterance
+from sertool.core.errors import InputError, UsageError
+from sertool.formats.manifest import Utterance
+from sertool.splits import protocols as splits
 
 Row = dict[str, Any]
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from small_store import make
 
-from sertool.errors import InputError, UsageError
-from sertool.store import Store
-from sertool.training import batches, schedules, statistics
-from sertool.training.hyperparameters import Hyperparameters
-from sertool.training.targets import IGNORED, make_target
+from sertool.core.errors import InputError, UsageError
+from sertool.formats.store import Store
+from sertool.models import statistics
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.targets import IGNORED, make_target
+from sertool.training import batches, schedules
 
 # ---- statistics
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool.errors import InputError
-from sertool.store import Store, write_store
+from sertool.core.errors import InputError
+from sertool.formats.store import Store, write_store
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
 

@@ -19,17 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from sertool import audio, headers
-from sertool.console import Console
-from sertool.errors import ItemError
-from sertool.report import survey_figures
-from sertool.report.survey_text import page
-from sertool.stages import listen as ears
-from sertool.stages.info import counts
-from sertool.stages.listen import listen, quiet_ends
-from sertool.stages.survey import edges, lengths, survey
-from sertool.store import write_store
-from sertool.tables import render
+from sertool.audio import decoding as audio
+from sertool.audio import headers
+from sertool.commands.info import counts
+from sertool.core.errors import ItemError
+from sertool.corpora import listening as ears
+from sertool.corpora import survey_figures
+from sertool.corpora.listening import listen, quiet_ends
+from sertool.corpora.survey import edges, lengths, survey
+from sertool.corpora.survey_text import page
+from sertool.formats.store import write_store
+from sertool.ui.console import Console
+from sertool.ui.tables import render
 
 RATE = 16000
 Row = dict[str, Any]

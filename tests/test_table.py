@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from corpus_trees import look, touch
 
+from sertool.core.errors import InputError
 from sertool.corpora import table
-from sertool.errors import InputError
 
 
 def write(path: Path, text: str) -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from small_store import items, make
 
-from sertool import checkpoint
-from sertool.errors import UsageError
-from sertool.training.targets import relabel
+from sertool.core.errors import UsageError
+from sertool.formats import checkpoint
+from sertool.targets import relabel
 
 Cli = Callable[..., Any]
 

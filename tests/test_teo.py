@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sertool import audio
-from sertool.errors import UsageError
+from sertool.audio import decoding as audio
+from sertool.core.errors import UsageError
+from sertool.core.settings import parse
 from sertool.features import kind, teo
-from sertool.settings import parse
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from small_store import items, make
 
-from sertool import checkpoint
+from sertool.formats import checkpoint
 
 Cli = Callable[..., Any]
 CNN = ("--model", "sundharam-cnn", "--epochs", "2", "--batch-size", "16")
@@ -227,7 +227,7 @@ def test_wrong_options_are_one_line(
 
 
 def test_stores_that_cannot_serve(cli: Cli, store: Path, tmp_path: Path) -> None:
-    from sertool.store import write_store
+    from sertool.formats.store import write_store
 
     out = tmp_path / "m.ckpt"
     ragged = make(tmp_path / "ragged.h5", ragged=True)

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from small_store import items, make
 
-from sertool.console import Console
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.seeds import derive, rng
+from sertool.formats.store import Store
 from sertool.models import Network
-from sertool.seeds import derive, rng
-from sertool.store import Store
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.splits.division import Division
+from sertool.targets import make_target
 from sertool.training.batches import plan_epoch
-from sertool.training.hyperparameters import Hyperparameters
-from sertool.training.parts import Division
-from sertool.training.targets import make_target
+from sertool.ui.console import Console
 
 HP = Hyperparameters(epochs=5, batch_size=8, lr=0.02)
 
@@ -59,7 +59,7 @@ def run(
     """Train the tiny network on folds 1 and 2 of a small store, validating on fold 0."""
     import torch
 
-    from sertool.outputs import Parts
+    from sertool.formats.outputs import Parts
     from sertool.training.networks import Plan, train_network
 
     with Store(store) as opened:
@@ -328,7 +328,8 @@ def test_diverging_training_is_told(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite_are_no_result() -> None:
     import torch
 
-    from sertool.training import networks, statistics
+    from sertool.models import statistics
+    from sertool.training import networks
 
     network = torch.nn.Linear(2, 2)
     plan: Any = SimpleNamespace(network=SimpleNamespace(fixed_length=False), hp=Hyperparameters())

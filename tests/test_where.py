@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool import where
-from sertool.errors import UsageError
-from sertool.manifest import Utterance
+from sertool.core.errors import UsageError
+from sertool.corpora import where
+from sertool.formats.manifest import Utterance
 
 ROW: dict[str, Any] = {
     "id": "c/a",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 from sertool.models import whitening
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sertool import export
+from sertool.corpora import export
 
 
 @pytest.mark.parametrize("there", [True, False])

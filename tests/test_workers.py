@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from sertool.errors import InputError, ItemError
-from sertool.workers import ordered
+from sertool.core.errors import InputError, ItemError
+from sertool.core.workers import ordered
 
 
 def square(n: int) -> int:
@@ -67,7 +67,7 @@ def test_stopping_early_does_not_wait_for_the_work(begun: bool) -> None:
 
 PROGRAM = """
 import os, sys, time
-from sertool.workers import ordered
+from sertool.core.workers import ordered
 def slow(n):
     time.sleep(0.05)
     return os.getpid()

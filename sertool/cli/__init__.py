@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import sertool
-from sertool.errors import SertoolError
+from sertool.core.errors import SertoolError
 
 COMMANDS = {
     "prepare": "sertool.cli.prepare",
@@ -79,7 +79,7 @@ def _lacks_memory(error: RuntimeError) -> bool:
 
 def _reason(error: OSError) -> str:
     """Return one line for an error of the operating system."""
-    from sertool.paths import show
+    from sertool.core.paths import show
 
     where = f"{show(error.filename)}: " if error.filename else ""
     if error.errno in DISK_FULL:
@@ -90,7 +90,7 @@ def _reason(error: OSError) -> str:
 
 
 def _say(name: str, text: str) -> None:
-    from sertool.paths import show
+    from sertool.core.paths import show
 
     line = show(" ".join(text.split("\n")))
     if len(line) > LONGEST:  # a file's own text: both ends say what is wrong, and what to do

@@ -184,11 +184,11 @@ def command(
 
 def _run(given: dict[str, Any]) -> None:
     """Hand the command line's values to the stage."""
-    from sertool import workers as pool
+    from sertool.core import workers as pool
 
     pool.single_thread()
-    from sertool.manifest import PARTS
-    from sertool.stages.augment import augment
+    from sertool.commands.augment import augment
+    from sertool.formats.manifest import PARTS
 
     common.one_of("--compress", given["compress"], ("none", "lzf", "gzip"))
     common.one_of("--part", given["part"], PARTS)
@@ -202,8 +202,8 @@ def _run(given: dict[str, Any]) -> None:
 
 def _steps(given: dict[str, Any]) -> dict[str, list[Any]]:
     """Return the augmentations that the options ask for, each with its values."""
-    from sertool.augment import read_steps, suiting
-    from sertool.errors import UsageError
+    from sertool.augmentations import read_steps, suiting
+    from sertool.core.errors import UsageError
 
     steps: dict[str, list[Any]] = {}
     for name in RANGES:
@@ -235,7 +235,7 @@ def _steps(given: dict[str, Any]) -> dict[str, list[Any]]:
 
 def _band(text: str) -> list[float]:
     """Return the four numbers of "A-B:C-D", each of which A-B may be one number alone."""
-    from sertool.errors import UsageError
+    from sertool.core.errors import UsageError
 
     edges: list[float] = []
     for edge in text.split(":"):

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from sertool.console import Console
-from sertool.errors import UsageError
+from sertool.core.errors import UsageError
+from sertool.ui.console import Console
 
 GROUP = "Every stage"
 

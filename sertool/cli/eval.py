@@ -10,7 +10,7 @@ import typer
 from sertool.cli import common
 
 if TYPE_CHECKING:
-    from sertool.stages.evaluate import Options
+    from sertool.commands.evaluate import Options
 
 TESTED = "What is tested"
 OUTPUT = "Output"
@@ -143,10 +143,10 @@ def command(
 
     Exit codes: 0 done, 2 wrong usage, 3 cannot test, or a required fact does not hold.
     """
-    from sertool.workers import single_thread
+    from sertool.core.workers import single_thread
 
     single_thread()
-    from sertool.stages.evaluate import Options
+    from sertool.commands.evaluate import Options
 
     options = Options(
         every=every,
@@ -183,9 +183,9 @@ def _run(
     """Check the outputs, test, write, and print."""
     import sys
 
-    from sertool.outputs import atomic, check_output
-    from sertool.report import results
-    from sertool.stages.evaluate import check_figures, draw_figures, evaluate
+    from sertool.commands.evaluate import check_figures, draw_figures, evaluate
+    from sertool.evaluation import results
+    from sertool.formats.outputs import atomic, check_output
 
     target = Path(json_) if json_ not in (None, "-") else None
     if target is not None:
@@ -212,7 +212,7 @@ def _print_tables(report: dict[str, Any], file: Any) -> None:
     """Print the tables; a pipe gets them without colour, and no line ends in spaces."""
     from rich.console import Console
 
-    from sertool.report.terminal import render
+    from sertool.evaluation.terminal import render
 
     console = Console(file=file, highlight=False)
     with console.capture() as captured:

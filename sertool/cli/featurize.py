@@ -105,11 +105,11 @@ def command(
 
     Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
     """
-    from sertool import workers as pool
+    from sertool.core import workers as pool
 
     pool.single_thread()
-    from sertool.pipeline import FeaturizeSpec
-    from sertool.stages.featurize import featurize, kind_settings
+    from sertool.commands.featurize import featurize, kind_settings
+    from sertool.features.pipeline import FeaturizeSpec
 
     common.one_of("--compress", compress, ("none", "lzf", "gzip"))
     spec = FeaturizeSpec(

@@ -16,7 +16,7 @@ from sertool.cli import common
 from sertool.cli.info_audit import Audit, Deep, Require, only, run_audit
 
 if TYPE_CHECKING:
-    from sertool.console import Console
+    from sertool.ui.console import Console
 
 ALL = "all"
 NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -103,8 +103,8 @@ def command(
     Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage,
     3 not ours, newer, checksum wrong, or a required fact does not hold.
     """
-    from sertool.errors import InputError, UsageError
-    from sertool.workers import single_thread
+    from sertool.core.errors import InputError, UsageError
+    from sertool.core.workers import single_thread
 
     number = count(items)
     idle = [n for n, given in (("--figures", figures), ("--all", everything)) if given]
@@ -127,7 +127,7 @@ def command(
 
 def count(items: str | None) -> int | None:
     """Return the number that --items was given, None for none; UsageError for what is none."""
-    from sertool.errors import UsageError
+    from sertool.core.errors import UsageError
 
     if items is None or items == ALL:
         return None
@@ -147,8 +147,8 @@ def _describe(
     **options: Any,
 ) -> dict[str, Any]:
     """Describe the file, its recordings too where it is a manifest, and draw the figures."""
-    from sertool.errors import UsageError
-    from sertool.stages.info import describe, recognise
+    from sertool.commands.info import describe, recognise
+    from sertool.core.errors import UsageError
 
     what = recognise(path)
     if options["everything"] and what != "manifest":
@@ -157,7 +157,7 @@ def _describe(
         _check_figures(path, what, figures, force, drawn)
     listen = None
     if audio and not items and what == "manifest":
-        from sertool.stages.listen import listen as hear
+        from sertool.corpora.listening import listen as hear
 
         listen = functools.partial(hear, console=console, **options)
     found = describe(path, items, listen)
@@ -170,8 +170,9 @@ def _describe(
 
 def _check_figures(path: Path, what: str, folder: Path, force: bool, drawn: int | None) -> None:
     """Raise UsageError for a file that is not drawn, InputError where there is no room for it."""
-    from sertool.errors import UsageError
-    from sertool.report import picture_figures, survey_figures
+    from sertool.core.errors import UsageError
+    from sertool.corpora import survey_figures
+    from sertool.features import item_figures as picture_figures
 
     if what not in ("manifest", "store"):
         raise UsageError(f"--figures: {path} is a {what}; it draws manifests and stores")
@@ -186,8 +187,9 @@ def _check_figures(path: Path, what: str, folder: Path, force: bool, drawn: int 
 
 def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console: Console) -> None:
     """Draw the survey, and of a store some of its items."""
-    from sertool.report import picture_figures, survey_figures
-    from sertool.stages.info import sample
+    from sertool.commands.info import sample
+    from sertool.corpora import survey_figures
+    from sertool.features import item_figures as picture_figures
 
     drawn = survey_figures.draw(found["survey"], path.name, folder)
     if found["what"] == "store" and found["items"]:
@@ -201,8 +203,8 @@ def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console:
 
 
 def _print(found: dict[str, Any], items: bool, number: int | None, as_json: bool) -> None:
-    from sertool.stages.info import evenly
-    from sertool.tables import render
+    from sertool.commands.info import evenly
+    from sertool.ui.tables import render
 
     if items:
         rows = found["item_list"] if "item_list" in found else found["report"].get("items", [])
@@ -216,7 +218,7 @@ def _print(found: dict[str, Any], items: bool, number: int | None, as_json: bool
 
 
 def _store(found: dict[str, Any]) -> list[Any]:
-    from sertool.report.survey_text import page
+    from sertool.corpora.survey_text import page
 
     frames = f"{found['frames']} frames of {_shape(found)}"
     frames += f", {found['frames_min']} to {found['frames_max']} an item"
@@ -246,7 +248,7 @@ def _shape(found: dict[str, Any]) -> str:
 
 
 def _manifest(found: dict[str, Any]) -> list[Any]:
-    from sertool.report.survey_text import page
+    from sertool.corpora.survey_text import page
 
     bad, doubled = len(found["bad_lines"]), found["doubled_ids"]
     lines = [f"manifest: {found['items']} utterances" + (f", bad lines: {bad}" if bad else "")]
@@ -274,7 +276,7 @@ def _checkpoint(found: dict[str, Any]) -> list[Any]:
 
 def _per(found: dict[str, Any]) -> list[str]:
     """Return a line for each of a checkpoint's models, and one for the chooser among them."""
-    from sertool.per import field_of
+    from sertool.models.per import field_of
 
     field = field_of(found)
     if field is None:
@@ -300,7 +302,7 @@ def _epoch(own: dict[str, Any]) -> str:
 
 
 def _report(found: dict[str, Any]) -> list[Any]:
-    from sertool.report.terminal import describe_report
+    from sertool.evaluation.terminal import describe_report
 
     return [describe_report(found["report"])]
 

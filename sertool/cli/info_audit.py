@@ -55,9 +55,9 @@ def run_audit(
 
     A path `deep` that is no file is the option. `idle` options have no effect on an audit.
     """
-    from sertool.errors import UsageError
-    from sertool.report.audit_text import render
-    from sertool.stages.audit import Options, audit, check
+    from sertool.commands.audit import Options, audit, check
+    from sertool.core.errors import UsageError
+    from sertool.evaluation.audit_text import render
 
     if idle:
         raise UsageError(f"--audit takes no {' and no '.join(idle)}")
@@ -80,7 +80,7 @@ def run_audit(
 
 def only(paths: list[Path], deep: bool, require: list[str] | None) -> Path:
     """Return the one file that is described; UsageError for what an audit alone takes."""
-    from sertool.errors import UsageError
+    from sertool.core.errors import UsageError
 
     if deep or require or len(paths) > 1:
         raise UsageError("describes one FILE; two files, --deep and --require go with --audit")

@@ -25,7 +25,7 @@ def command(
     Exit codes: 0 done, 2 wrong usage.
     """
     common.one_of("list", what, WHAT)
-    from sertool.tables import render, table
+    from sertool.ui.tables import render, table
 
     if what == "kinds" and kind:
         from sertool.features import GROUP, KINDS
@@ -41,17 +41,18 @@ def command(
 
 def _rows(what: str) -> list[tuple[str, str]]:
     """Return (name, one line) of everything of one sort."""
-    from sertool.plugins import lookup, names
+    from sertool.core.plugins import lookup, names
 
     if what == "labels":
-        from sertool.labels import label_maps
+        from sertool.corpora.labels import label_maps
 
         return label_maps()
     if what == "papers":
-        from sertool.report import papers
+        from sertool.papers import papers
 
         return [(name, papers.paper(name).title) for name in papers.names()]
-    from sertool import augment, corpora, features, models
+    from sertool import augmentations as augment
+    from sertool import corpora, features, models
 
     tables = {
         "corpora": (corpora.CORPORA, corpora.GROUP),
@@ -66,7 +67,7 @@ def _rows(what: str) -> list[tuple[str, str]]:
 
 def _of_kind(row: tuple[str, str]) -> tuple[str, str]:
     """Return the row of an augmentation KIND.NAME under the name that its option has."""
-    from sertool.augment import KINDS
+    from sertool.augmentations import KINDS
 
     kind, _, name = row[0].partition(".")
     return name, f"{KINDS.get(kind, kind)}: {row[1]}"
@@ -83,9 +84,9 @@ def _line(part: Any) -> str:
 
 def _settings(parts: dict[str, str], group: str, name: str) -> Any:
     """Return a table of a part's settings."""
-    from sertool import settings
-    from sertool.plugins import lookup
-    from sertool.tables import table
+    from sertool.core import settings
+    from sertool.core.plugins import lookup
+    from sertool.ui.tables import table
 
     described = settings.describe(lookup(parts, group, name).Settings)
     rows = [(n, _spell(default), unit, text) for n, default, unit, text in described]

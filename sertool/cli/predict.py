@@ -13,8 +13,8 @@ import typer
 from sertool.cli import common
 
 if TYPE_CHECKING:
-    from sertool.console import Console
-    from sertool.stages.predict import Options, Predictor
+    from sertool.commands.predict import Options, Predictor
+    from sertool.ui.console import Console
 
 HEARD = "What is heard"
 OUTPUT = "Output"
@@ -121,12 +121,12 @@ def command(
 
     Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
     """
-    from sertool import workers as pool
+    from sertool.core import workers as pool
 
     pool.single_thread()
-    from sertool.outputs import check_output
-    from sertool.report.predictions import FORMATS
-    from sertool.stages.predict import Options
+    from sertool.commands.predict import Options
+    from sertool.evaluation.predictions import FORMATS
+    from sertool.formats.outputs import check_output
 
     common.one_of("--format", format_, FORMATS)
     options = Options(
@@ -153,7 +153,7 @@ def command(
 
 
 def _classes(only: str | None) -> tuple[str, ...]:
-    from sertool.errors import UsageError
+    from sertool.core.errors import UsageError
 
     words = tuple(word.strip() for word in (only or "").split(",") if word.strip())
     if only is not None and not words:
@@ -164,7 +164,7 @@ def _classes(only: str | None) -> tuple[str, ...]:
 def _check_stream(
     paths: list[str], stream: bool, sample_rate: int | None, explain: Path | None
 ) -> None:
-    from sertool.errors import UsageError
+    from sertool.core.errors import UsageError
 
     if stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
@@ -185,9 +185,9 @@ def _run(
     output: Path | None,
     console: Console,
 ) -> None:
-    from sertool.report.predictions import formatter
-    from sertool.stages.listing import check_arguments, refuse_terminal, sources
-    from sertool.stages.predict import open_checkpoint, predict, predict_stream
+    from sertool.commands.predict import open_checkpoint, predict, predict_stream
+    from sertool.commands.recordings import check_arguments, refuse_terminal, sources
+    from sertool.evaluation.predictions import formatter
 
     if stream:
         refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")
@@ -195,7 +195,7 @@ def _run(
         check_arguments(paths)
     predictor: Predictor = open_checkpoint(checkpoint, options)
     if options.explain is not None:
-        from sertool.stages import explain
+        from sertool.extras import explain
 
         explain.check(options.explain, paths, options.replace)
     header, text = formatter(format_, predictor.classes, predictor.further)
@@ -226,7 +226,7 @@ def _opened(output: Path | None) -> Iterator[Callable[[str], None]]:
     if output is None:
         yield writer(sys.stdout)  # as it is now: a progress bar may stand in for it later
         return
-    from sertool.outputs import atomic
+    from sertool.formats.outputs import atomic
 
     with atomic(output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         yield writer(file)

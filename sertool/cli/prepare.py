@@ -99,7 +99,7 @@ def command(
 
     Exit codes: 0 done, 1 a file gave no utterance, 2 usage, 3 a corpus cannot serve.
     """
-    from sertool.stages.prepare import prepare
+    from sertool.commands.prepare import prepare
 
     with common.console("prepare", quiet, verbose, log) as console:
         prepare(

@@ -60,12 +60,13 @@ def command(
     import json
 
     common.one_of("--format", format_, FORMATS)
-    from sertool.errors import UsageError
-    from sertool.report import blocks, comparison, pages, study_json
-    from sertool.report import headlines as known_for
-    from sertool.stages.report import check_figures, draw_figures, report
-    from sertool.stages.report import compare as compared
-    from sertool.tables import render
+    from sertool.commands.report import check_figures, draw_figures, report
+    from sertool.commands.report import compare as compared
+    from sertool.core.errors import UsageError
+    from sertool.papers import comparison, pages, study_json
+    from sertool.papers import headlines as known_for
+    from sertool.ui import blocks
+    from sertool.ui.tables import render
 
     if compare and (paper or not reports):
         raise UsageError("--compare: takes reports, and no --paper")

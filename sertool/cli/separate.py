@@ -99,20 +99,20 @@ sources from each to the next; every block should hold every source.
 
     Exit codes: 0 done, 2 wrong usage, 3 a mixture cannot be read or separated.
     """
-    from sertool import workers as pool
+    from sertool.core import workers as pool
 
     pool.single_thread()
     from dataclasses import replace
 
-    from sertool.errors import UsageError
-    from sertool.separation import ALGORITHMS
-    from sertool.stages import mix as mixing
-    from sertool.stages.separate import Options, separate
+    from sertool.commands.separate import Options, separate
+    from sertool.core.errors import UsageError
+    from sertool.extras import mixing
+    from sertool.extras.separation import ALGORITHMS
 
     common.one_of("--algorithm", algorithm, ALGORITHMS)
     options = Options(sources, block, algorithm, tuple(against or ()), seed)
     with common.console("separate", quiet, verbose, log) as console:
-        from sertool.outputs import check_output
+        from sertool.formats.outputs import check_output
 
         target = Path(json_) if json_ not in (None, "-") else None
         if target is not None:
@@ -131,7 +131,7 @@ def _give(result: dict[str, Any], target: Path | None, as_json: bool) -> None:
     """Write and print what came out."""
     import json
 
-    from sertool.outputs import atomic
+    from sertool.formats.outputs import atomic
 
     text = json.dumps(result, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     if target is not None:
@@ -140,7 +140,7 @@ def _give(result: dict[str, Any], target: Path | None, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(text)
     elif "sources" in result:
-        from sertool.tables import render, table
+        from sertool.ui.tables import render, table
 
         header = ("source", "found as", "SI-SDR dB", "best mixture dB", "gain dB")
         found = result["sources"]

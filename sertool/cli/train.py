@@ -251,14 +251,14 @@ def command(
 
 def _run(given: dict[str, Any]) -> None:
     """Hand the command line's values to the stage."""
-    from sertool.workers import patient_threads
+    from sertool.core.workers import patient_threads
 
     patient_threads()
-    from sertool.augment import read_steps
-    from sertool.errors import UsageError
-    from sertool.stages.train import TrainOptions, train
-    from sertool.training.hyperparameters import Hyperparameters
-    from sertool.training.parts import PartOptions
+    from sertool.augmentations import read_steps
+    from sertool.commands.train import TrainOptions, train
+    from sertool.core.errors import UsageError
+    from sertool.models.hyperparameters import Hyperparameters
+    from sertool.splits.division import PartOptions
 
     with common.console("train", given["quiet"], given["verbose"], given["log"]) as console:
         names = Hyperparameters.__dataclass_fields__

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sertool import plugins
-from sertool.manifest import Utterance
-from sertool.paths import to_text
+from sertool.core import plugins
+from sertool.core.paths import to_text
+from sertool.formats.manifest import Utterance
 
 GROUP = "sertool.corpora"
 CORPORA = {

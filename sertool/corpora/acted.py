@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sertool import labels
-from sertool.corpora import Skipped, make
+from sertool.core.paths import to_text
+from sertool.corpora import Skipped, labels, make
 from sertool.corpora.layout import NAME_FLAGS
-from sertool.manifest import Utterance
-from sertool.paths import to_text
+from sertool.formats.manifest import Utterance
 
 GENDERS = {"F": "female", "M": "male"}
 

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sertool.core.errors import InputError
+from sertool.core.paths import from_text, show, to_text
 from sertool.corpora import Corpus, Skipped
 from sertool.corpora.table import (
     COLUMNS,
@@ -35,9 +37,7 @@ from sertool.corpora.table import (
     open_table,
     seconds,
 )
-from sertool.errors import InputError
-from sertool.manifest import Utterance
-from sertool.paths import from_text, show, to_text
+from sertool.formats.manifest import Utterance
 
 HEADER = "db.yaml"
 SUFFIXES = (".csv", ".parquet", ".pkl")

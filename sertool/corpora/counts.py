@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sertool.corpora import Published
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 WIDTH = 60  # columns
 

@@ -27,7 +27,7 @@ from typing import Any
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, misnamed, other_formats, tables
 from sertool.corpora.table import GENDERS
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 EMOTIONS = {
     "ANG": "anger",

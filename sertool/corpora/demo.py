@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 PER_CLASS = 8  # files of a speaker in each emotion: four sentences, two repetitions

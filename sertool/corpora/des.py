@@ -24,7 +24,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published
 from sertool.corpora.acted import Layout
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 CLASSES = ("anger", "happiness", "neutral", "sadness", "surprise")
 SPEAKERS = ("F1", "F2", "M1", "M2")

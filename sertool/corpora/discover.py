@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sertool.console import Console
+from sertool.core.errors import InputError
+from sertool.core.paths import absolute, find_audio, is_audio, show, to_text
 from sertool.corpora import Corpus, Published, Skipped, load, make, names
 from sertool.corpora.counts import plural
 from sertool.corpora.lhotse_files import kind, leader
-from sertool.errors import InputError
-from sertool.manifest import Utterance, parse_line, read_manifest, resolve
-from sertool.paths import absolute, find_audio, is_audio, show, to_text
+from sertool.formats.manifest import Utterance, parse_line, read_manifest, resolve
+from sertool.ui.console import Console
 
 AUTO = "auto"
 TABLE = "csv"  # the corpus that reads tables

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, class_folder, folders, misnamed, tables
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 SENTENCES = 350
 EMOTIONS = ("neutral", "anger", "happiness", "sadness", "surprise")  # in the order of the blocks

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from sertool import labels
-from sertool.corpora import Corpus, Skipped, make
-from sertool.manifest import Utterance
-from sertool.paths import to_text
+from sertool.core.paths import to_text
+from sertool.corpora import Corpus, Skipped, labels, make
+from sertool.formats.manifest import Utterance
 
 
 def fits(relative: str) -> bool:

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sertool import labels
-from sertool.corpora import Corpus, Skipped, make
+from sertool.core.errors import InputError
+from sertool.core.paths import from_text, show, to_text
+from sertool.corpora import Corpus, Skipped, labels, make
 from sertool.corpora.table import (
     RESERVED,
     below,
@@ -36,9 +37,7 @@ from sertool.corpora.table import (
     storable,
     word,
 )
-from sertool.errors import InputError
-from sertool.manifest import Utterance
-from sertool.paths import from_text, show, to_text
+from sertool.formats.manifest import Utterance
 
 CSV, JSONL, PARQUET = "metadata.csv", "metadata.jsonl", "metadata.parquet"
 FILE = "file_name"

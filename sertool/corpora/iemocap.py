@@ -56,7 +56,7 @@ from sertool.corpora.iemocap_labels import (
     read_evaluation,
     read_transcription,
 )
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 PUBLISHED = Published(
     classes={

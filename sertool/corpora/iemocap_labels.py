@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sertool import labels
+from sertool.corpora import labels
 
 LABELS = {
     "ang": "anger",

@@ -8,9 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from sertool import labels
-from sertool.corpora import Skipped, stem
-from sertool.paths import show
+from sertool.core.paths import show
+from sertool.corpora import Skipped, labels, stem
 
 # names as corpora give them, in any case; ASCII, so that no other script's digits or letters pass
 NAME_FLAGS = re.IGNORECASE | re.ASCII

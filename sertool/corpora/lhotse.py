@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sertool.core.errors import InputError
+from sertool.core.paths import from_text, show, to_text
 from sertool.corpora import Corpus, Skipped
 from sertool.corpora.lhotse_files import (
     CUTS,
@@ -40,9 +42,7 @@ from sertool.corpora.table import (
     storable,
     word,
 )
-from sertool.errors import InputError
-from sertool.manifest import MAX_SECONDS, Utterance
-from sertool.paths import from_text, show, to_text
+from sertool.formats.manifest import MAX_SECONDS, Utterance
 
 WHOLE = 1e-3  # seconds by which lhotse lets a supervision miss its recording's end
 CUTS_READ = ("MonoCut", "MultiCut", "Cut")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sertool.errors import InputError
-from sertool.paths import show, to_text
+from sertool.core.errors import InputError
+from sertool.core.paths import show, to_text
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 RECORDINGS, SUPERVISIONS, CUTS = "recordings", "supervisions", "cuts"

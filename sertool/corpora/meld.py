@@ -27,13 +27,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sertool import labels
-from sertool.corpora import Corpus, Published, Skipped, make, stem
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
 from sertool.corpora.iemocap_labels import sentence
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, other_formats, tables
-from sertool.errors import InputError
-from sertool.manifest import Utterance
-from sertool.paths import show
+from sertool.formats.manifest import Utterance
 
 PARTS = {"train": "train", "dev": "val", "test": "test"}
 WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}

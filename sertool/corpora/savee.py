@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, misnamed, other_formats
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 EMOTIONS = {
     "a": "anger",

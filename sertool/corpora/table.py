@@ -15,11 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sertool import labels
-from sertool.corpora import Corpus, Skipped
-from sertool.errors import InputError
-from sertool.manifest import FIELDS, MAX_SECONDS, Utterance
-from sertool.paths import from_text, show, to_text
+from sertool.core.errors import InputError
+from sertool.core.paths import from_text, show, to_text
+from sertool.corpora import Corpus, Skipped, labels
+from sertool.formats.manifest import FIELDS, MAX_SECONDS, Utterance
 
 SUFFIXES = (".csv", ".tsv")
 # field -> the headers it goes by, the most telling first

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, misnamed
-from sertool.manifest import Utterance
+from sertool.formats.manifest import Utterance
 
 EMOTIONS = {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"}
 # {emotion: {speaker: files}}, in the order of the files' numbers

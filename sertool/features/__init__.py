@@ -61,7 +61,7 @@ class Kind:
 
 def kind(name: str) -> Kind:
     """Return a kind by name, importing its module only now; UsageError lists the known names."""
-    from sertool.plugins import lookup
+    from sertool.core.plugins import lookup
 
     found: Kind = lookup(KINDS, GROUP, name)
     return found

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from sertool.audio import to_float
-from sertool.errors import UsageError
+from sertool.audio.decoding import to_float
+from sertool.core.errors import UsageError
+from sertool.core.settings import setting
 from sertool.features import Kind, mfcc
 from sertool.features.frames import window
-from sertool.settings import setting
 
 FORMANTS, CEPSTRA, BANDS = 4, 12, 26
 DIMS = 3 + FORMANTS + 2 * CEPSTRA

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from sertool.data import data_path
+from sertool.core.data import data_path
 
 COLOURS = 256
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sertool import lineage
-from sertool.errors import InputError, ItemError, UsageError
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.core.paths import absolute, from_text, show, to_text
+from sertool.core.settings import setting
 from sertool.features import Kind
-from sertool.paths import absolute, from_text, show, to_text
-from sertool.settings import setting
+from sertool.formats import lineage
 
 if TYPE_CHECKING:
-    from sertool.inside import Layer, Pass, Recorder
-    from sertool.scoring import Scorer
+    from sertool.models.inspection import Layer, Pass, Recorder
+    from sertool.models.scoring import Scorer
 
 TRIALS = (256, 64, 16)  # frames that are tried, to see which layers there are
 
@@ -66,7 +66,7 @@ class _Listener:
 
     def layers(self, samples: np.ndarray, rate: int) -> list[_Heard]:
         """Return every pass of the network over samples (n,) at `rate` (Hz), in order of time."""
-        from sertool.pipeline import replay_samples
+        from sertool.features.pipeline import replay_samples
 
         return self.passes(replay_samples(self.scorer.pipeline, samples, rate))
 
@@ -134,9 +134,9 @@ def _one_thread() -> Iterator[None]:
 @functools.lru_cache(maxsize=2)
 def _listener(path: str, sha256: str) -> _Listener:
     """Return a checkpoint ready to listen; InputError where it is gone or not the same."""
-    from sertool.inside import Recorder
     from sertool.models import Network, model
-    from sertool.scoring import Routed, Scorer
+    from sertool.models.inspection import Recorder
+    from sertool.models.scoring import Routed, Scorer
 
     file = from_text(path)
     if _hash(file) != sha256:
@@ -212,7 +212,7 @@ def fitted_on(settings: Settings) -> list[dict[str, Any]] | None:
 
     Those that its own features were fitted to among them; None where these are unknown.
     """
-    from sertool import audit
+    from sertool.evaluation import audit
 
     checkpoint = _prepared(settings).scorer.checkpoint
     pipeline = checkpoint.meta["pipeline"]

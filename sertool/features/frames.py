@@ -17,9 +17,9 @@ from typing import Literal, TypeVar
 import numpy as np
 from scipy import fft
 
-from sertool.audio import FULL_SCALE
-from sertool.errors import ItemError
-from sertool.settings import setting
+from sertool.audio.decoding import FULL_SCALE
+from sertool.core.errors import ItemError
+from sertool.core.settings import setting
 
 # Samples of one block of frames: 1 MB in float32. Measured best: smaller pays for the calls, larger
 # falls out of the cache.

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sertool.audio import to_float
-from sertool.errors import ItemError, UsageError
+from sertool.audio.decoding import to_float
+from sertool.core.errors import ItemError, UsageError
+from sertool.core.settings import setting
 from sertool.features import Kind
-from sertool.settings import setting
 
 LEVELS = {"functionals": "Functionals", "lld": "LowLevelDescriptors"}
 LLD_RATE = 100.0  # frames a second of every set's low-level descriptors

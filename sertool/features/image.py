@@ -17,10 +17,10 @@ from typing import Literal
 
 import numpy as np
 
+from sertool.core.settings import setting
 from sertool.features import Kind, colormaps, mel, spectrogram
 from sertool.features.frames import scratch
 from sertool.features.levels import to_scale
-from sertool.settings import setting
 
 LARGEST = 4096  # pixels a side: a slip of the keys is no picture of a gigabyte
 FAMILIAR = 1 << 18  # levels whose colours go through memory that is kept, 3 MB: new memory is dear

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from sertool.settings import setting
+from sertool.core.settings import setting
 
 BLOCK = 1 << 16  # values
 

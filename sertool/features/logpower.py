@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sertool.errors import UsageError
+from sertool.core.errors import UsageError
+from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers, window
-from sertool.settings import setting
 
 LARGEST = 1 << 16  # bins: a slip of the keys is no transform of a gigabyte
 

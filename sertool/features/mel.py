@@ -12,13 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-from sertool.errors import UsageError
+from sertool.core.errors import UsageError
+from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import Levels, to_scale
 from sertool.features.rounding import doubtful, weak
 from sertool.features.spectrogram import frame_rate
-from sertool.settings import setting
 
 BANDS = 16  # filters multiplied at a time: few enough to skip most bins they do not touch
 TOLERANCE = 5e-4  # dB that rounding may cost: half of what is promised

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.levels import to_scale
 from sertool.features.mel import Bands, remarks, spectrogram
 from sertool.features.spectrogram import frame_rate
-from sertool.settings import setting
 
 
 @dataclass(frozen=True)

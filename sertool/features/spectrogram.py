@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import Levels, to_scale
 from sertool.features.rounding import doubtful, weak
-from sertool.settings import setting
 
 TOLERANCE = 5e-3  # dB that rounding may cost: half of what is promised
 

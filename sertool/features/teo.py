@@ -21,10 +21,10 @@ from typing import Literal
 import numpy as np
 from scipy import fft
 
-from sertool.audio import to_float
-from sertool.errors import UsageError
+from sertool.audio.decoding import to_float
+from sertool.core.errors import UsageError
+from sertool.core.settings import setting
 from sertool.features import Kind
-from sertool.settings import setting
 
 _LOW = (100, 200, 300, 400, 510, 630, 770, 920, 1080)
 EDGES = (*_LOW, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700)  # Hz

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,7 +167,7 @@ class Whole:
 
 def model(name: str) -> Network | Whole:
     """Return a model by name, importing its module only now; UsageError lists the known names."""
-    from sertool.plugins import lookup
+    from sertool.core.plugins import lookup
 
     found: Network | Whole = lookup(MODELS, GROUP, name)
     return found

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sertool.core.settings import setting
 from sertool.models import Network
-from sertool.settings import setting
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.seeds import rng
 from sertool.models import Heard, Material
-from sertool.seeds import rng
 
 BATCH = 256  # patches a step of an auto-encoder
 

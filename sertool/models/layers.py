@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 
 LARGEST_NEEDED = 4096  # points: no network of pictures needs a larger one
 DRAWS = 2**16  # that 16 bits tell apart

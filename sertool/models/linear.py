@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sertool.core.settings import setting
 from sertool.models import Whole
-from sertool.settings import setting
-from sertool.training.statistics import standard_deviation
+from sertool.models.statistics import standard_deviation
 
 
 @dataclass(frozen=True)

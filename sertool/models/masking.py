@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 
 CHUNK = 4096  # frames of a batch together that `ConvBlock` takes at once, its maps being large
 VARIANCE_FLOOR = 1e-8  # under the root, whose slope at 0 is infinite

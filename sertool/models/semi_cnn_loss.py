@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch.nn import functional
 
-from sertool.training.targets import IGNORED
+from sertool.targets import IGNORED
 
 Curvature = Literal["exact", "gauss-newton"]
 Clamp = Literal["scale", "stop", "off"]

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sertool.errors import InputError
-from sertool.seeds import derive, rng
+from sertool.core.errors import InputError
+from sertool.core.seeds import derive, rng
 
 EXTREME = 1e-6  # no mean activation counts as nearer to 0 or 1 than this: KL stays finite
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.settings import setting
 from sertool.models import Head, Network
-from sertool.settings import setting
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from torch import nn

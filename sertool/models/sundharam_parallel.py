@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.settings import setting
 from sertool.models import Network
-from sertool.settings import setting
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from sertool.models.parallel import AttendedStates, EncodedMean, Parallel

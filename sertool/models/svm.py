@@ -17,12 +17,12 @@ from typing import Any, Literal
 import numpy as np
 
 from sertool import metrics
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.settings import setting
 from sertool.models import Whole
+from sertool.models.inner_folds import fit_temperature, inner_folds
 from sertool.models.linear import over_time
-from sertool.settings import setting
-from sertool.training.inner_folds import fit_temperature, inner_folds
-from sertool.training.statistics import standard_deviation
+from sertool.models.statistics import standard_deviation
 
 STATISTICS = {
     "mean": lambda values: values.mean(0),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
 
 RIDGE = 1e-5  # added to every variance, so that a direction without any is not blown up
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sertool import augment
-from sertool.augment import masks
-from sertool.augment.image import Map, draw, warp
-from sertool.errors import InputError, UsageError
-from sertool.seeds import rng
+from sertool import augmentations as augment
+from sertool.augmentations import masks
+from sertool.augmentations.image import Map, draw, warp
+from sertool.core.errors import InputError, UsageError
+from sertool.core.seeds import rng
+from sertool.models.statistics import FIXED
 from sertool.training.batches import Batch, Source
-from sertool.training.statistics import FIXED
 
 if TYPE_CHECKING:
     from sertool.models import Network, Whole

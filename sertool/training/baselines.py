@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from sertool.console import Console
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.formats.store import Store
 from sertool.models import BASELINES, Whole, model
-from sertool.paths import show
-from sertool.store import Store
-from sertool.training.targets import Target
+from sertool.targets import Target
+from sertool.ui.console import Console
 
 
 class Columns:

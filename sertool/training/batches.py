@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sertool.errors import InputError
-from sertool.paths import show
-from sertool.seeds import rng
-from sertool.store import Store
-from sertool.training.hyperparameters import Hyperparameters
-from sertool.training.statistics import Statistics
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.core.seeds import rng
+from sertool.formats.store import Store
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.models.statistics import Statistics
 
 T = TypeVar("T")
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # features, lengths, positions

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from sertool import checkpoint as checkpoints
-from sertool import lineage
-from sertool.console import Console
-from sertool.errors import InputError, UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.paths import show
+from sertool.formats import checkpoint as checkpoints
+from sertool.formats import lineage
 from sertool.models import MODELS, Network, model
-from sertool.paths import show
-from sertool.per import field_of
+from sertool.models.per import field_of
+from sertool.ui.console import Console
 
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6 a bare pickle
 NESTED = ("state_dict", "model")  # where a larger dictionary keeps the weights

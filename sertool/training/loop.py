@@ -14,17 +14,17 @@ import torch
 from torch import nn
 
 from sertool import metrics
-from sertool.console import Console, Progress
-from sertool.errors import InputError
-from sertool.seeds import derive
+from sertool.core.errors import InputError
+from sertool.core.seeds import derive
+from sertool.models import device as devices
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.targets import IGNORED, Target
 from sertool.training import batches, mixup
-from sertool.training import device as devices
 from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Batch, Source
-from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.saving import Saver
 from sertool.training.schedules import learning_rate
-from sertool.training.targets import IGNORED, Target
+from sertool.ui.console import Console, Progress
 
 VALIDATION_BATCH = 64
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sertool.seeds import rng
+from sertool.core.seeds import rng
 
 
 @dataclass(frozen=True)

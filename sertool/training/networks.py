@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from sertool.console import Console
-from sertool.errors import InputError, UsageError
-from sertool.models import Heard, Material, Network, Whole, model
-from sertool.outputs import Parts
-from sertool.paths import show
-from sertool.store import Store
-from sertool.training import device as devices
-from sertool.training import loop, statistics
+from sertool.core.errors import InputError, UsageError
+from sertool.core.paths import show
+from sertool.formats.outputs import Parts
+from sertool.formats.store import Store
+from sertool.models import Heard, Material, Network, Whole, model, statistics
+from sertool.models import device as devices
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.splits.division import Division
+from sertool.targets import IGNORED, Target, weigh_items
+from sertool.training import loop
 from sertool.training.augmenting import Augmenting
 from sertool.training.baselines import fit_rows
 from sertool.training.batches import Source
-from sertool.training.hyperparameters import Hyperparameters
 from sertool.training.initial import Initial
-from sertool.training.parts import Division
 from sertool.training.saving import Saver
-from sertool.training.targets import IGNORED, Target, weigh_items
+from sertool.ui.console import Console
 
 
 @dataclass

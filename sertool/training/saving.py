@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sertool import checkpoint
-from sertool.outputs import Parts
+from sertool.formats import checkpoint
+from sertool.formats.outputs import Parts
 
 if TYPE_CHECKING:
     from sertool.training.loop import Run

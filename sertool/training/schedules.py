@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sertool.training.hyperparameters import Hyperparameters
+from sertool.models.hyperparameters import Hyperparameters
 
 THRESHOLD = 1e-4  # relative: a smaller fall of the loss is no progress (torch's default)
 

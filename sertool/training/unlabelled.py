@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sertool.errors import InputError
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.formats.store import Store
 from sertool.models import Heard
-from sertool.paths import show
-from sertool.store import Store
 
 SAME = ("kind", "settings", "shape", "sample_rate", "frame_rate")  # of all stores
 

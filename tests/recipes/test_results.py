@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sertool.report import papers
-from sertool.report.results import read
+from sertool.evaluation.results import read
+from sertool.papers import papers
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.sh"))

@@ -1,0 +1,1 @@
+"""The only door to audio files: decoding, resampling, fingerprints."""

@@ -1,0 +1,108 @@
+"""What every reader of audio files needs before it opens one: who reads it, and why nobody can."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from errno import EACCES, ENOENT
+
+from sertool.core.errors import ItemError
+
+CUT_SLACK = 0.1  # seconds that a manifest's end may lie past the end of the file
+_FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
+NEEDS_FFMPEG = frozenset(f".{name}" for name in _FFMPEG.split(" "))
+
+_MPEG = frozenset({".mp3", ".mp2", ".mp1", ".mpga"})
+_CHATTER = (b"[src/libmpg123", b"[libmpg123", b"Note: ", b"Warning: ")
+_NOT_DECODED = "cannot be decoded"
+_stderr_lock = threading.Lock()
+
+
+def suffix(path: str | os.PathLike[str]) -> str:
+    """Return the end of a file's name from its last dot, in lower case."""
+    return os.path.splitext(os.fspath(path))[1].lower()
+
+
+def bounds(total: int, rate: int, start: float | None, end: float | None) -> tuple[int, int]:
+    """Return the first and the last sample of a cut (seconds) of `total`; ItemError outside it."""
+    first = 0 if start is None else round(start * rate)
+    last = total if end is None else round(end * rate)
+    long = f"the file is {total / rate:.3f} s long"
+    if total and first >= total:
+        raise ItemError(f"the cut starts at {start:g} s, but {long}")
+    if last - total > CUT_SLACK * rate:
+        raise ItemError(f"the cut ends at {end:g} s, but {long}")
+    if total and last <= first:
+        raise ItemError(f"the cut from {start or 0:g} s to {end:g} s holds nothing")
+    return first, min(last, total)
+
+
+def ordinary(path: str | os.PathLike[str]) -> None:
+    """Raise ItemError for what is no file that can be opened; a pipe would wait for its writer."""
+    try:
+        kind = os.stat(path).st_mode
+    except (OSError, ValueError):
+        raise ItemError(why_not(path, "")) from None
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise ItemError("no ordinary file")
+
+
+def ffmpeg_for(path: str | os.PathLike[str]) -> str:
+    """Return ffmpeg's program to read a file with; ItemError where either is not there."""
+    ordinary(path)
+    why = why_not(path, "")
+    if not why.startswith(_NOT_DECODED):
+        raise ItemError(why)
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise ItemError(f"{suffix(path)} needs ffmpeg, which is not installed")
+    return program
+
+
+def why_not(path: str | os.PathLike[str], told: str) -> str:
+    """Return why a file cannot be opened: the system's reason, else the decoder's, `told`."""
+    try:
+        if os.path.isdir(path):
+            return "a folder, not a file"
+        with open(path, "rb") as file:
+            if not file.read(1):
+                return "an empty file (0 bytes)"
+    except OSError as error:
+        known = {ENOENT: "no such file", EACCES: "no permission to read it"}
+        return known.get(error.errno or 0, str(error.strerror))
+    except ValueError:  # a NUL in the name
+        return "no such file"
+    return told_as("format not recognised" if "not exist" in told else told)
+
+
+def told_as(told: str) -> str:
+    """Return a decoder's reason as one of ours."""
+    return f"{_NOT_DECODED}: {told[:1].lower()}{told[1:]}"
+
+
+@contextlib.contextmanager
+def quiet(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep libmpg123's chatter off file descriptor 2; what others write meanwhile follows later."""
+    if suffix(path) not in _MPEG:
+        yield
+        return
+    with _stderr_lock, tempfile.TemporaryFile() as caught:
+        with contextlib.suppress(ValueError, OSError):
+            sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if line.strip() and not line.startswith(_CHATTER):
+                    os.write(2, line)

@@ -1,0 +1,114 @@
+"""Folders of recordings that are mixed into others: known by what they hold, never by a name.
+
+The files are put in the order of their content's hash, so that a draw gives the same sound
+wherever the folder lies and whatever its files are called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool.audio import decoding as audio
+from sertool.augmentations import Failed
+from sertool.core.errors import InputError, ItemError
+from sertool.core.paths import find_audio, show
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An audio file: its `content` (`audio.audio_hash`), its own sample rate, its length."""
+
+    path: Path
+    content: str
+    sample_rate: int
+    samples: int
+    channel: str  # of several: "mix", or "left" for the first
+
+    def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Return `count` samples (all) from `first` on, mono, float32.
+
+        Raises InputError where what could be read when the folder was looked through no longer can.
+        """
+        last = self.samples if count is None else first + count
+        rate = self.sample_rate
+        try:
+            found = audio.decode(
+                self.path, start=first / rate, end=last / rate, channel=self.channel
+            )
+        except ItemError as error:
+            raise InputError(
+                f"{show(self.path)}: {error}, though it could be read at the start"
+            ) from None
+        return audio.to_float(found.samples)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The audio files of a folder, in the order of their content."""
+
+    files: tuple[Recording, ...]
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a lineage keeps: how many there are, and the SHA-256 of all contents."""
+        lines = "".join(f"{one.content} {one.sample_rate}\n" for one in self.files)
+        return {"files": len(self.files), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+
+    def draw(self, random: np.random.Generator) -> Recording:
+        """Return one of the files, each as likely as any other."""
+        return self.files[int(random.integers(len(self.files)))]
+
+
+def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Recordings:
+    """Return the recordings below `folder`, each decoded once; equal ones count once.
+
+    channel: what is heard of several, as for `audio.decode`. `failed(path, reason)` is told of
+    each that cannot be read or is silent. Raises InputError, with the `option`, where none is left.
+    """
+    if not folder.is_dir():
+        reason = "a file, not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"--{option} {show(folder)}: {reason}")
+    try:
+        paths, _ = find_audio(folder)
+    except OSError as error:
+        raise InputError(f"--{option} {show(folder)}: {error.strerror}") from error
+    if not paths:
+        raise InputError(f"--{option} {show(folder)}: no audio files in it")
+    found: dict[tuple[str, int], Recording] = {}
+    for path in paths:
+        try:
+            one = audio.decode(path, channel=channel)
+        except ItemError as error:
+            failed(path, str(error))
+            continue
+        if not one.samples.any():
+            failed(path, "nothing but silence")
+            continue
+        key = (one.audio_hash, one.sample_rate)
+        found.setdefault(key, Recording(path, *key, len(one.samples), channel))
+    if not found:
+        raise InputError(f"--{option} {show(folder)}: no recording in it can be used")
+    return Recordings(tuple(found[key] for key in sorted(found)))
+
+
+def stretch(
+    of: Recording, count: int, rate: int, random: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Return `count` samples at `rate` Hz from a random place of a recording, and that place.
+
+    float32 (count,); the place is the first sample at the recording's own rate, each that leaves
+    enough as likely as any other. One that is too short is repeated from there on.
+    """
+    needed = -(-count * of.sample_rate // rate)
+    if of.samples >= needed:
+        first = int(random.integers(of.samples - needed + 1))
+        part = of.read(first, needed)
+    else:
+        first = int(random.integers(of.samples))
+        part = np.roll(of.read(), -first)
+    return np.resize(audio.resample(part, of.sample_rate, rate), count), first

@@ -1,0 +1,139 @@
+"""Sound moved in time, made faster or slower, and made higher or deeper."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sertool.augmentations.ranges import fraction, within
+
+FASTEST = 10.0  # times; slower than a tenth and faster than ten times nothing is speech
+HIGHEST = 48.0  # semitones up or down: four octaves
+WINDOW = 2048 / 22050  # seconds: librosa's window at the sample rate that it is made for
+
+Copy = tuple[np.ndarray, dict[str, Any]]
+
+
+def shifted(samples: np.ndarray, by: int) -> np.ndarray:
+    """Return `samples` (n,) `by` samples later (earlier below 0), as many; silence fills up."""
+    result = np.zeros_like(samples)
+    if by >= 0:
+        result[by:] = samples[: max(0, len(samples) - by)]
+    else:
+        result[:by] = samples[-by:]
+    return result
+
+
+def window(samples: int, rate: int) -> int:
+    """Return the FFT's size for so many samples at `rate` Hz: about as long in time at any rate."""
+    size = 1 << max(4, round(math.log2(WINDOW * rate)))
+    return min(size, 1 << max(4, samples.bit_length() - 1))
+
+
+def _as_loud(made: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Return `made` (m,) with the mean square of `samples` (n,): float32; silence stays.
+
+    A phase vocoder lets the phases of neighbouring bins drift apart, and speech loses 2 to 4 dB.
+    """
+    before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (samples, made))
+    scale = math.sqrt(before / after) if before > 0 and after > 0 else 1.0
+    return (made * np.float32(scale)).astype(np.float32, copy=False)
+
+
+def stretched(samples: np.ndarray, rate: int, speed: float) -> np.ndarray:
+    """Return `samples` (n,) `speed` times as fast, the pitch kept: float32 (round(n / speed),).
+
+    The phase vocoder of librosa, and the mean square of `samples`; `rate` in Hz. A speed of 1
+    changes nothing.
+    """
+    import librosa
+
+    if speed == 1:
+        return samples.astype(np.float32, copy=False)
+    size = window(len(samples), rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a sound shorter than the window
+        made = librosa.effects.time_stretch(
+            samples.astype(np.float32, copy=False), rate=speed, n_fft=size, hop_length=size // 4
+        )
+    wanted = max(1, round(len(samples) / speed))
+    return _as_loud(np.pad(made, (0, max(0, wanted - len(made))))[:wanted], samples)
+
+
+def pitched(samples: np.ndarray, rate: int, semitones: float) -> np.ndarray:
+    """Return `samples` (n,) at `rate` Hz with all frequencies 2^(semitones / 12) times as high.
+
+    librosa's: stretched in time, and resampled back. Length and mean square stay; float32.
+    """
+    import librosa
+
+    if semitones == 0:
+        return samples.astype(np.float32, copy=False)
+    size = window(len(samples), rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        made = librosa.effects.pitch_shift(
+            samples.astype(np.float32, copy=False),
+            sr=rate,
+            n_steps=semitones,
+            n_fft=size,
+            hop_length=size // 4,
+        )
+    return _as_loud(made, samples)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A shift in time, uniform in −share to share of the duration."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        fraction("shift", self.share)
+
+    help = "moved by -F to F of the duration, uniform; silence fills up (0 <= F < 1)"
+
+    def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
+        """Return the moved samples and by how many (later above 0)."""
+        by = round(float(random.uniform(-self.share, self.share)) * len(samples))
+        return shifted(samples, by), {"samples": by}
+
+
+@dataclass(frozen=True)
+class TimeStretch:
+    """Speech `low` to `high` times as fast, uniform, at its own pitch."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        within("time-stretch", self.low, self.high, 1 / FASTEST, FASTEST, "times as fast")
+
+    help = "LOW:HIGH times as fast (2: half as long), uniform; pitch and level stay (phase vocoder)"
+
+    def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
+        """Return the stretched samples and the speed."""
+        speed = float(random.uniform(self.low, self.high))
+        return stretched(samples, rate, speed), {"speed": speed}
+
+
+@dataclass(frozen=True)
+class Pitch:
+    """All frequencies `low` to `high` semitones higher, uniform; the duration stays."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        within("pitch", self.low, self.high, -HIGHEST, HIGHEST, "semitones")
+
+    help = "LOW:HIGH semitones higher, uniform; duration and level stay (phase vocoder)"
+
+    def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
+        """Return the higher or deeper samples and by how many semitones."""
+        semitones = float(random.uniform(self.low, self.high))
+        return pitched(samples, rate, semitones), {"semitones": semitones}

@@ -1,0 +1,291 @@
+"""`info --audit`: what TRAIN and TEST share, or the folds or parts of one file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sertool.commands.info import recognise
+from sertool.core.errors import InputError, UsageError
+from sertool.core.paths import show
+from sertool.evaluation import audit as audits
+from sertool.evaluation.heldout import require
+from sertool.evaluation.leaks import FACTS, Item, Known, Leak, Link, Near, find, known
+from sertool.formats.manifest import PARTS, read_manifest
+from sertool.ui.console import Console
+
+EXAMPLES = 2  # pairs of names that each fact shows
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to audit.
+
+    deep: decode what has no hash or fingerprint, and check near-duplicates by their waveforms.
+    require: facts that must hold. workers: processes that decode, 0 for one a core.
+    """
+
+    deep: bool = False
+    require: tuple[str, ...] = ()
+    workers: int = 1
+
+    def check(self) -> None:
+        """Raise UsageError for a requirement that is no fact."""
+        for name in self.require:
+            if name not in FACTS:
+                known = ", ".join(fact.replace("_", "-") for fact in FACTS)
+                raise UsageError(f"--require {name.replace('_', '-')}: choose from {known}")
+
+
+@dataclass
+class Side:
+    """A manifest, store or checkpoint, and those of its items that are compared.
+
+    Items have an `origin`, and `file`, an absolute path, where that is known.
+    """
+
+    path: Path
+    what: str
+    items: list[Item]
+    pipeline: list[dict[str, Any]] = field(default_factory=list)
+
+    def of_part(self, *names: str) -> list[Item]:
+        """Return the items of some parts."""
+        return [item for item in self.items if item.get("part") in names]
+
+
+@dataclass
+class Rounds:
+    """What is compared: (trained, tested) once, or once a fold.
+
+    by: "files", "held out", "parts" or "folds". fitted: the items that statistics or weights
+    were fitted to, None where nobody knows them.
+    """
+
+    by: str
+    pairs: list[tuple[list[Known], list[Known]]]
+    fitted: list[Known] | None
+
+
+def audit(paths: Sequence[Path], options: Options, console: Console) -> dict[str, Any]:
+    """Return what TRAIN and TEST share, or the folds or parts of one file, as JSON-ready values.
+
+    paths: one file or two. `facts` holds each fact of `sertool.evaluation.leaks.FACTS`; `links`
+    every test item that shares something. No audio is opened unless `options.deep`. Raises
+    InputError for a file that cannot serve, UsageError for a wrong number of files.
+    """
+    options.check()
+    if not 1 <= len(paths) <= 2:
+        raise UsageError("--audit compares TRAIN with TEST, or the folds of one file")
+    sides = [_load(path, console) for path in paths]
+    trained, tested, rest = _sides(sides)
+    decoded = None
+    if options.deep:
+        from sertool.evaluation import audit_deep
+
+        decoded = audit_deep.complete(sides, console, options.workers)
+    rounds = _rounds(sides, trained, tested, rest)
+    near = Near(
+        (k.print for left, _ in rounds.pairs for k in left),
+        (k.print for _, right in rounds.pairs for k in right),
+    )
+    if decoded is not None:
+        decoded |= audit_deep.verify(rounds.pairs, near, console)
+    leaks = _together([find(*pair, rounds.fitted, near) for pair in rounds.pairs])
+    return _result(sides, rounds, leaks, decoded)
+
+
+def check(result: dict[str, Any], names: Sequence[str]) -> None:
+    """Raise InputError for the first of `names`, facts of an audit, that is not known to hold."""
+    facts = {name: fact["apart"] for name, fact in result["facts"].items()}
+    counts = {FACTS[name]: fact["shared"] for name, fact in result["facts"].items()}
+    require(facts | {"shared": counts}, names)
+
+
+def _load(path: Path, console: Console) -> Side:
+    what = recognise(path)
+    if what == "report":
+        raise InputError(
+            f"{show(path)}: a report has its audit in `protocol`; name a manifest, store or"
+            " checkpoint"
+        )
+    return {"manifest": _manifest, "store": _store, "checkpoint": _checkpoint}[what](path, console)
+
+
+def _manifest(path: Path, console: Console) -> Side:
+    def bad(line: int, reason: str) -> None:
+        console.failed(f"{show(path)}: line {line}", reason)
+
+    items = []
+    for utterance in read_manifest(path, bad):
+        item: Item = {"origin": utterance.id, **utterance.to_dict()}
+        items.append(item | {"file": os.path.normpath(utterance.path)})
+    if not items:
+        raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
+    return Side(path, "manifest", items)
+
+
+def _store(path: Path, console: Console) -> Side:
+    from sertool.formats.store import Store
+
+    with Store(path) as store:
+        items = [dict(item) for item in store.items()]
+        for item in items:
+            place = os.path.normpath(os.path.join(store.root, item.get("path") or ""))
+            if item.get("path") and os.path.isabs(place):
+                item["file"] = place
+            else:
+                item.pop("file", None)
+        return Side(path, "store", items, store.pipeline)
+
+
+def _checkpoint(path: Path, console: Console) -> Side:
+    from sertool.formats.checkpoint import load
+
+    loaded = load(path)
+    if not all(isinstance(item, dict) for item in loaded.items):
+        raise InputError(f"{show(path)}: damaged, its items are none")
+    return Side(path, "checkpoint", loaded.items, loaded.meta["pipeline"])
+
+
+def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
+    """Return the items trained on, those tested, and the others; no test where folds decide."""
+    first, last = sides[0], sides[-1]
+    if len(sides) == 2:
+        is_model = first.what == "checkpoint"
+        trained = first.of_part(*audits.TRAINED_PARTS) if is_model else first.items
+        if last.what != "checkpoint":
+            return trained, last.items, first.of_part("test") if is_model else []
+        tested = last.of_part("test")
+        if not tested:
+            raise InputError(
+                f"{show(last.path)}: held no items out; name the store or manifest to test on"
+            )
+        return trained, tested, last.of_part(*audits.TRAINED_PARTS)
+    parts = {str(item.get("part")) for item in first.items}
+    if first.what == "checkpoint" and "test" not in parts:
+        raise InputError(
+            f"{show(first.path)}: held no items out; --audit {show(first.path)} TEST compares what"
+            " it was trained on with another file"
+        )
+    if "test" in parts:
+        trained, tested = first.of_part("train", "val"), first.of_part("test")
+    elif "val" in parts:
+        trained, tested = first.of_part("train"), first.of_part("val")
+    elif len({item.get("fold") for item in first.items} - {None}) > 1:
+        return [item for item in first.items if item.get("fold") is not None], [], []
+    else:
+        raise InputError(
+            f"{show(first.path)}: has no folds and no parts to compare; prepare --split makes"
+            " some, and --audit TRAIN TEST compares two files"
+        )
+    if not trained:
+        raise InputError(f"{show(first.path)}: has a test part, but nothing to train on")
+    return trained, tested, []
+
+
+def _rounds(
+    sides: Sequence[Side], trained: list[Item], tested: list[Item], rest: list[Item]
+) -> Rounds:
+    before = audits.fitted_before([stage for side in sides for stage in side.pipeline])
+    train, test, earlier, _ = known(trained, tested, before or (), rest)
+    fitted = list(earlier)
+    if sides[0].what == "checkpoint":
+        fitted += [k for k in train if k.item["part"] == "train"]
+    fits = None if before is None else fitted
+    if tested:
+        by = "files" if len(sides) == 2 else "parts"
+        by = "held out" if by == "parts" and sides[0].what == "checkpoint" else by
+        return Rounds(by, [(train + earlier, test)], fits)
+    pairs = []
+    for fold in sorted({item["fold"] for item in trained}):
+        mine = [k for k in train if k.item["fold"] == fold]
+        pairs.append(([k for k in train if k.item["fold"] != fold] + earlier, mine))
+    return Rounds("folds", pairs, fits)
+
+
+def _together(every: Sequence[dict[str, Leak]]) -> dict[str, Leak]:
+    """Return what all rounds found: each item is tested once."""
+    return {
+        name: Leak(
+            [link for leaks in every for link in leaks[name].links],
+            (
+                max(leaks[name].unknown[0] for leaks in every),
+                sum(leaks[name].unknown[1] for leaks in every),
+            ),
+            any(leaks[name].comparable for leaks in every),
+        )
+        for name in FACTS
+    }
+
+
+def _result(
+    sides: Sequence[Side],
+    rounds: Rounds,
+    leaks: dict[str, Leak],
+    decoded: dict[str, int] | None,
+) -> dict[str, Any]:
+    from sertool.evaluation.audit_text import advice
+
+    trained, tested = rounds.pairs[0]
+    if rounds.by == "folds":
+        trained = tested = [k for _, mine in rounds.pairs for k in mine]
+    result: dict[str, Any] = {
+        "what": "audit",
+        "by": rounds.by,
+        "folds": len(rounds.pairs) if rounds.by == "folds" else None,
+        "train": _described(sides[0], trained),
+        "test": _described(sides[-1], tested),
+        "deep": decoded,
+        "facts": {name: _fact(name, leak) for name, leak in leaks.items()},
+    }
+    links = {name: _sorted(leak.links) for name, leak in leaks.items()}
+    result["advice"] = advice(result)
+    result["links"] = [
+        {"fact": name, **_names(link)} for name, found in links.items() for link in found
+    ]
+    return result
+
+
+def _described(side: Side, items: Sequence[Known]) -> dict[str, Any]:
+    parts = Counter(str(k.item["part"]) for k in items if k.item.get("part"))
+    return {
+        "path": show(side.path),
+        "what": side.what,
+        "items": len(items),
+        "parts": [name for name in PARTS if parts[name]],
+        "validation": parts["val"] if side.what == "checkpoint" else 0,
+        "copies": sum(k.copy for k in items),
+        "recordings": len({k.recording for k in items} - {None}),
+        "speakers": len({k.speaker for k in items} - {None}),
+    }
+
+
+def _fact(name: str, leak: Leak) -> dict[str, Any]:
+    examples: list[Link] = []
+    for link in _sorted(leak.links):
+        if len(examples) < EXAMPLES and link.value not in [other.value for other in examples]:
+            examples.append(link)
+    return {
+        "apart": leak.apart,
+        "what": FACTS[name],
+        "shared": leak.shared,
+        "test_items": len(leak.links),
+        "unknown_train": leak.unknown[0],
+        "unknown_test": leak.unknown[1],
+        "examples": [_names(link) for link in examples],
+    }
+
+
+def _sorted(links: Sequence[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: (link.tested.id, link.trained.id))
+
+
+def _names(link: Link) -> dict[str, Any]:
+    value = link.value
+    shown = "/".join(part for part in value if part) if isinstance(value, tuple) else str(value)
+    return {"value": shown, "train": link.trained.id, "test": link.tested.id}

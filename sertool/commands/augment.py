@@ -1,0 +1,171 @@
+"""`augment`: a store into one with copies of its items, each tied to its origin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sertool import augmentations
+from sertool.augmentations import Steps
+from sertool.augmentations.copies import of_item
+from sertool.core.errors import InputError, UsageError
+from sertool.core.seeds import rng
+from sertool.formats import lineage
+from sertool.formats.building import Made, Run, build_store
+from sertool.formats.lineage import canonical
+from sertool.formats.outputs import check_output
+from sertool.formats.reuse import whole
+from sertool.formats.store import Store
+from sertool.ui.console import Console
+
+COPY = "copy"  # a note of each copy, to count them by
+NOTES = {  # what is said of copies, after their number
+    "no_noise": "copies got no noise: they, or the noise, are silent",
+    "clipped": "copies go beyond full scale: cut off there",
+}
+
+
+@dataclass
+class CopySource:
+    """Items of a store, each with the copies made of it.
+
+    `chosen[i]` says whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
+    """
+
+    store: Store
+    items: list[dict[str, Any]]
+    chosen: list[bool]
+    parts: dict[str, Any]  # augmentations by name
+    copies: int
+    only_copies: bool
+    seed: int
+    family: str
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    def name(self, i: int) -> str:
+        """Return the id of item `i`."""
+        return str(self.items[i]["id"])
+
+    def make(self, i: int) -> Made:
+        """Return item `i` (unless only copies are wanted) and its copies."""
+        features, fields = self.store.features(i), self.items[i]
+        made = Made([] if self.only_copies else [(fields, features)])
+        if not self.chosen[i]:
+            return made
+        randoms = [rng(self.seed, fields["id"], k) for k in range(1, self.copies + 1)]
+        copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
+        for k, (array, drawn, notes) in enumerate(copies, 1):
+            copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
+            # its samples are its own, but it sounds like its origin: the fingerprint stays
+            made.items.append((copy | {"audio_hash": ""}, array))
+            made.notes += [COPY, *notes]
+        return made
+
+
+def augment(
+    source: Path,
+    output: Path,
+    steps: Steps,
+    *,
+    copies: int = 1,
+    only_copies: bool = False,
+    part: str = "train",
+    seed: int = 0,
+    compress: str = "none",
+    workers: int = 1,
+    force: bool = False,
+    resume: bool = False,
+    console: Console | None = None,
+) -> None:
+    """Write `source`'s items and `copies` augmented copies of each chosen item to `output`.
+
+    `steps` maps an augmentation's name to its values (a folder of recordings is a Path); they are
+    applied in the order of the table `AUGMENTATIONS`. Of items with a `part` those of `part` are
+    copied, of the others all. Raises UsageError for an augmentation of something else than
+    `source` holds, InputError where nothing changes that or it holds copies already.
+    """
+    console = console or Console.silent()
+    if not steps:
+        raise UsageError("nothing to do: name an augmentation, e.g. --awgn 15:30")
+    check_output(output, force, resume, [source])
+    store = Store(source)
+    family = _family(store)
+    parts = _ready(family, steps, store, console)
+    items = store.items()
+    chosen = [item["part"] is None or item["part"] == part for item in items]
+    if not any(chosen):
+        there = ", ".join(f"{n} {name}" for name, n in Counter(i["part"] for i in items).items())
+        raise InputError(f"{store.path}: no item to copy is of part {part}; there are {there}")
+    params = {
+        "steps": [[name, augmentations.recorded(made)] for name, made in parts.items()],
+        "copies": copies,
+        "only_copies": only_copies,
+        "part": part,
+        "seed": seed,
+        "compress": compress,
+    }
+    ids = (item["origin"] for item in items)
+    if resume and not force and whole(output, params, source.name, store.sha256, ids, console):
+        return
+    attributes = _attributes(store, params)
+    store.close()  # workers open it for themselves
+    built = build_store(
+        CopySource(store, items, chosen, parts, copies, only_copies, seed, family),
+        output,
+        {"stage": "augment", "params": params, "input": store.sha256},
+        lambda built: attributes,
+        Run(console, workers, resume, compress=compress),
+        "items",
+    )
+    _tell(built.items, built.notes, output, console)
+
+
+def _family(store: Store) -> str:
+    """Return the family of what `store` holds; InputError where nothing is to be done with it."""
+    family = augmentations.family_of(store.kind, store.shape, store.frame_rate)
+    if family is None:
+        raise InputError(
+            f"{store.path}: a store of kind {store.kind}, no rows in time; augment works on"
+            " waveforms (featurize --kind wave first, and the features after), on pictures"
+            " (--kind image) and on features over time (mel, mfcc, …)"
+        )
+    if any(item["augmentation"] for item in store.items()):
+        raise InputError(f"{store.path}: holds copies already; augment the store it came from")
+    return family
+
+
+def _ready(family: str, steps: Steps, store: Store, console: Console) -> dict[str, Any]:
+    """Return the augmentations by name, with all that they need for this store's items."""
+    parts = augmentations.parts(family, steps)
+    for name, part in parts.items():
+        if hasattr(part, "prepared"):
+            parts[name] = part.prepared(store.sample_rate, console.failed)
+    return parts
+
+
+def _attributes(store: Store, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the root attributes of the store that `params` make of `store`."""
+    record = lineage.record("augment", params, store.path.name, store.sha256)
+    return {
+        "kind": store.kind,
+        "settings": store.settings,
+        "pipeline": [*store.pipeline, {"stage": "augment", **params}],
+        "sample_rate": store.sample_rate,
+        "frame_rate": store.frame_rate,
+        "root": store.root,
+        "lineage": [*store.lineage, record],
+    }
+
+
+def _tell(items: int, notes: Counter[str], output: Path, console: Console) -> None:
+    """Say what is in the store, and what was odd about the copies."""
+    for name, text in NOTES.items():
+        if notes[name]:
+            console.note(f"{notes[name]} {text}")
+    console.note(f"{output}: {items - notes[COPY]} originals, {notes[COPY]} copies")

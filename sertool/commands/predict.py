@@ -1,0 +1,386 @@
+"""`predict`: recordings to labels with one checkpoint, a row as soon as it is known."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from sertool.audio import decoding as audio
+from sertool.core import workers
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.core.paths import show, to_text
+from sertool.corpora import labels
+from sertool.evaluation.lengths import announce
+from sertool.features.hearing import Heard, Piece, Source, hear, hear_windows
+from sertool.features.pipeline import check_pipeline, featurize_stages, replay_samples
+from sertool.formats import checkpoint
+from sertool.models import per
+from sertool.models.hyperparameters import check_device
+from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.extras.explain import Explainer, Explainers
+    from sertool.models.scoring import Route, Scorer
+
+STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
+LONGEST = 1e6  # seconds that a window or hop may have
+READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
+NOTES = {
+    "mixed": "mixed down",
+    "resampled": "resampled",
+    "padded": "padded with zeros",
+    "silent": "silent",
+    "clipped": "clipped",
+}
+Row = dict[str, Any]
+Sink = Callable[[Row], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to predict.
+
+    only: classes kept, the others masked and the rest renormalised; synonyms will do. window,
+    hop: seconds; a row for every window. fields: what is known of all recordings, where one of
+    several models is chosen by it (`train --per`).
+    explain: a folder for a figure a file; replace: figures that are there are written anew.
+    """
+
+    only: tuple[str, ...] = ()
+    window: float | None = None
+    hop: float | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    batch_size: int = 1
+    workers: int = 1
+    device: str = "cpu"
+    strict: bool = False
+    explain: Path | None = None
+    replace: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError for values that make no sense."""
+        check_device(self.device)
+        if self.hop is not None and self.window is None:
+            raise UsageError("--hop needs --window")
+        if self.explain is not None and self.window is not None:
+            raise UsageError("--explain draws whole files: leave --window out")
+        for name, value in (("window", self.window), ("hop", self.hop)):
+            if value is not None and not 0 < value <= LONGEST:
+                raise UsageError(f"--{name} {value:g}: needs seconds above 0, at most {LONGEST:g}")
+
+
+@dataclass(frozen=True)
+class _Hear:
+    """Decodes and computes features of one source; runs in a worker."""
+
+    pipeline: list[dict[str, Any]]
+    window: float | None
+    hop: float | None
+
+    def __call__(self, source: Source | None) -> Heard | None:
+        if source is None:
+            return None
+        try:
+            if self.window is None:
+                return hear(self.pipeline, source)
+            return hear_windows(self.pipeline, source, self.window, self.hop or self.window)
+        except ItemError as error:
+            return Heard(source, error=str(error))
+
+
+class Predictor:
+    """A checkpoint that turns pieces of sound into rows.
+
+    further: the names of what a row says beside the prediction: by which of several models, and
+    who chose it. Raises UsageError for a class in `options.only`, or a field or value in
+    `options.fields`, that the checkpoint does not know.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any], options: Options) -> None:
+        self.path, self.pipeline, self.options = path, meta["pipeline"], options
+        check_pipeline(self.pipeline, show(path))
+        known = list(meta["classes"])
+        self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
+        self.classes = [known[k] for k in self._kept]
+        self._values = per.values_of(meta)
+        self._field = per.field_of(meta)
+        self.further = [self._field, f"{self._field}_by"] if self._field else []
+        self._value = per.asked(self._field, self._values, options.fields)
+        self._scorer: Scorer | None = None
+        self.explainer: Explainer | Explainers | None = None
+
+    def load(self) -> Scorer:
+        """Return the scorer, loaded once: after worker processes are started."""
+        if self._scorer is None:
+            from sertool.models.scoring import Scorer
+
+            self._scorer = Scorer.load(self.path, device=self.options.device)
+            if self.options.explain is not None:
+                from sertool.extras.explain import explainer
+
+                self.explainer = explainer(self._scorer, self.options.explain, self.options.replace)
+        return self._scorer
+
+    def posteriors(
+        self, pieces: Sequence[Piece], sources: Sequence[Source | None]
+    ) -> list[tuple[np.ndarray, Route | None]]:
+        """Return (posterior (classes,), by which model) of each piece of its source.
+
+        The posterior is the mean over the piece's segments, masked.
+        """
+        routes = [self._route(*pair) for pair in zip(pieces, sources, strict=True)]
+        arrays = [array for piece in pieces for array in piece.arrays]
+        values = [
+            route.value if route else None
+            for piece, route in zip(pieces, routes, strict=True)
+            for _ in piece.arrays
+        ]
+        size = self.options.batch_size
+        blocks = [
+            self.load().posterior(arrays[start : start + size], values[start : start + size])
+            for start in range(0, len(arrays), size)
+        ]
+        if not blocks:
+            return []
+        ends = np.cumsum([len(piece.arrays) for piece in pieces])[:-1]
+        split = np.split(np.concatenate(blocks), ends)
+        return [
+            (self._mask(rows.mean(0)), route) for rows, route in zip(split, routes, strict=True)
+        ]
+
+    def _route(self, piece: Piece, source: Source | None) -> Route | None:
+        """Return by which model a piece is scored; None where there is one."""
+        from sertool.models.scoring import Route
+
+        if self._field is None:
+            return None
+        if self._value is not None:
+            return Route(self._value, "option")
+        known = per.told(self._field, source.item, self._values) if source else None
+        return self.load().route(piece.arrays, known)
+
+    def _mask(self, posterior: np.ndarray) -> np.ndarray:
+        if not self.options.only:
+            return posterior
+        kept = posterior[self._kept]
+        total = kept.sum()
+        return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
+
+    def row(self, path: str, said: tuple[np.ndarray, Route | None], piece: Piece) -> Row:
+        """Return one prediction as JSON values."""
+        posterior, route = said
+        best = int(posterior.argmax())
+        chosen = (route.value, route.by) if route else ()
+        return {
+            "path": path,
+            **_span(piece),
+            "label": self.classes[best],
+            "confidence": float(posterior[best]),
+            "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
+            "duration": piece.duration,
+            **dict(zip(self.further, chosen, strict=True)),
+        }
+
+
+def _span(piece: Piece) -> dict[str, float | None]:
+    if piece.start is None and piece.end is None:
+        return {}
+    return {"start": piece.start, "end": piece.end}
+
+
+def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Return the classes that `only` names, all where it is empty; synonyms (angry) will do."""
+    if not only:
+        return list(classes)
+    chosen: list[str] = []
+    for word in only:
+        name = word if word in classes else labels.noun(word)
+        if name not in classes:
+            raise UsageError(f"--only {word}: the model knows {', '.join(classes)}")
+        if name not in chosen:
+            chosen.append(name)
+    return [name for name in classes if name in chosen]
+
+
+def open_checkpoint(path: Path, options: Options) -> Predictor:
+    """Return the predictor of a checkpoint; InputError where the file is none."""
+    options.check()
+    return Predictor(path, checkpoint.load(path).meta, options)
+
+
+def predict(
+    predictor: Predictor,
+    sources: Iterable[Source | None],
+    sink: Sink,
+    console: Console,
+    bar: bool = True,
+) -> None:
+    """Give `sink` a row for every source in its order (every window of it, with `window`).
+
+    A source of None means that nothing more is there yet: what was heard is predicted at once. A
+    file that fails gives a row with its error and is counted by `console`; with `strict` it
+    raises InputError. bar: show progress (rows on a terminal are progress enough).
+    """
+    options = predictor.options
+    work = _Hear(predictor.pipeline, options.window, options.hop)
+    notes: Counter[str] = Counter()
+    waiting: list[Heard] = []
+    # processes start before torch does: they share nothing of it and die small
+    heard = workers.ordered(work, sources, options.workers)
+    predictor.load()
+    shown = console if bar else Console.silent()
+    with contextlib.closing(heard), shown.progress(None, "files") as progress:
+        for one in heard:
+            if one is not None:
+                notes.update(one.notes)
+                waiting.append(one)
+            wanted = 1 if options.explain else options.batch_size
+            full = sum(max(1, len(w.pieces)) for w in waiting) >= wanted
+            if waiting and (full or one is None):
+                progress.advance(len(waiting))
+                _give(predictor, waiting, sink, console)
+                waiting = []
+        _give(predictor, waiting, sink, console)
+    _say(predictor, notes, console)
+
+
+def _give(predictor: Predictor, waiting: Sequence[Heard], sink: Sink, console: Console) -> None:
+    """Predict what was heard and hand the rows on, failures at their place."""
+    try:
+        pieces = [(piece, one.source) for one in waiting for piece in one.pieces]
+        found = iter(predictor.posteriors([p for p, _ in pieces], [s for _, s in pieces]))
+    except InputError as error:  # features that have no posterior: find out whose they are
+        if len(waiting) == 1:
+            waiting = [replace(waiting[0], pieces=[], error=str(error))]
+        else:
+            for one in waiting:
+                _give(predictor, [one], sink, console)
+            return
+    for one in waiting:
+        path = to_text(one.source.path)
+        if one.error is not None:
+            sink({"path": path, "error": one.error})
+            console.failed(one.source.path, one.error)
+            if predictor.options.strict:
+                raise InputError(f"stopped by --strict at {show(one.source.path)}")
+        for piece in one.pieces:
+            row = predictor.row(path, next(found), piece)
+            if predictor.explainer is not None:
+                predictor.explainer.draw(one.source, piece, row)
+            sink(row)
+
+
+def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
+    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(notes.items())]
+    if unusual:
+        console.note("; ".join(unusual))
+    scorer = predictor.load()
+    if predictor.explainer is not None:
+        names = len(predictor.explainer.names)
+        what = "a figure of 1 file" if names == 1 else f"figures of {names} files"
+        console.note(f"{show(predictor.explainer.folder)}: {what}")
+    announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
+
+
+class _Rejoined:
+    """A stream whose first bytes were looked at already."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
+
+    def read(self, n: int) -> bytes:
+        """Return `n` bytes, fewer only at the end."""
+        found, self._head = bytearray(self._head[:n]), self._head[n:]
+        while len(found) < n and (block := self._file.read(min(n - len(found), READ_BYTES))):
+            found += block
+        return bytes(found)
+
+
+def predict_stream(
+    predictor: Predictor, file: BinaryIO, sample_rate: int | None, sink: Sink, console: Console
+) -> None:
+    """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is heard.
+
+    `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
+    as what the pipeline crops to, else `STREAM_WINDOW`. The rest at the end is heard in a last
+    window that ends with the stream.
+    """
+    predictor.load()
+    first = featurize_stages(predictor.pipeline)[0]
+    head = file.read(4)
+    stream: Any = _Rejoined(head, file)
+    channels = 1
+    if head in (b"RIFF", b"RF64"):
+        try:
+            rate, channels = audio.read_wav_header(stream)
+        except ItemError as error:
+            raise InputError(f"standard input: {error}") from error
+        if sample_rate not in (None, rate):
+            raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {rate} Hz")
+    elif sample_rate is None:
+        raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
+    else:
+        rate = sample_rate
+    seconds = predictor.options.window or first.duration or STREAM_WINDOW
+    hop = predictor.options.hop or seconds
+    count = 0
+    for begin, samples in _windows(
+        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
+    ):
+        count += 1
+        span = Piece([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
+        try:
+            span.arrays = replay_samples(predictor.pipeline, samples, rate)
+        except ItemError as error:
+            sink({"path": "-", **_span(span), "error": str(error)})
+            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
+            continue
+        (said,) = predictor.posteriors([span], [None])
+        sink(predictor.row("-", said, span))
+    if not count:
+        raise InputError("standard input: no samples")
+    _say(predictor, Counter(), console)
+
+
+def _windows(
+    file: BinaryIO, channels: int, length: int, hop: int, channel: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, samples) of windows as they are heard, then what is left over.
+
+    Holds one window: the same windows as `hear.spans` cuts from a whole recording.
+    """
+    kept = np.zeros(0, np.int16)
+    begin = end = done = 0  # of what is kept; of what was heard in a whole window
+    following = 0
+    while True:
+        wanted = following + length - end
+        block = file.read(2 * channels * wanted)
+        fresh = _mono(block, channels, channel)
+        kept = np.concatenate([kept, fresh])
+        end += len(fresh)
+        if len(kept) > length:
+            begin, kept = end - length, kept[-length:]
+        if end < following + length:
+            break
+        yield begin, kept
+        done = end
+        following += hop
+    if done < end and following < end:
+        yield begin, kept
+
+
+def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
+    """Return 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
+    data = np.frombuffer(block[: len(block) // (2 * channels) * 2 * channels], "<i2")
+    if channels == 1:
+        return data.astype(np.int16, copy=False)
+    frames = data.reshape(-1, channels)
+    if channel != "mix":
+        return frames[:, 1 if channel == "right" else 0].astype(np.int16)
+    return frames.mean(1, dtype=np.float32) / np.float32(audio.FULL_SCALE)

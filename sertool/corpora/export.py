@@ -1,0 +1,276 @@
+"""Utterances in other tools' formats: audformat's segmented table, and lhotse's manifests.
+
+audformat (https://audeering.github.io/audformat/data-tables.html): one CSV file with the index
+`file,start,end`, as `audformat.utils.read_csv`, audb and nkululeko read it. Lhotse
+(https://lhotse.readthedocs.io/en/latest/corpus.html): a folder of two manifests. Corpora `csv` and
+`lhotse` read both back: labels, speakers, genders, texts, times, folds and parts are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import glob
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.core.paths import from_text, show, to_text
+from sertool.corpora.discover import cut_suffix
+from sertool.formats.manifest import Utterance, write_manifest
+from sertool.formats.outputs import _runs, check_output
+
+if TYPE_CHECKING:
+    from sertool.audio.headers import Header
+
+MANIFEST, AUDFORMAT, LHOTSE = "manifest", "audformat", "lhotse"
+FORMATS = (MANIFEST, AUDFORMAT, LHOTSE)
+RECORDINGS, SUPERVISIONS = "recordings.jsonl.gz", "supervisions.jsonl.gz"
+LABEL = "emotion"  # what the field calls the column or custom field of the class
+COLUMNS = ("speaker", "gender", "language", "text", "session", "corpus", "fold", "part")
+DIGITS = 8  # after the point of a second: so many lhotse keeps in sums
+
+
+def check_format(to: str) -> None:
+    """Raise UsageError where there is no such format."""
+    if to not in FORMATS:
+        raise UsageError(f"no format {to!r}; there are {', '.join(FORMATS)}")
+
+
+def check_target(output: Path, to: str, force: bool, resume: bool) -> bool:
+    """Return whether the output is there and whole, so that a resumed run has nothing to do.
+
+    Raises UsageError and InputError where it cannot be written, before any work is done.
+    """
+    if to != LHOTSE:
+        check_output(output, force, resume)
+        return resume and not force and output.exists()
+    if str(output) == "-":
+        raise UsageError("lhotse's manifests are two files; name a folder for them")
+    folder = Path(os.path.abspath(output))
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise InputError(f"{show(output)}: is no folder; --to {LHOTSE} makes one")
+        check_output(folder, force, resume)
+        return False
+    found = {path.name for path in folder.iterdir()}
+    others = sorted(found - {RECORDINGS, SUPERVISIONS})
+    if others or folder == Path.cwd():
+        what = f"holds {show(others[0])}" if others else "is the working folder"
+        raise InputError(f"{show(output)}: {what}; name a folder that is not there yet")
+    if found and not force and not resume:
+        raise InputError(f"{show(output)}: exists already; --force replaces it")
+    if not os.access(folder.parent, os.W_OK):
+        raise InputError(f"{show(output)}: no permission to write in {show(folder.parent)}")
+    return resume and not force and len(found) == 2
+
+
+def write_lines(utterances: Sequence[Utterance], to: str, file: IO[str]) -> None:
+    """Write what is one file of text: a manifest, or audformat's table."""
+    (write_audformat if to == AUDFORMAT else write_manifest)(utterances, file)
+
+
+def write_audformat(utterances: Sequence[Utterance], file: IO[str]) -> None:
+    """Write audformat's segmented table as CSV: an empty end is the file's.
+
+    Columns: file, start, end, emotion, raw_label, those of `COLUMNS`, further fields; a value that
+    is neither text nor number is JSON. The id is not in it: file and times are audformat's key.
+    """
+    names = list(dict.fromkeys(name for utterance in utterances for name in utterance.extra))
+    header = ["file", "start", "end", LABEL, "raw_label", *COLUMNS]
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow([*header, *_free(names, header).values()])
+    for utterance in utterances:
+        end = "" if utterance.end is None else _timedelta(utterance.end)
+        row = [utterance.path, _timedelta(utterance.start or 0.0), end]
+        row += [_cell(value) for value in (utterance.label, utterance.raw_label)]
+        row += [_cell(getattr(utterance, name)) for name in COLUMNS]
+        row += [_cell(utterance.extra.get(name)) for name in names]
+        # a carriage return ends a line for some readers, and Python before 3.13 leaves it bare
+        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
+
+
+def _timedelta(seconds: float) -> str:
+    """Return seconds as pandas writes a time span: 0 days 00:00:01.500000."""
+    nanoseconds = round(seconds * 10**9)
+    whole, rest = divmod(nanoseconds, 10**9)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    fraction = f"{rest:09d}".removesuffix("000")
+    return f"{days} days {hour:02d}:{minute:02d}:{second:02d}.{fraction}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _free(names: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
+    """Return {further field: the name it is written under}, another where it is one of ours."""
+    taken = set(ours)
+    found: dict[str, str] = {}
+    for name in names:
+        free = name
+        while free.lower() in taken or free in found.values():
+            free = f"extra_{free}"
+        found[name] = free
+    return found
+
+
+def write_lhotse(
+    utterances: Sequence[Utterance],
+    folder: Path,
+    failed: Callable[[str, str], None],
+    relative_to: Path | None = None,
+) -> int:
+    """Write `recordings.jsonl.gz` and `supervisions.jsonl.gz` into a folder that is there.
+
+    A supervision's id is the utterance's; a recording's is that without `@start-end`. Lengths come
+    from the files' headers; a file that has none goes to `failed(path, reason)`, its utterances
+    are left out. `relative_to` makes the sources relative. Returns how many supervisions there are.
+    """
+    known: dict[str, tuple[str, Header] | None] = {}
+    taken: set[str] = set()
+    count = 0
+    with _lines(folder / RECORDINGS) as write_recording, _lines(folder / SUPERVISIONS) as write:
+        for utterance in utterances:
+            path = utterance.path
+            try:
+                if path not in known:
+                    known[path] = None
+                    header = _measure(from_text(path))
+                    name = _recording_id(utterance, taken)
+                    write_recording(_recording(name, header, path, relative_to))
+                    known[path] = name, header
+                recording = known[path]
+                if recording is not None:
+                    write(_supervision(utterance, *recording))
+                    count += 1
+            except ItemError as error:
+                failed(path, str(error))
+    return count
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield what writes one JSON line into a gzip file without name and time."""
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+
+        def write(row: dict[str, Any]) -> None:
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+            packed.write(line.encode("utf-8") + b"\n")
+
+        yield write
+
+
+def _measure(path: Path) -> Header:
+    """Return what a file's header says, or, where only ffmpeg knows, what decoding gives."""
+    from sertool.audio.decoding import decode
+    from sertool.audio.headers import Header, read_header
+
+    header = read_header(path)
+    if header is not None:
+        return header
+    decoded = decode(path)
+    samples = round(decoded.duration * decoded.source_rate)
+    return Header(decoded.source_rate, decoded.channels, samples, "")
+
+
+def _recording_id(utterance: Utterance, taken: set[str]) -> str:
+    """Return a recording's id, the utterance's without its cut, and add it to those taken."""
+    name = utterance.id.removesuffix(cut_suffix(utterance))
+    while name in taken:  # two files, whose utterances somebody gave one id but for the cut
+        name = f"{name}+"
+    taken.add(name)
+    return name
+
+
+def _recording(name: str, header: Header, path: str, relative_to: Path | None) -> dict[str, Any]:
+    """Return lhotse's recording of a file."""
+    if relative_to is not None:
+        path = to_text(os.path.relpath(from_text(path), relative_to))
+    channels = list(range(header.channels))
+    return {
+        "id": name,
+        "sources": [{"type": "file", "channels": channels, "source": path}],
+        "sampling_rate": header.sample_rate,
+        "num_samples": header.samples,
+        "duration": header.samples / header.sample_rate,
+        "channel_ids": channels,
+    }
+
+
+def _supervision(utterance: Utterance, recording: str, header: Header) -> dict[str, Any]:
+    """Return lhotse's supervision; raises ItemError for a cut that lies outside its file.
+
+    What is unknown is null rather than absent, so that no further field is taken for it.
+    """
+    start, end = utterance.start or 0.0, utterance.end
+    header.seconds(start, end)
+    total = header.samples / header.sample_rate
+    duration = round((total if end is None else min(end, total)) - start, DIGITS)
+    custom = {LABEL: utterance.label, "raw_label": utterance.raw_label}
+    custom |= {name: getattr(utterance, name) for name in ("session", "corpus", "fold", "part")}
+    further = _free(utterance.extra, custom)
+    return {
+        "id": utterance.id,
+        "recording_id": recording,
+        "start": round(start, DIGITS),
+        "duration": duration,
+        "channel": list(range(header.channels)) if header.channels > 1 else 0,
+        "text": utterance.text,
+        "language": utterance.language,
+        "speaker": utterance.speaker,
+        "gender": utterance.gender,
+        "custom": custom | {further[name]: value for name, value in utterance.extra.items()},
+    }
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; it takes that name only if the block succeeds.
+
+    What killed runs left of the same output is removed; an old folder is kept until then.
+    """
+    path = Path(os.path.realpath(path))
+    mine = f".{path.name}.{os.getpid()}"
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _runs(old.name.split(".")[-2]):
+            shutil.rmtree(old, ignore_errors=True)
+    temporary, aside = path.with_name(f"{mine}.tmp"), path.with_name(f"{mine}.old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for name in (*sorted(temporary.iterdir()), temporary):
+            _sync(name)
+        if path.is_dir() and any(path.iterdir()):
+            os.rename(path, aside)
+        try:
+            os.rename(temporary, path)
+        except BaseException:
+            if aside.is_dir():
+                os.rename(aside, path)
+            raise
+        _sync(path.parent)
+        shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""From held-out items to a report: protocol, leaks, metrics, intervals."""

@@ -1,0 +1,91 @@
+"""Test items made again from their recordings, degraded on the way: noise, a narrow channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool.audio import decoding as audio
+from sertool.augmentations.noise import add_white_noise
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.core.paths import from_text, show
+from sertool.core.seeds import rng
+from sertool.features.hearing import Source, decode
+from sertool.features.pipeline import check_pipeline, replay_samples
+from sertool.formats.store import Store
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What is done to a decoded utterance before anything else.
+
+    noise_snr: white Gaussian noise at exactly this signal-to-noise ratio, dB. channel_rate: a
+    channel of this sample rate, Hz: down and up again. The noise comes first, as at a microphone
+    before a telephone. Noise is drawn from (seed, utterance id).
+    """
+
+    noise_snr: float | None = None
+    channel_rate: int | None = None
+    seed: int = 0
+
+    def __bool__(self) -> bool:
+        return self.noise_snr is not None or self.channel_rate is not None
+
+    def apply(self, samples: np.ndarray, rate: int, name: str) -> np.ndarray:
+        """Return samples (n,) at `rate` degraded, float32 (n,); `name` is the utterance's id."""
+        signal = audio.to_float(samples)
+        if self.noise_snr is not None:
+            signal, _ = add_white_noise(signal, self.noise_snr, rng(self.seed, "noise-snr", name))
+        if self.channel_rate is not None and self.channel_rate < rate:
+            narrow = audio.resample(signal, rate, self.channel_rate)
+            signal = audio.resample(narrow, self.channel_rate, rate)[: len(samples)]
+        return signal
+
+
+def degraded(
+    store: Store, tested: Sequence[int], degradation: Degradation
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index, array) for every tested item of `store`, from its degraded recording.
+
+    An utterance is decoded once for all its segments. Raises InputError where a recording is not
+    where the store says, is another than it was made from, or gives other items; UsageError for
+    an augmented copy, which is no recording.
+    """
+    check_pipeline(store.pipeline, show(store.path))
+    items = store.items()
+    wanted = set(tested)
+    origins: dict[str, list[int]] = {}
+    for i, item in enumerate(items):
+        if not item["augmentation"]:
+            origins.setdefault(item["origin"], []).append(i)
+        elif i in wanted:
+            raise UsageError("--copies and a degradation exclude each other: copies are no files")
+    for name, members in origins.items():
+        if wanted.isdisjoint(members):
+            continue
+        arrays = _arrays(store, items[members[0]], name, degradation)
+        if len(arrays) != len(members):
+            raise InputError(
+                f"{show(name)}: its recording gives {len(arrays)} items, the store {len(members)}"
+            )
+        yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
+
+
+def _arrays(
+    store: Store, item: dict[str, Any], name: str, degradation: Degradation
+) -> list[np.ndarray]:
+    path = Path(store.root) / from_text(item["path"])
+    try:
+        decoded = decode(store.pipeline, Source(path, item.get("start"), item.get("end")))
+        if item.get("audio_hash") not in (None, "", decoded.audio_hash):
+            raise InputError(
+                f"{show(path)}: not the recording that {show(store.path)} was made from"
+            )
+        samples = degradation.apply(decoded.samples, decoded.sample_rate, name)
+        return replay_samples(store.pipeline, samples, decoded.sample_rate)
+    except ItemError as error:
+        raise InputError(f"{show(path)}: {error}; a degraded test needs the recordings") from error

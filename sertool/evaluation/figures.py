@@ -1,0 +1,167 @@
+"""A report as pictures: the confusion matrix, and how well each class and speaker is recognised."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sertool.core.paths import show
+from sertool.evaluation.terminal import percent, plural, systems
+
+Report = dict[str, Any]
+
+DPI = 150
+INK = "#22303c"
+MODEL = "#1f6f8b"
+LINEAR = "#d08c3f"
+MOST_SPEAKERS = 60  # past that names are illegible and bars are drawn without them
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.tick_params(colors=INK, length=0)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _caption(report: Report) -> str:
+    """Name, UAR with interval, and whether speakers were apart: no figure without its protocol."""
+    name, figures = systems(report)[0]
+    limits = (figures.get("ci") or {}).get("uar")
+    interval = ""
+    if limits and limits[0] is not None:
+        interval = f" [{percent(limits[0])}, {percent(limits[1])}]"
+    apart = report["protocol"].get("speaker_disjoint")
+    words = {True: "speakers apart", False: "speakers NOT apart"}.get(apart, "speakers unknown")
+    n = sum(sum(row) for row in report["confusion"])
+    return f"{name}: UAR {percent(report['uar'])} %{interval} · {n} {report['level']}s · {words}"
+
+
+def confusion_figure(report: Report) -> Figure:
+    """The confusion matrix in percent of each row, counts below; rows the truth."""
+    classes, matrix = report["classes"], report["confusion"]
+    k = len(classes)
+    side = min(14.0, 2.6 + 0.72 * k)
+    figure, axes = _figure(side, side * 0.92)
+    shares = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    size = 9 if k <= 12 else 6
+    for i, row in enumerate(matrix):
+        for j, n in enumerate(row):
+            colour = "white" if shares[i][j] > 0.55 else INK
+            if not n:
+                continue
+            weight = "bold" if i == j else "normal"
+            axes.text(j, i - 0.12, percent(shares[i][j], 0), ha="center", va="center",
+                      color=colour, fontsize=size + 1, fontweight=weight)  # fmt: skip
+            axes.text(j, i + 0.24, str(n), ha="center", va="center", color=colour,
+                      fontsize=size - 2.5, alpha=0.8)  # fmt: skip
+    axes.set_xticks(range(k), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(k), classes)
+    axes.set_xticks([i - 0.5 for i in range(1, k)], minor=True)
+    axes.set_yticks([i - 0.5 for i in range(1, k)], minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xlabel("predicted (percent of the row, count below)", color=INK)
+    axes.set_ylabel("truth", color=INK)
+    figure.suptitle(_caption(report), fontsize=9, color=INK)
+    return figure
+
+
+def classes_figure(report: Report) -> Figure:
+    """Recall of each class: the model beside the linear baseline, and chance."""
+    classes = [c for c in report["classes"] if report["per_class"][c]["support"]]
+    rows = [row for row in systems(report) if row[0] != "majority"][:2]
+    figure, axes = _figure(max(5.0, 1.6 + 0.85 * len(classes)), 3.8)
+    width = 0.8 / len(rows)
+    for number, (name, figures) in enumerate(rows):
+        recalls = [100 * (figures["per_class"][c]["recall"] or 0.0) for c in classes]
+        at = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(classes))]
+        axes.bar(at, recalls, width * 0.92, color=(MODEL, LINEAR)[number], label=name)
+    chance = 100 / len(report["classes"])
+    axes.axhline(chance, color=INK, linewidth=1, linestyle=":", label="chance")
+    labels = [f"{c}\nn {report['per_class'][c]['support']}" for c in classes]
+    axes.set_xticks(range(len(classes)), labels)
+    _percent_axis(axes, "recall, %")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left",
+                bbox_to_anchor=(0, 1.0), borderaxespad=0.1)  # fmt: skip
+    figure.suptitle(_caption(report), fontsize=9, color=INK)
+    return figure
+
+
+def speakers_figure(report: Report) -> Figure | None:
+    """UAR of each speaker, worst first, the linear baseline as marks; None with fewer than two."""
+    speakers = report["by"].get("speaker") or {}
+    if len(speakers) < 2:
+        return None
+    names = sorted(speakers, key=lambda name: (speakers[name]["uar"], name))
+    n = len(names)
+    figure, axes = _figure(min(16.0, max(5.0, 1.6 + 0.3 * n)), 3.8)
+    at = range(n)
+    axes.bar(at, [100 * speakers[name]["uar"] for name in names], 0.78, color=MODEL,
+             label=systems(report)[0][0])  # fmt: skip
+    linear = dict(systems(report)[1:]).get("linear", {}).get("by", {}).get("speaker") or {}
+    if linear:
+        axes.plot(at, [100 * linear[name]["uar"] for name in names], linestyle="none", marker="_",
+                  markersize=9, markeredgewidth=2, color=LINEAR, label="linear")  # fmt: skip
+    axes.axhline(100 * report["uar"], color=INK, linewidth=1, linestyle=":", label="UAR, pooled")
+    if n <= MOST_SPEAKERS:
+        one_corpus = len({name.split("/", 1)[0] for name in names}) == 1
+        shown = [show(name.split("/", 1)[1] if one_corpus else name) for name in names]
+        crowded = max(map(len, shown)) > 3
+        axes.set_xticks(at, shown, rotation=90 if crowded else 0, fontsize=8)
+    else:
+        axes.set_xticks([])
+    axes.set_xlim(-0.7, n - 0.3)
+    axes.set_xlabel(plural(n, "speaker") + ", worst first", color=INK)
+    _percent_axis(axes, "UAR, %")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0),
+                borderaxespad=0.1)  # fmt: skip
+    figure.suptitle(_caption(report), fontsize=9, color=INK)
+    return figure
+
+
+def _percent_axis(axes: Axes, label: str) -> None:
+    axes.set_ylim(0, 100)
+    axes.set_ylabel(label, color=INK)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="#e3e6e8", linewidth=0.8)
+
+
+FIGURES = {
+    "confusion.png": confusion_figure,
+    "classes.png": classes_figure,
+    "speakers.png": speakers_figure,
+}
+
+
+def draw(report: Report, folder: Path) -> list[Path]:
+    """Write every figure that the report allows into `folder`; return their paths.
+
+    Equal reports give equal bytes: nothing of time or program version is put into the files.
+    """
+    from sertool.formats.outputs import atomic
+
+    written = []
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
+        for name, make in FIGURES.items():
+            figure = make(report)
+            if figure is None:
+                continue
+            with atomic(folder / name) as temporary:
+                figure.savefig(temporary, format="png", metadata={"Software": None})
+            written.append(folder / name)
+    return written

@@ -1,0 +1,288 @@
+"""Figures of a pooled system by name: mean over seeds, spread, and interval over speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sertool import metrics
+from sertool.evaluation import curves
+from sertool.evaluation.pooling import Pooled
+from sertool.metrics import FEWEST, Measure, Rates
+
+FIGURE_KEYS = ("measure", "class", "truth", "prediction")
+LEVEL = 0.95
+Figure = Mapping[str, str]  # {"measure": "recall", "class": "anger"}, {"measure": "uar"}, …
+
+
+@dataclass(frozen=True)
+class Value:
+    """A figure: mean over seeds, standard deviation (two seeds or more), interval (low, high).
+
+    The interval is that of the mean over seeds, by a bootstrap over speakers; None where there
+    are fewer than `FEWEST`, or none is known and there are several seeds.
+    """
+
+    mean: float
+    sd: float | None
+    ci: tuple[float, float] | None
+    n_seeds: int
+
+
+def _weighted(rates: Measure) -> Measure:
+    """Return the mean of a rate a class, weighted by the classes' shares of the truth."""
+
+    def measure(matrix: NDArray) -> Rates:
+        share = matrix.sum(-1)
+        values = np.where(share > 0, np.nan_to_num(rates(matrix)), 0.0)
+        total = share.sum(-1)
+        return np.where(total > 0, (values * share).sum(-1) / np.maximum(total, 1), np.nan)
+
+    return measure
+
+
+def _macro(rates: Measure) -> Measure:
+    """Return the mean of a rate over the classes of the truth, 0 where it is undefined."""
+
+    def measure(matrix: NDArray) -> Rates:
+        present = matrix.sum(-1) > 0
+        values = np.where(present, np.nan_to_num(rates(matrix)), 0.0)
+        return np.where(present.any(-1), values.sum(-1) / np.maximum(present.sum(-1), 1), np.nan)
+
+    return measure
+
+
+WHOLE: dict[str, Measure] = {
+    **metrics.SUMMARIES,
+    "macro_precision": _macro(metrics.precisions),
+    "macro_recall": metrics.uar,
+    "weighted_precision": _weighted(metrics.precisions),
+    "weighted_recall": _weighted(metrics.recalls),
+    "weighted_f1": _weighted(metrics.f1_scores),
+    "support": lambda matrix: matrix.sum((-2, -1)).astype(np.float64),
+    "correct": lambda matrix: np.trace(matrix, axis1=-2, axis2=-1).astype(np.float64),
+    "incorrect": lambda matrix: (
+        matrix.sum((-2, -1)) - np.trace(matrix, axis1=-2, axis2=-1)
+    ).astype(np.float64),
+}
+OF_CLASS: dict[str, Measure] = {
+    "recall": metrics.recalls,
+    "precision": metrics.precisions,
+    "f1": metrics.f1_scores,
+    "support": lambda matrix: matrix.sum(-1).astype(np.float64),
+}
+
+# what no confusion matrix tells: of reports, and of a corpus or two systems, which none tells
+OF_REPORT = ("log_loss", "train_log_loss", "macro_auc", "weighted_auc")
+OF_FOLDS = {"fold_accuracy": "accuracy", "fold_uar": "uar"}  # mean over folds, not pooled
+OF_REPORT_CLASS = ("auc", "mean_probability")
+OF_CORPUS = ("count", "class_share")
+GAINS = ("accuracy_gain", "accuracy_gain_relative", "uar_gain", "uar_gain_relative")
+# measure -> the further keys that it may come with
+KNOWN: dict[str, list[tuple[str, ...]]] = {}
+for _names, _keys in (
+    ((*WHOLE, *OF_REPORT, *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
+    ((*OF_CLASS, *OF_REPORT_CLASS, *OF_CORPUS), ("class",)),
+    (("share", "count"), ("truth", "prediction")),
+):
+    for _name in _names:
+        KNOWN.setdefault(_name, []).append(_keys)
+
+
+def of_corpus(figure: Figure) -> bool:
+    """Return whether a figure is of a corpus, and of no test: how many recordings a class has."""
+    return figure["measure"] in OF_CORPUS and "truth" not in figure
+
+
+def check_figure(figure: Figure) -> None:
+    """Raise ValueError for a measure that is none, or that comes with other keys than its own."""
+    name = figure["measure"]
+    if name not in KNOWN:
+        raise ValueError(f"measure {name!r} is none of {', '.join(sorted(KNOWN))}")
+    keys = tuple(key for key in FIGURE_KEYS[1:] if key in figure)
+    if keys not in KNOWN[name]:
+        wanted = " or ".join(" and ".join(each) or "nothing" for each in KNOWN[name])
+        given = " and ".join(keys) or "nothing"
+        raise ValueError(f"measure {name!r} takes {wanted} beside it, not {given}")
+
+
+def of_matrix(figure: Figure, classes: Sequence[str]) -> Measure | None:
+    """Return the function of a confusion matrix that a figure is; None if it is none of one."""
+    name = figure["measure"]
+    places = [figure[key] for key in FIGURE_KEYS[1:] if key in figure]
+    if any(place not in classes for place in places):
+        return None
+    at = [classes.index(place) for place in places]
+    if not at:
+        return WHOLE.get(name)
+    if len(at) == 1 and name in OF_CLASS and "class" in figure:
+        return lambda matrix: OF_CLASS[name](matrix)[..., at[0]]
+    if len(at) == 2 and name == "count":
+        return lambda matrix: matrix[..., at[0], at[1]].astype(np.float64)
+    if len(at) == 2 and name == "share":
+        return lambda matrix: metrics.shares(matrix)[..., at[0], at[1]]
+    return None
+
+
+def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
+    """Return, a seed, the mean over its folds of what only reports say, weighted by their tests.
+
+    What is of a class is of the folds that test it; its mean probability is weighted by them.
+    Of `OF_FOLDS` every fold weighs the same.
+    """
+    if not pooled.reports:
+        return None
+    found = []
+    name, label = figure["measure"], figure.get("class")
+    for run in pooled.reports:
+        if label is not None:
+            run = [r for r in run if (r["per_class"].get(label) or {}).get("support")]
+        if name in OF_FOLDS:
+            rates = [fold.get(OF_FOLDS[name]) for report in run for fold in report["folds"]]
+            if None in rates:
+                return None
+            found.append(float(np.mean(rates)))
+            continue
+        values = [_field(report, figure) for report in run]
+        weights = [sum(map(sum, report["confusion"])) for report in run]
+        if name == "mean_probability":
+            weights = [report["per_class"][label]["support"] for report in run]
+        if any(value is None for value in values) or not sum(weights):
+            return None
+        found.append(float(np.average(np.array(values, float), weights=weights)))
+    return found
+
+
+def _field(report: dict[str, Any], figure: Figure) -> float | None:
+    if figure["measure"] == "log_loss" and len(figure) == 1:
+        return report.get("log_loss")
+    if figure["measure"] == "train_log_loss" and len(figure) == 1:
+        return curves.train_log_loss(report)
+    if figure["measure"] in OF_REPORT_CLASS and set(figure) == {"measure", "class"}:
+        row = report["per_class"].get(figure["class"]) or {}
+        found: float | None = row.get(figure["measure"])
+        return found
+    if figure["measure"] in ("macro_auc", "weighted_auc") and len(figure) == 1:
+        rows = [row for row in report["per_class"].values() if row.get("auc") is not None]
+        weights = [row["support"] for row in rows] if figure["measure"] == "weighted_auc" else None
+        return float(np.average([row["auc"] for row in rows], weights=weights)) if rows else None
+    return None
+
+
+def _value(runs: Rates, ci: tuple[float, float] | None) -> Value | None:
+    if np.isnan(runs).all():
+        return None
+    defined = runs[~np.isnan(runs)]
+    sd = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
+    whole = ci is not None and not np.isnan(ci).any()
+    return Value(float(np.mean(defined)), sd, ci if whole else None, len(runs))
+
+
+def values(
+    pooled: Pooled, figures: Sequence[Figure], matrices: NDArray | None = None, seed: int = 0
+) -> list[Value | None]:
+    """Return each figure of a system, None where its reports do not tell it.
+
+    matrices: those of a baseline, instead of the system's own.
+    """
+    own = matrices is None
+    given = pooled.matrices if matrices is None else matrices
+    wanted = {str(i): of_matrix(f, pooled.classes) for i, f in enumerate(figures)}
+    known = {name: measure for name, measure in wanted.items() if measure is not None}
+    drawn: dict[str, Rates] = {}
+    if paired(pooled):
+        # how many were tested is no estimate of anything, and has no interval
+        uncertain = {i: m for i, m in known.items() if figures[int(i)]["measure"] != "support"}
+        drawn = metrics.resample(given, uncertain, seed=seed)
+    total = given.sum(0)
+    found: list[Value | None] = []
+    for i, figure in enumerate(figures):
+        measure = known.get(str(i))
+        if measure is not None:
+            rows = drawn.get(str(i))
+            ci = None if rows is None else metrics.limits(_mean(rows), LEVEL)
+            found.append(_value(np.asarray(measure(total), np.float64), ci))
+            continue
+        runs = _reported(pooled, figure) if own else None
+        found.append(None if runs is None else _value(np.array(runs), None))
+    return found
+
+
+def paired(pooled: Pooled) -> bool:
+    """Return whether its clusters can be drawn: enough of them, each known in every seed."""
+    known = all(pooled.clusters) or len(pooled.seeds) == 1
+    return len(pooled.clusters) >= FEWEST and known
+
+
+def _mean(rows: Rates) -> Rates:
+    """Return the mean over runs (resamples, runs), NaN where all are."""
+    defined = ~np.isnan(rows)
+    total = np.where(defined, rows, 0.0).sum(-1)
+    return np.divide(total, defined.sum(-1), out=np.full(len(rows), np.nan), where=defined.any(-1))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One system's figure less another's, its interval, and a two-sided bootstrap p-value.
+
+    p is twice the smaller share of draws on either side of zero (Efron & Tibshirani, 1993,
+    section 15.4), at least 1 / resamples; None, like the interval, where no draw is defined.
+    """
+
+    value: float
+    ci: tuple[float, float] | None
+    p: float | None
+
+
+def alike(left: Pooled, right: Pooled) -> str | None:
+    """Return why two systems cannot be compared speaker by speaker; None where they can."""
+    if left.classes != right.classes:
+        return "their classes differ"
+    if not (all(left.clusters) and all(right.clusters)):
+        return "the speakers of some recordings are unknown"
+    if set(left.clusters) != set(right.clusters):
+        only = sorted(set(left.clusters) ^ set(right.clusters))
+        return f"only one of them was tested on {only[0]}"
+    if len(left.clusters) < FEWEST:
+        n = len(left.clusters)
+        return f"{n} speaker{'s' * (n != 1)} tell too little, {FEWEST} are the least"
+    return None
+
+
+def differences(left: Pooled, right: Pooled, figures: Sequence[Figure], seed: int = 0) -> list[Any]:
+    """Return left − right of each figure as a `Difference`, None where one is undefined.
+
+    A paired bootstrap: the same speakers are drawn for both. Raises ValueError unless `alike`.
+    """
+    reason = alike(left, right)
+    if reason:
+        raise ValueError(reason)
+    order = [right.clusters.index(name) for name in left.clusters]
+    both = np.concatenate([left.matrices, right.matrices[order]], axis=1)
+    wanted = {str(i): of_matrix(f, left.classes) for i, f in enumerate(figures)}
+    known = {name: measure for name, measure in wanted.items() if measure is not None}
+    drawn = metrics.resample(both, known, seed=seed)
+    n = left.matrices.shape[1]
+
+    def gap(rows: Rates) -> Rates:
+        return _mean(rows[:, :n]) - _mean(rows[:, n:])
+
+    found: list[Difference | None] = []
+    for name, measure in wanted.items():
+        if measure is None:
+            found.append(None)
+            continue
+        value = float(gap(np.asarray(measure(both.sum(0)), np.float64)[None])[0])
+        rows = gap(drawn[name])
+        rows = rows[~np.isnan(rows)]
+        if np.isnan(value) or not len(rows):
+            found.append(None)
+            continue
+        side = min((rows <= 0).mean(), (rows >= 0).mean())
+        p = min(1.0, max(2 * float(side), 1 / len(rows)))
+        found.append(Difference(value, metrics.limits(rows, LEVEL), p))
+    return found

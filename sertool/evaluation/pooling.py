@@ -1,0 +1,339 @@
+"""Reports brought together: a system's folds pooled, its seeds side by side, facts of them all."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.evaluation.audit import FACTS
+from sertool.evaluation.results import read
+
+FREE = ("fold", "seed")  # tags that make no other system
+PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
+SCORING = ("where", "all", "choose", "pool")  # parameters of `eval` that make another test
+# parameters of `train` in which the folds and seeds of one system may differ
+FREE_PARAMS = {
+    "seed",
+    "device",
+    "keep_last",
+    *(f"init.{n}" for n in ("name", "sha256", "items")),  # one a seed or fold
+    *(f"parts.{n}" for n in ("split_seed", "test_fold", "val_fold", "test_where", "val_where")),
+}
+
+_FOLD = re.compile(r"\s*fold\W")  # a condition on the fold
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One report and what it is of: its tags, and what its lineage says where they are silent."""
+
+    name: str
+    report: Report
+    tags: dict[str, str]
+    fold: str
+    seed: str
+    made: dict[str, str]  # model, epochs, level, …: from the report itself
+    scoring: dict[str, str] = field(default_factory=dict)  # what was scored, and how
+
+    @property
+    def key(self) -> tuple[tuple[str, str], ...]:
+        """What reports of one system have in common."""
+        return tuple(sorted((self.made | self.tags).items()))
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One system under one protocol, its folds pooled for each seed.
+
+    matrices: (clusters, seeds, classes, classes) confusion matrices; `unit` is what a cluster is:
+    "speaker", or "file" where speakers are unknown. baselines: the same of each baseline that all
+    reports have. reports: those of each seed, fold by fold.
+    """
+
+    tags: dict[str, str]
+    made: dict[str, str]
+    classes: list[str]
+    seeds: list[str]
+    folds: list[list[str]]
+    reports: list[list[Report]]
+    clusters: list[str]
+    unit: str
+    matrices: np.ndarray
+    baselines: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Every key that can tell this system from another: its tags over what made it."""
+        return self.made | self.tags
+
+
+def load(paths: Sequence[Path]) -> list[Result]:
+    """Return the reports in files; InputError names the first that is none."""
+    return [result(show(path), read(path)) for path in paths]
+
+
+def result(name: str, report: Report) -> Result:
+    """Return a report with its tags; fold, seed, epochs come from its lineage if untagged."""
+    given = report.get("tags") or {}
+    if not isinstance(given, dict):
+        raise InputError(f"{name}: a damaged report, its tags are no table")
+    tags = {show(key): show(value) for key, value in given.items()}
+    params = training(report)
+    folds = [fold.get("fold") for fold in report["folds"]]
+    fold = str(folds[0]) if len(folds) == 1 and folds[0] is not None else ""
+    made = {
+        name: str((report.get(part) or {}).get(key) or "")
+        for name, part, key in (("model", "model", "name"), ("kind", "store", "kind"))
+    }
+    epochs = (params.get("hyperparameters") or {}).get("epochs")
+    none = all(
+        f.get("training", {}) is None and "per" not in f for f in report["folds"]
+    )  # of its epochs
+    if epochs is not None and not none:
+        made["epochs"] = str(epochs)
+    if report.get("level") not in (None, "file"):
+        made["level"] = str(report["level"])
+    made |= {k: f"{v:g}" for k, v in (report.get("conditions") or {}).items()}
+    target = report.get("target")
+    if target not in (None, "label"):
+        made["target"] = str(target)
+    made |= {k: str(v) for k, v in (("kept", report.get("kept")), ("per", params.get("per"))) if v}
+    seed = tags.pop("seed", str(params.get("seed", "")))
+    return Result(name, report, tags, tags.pop("fold", fold), seed, made, _scoring(report))
+
+
+def _scoring(report: Report) -> dict[str, str]:
+    steps = [s for s in report.get("lineage") or [] if s.get("stage") == "eval"]
+    params = dict(steps[-1].get("params") or {}) if steps else {}
+    if isinstance(params.get("where"), list):  # of another fold other items: that is no other test
+        texts = sorted(map(str, params["where"]))
+        params["where"] = [text for text in texts if not _FOLD.match(text)]
+    return {f"--{name}": repr(params[name]) for name in SCORING if params.get(name)}
+
+
+def training(report: Report) -> dict[str, Any]:
+    """Return the parameters of the `train` that made a report's checkpoint; {} if unknown."""
+    steps = [s for s in report.get("lineage") or [] if s.get("stage") == "train"]
+    return dict(steps[-1].get("params") or {}) if steps else {}
+
+
+def group(results: Iterable[Result]) -> list[list[Result]]:
+    """Return results of equal tags (but fold and seed) together, in order of first sight.
+
+    Raises InputError for two that say the same of themselves, or were not scored alike.
+    """
+    groups: dict[Any, list[Result]] = {}
+    for each in results:
+        for other in groups.setdefault(each.key, []):
+            if (other.fold, other.seed) == (each.fold, each.seed):
+                raise InputError(
+                    f"{each.name}: has the tags, seed and fold of {other.name}; "
+                    "tell them apart with eval --tag KEY=VALUE"
+                )
+            odd = sorted(dict(each.scoring.items() ^ other.scoring.items()))
+            if odd:
+                raise InputError(
+                    f"{each.name}: has the tags of {other.name}, and another {odd[0]} of eval;"
+                    " tell them apart with eval --tag KEY=VALUE"
+                )
+        groups[each.key].append(each)
+    return list(groups.values())
+
+
+def pool(results: Sequence[Result]) -> Pooled:
+    """Return the results of one system as one; see `group`.
+
+    A run that lacked some of the others' classes in training, as a single speaker's may, never
+    says them. Raises InputError where no run has all classes.
+    """
+    first = max(results, key=lambda each: len(each.report["classes"]))
+    classes = list(first.report["classes"])
+    for each in results:
+        if not set(each.report["classes"]) <= set(classes):
+            raise InputError(
+                f"{each.name}: its classes are not those of {first.name}, which has the same tags;"
+                " tell them apart with eval --tag KEY=VALUE"
+            )
+    results = [replace(each, report=_widened(each.report, classes)) for each in results]
+    first = results[0]
+    seeds = sorted({each.seed for each in results}, key=_natural)
+    runs = [
+        sorted((r for r in results if r.seed == s), key=lambda r: _natural(r.fold)) for s in seeds
+    ]
+    reports = [[each.report for each in run] for run in runs]
+    clusters, matrices = _matrices(reports, len(classes))
+    names = set.intersection(*(set(each.report["baselines"]) for each in results))
+    baselines = {}
+    for name in sorted(names):
+        rows = [[report["baselines"][name] for report in run] for run in reports]
+        baselines[name] = _matrices(rows, len(classes))[1]
+    return Pooled(
+        tags=first.tags,
+        made=first.made,
+        classes=classes,
+        seeds=seeds,
+        folds=[[each.fold for each in run] for run in runs],
+        reports=reports,
+        clusters=clusters,
+        unit="file" if clusters and not any(clusters) else "speaker",
+        matrices=matrices,
+        baselines=baselines,
+    )
+
+
+def _widened(report: Report, classes: Sequence[str]) -> Report:
+    """Return a report with a row and a column for each of `classes` in every confusion matrix."""
+    own = report["classes"]
+    if own == list(classes):
+        return report
+    place = np.ix_(*[[classes.index(name) for name in own]] * 2)
+
+    def wide(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        made = {name: wide(inner) for name, inner in value.items()}
+        if "confusion" in value:
+            matrix = np.zeros((len(classes),) * 2, np.int64)
+            matrix[place] = np.array(value["confusion"], np.int64).reshape(len(own), len(own))
+            made["confusion"] = matrix.tolist()
+        return made
+
+    widened: Report = wide(report) | {"classes": list(classes)}
+    return widened
+
+
+def _natural(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdecimal() else (-1, text)
+
+
+def _matrices(runs: Sequence[Sequence[Report]], n: int) -> tuple[list[str], np.ndarray]:
+    """Return (speakers, (speakers, runs, n, n)); units of unknown speaker are clusters named ""."""
+    speakers: dict[str, list[np.ndarray]] = {}
+    rest = np.zeros((len(runs), n, n), np.int64)
+    for i, run in enumerate(runs):
+        for report in run:
+            left = np.array(report["confusion"], np.int64).reshape(n, n)
+            for name, row in (report["by"].get("speaker") or {}).items():
+                matrix = np.array(row["confusion"], np.int64).reshape(n, n)
+                empty = [np.zeros((n, n), np.int64) for _ in runs]
+                speakers.setdefault(name, empty)[i] += matrix
+                left -= matrix
+            rest[i] += left
+    known = [np.stack(rows) for _, rows in sorted(speakers.items())]
+    units = [unit for i in range(len(runs)) for unit in _units(rest[i], i, len(runs))]
+    stacked = np.stack([*known, *units]) if known or units else np.zeros((0, len(runs), n, n))
+    return [*sorted(speakers), *[""] * len(units)], stacked.astype(np.int64)
+
+
+def _units(matrix: np.ndarray, run: int, runs: int) -> list[np.ndarray]:
+    """Return each count of a confusion matrix as a cluster of its own, (runs, n, n)."""
+    found = []
+    for truth, predicted in zip(*np.nonzero(matrix), strict=True):
+        one = np.zeros((runs, *matrix.shape), np.int64)
+        one[run, truth, predicted] = 1
+        found += [one] * int(matrix[truth, predicted])
+    return found
+
+
+def part(pooled: Pooled, name: str, value: str) -> Pooled | None:
+    """Return what was tested on one corpus or gender; None where the reports have none of it.
+
+    A corpus keeps its speakers, a gender is one cluster: a report does not say who is what.
+    """
+    rows = [
+        [found for report in run if (found := (report["by"].get(name) or {}).get(value))]
+        for run in pooled.reports
+    ]
+    if name not in PARTS or not all(rows):
+        return None
+    total = sum(row["n"] for run in rows for row in run)
+    if total == pooled.matrices.sum():
+        return pooled
+    if name == "corpus":
+        mine = [i for i, c in enumerate(pooled.clusters) if c.startswith(f"{value}/")]
+        if pooled.matrices[mine].sum() == total:
+            return _replaced(pooled, [pooled.clusters[i] for i in mine], pooled.matrices[mine])
+    whole = [sum(np.array(row["confusion"], np.int64) for row in run) for run in rows]
+    return _replaced(pooled, [f"{name} {value}"], np.stack(whole)[None])
+
+
+def baseline(pooled: Pooled, name: str) -> Pooled:
+    """Return one of a system's baselines as a system of its own."""
+    return _replaced(pooled, pooled.clusters, pooled.baselines[name])
+
+
+def _replaced(pooled: Pooled, clusters: list[str], matrices: np.ndarray) -> Pooled:
+    """Return the system with other clusters; what only whole reports say is gone."""
+    return Pooled(
+        pooled.tags,
+        pooled.made,
+        pooled.classes,
+        pooled.seeds,
+        pooled.folds,
+        [],
+        clusters,
+        pooled.unit,
+        matrices,
+    )
+
+
+def differences(pooled: Pooled) -> list[str]:
+    """Return the parameters of the stages up to `train` that differ in what was pooled."""
+    found = [_parameters(report) for run in pooled.reports for report in run]
+    names = {name for each in found for name in each}
+    return sorted(n for n in names if len({each.get(n, repr(None)) for each in found}) > 1)
+
+
+def _parameters(report: Report) -> dict[str, str]:
+    """Return the parameters of the stages up to `train`, each named by its stage."""
+    found = {}
+    times: Counter[str] = Counter()
+    for step in report.get("lineage") or []:
+        stage = str(step.get("stage"))
+        times[stage] += 1
+        which = stage if times[stage] == 1 else f"{stage} {times[stage]}"
+        for name, value in _flat(step.get("params") or {}):
+            if name not in FREE_PARAMS and stage != "eval":
+                found[f"{which} {name}"] = repr(value)
+    return found
+
+
+def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in params.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def facts(pooled: Pooled) -> dict[str, Any]:
+    """Return the protocol of all that was pooled: a fact holds if it holds in every report.
+
+    Numbers are (least, most) of a run's training and validation items, and of a seed's tests.
+    """
+    protocols = [report["protocol"] for run in pooled.reports for report in run]
+    made: dict[str, Any] = {}
+    for name in FACTS:
+        values = {protocol.get(name) for protocol in protocols}
+        made[name] = False if False in values else None if None in values else True
+    made["test_augmented"] = any(protocol.get("test_augmented") for protocol in protocols)
+    parts = [sum(r["protocol"].get("files_split") or 0 for r in run) for run in pooled.reports]
+    made["files_split"] = max(parts, default=0)
+    made["resplit"] = sorted({str(p["resplit"]) for p in protocols if p.get("resplit")})
+    for name in ("n_train", "n_val"):
+        least = [p.get(name) or 0 for p in protocols]
+        most = [p.get(f"{name}_most") or p.get(name) or 0 for p in protocols]
+        made[name] = (min(least), max(most))
+    tested = pooled.matrices.sum((0, 2, 3))
+    made["n_test"] = (int(tested.min()), int(tested.max()))
+    made["n_speakers"] = len([name for name in pooled.clusters if name])
+    return made

@@ -1,0 +1,339 @@
+"""A report as tables in the terminal: results, protocol, confusion matrix, classes, speakers.
+
+Every function takes the report as `eval` writes it (a dictionary as read from JSON) and returns
+something that rich prints. Rates are percentages here. Nothing depends on colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sertool.core.paths import show
+from sertool.evaluation.results import check
+
+Report = dict[str, Any]
+
+MEASURES = {"accuracy": "WA", "uar": "UAR", "macro_f1": "macro-F1"}
+FACTS = (
+    ("speaker_disjoint", "speakers apart", "speakers"),
+    ("origin_disjoint", "recordings apart", "recordings"),
+    ("text_disjoint", "sentences apart", "sentences"),
+)
+# said only where they are broken: fact, how, what is shared
+RARE = (
+    ("audio_disjoint", "identical recordings: {} SHARED", "identical recordings"),
+    ("near_disjoint", "near-duplicates: {} SHARED", "near-duplicates"),
+    ("fit_disjoint", "FITTED to {} test items", "fitted items"),
+)
+WORST = 10  # speakers listed one by one
+# background and foreground of a cell by its share of the row, both given: any terminal's theme
+SHADES = (
+    (0.75, "bold white on color(24)"),
+    (0.50, "bold white on color(31)"),
+    (0.25, "black on color(74)"),
+    (0.10, "black on color(152)"),
+)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a rate as a percentage without its sign, "–" where it is undefined."""
+    return "–" if value is None else f"{100 * value:.{decimals}f}"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return "1 file", "2 files"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _plain_table(*columns: str) -> Table:
+    """Return a table of aligned columns: the first to the left, the others to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    return table
+
+
+def systems(report: Report) -> list[tuple[str, Report]]:
+    """Return (name, figures) of the model, then its baselines, the stronger first.
+
+    A baseline is left out beside the model that it is.
+    """
+    order = ["linear", "majority"]
+    model = (report.get("model") or {}).get("name") or "model"
+    baselines = {n: b for n, b in (report.get("baselines") or {}).items() if n != model}
+    names = [n for n in order if n in baselines] + [n for n in baselines if n not in order]
+    return [(model, report), *((name, baselines[name]) for name in names)]
+
+
+def _with_interval(figures: Report, measure: str, decimals: int) -> str:
+    limits = (figures.get("ci") or {}).get(measure)
+    value = percent(figures[measure])
+    if not limits or limits[0] is None:
+        return value
+    return f"{value} [{percent(limits[0], decimals)}, {percent(limits[1], decimals)}]"
+
+
+def result_table(report: Report, width: int = 80) -> Table:
+    """WA, UAR and macro-F1 with intervals: model, linear, majority, and means of folds."""
+    table = _plain_table("", *MEASURES.values())
+    rows = systems(report)
+    label = max(13, *(len(name) for name, _ in rows))
+    decimals = 1 if width >= label + 2 + 3 * 20 else 0
+    for i, (name, figures) in enumerate(rows):
+        cells = [_with_interval(figures, measure, decimals) for measure in MEASURES]
+        table.add_row(name, *cells, style="bold" if i == 0 else "")
+        mean = figures.get("mean_of_folds")
+        if mean:
+            spread = [f"{percent(mean[m])} ± {percent(mean['sd'][m])}" for m in MEASURES]
+            table.add_row("  mean of folds", *spread, style="dim")
+    return table
+
+
+def scope_line(report: Report) -> Text:
+    """What was tested, by which field if not by label, and what the intervals are over."""
+    noun = "file" if report.get("level") == "file" else "item"
+    n = sum(sum(row) for row in report["confusion"])
+    parts = [plural(n, noun)]
+    if report.get("target", "label") != "label":
+        parts[0] += f" by {show(report['target'])}"
+    checkpoints = len(report.get("folds") or [])
+    if checkpoints > 1:
+        parts[0] += f" pooled over {checkpoints} checkpoints"
+    ci = report.get("ci")
+    if ci and ci.get("uar") and ci["uar"][0] is not None:
+        parts.append(f"{100 * ci['level']:g} % intervals over {plural(ci['n_units'], ci['unit'])}")
+        if ci["unit"] == "file":
+            parts.append("speakers unknown, so the intervals are too narrow")
+    elif ci:
+        parts.append(f"no interval: {plural(ci['n_units'], ci['unit'])}")
+    conditions = report.get("conditions") or {}
+    parts += [f"{name.replace('_', ' ')} {value:g}" for name, value in conditions.items()]
+    tags = [f"{key}={value}" for key, value in (report.get("tags") or {}).items()]
+    return Text(" · ".join(parts + tags))
+
+
+def protocol_line(report: Report, width: int = 80) -> Text:
+    """The protocol as the data tells it; what weakens the test stands out in capitals.
+
+    Broken between facts where it is longer than `width`.
+    """
+    protocol = report["protocol"]
+    pieces: list[tuple[str, str] | str] = []
+    for name, words, what in FACTS:
+        value = protocol.get(name)
+        if value is False:
+            shared = (protocol.get("shared") or {}).get(what)
+            pieces.append((f"{words}: NO" + (f" ({shared} shared)" if shared else ""), "bold red"))
+        else:
+            pieces.append(f"{words}: {'yes' if value else 'unknown'}")
+    # reports from before near-duplicates counted segments of one recording as identical, too
+    new = "near_disjoint" in protocol or protocol.get("origin_disjoint") is not False
+    for name, words, what in RARE if new else ():
+        if protocol.get(name) is False:
+            shared = (protocol.get("shared") or {}).get(what, "some")
+            pieces.append((words.format(shared), "bold red"))
+    if protocol.get("files_split"):
+        pieces.append((f"files scored in parts: {protocol['files_split']}", "bold red"))
+    augmented = protocol.get("test_augmented")
+    pieces.append(("test augmented: YES", "bold red") if augmented else "test augmented: no")
+    if protocol.get("resplit"):
+        unit = f" by {protocol['unit']}" if protocol.get("unit") else ""
+        pieces.append((f"resplit{unit}: {protocol['resplit']}", "bold red"))
+    pieces.append(_counts(protocol))
+    line = Text("protocol  ", style="bold")
+    column = len(line)
+    for i, piece in enumerate(pieces):
+        text, style = (piece, "not bold") if isinstance(piece, str) else piece
+        if i and column + len(text) + 3 > width:
+            line.append("\n" + " " * len("protocol  "))
+            column = len("protocol  ")
+        elif i:
+            line.append(" · ", style="not bold")
+            column += 3
+        line.append(text, style=style)
+        column += len(text)
+    return line
+
+
+def _counts(protocol: Report) -> str:
+    train, most = protocol["n_train"], protocol.get("n_train_most")
+    trained = f"{train}–{most} train" if most and most != train else f"{train} train"
+    validated = f" / {protocol['n_val']} validation" if protocol.get("n_val") else ""
+    each = " each" if protocol.get("n_checkpoints", 1) > 1 else ""
+    return f"{trained}{validated}{each} / {protocol['n_test']} test"
+
+
+def model_line(report: Report) -> Text | None:
+    """By which of several models files were scored, and what the chooser is worth; None for one.
+
+    With the chooser alone: what to expect of recordings of which nobody knows the field.
+    """
+    per = report.get("per")
+    if not per:
+        return None
+    noun = "file" if report.get("level") == "file" else "item"
+    by_field, by_chooser = per["by_field"], per["by_chooser"]
+    line = f"{plural(by_field, noun)} by {show(per['field'])}, {by_chooser} by the chooser"
+    if not by_field:
+        line = f"{plural(by_chooser, noun)} by the chooser"
+    worth = []
+    if per["known"]:
+        share = percent(per["chooser_accuracy"])
+        worth.append(f"right in {per['right']} of {per['known']} ({share} %)")
+    if by_field:
+        rates = [f"{MEASURES[m]} {percent(per['alone'][m])}" for m in ("accuracy", "uar")]
+        worth.append(f"alone it gives {', '.join(rates)}")
+    if worth:
+        line += "\n          chooser: " + "; ".join(worth)
+    return Text.assemble(("models    ", "bold"), line)
+
+
+def short_names(classes: Sequence[str], width: int) -> list[str]:
+    """Return the classes cut to `width` characters; numbers where that makes two the same."""
+    names = [c if len(c) <= width else c[: width - 1] + "." for c in classes]
+    if len(set(names)) < len(names):
+        names = [str(i + 1) for i in range(len(classes))]
+    return names
+
+
+def _shade(share: float) -> str:
+    return next((style for least, style in SHADES if share >= least), "" if share else "dim")
+
+
+def confusion_matrix(report: Report, width: int = 80) -> Text:
+    """The matrix, rows the truth: percent of the row and counts, in one line a class or in two.
+
+    Eight classes fit 60 columns.
+    """
+    classes, matrix = report["classes"], report["confusion"]
+    digits = max(2, *(len(str(n)) for row in matrix for n in row))
+    total = max(3, *(len(str(sum(row))) for row in matrix))
+    label = max(5, *(len(c) for c in classes))
+    one_line = label + len(classes) * (digits + 7) + total + 2 <= width
+    room = (width - label - total - 2) // len(classes) - 1
+    cell = digits + 6 if one_line else max(4, digits, min(9, room))
+    names = short_names(classes, cell)
+    numbered = names[0] == "1" and classes[0] != "1"
+    rows = [f"{i + 1} {c}" if numbered else c for i, c in enumerate(classes)]
+    label = max(len(row) for row in rows)
+    text = Text(no_wrap=True, overflow="ignore")
+    text.append("confusion", style="bold")
+    text.append(" (rows the truth: percent of the row, count)\n")
+    text.append(" " * label + "".join(" " + name.rjust(cell) for name in names))
+    text.append("  " + "n".rjust(total) + "\n", style="bold")
+    for name, row in zip(rows, matrix, strict=True):
+        for line, values in enumerate(_cells(row, digits, one_line)):
+            text.append((name if line == 0 else "").ljust(label))
+            for value, count in zip(values, row, strict=True):
+                text.append(" ")
+                text.append(value.rjust(cell), style=_shade(count / max(1, sum(row))))
+            text.append("  " + str(sum(row)).rjust(total) + "\n" if line == 0 else "\n")
+    text.right_crop(1)
+    return text
+
+
+def _cells(row: Sequence[int], digits: int, one_line: bool) -> list[list[str]]:
+    """Return a row's lines of cells: percent and count together, or one below the other."""
+    shares = [f"{percent(n / sum(row), 0)}%" if n else "·" for n in row]
+    counts = [str(n) if n else "" for n in row]
+    if one_line:
+        return [[f"{s} {n:>{digits}}" for s, n in zip(shares, counts, strict=True)]]
+    return [shares, counts]
+
+
+def class_table(report: Report) -> Table:
+    """Precision, recall, F1, AUC and support of each class."""
+    table = _plain_table("class", "precision", "recall", "F1", "AUC", "n")
+    for name in report["classes"]:
+        row = report["per_class"][name]
+        rates = [percent(row[key]) for key in ("precision", "recall", "f1", "auc")]
+        table.add_row(name, *rates, str(row["support"]))
+    return table
+
+
+def group_lines(report: Report) -> list[Text]:
+    """One line each for gender and corpus where they have several values: UAR of each."""
+    lines = []
+    for field in ("gender", "corpus"):
+        groups = (report.get("by") or {}).get(field) or {}
+        if len(groups) > 1:
+            values = [f"{show(k)} {percent(g['uar'])} (n {g['n']})" for k, g in groups.items()]
+            lines.append(Text.assemble((f"UAR by {field}  ", "bold"), " · ".join(values)))
+    return lines
+
+
+def speaker_table(report: Report) -> RenderableType | None:
+    """Speakers, the worst recognised first; None where fewer than two are known."""
+    speakers = (report.get("by") or {}).get("speaker") or {}
+    if len(speakers) < 2:
+        return None
+    corpora = {name.split("/", 1)[0] for name in speakers}
+    table = _plain_table("speaker", "UAR", "WA", "n", "")
+    table.columns[4].justify = "left"
+    ranked = sorted(speakers.items(), key=lambda pair: (pair[1]["uar"], pair[0]))
+    for name, row in ranked[:WORST]:
+        shown = name.split("/", 1)[1] if len(corpora) == 1 else name
+        bar = "█" * round(20 * row["uar"])
+        table.add_row(
+            show(shown), percent(row["uar"]), percent(row["accuracy"]), str(row["n"]), bar
+        )
+    rest = ranked[WORST:]
+    if not rest:
+        return table
+    best = rest[-1][1]["uar"]
+    return Group(
+        table, Text(f"… and {plural(len(rest), 'speaker')} more, the best {percent(best)}")
+    )
+
+
+def render(report: Report, width: int = 80) -> Group:
+    """All that `eval` shows people."""
+    parts: list[RenderableType] = [
+        result_table(report, width),
+        scope_line(report),
+        protocol_line(report, width),
+        *filter(None, [model_line(report)]),
+        Text(),
+        confusion_matrix(report, width),
+        Text(),
+        class_table(report),
+    ]
+    lines = group_lines(report)
+    speakers = speaker_table(report)
+    if speakers is not None or lines:
+        parts.append(Text())
+    if speakers is not None:
+        parts.append(speakers)
+    parts += lines
+    return Group(*parts)
+
+
+def describe_report(report: Report, width: int = 80) -> RenderableType:
+    """A report file for `sertool info`: what was tested on what, then what `eval` showed.
+
+    Raises InputError where it is no report, or a newer one.
+    """
+    check(report, "report")
+    model = report.get("model") or {}
+    settings = ", ".join(f"{key}={value}" for key, value in (model.get("settings") or {}).items())
+    lines = [f"report of sertool, version {report.get('version')}"]
+    lines.append(
+        f"model    {model.get('name') or 'unknown'}" + (f" ({settings})" if settings else "")
+    )
+    store = report.get("store") or {}
+    if store:
+        lines.append(f"store    {show(store.get('name', ''))} ({store.get('kind', 'unknown')})")
+    checkpoints = [show(fold["checkpoint"]) for fold in report.get("folds") or []]
+    if checkpoints:
+        lines.append(f"tested   {', '.join(checkpoints)}")
+    items = report.get("items")
+    lines.append(
+        "items    " + (f"{len(items)}, with posteriors" if items else "left out (--summary)")
+    )
+    return Group(Padding(Text("\n".join(lines)), (0, 0, 1, 0)), render(report, width))

@@ -1,0 +1,1 @@
+"""What the core does not need: separating voices, explaining a prediction."""

@@ -1,0 +1,330 @@
+"""`predict --explain`: what one model saw, computed and listened to in each file, as a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sertool.core.errors import InputError
+from sertool.core.paths import find_audio, show, to_text
+from sertool.features.hearing import Piece, Source
+from sertool.features.pipeline import FeaturizeSpec, featurize_stages
+from sertool.formats.outputs import check_output
+from sertool.models import Network, Whole, model
+
+if TYPE_CHECKING:
+    from sertool.extras.explain_panels import Explanation, Tick
+    from sertool.models.inspection import Recorder
+    from sertool.models.scoring import Routed, Scorer
+
+LONGEST_NAME = 120  # bytes of a file's stem that its figure's name keeps
+TICKS = (0, 250, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
+APART = 0.09  # of the axis, between two of them
+NORMALISED = {
+    "cell": "z-scored cell by cell",
+    "feature": "z-scored row by row",
+    "global": "z-scored as a whole",
+}
+
+
+def figure_name(source: Source) -> str:
+    """Return the name of a recording's figure: its stem, any cut in ms, and a hash of its path.
+
+    The same for the same path in whatever company; two folders' files of one name do not meet.
+    """
+    text = to_text(source.path)
+    cut = ""
+    if source.start is not None or source.end is not None:
+        ends = (source.start, source.end)
+        cut = "@" + "-".join("" if s is None else str(round(1000 * s)) for s in ends)
+    digest = hashlib.sha256(f"{text}\0{source.start}\0{source.end}".encode()).hexdigest()[:8]
+    stem = os.path.splitext(os.path.basename(text))[0]
+    safe = "".join(c if c.isalnum() or c in "._-+" else "_" for c in stem).lstrip(".-")
+    safe = safe.encode()[:LONGEST_NAME].decode("utf-8", "ignore")
+    return f"{safe or 'recording'}{cut}-{digest}.png"
+
+
+def check(folder: Path, arguments: Sequence[str], replace: bool) -> None:
+    """Raise InputError where figures cannot be drawn into `folder`, before any work is done.
+
+    Paths that a list on standard input names are checked as they come.
+    """
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise InputError(f"{show(folder)}: is no folder; --explain draws into one")
+        check_output(folder, force=False)
+        return
+    check_output(folder / "figure.png", force=True)
+    for argument in arguments:
+        if argument != "-":
+            whole = os.path.isdir(argument)
+            for path in find_audio(Path(argument))[0] if whole else [Path(argument)]:
+                check_output(folder / figure_name(Source(path)), replace)
+
+
+def part_spans(pipeline: Sequence[dict[str, Any]], duration: float) -> list[tuple[float, float]]:
+    """Return (start, length) in seconds of each array that `pipeline` makes of a recording."""
+    found = [(0.0, duration)]
+    for spec in featurize_stages(pipeline):
+        found = [part for start, seconds in found for part in _cut(spec, start, seconds)]
+    return found
+
+
+def _cut(spec: FeaturizeSpec, start: float, seconds: float) -> list[tuple[float, float]]:
+    start, seconds = start + spec.offset, max(0.0, seconds - spec.offset)
+    if spec.duration is not None:
+        shorter, longer = min(seconds, spec.duration), max(seconds, spec.duration)
+        seconds = {"crop": shorter, "pad": longer}.get(spec.fit, spec.duration)
+    if spec.segment_max is not None:
+        count = max(1, int(np.ceil(seconds / spec.segment_max - 1e-9)))
+        return [(start + i * seconds / count, seconds / count) for i in range(count)]
+    if spec.segment is None:
+        return [(start, seconds)]
+    length, hop = spec.segment, spec.segment_hop or spec.segment
+    if seconds < length:
+        return [(start, length)]
+    starts = [i * hop for i in range(int((seconds - length) / hop + 1e-9) + 1)]
+    left = starts[-1] + hop < seconds - 1e-9 and starts[-1] + length < seconds - 1e-9
+    if left and spec.segment_tail != "drop":
+        starts.append(seconds - length if spec.segment_tail == "align" else starts[-1] + hop)
+    return [(start + first, length) for first in starts]
+
+
+def frequency_ticks(spec: FeaturizeSpec, sample_rate: int | None, rows: int) -> list[Tick]:
+    """Return (place, text) of frequencies on an axis of `rows` from 0, bottom, to 1, top.
+
+    Empty for a kind whose rows are no frequencies. A row's own frequency is in its middle.
+    """
+    if not sample_rate:
+        return []
+    _, settings = spec.prepared
+    kind = getattr(settings, "base", spec.kind)
+    hertz, bands = np.array(TICKS, np.float64), rows
+    if kind == "mel":
+        from sertool.features.mel import hz_to_mel
+
+        top = sample_rate / 2 if settings.fmax is None else settings.fmax
+        bands = settings.n_mels
+        low, high = hz_to_mel(np.array([settings.fmin, top]), settings.htk)
+        places = (hz_to_mel(hertz, settings.htk) - low) / (high - low) * (bands + 1) - 1
+    elif kind == "spectrogram":
+        bands = 1 + settings.n_fft // 2
+        places = hertz / (sample_rate / settings.n_fft)
+    elif kind == "logpower":
+        places = hertz / settings.grid
+    else:
+        return []
+    if bands != rows and spec.kind != "image":  # the model was given something else of them
+        return []
+    ticks: list[Tick] = []
+    for place, f in zip((places + 0.5) / bands, TICKS, strict=True):
+        if 0 <= place <= 1 and (not ticks or place - ticks[-1][0] >= APART):
+            ticks.append((float(place), f"{f // 1000} kHz" if f >= 1000 else f"{f} Hz"))
+    return ticks
+
+
+def contributions(
+    arrays: dict[str, np.ndarray], row: np.ndarray, winner: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each mean and each sd (dims,) adds to the winning logit less the mean logit.
+
+    arrays: what `models.linear` fitted; row: (2 · dims,), its columns of one item. All of them and
+    the biases sum to that difference; the same amount in every logit would change no posterior.
+    """
+    z = (row - arrays["mean"]) / arrays["sd"]
+    parts = (arrays["coef"][winner] - arrays["coef"].mean(0)) * z
+    half = len(parts) // 2
+    return parts[:half], parts[half:]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a model was given at a time: of which array, its first frame, which part it is."""
+
+    number: int
+    array: int
+    first: int
+    features: np.ndarray
+    posterior: np.ndarray
+
+
+class Explainer:
+    """Draws a figure a file into `folder`, which is made if it is missing.
+
+    Made before the first file is scored, because it watches the passes that give the posteriors.
+    names: of the figures that this run has drawn.
+    """
+
+    def __init__(self, scorer: Scorer, folder: Path, replace: bool) -> None:
+        self.scorer, self.folder, self.replace = scorer, folder, replace
+        self.names: dict[str, None] = {}
+        self.field: str | None = None  # by whose value the model was chosen, where there are others
+        self.meta = scorer.checkpoint.meta
+        self.found = model(scorer.name)
+        self.recorder: Recorder | None = None
+        self.view: Any = None
+        if isinstance(self.found, Network):
+            from sertool.models.inspection import Recorder
+
+            settings = self.found.Settings(**self.meta["model"]["settings"])
+            self.view = self.found.view(settings)
+            self.recorder = Recorder(scorer.network, self.found.pictures, scorer.shortest)
+        folder.mkdir(exist_ok=True)
+
+    def draw(self, source: Source, piece: Piece, row: dict[str, Any]) -> Path | None:
+        """Draw a recording that was scored just now; None where this run has done so before."""
+        from sertool.extras.explain_figures import draw
+
+        name = figure_name(source)
+        passes = self.recorder.passes if self.recorder else []
+        try:
+            if name in self.names:
+                return None
+            check_output(self.folder / name, self.replace)
+            draw(self._explain(source, piece, row), self.folder / name)
+            self.names[name] = None
+            return self.folder / name
+        finally:
+            passes.clear()
+
+    def _parts(self, piece: Piece) -> Iterator[_Part]:
+        number = 0
+        passes = self.recorder.passes if self.recorder else []
+        firsts = [self.scorer.window_starts(len(array)) for array in piece.arrays]
+        passes = passes[-sum(map(len, firsts)) :]
+        for k, (array, starts) in enumerate(zip(piece.arrays, firsts, strict=True)):
+            for first in starts:
+                last = first + (self.scorer.frames or len(array))
+                if passes and not self.scorer.headed:
+                    posterior = _softmax(passes[number].logits[: len(self.scorer.classes)])
+                else:
+                    posterior = self._scored(array[first:last])
+                yield _Part(number, k, first, array[first:last], posterior)
+                number += 1
+
+    def _scored(self, array: np.ndarray) -> np.ndarray:
+        """Return the posterior of one part, by a pass that is not recorded."""
+        passes = self.recorder.passes if self.recorder else []
+        before = len(passes)
+        posterior: np.ndarray = self.scorer.posterior([array])[0]
+        del passes[before:]
+        return posterior
+
+    def _explain(self, source: Source, piece: Piece, row: dict[str, Any]) -> Explanation:
+        from sertool.extras.explain_panels import Explanation
+
+        known = self.scorer.classes  # not the class, where --only left none that it knows
+        winner = known.index(row["label"]) if row["label"] in known else 0
+        parts = list(self._parts(piece))
+        part = max(parts, key=lambda one: one.posterior[winner])
+        spans = part_spans(self.scorer.pipeline, piece.duration)
+        start, seconds = (
+            spans[part.array] if len(spans) == len(piece.arrays) else (0.0, piece.duration)
+        )
+        features = part.features if self.view is None else self.view(part.features)
+        picture = features.ndim == 4
+        features = features[0] if picture else features
+        columns = features.shape[1] if picture else len(features)
+        rate = self.meta["frame_rate"] or columns / (seconds or 1.0)
+        spec = featurize_stages(self.scorer.pipeline)[-1]
+        rates = [s.sample_rate for s in featurize_stages(self.scorer.pipeline) if s.sample_rate]
+        sample_rate = rates[-1] if rates else self.meta["sample_rate"]
+        decibels = spec.kind == "logpower" or getattr(spec.prepared[1], "scale", "") == "db"
+        rows = features.shape[0] if picture else features.shape[-1]
+        explanation = Explanation(
+            title=show(row["path"]),
+            model=self.scorer.name,
+            kind=self.meta["kind"],
+            label=row["label"],
+            truth=source.label if self.meta.get("target", "label") == "label" else None,
+            posterior=row["posterior"],
+            features=features,
+            begin=(source.start or 0.0) + start + part.first / rate,
+            rate=rate,
+            frames=columns,
+            ticks=frequency_ticks(spec, sample_rate, rows),
+            unit=" dB" if decibels else "",
+        )
+        if len(parts) > 1:
+            explanation.part = (
+                f"heard in {len(parts)} parts, their posteriors averaged; below, part"
+                f" {part.number + 1}, the surest of {row['label']}"
+                f" ({100 * part.posterior[winner]:.1f} %)"
+            )
+        if self.field is not None:
+            how = f"the model of {self.field} {row[self.field]} (by {row[f'{self.field}_by']})"
+            explanation.part = "; ".join(filter(None, [how, explanation.part]))
+        if self.recorder is not None:
+            self._look_inside(explanation, part, len(parts), winner)
+        elif self.scorer.name == "linear":
+            fitted = self.scorer.checkpoint.subset("model")
+            assert isinstance(self.found, Whole)
+            settings = self.found.Settings(**self.meta["model"]["settings"])
+            means = self.found.columns(part.features, settings)
+            explanation.contributions = contributions(fitted, means, winner)
+        return explanation
+
+    def _look_inside(self, told: Explanation, part: _Part, count: int, winner: int) -> None:
+        """Add what the network computed: its normalised input, layers, saliency."""
+        from sertool.models.inspection import TooLarge
+
+        assert self.recorder is not None
+        one = self.recorder.passes[part.number - count]
+        told.layers = one.layers
+        pictures = one.x.ndim == 5
+        if not pictures:
+            told.frames = max(one.x.shape[1], self.recorder.shortest)
+            normalisation = self.meta["model"]["normalisation"]
+            if normalisation in NORMALISED:
+                told.given = one.x[0, : one.length]
+                told.normalised = NORMALISED[normalisation]
+        if self.scorer.headed:
+            decider = self.meta["model"]["head"]["name"]
+            told.ends_in_logits = False
+            told.note = f"no saliency: not the network decides, but a model after it ({decider})"
+            return
+        try:
+            slopes = self.recorder.saliency(one, winner)[0]
+        except TooLarge:
+            told.note = "no saliency: the gradient of so long a recording needs too much memory"
+            return
+        # pictures: (height, width), summed over channels, the lowest frequency first
+        told.saliency = slopes[0].sum(2)[::-1].T if pictures else slopes[: one.length]
+
+
+class Explainers:
+    """An explainer of each of a checkpoint's models: the one that scored a file draws it."""
+
+    def __init__(self, scorer: Routed, folder: Path, replace: bool) -> None:
+        self.folder, self.field = folder, scorer.field
+        self.names: dict[str, None] = {}
+        self._each = {
+            value: Explainer(one, folder, replace) for value, one in scorer.scorers.items()
+        }
+        for one in self._each.values():
+            one.names, one.field = self.names, self.field
+
+    def draw(self, source: Source, piece: Piece, row: dict[str, Any]) -> Path | None:
+        """Draw a recording as `Explainer.draw` does."""
+        return self._each[row[self.field]].draw(source, piece, row)
+
+
+def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explainers:
+    """Return what draws the figures of a checkpoint's one model, or of each of its models."""
+    from sertool.models.scoring import Routed
+
+    if isinstance(scorer, Routed):
+        return Explainers(scorer, folder, replace)
+    return Explainer(scorer, folder, replace)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    odds = np.exp(logits - logits.max())
+    shares: np.ndarray = odds / odds.sum()
+    return shares

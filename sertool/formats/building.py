@@ -1,0 +1,274 @@
+"""How a store is built: blocks of sources become finished parts, parts become the store.
+
+Workers compute blocks and write each as a part beside the output; one writer appends the parts
+in order. A run that is killed leaves parts, never half a store, and a resumed run reuses them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from sertool.core import workers as pool
+from sertool.core.errors import InputError, ItemError
+from sertool.core.paths import show
+from sertool.formats.outputs import Parts, atomic
+from sertool.formats.store import StoreWriter
+from sertool.formats.store_hash import frames_sha256
+from sertool.ui.console import Console
+
+BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work shared out
+
+MARK = b"part"
+TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and the mark
+
+
+@dataclass
+class Made:
+    """What one source gave: (item fields, frames) for every item, and notes to count."""
+
+    items: list[tuple[dict[str, Any], np.ndarray]]
+    notes: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """What a store is built from. Picklable; holds no open file."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of sources."""
+
+    def name(self, i: int) -> str:
+        """Return what to call source `i` when it fails."""
+
+    def make(self, i: int) -> Made:
+        """Return the items of source `i`, or raise ItemError."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Computes one block of a source into a part; runs in a worker."""
+
+    source: Source
+    folder: Path
+
+    def __call__(self, block: int) -> int:
+        start = block * BLOCK
+        meta: dict[str, Any] = {"items": [], "failures": []}
+        notes: Counter[str] = Counter()
+        path = _part(self.folder, block)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with _removed_on_error(temporary), open(temporary, "wb", buffering=0) as part:
+            for i in range(start, min(start + BLOCK, self.source.count)):
+                try:
+                    made = self.source.make(i)
+                except ItemError as error:
+                    meta["failures"].append([self.source.name(i), str(error)])
+                    continue
+                notes.update(made.notes)
+                for fields, frames in made.items:
+                    frames = np.ascontiguousarray(frames)
+                    _same_shape(meta, frames)
+                    _write(part, frames.reshape(-1).view(np.uint8).data)
+                    meta["items"].append([len(frames), frames_sha256(frames).hex(), fields])
+            meta["notes"] = dict(notes)
+            text = json.dumps(meta).encode("ascii")
+            crc = zlib.crc32(text).to_bytes(4, "little")
+            _write(part, text + len(text).to_bytes(8, "little") + crc + MARK)
+        os.replace(temporary, path)
+        return block
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    """Remove the file if the block fails: half a part is of no use, and the disk may be full."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write(file: IO[bytes], content: bytes | memoryview) -> None:
+    """Write all of `content` to an unbuffered file."""
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _same_shape(meta: dict[str, Any], frames: np.ndarray) -> None:
+    layout = {"shape": list(frames.shape[1:]), "dtype": str(frames.dtype)}
+    if meta.setdefault("layout", layout) != layout:
+        raise InputError(f"items of different shapes: {meta['layout']} and {layout}")
+
+
+def _part(folder: Path, block: int) -> Path:
+    return folder / f"{block:07d}"
+
+
+def _read_meta(file: IO[bytes]) -> dict[str, Any] | None:
+    """Return the description at the end of a part, None where it is not whole; then rewind."""
+    size = os.fstat(file.fileno()).st_size
+    if size < TRAILER:
+        return None
+    file.seek(size - TRAILER)
+    end = file.read(TRAILER)
+    length = int.from_bytes(end[:8], "little")
+    if end[12:] != MARK or length > size - TRAILER:
+        return None
+    file.seek(size - TRAILER - length)
+    text = file.read(length)
+    file.seek(0)
+    if zlib.crc32(text) != int.from_bytes(end[8:12], "little"):
+        return None
+    meta: dict[str, Any] = json.loads(text)
+    return meta
+
+
+@dataclass
+class Built:
+    """What the assembled store holds, for its attributes and its summary line."""
+
+    items: int = 0
+    frames: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    hashes: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a store is built, apart from what is in it; `workers` 0 is one a core."""
+
+    console: Console
+    workers: int = 1
+    resume: bool = False
+    strict: bool = False
+    compress: str = "none"
+
+
+class _Assembler:
+    """Appends parts to a store in order, through one small buffer."""
+
+    def __init__(self, path: Path, run: Run) -> None:
+        self._path, self._run = path, run
+        self.writer: StoreWriter | None = None
+        self.built = Built()
+        self._layout: dict[str, Any] | None = None
+
+    def add(self, path: Path) -> None:
+        """Append one part and report its failures."""
+        with open(path, "rb") as file:
+            meta = _read_meta(file)
+        if meta is None:
+            raise InputError(f"{path}: a part was damaged while it was in use")
+        for name, reason in meta["failures"]:
+            self._run.console.failed(name, reason)
+            if self._run.strict:
+                raise InputError(f"stopped by --strict at {show(name)}")
+        self.built.notes.update(meta["notes"])
+        if not meta["items"]:
+            return
+        if self.writer is None:
+            self._layout = meta["layout"]
+            shape, dtype = tuple(meta["layout"]["shape"]), meta["layout"]["dtype"]
+            self.writer = StoreWriter(self._path, shape, dtype, self._run.compress)
+        elif meta["layout"] != self._layout:
+            raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
+        with open(path, "rb", buffering=0) as file:
+            for frames, sha256, fields in meta["items"]:
+                self._copy(file, frames)
+                self.writer.end_item(fields, bytes.fromhex(sha256))
+                self.built.items += 1
+                self.built.frames += frames
+                self.built.hashes.append((fields["id"], fields.get("audio_hash", "")))
+
+    def _copy(self, file: IO[bytes], frames: int) -> None:
+        """Copy the next `frames` frames of a part to the store."""
+        assert self.writer is not None
+        while frames:
+            block = self.writer.room(frames)
+            view = block.reshape(-1).view(np.uint8).data
+            while view:
+                n = file.readinto(view)  # type: ignore[attr-defined]
+                if not n:
+                    raise InputError(f"{self._path}: a part was cut short; run it again")
+                view = view[n:]
+            frames -= len(block)
+            self.writer.filled(len(block))
+
+
+def build_store(
+    source: Source,
+    output: Path,
+    job: dict[str, Any],
+    attributes: Callable[[Built], dict[str, Any]],
+    run: Run,
+    what: str,
+) -> Built:
+    """Build the store `output` from every item of `source`, resuming from equal parts.
+
+    `job` identifies the run (its parts serve no other); `attributes(built)` returns the store's
+    root attributes once all items are known; `what` is the word for sources in the progress.
+    Raises InputError where no source gave an item.
+    """
+    parts = Parts(output, job, run.resume)
+    blocks = range((source.count + BLOCK - 1) // BLOCK)
+    done = {b for b in blocks if run.resume and _usable(_part(parts.folder, b))}
+    if done:
+        run.console.note(f"resuming: {len(done)} of {len(blocks)} parts are there")
+    work = _Work(source, parts.folder)
+    todo = (b for b in blocks if b not in done)
+    workers = min(run.workers or pool.cores(), max(1, len(blocks) - len(done)))
+    finished = pool.ordered(work, todo, workers)
+    with contextlib.closing(finished), atomic(output) as temporary:
+        assembler = _Assembler(temporary, run)
+        try:
+            with run.console.progress(source.count, what) as progress:
+                for block in blocks:
+                    count = progress.skip if block in done else progress.advance
+                    if block not in done:
+                        next(finished)
+                    assembler.add(_part(parts.folder, block))
+                    count(min(BLOCK, source.count - block * BLOCK))
+            if assembler.writer is None:
+                parts.remove_all()
+                raise InputError(f"{output}: not written, for nothing could be read")
+            assembler.writer.finish(attributes(assembler.built))
+        except BaseException:
+            if assembler.writer is not None:
+                with contextlib.suppress(Exception):
+                    assembler.writer.abort()
+            raise
+    parts.remove_all()
+    return assembler.built
+
+
+def _usable(path: Path) -> bool:
+    """Return whether a part is whole and had no failure (what was wrong may be mended)."""
+    try:
+        with open(path, "rb") as file:
+            meta = _read_meta(file)
+            if meta is None or meta["failures"]:
+                return False
+            row = 1
+            if meta["items"]:
+                row = (
+                    math.prod(meta["layout"]["shape"]) * np.dtype(meta["layout"]["dtype"]).itemsize
+                )
+            return all(
+                hashlib.sha256(file.read(frames * row)).hexdigest() == sha256
+                for frames, sha256, _ in meta["items"]
+            )
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,260 @@
+"""Checkpoints: one safetensors file with weights, statistics, items and how it was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.formats import shape
+from sertool.formats.lineage import canonical
+from sertool.formats.outputs import atomic
+from sertool.formats.shape import (
+    COUNT,
+    LINEAGE,
+    NAME,
+    NAMES,
+    NUMBER,
+    PIPELINE,
+    TABLE,
+    TEXT,
+    Every,
+    Leaf,
+    Listed,
+    Table,
+)
+
+FORMAT = "sertool-checkpoint"
+VERSION = 1
+KEY = "sertool"  # the file's only metadata key: several keys have no stable order
+ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
+LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows
+ITEM_FIELDS = (
+    "id",
+    "part",
+    "origin",
+    "corpus",
+    "speaker",
+    "session",
+    "text",
+    "augmentation",
+    "audio_hash",
+    "fingerprint",
+)
+PARTS = ("train", "val", "test")
+
+
+def _epochs(history: Any) -> bool:
+    """Return whether a training's history is a list of rows of numbers, all of the same names."""
+    return isinstance(history, list) and all(
+        isinstance(row, dict)
+        and row.keys() == history[0].keys()
+        and all(type(value) in (int, float) for value in row.values())
+        for row in history
+    )
+
+
+def _item(item: Any) -> bool:
+    """Return whether an item says what it is called, and its part."""
+    return isinstance(item, dict) and NAME.fits(item.get("id")) and item.get("part") in PARTS
+
+
+MODEL = Table(
+    {"name": NAME, "settings": TABLE, "parameters": COUNT, "frames?": COUNT, "outputs?": COUNT}
+    | {"inputs?": Listed(COUNT), "normalisation?": TEXT}
+    | {"heads?": Listed(Table({"field": NAME, "classes": Listed(NAME)}))}
+    | {"head?": Table({"name": NAME, "settings": TABLE})}
+)
+OF_MODEL = {
+    "classes": NAMES,
+    "model": MODEL,
+    "history?": Leaf("is no list of epochs", _epochs),
+    "best_epoch?": COUNT,
+    "baselines?": Listed(NAME),
+    "augment?": TABLE,
+}
+META = Table(
+    OF_MODEL
+    | {"pipeline": PIPELINE, "dims": Listed(COUNT), "lineage": LINEAGE, "kind?": TEXT}
+    | {"sample_rate?": COUNT, "frame_rate?": NUMBER, "protocol?": TABLE, "training?": TABLE}
+    | {"target?": NAME, "kept?": NAME}
+    | {"per?": Table({"field": NAME, "values": Every(Table(OF_MODEL)), "chooser": Table(OF_MODEL)})}
+)
+
+
+@dataclass
+class Checkpoint:
+    """What `train` leaves behind: all that `predict` and an audit need, and no code.
+
+    tensors: name -> array. `model.*` the model's own, `statistics.mean` and `statistics.sd` of a
+        network's input, `baseline.majority.*` and `baseline.linear.*`. Several models in one
+        checkpoint have names and a description of their own (see `sertool.models.per`).
+    items: one dictionary an item with `ITEM_FIELDS`; `part` is "train", "val" or "test".
+        Copies of held-out originals are listed with "test"; copies that validation left out
+        are not listed.
+    meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
+        `model` (name, settings, frames, outputs, heads, normalisation), `training`, `history`,
+        `best_epoch`, `protocol`, `baselines` (names), `lineage`; `kept` is "last" where the weights
+        are the last epoch's, come what may; `save` adds `format`, `version` and `sha256` of all
+        that.
+    """
+
+    tensors: dict[str, np.ndarray]
+    items: list[dict[str, Any]]
+    meta: dict[str, Any]
+
+    def part(self, name: str) -> list[dict[str, Any]]:
+        """Return the items of one part: "train", "val" or "test"."""
+        return [item for item in self.items if item["part"] == name]
+
+    def subset(self, prefix: str) -> dict[str, np.ndarray]:
+        """Return the tensors whose names begin with `prefix` and a dot, without them."""
+        start = prefix + "."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def to_numpy(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return contiguous little-endian arrays of NumPy arrays or torch tensors, by name."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        if hasattr(tensor, "detach"):
+            tensor = tensor.detach().cpu().numpy()
+        array = np.ascontiguousarray(tensor).reshape(np.shape(tensor))
+        arrays[name] = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return arrays
+
+
+def dump(tensors: Mapping[str, Any], meta: dict[str, Any]) -> bytes:
+    """Return a safetensors file of `tensors` with `meta` as its one metadata key.
+
+    Equal tensors and equal meta give equal bytes; the names' order does not matter.
+    """
+    arrays = to_numpy(tensors)
+    return safetensors.numpy.save(dict(sorted(arrays.items())), {KEY: canonical(meta)})
+
+
+def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the tensors and meta of a file's bytes that `dump` made.
+
+    Raises InputError, which calls the file `name`, where they are no safetensors file, a damaged
+    one, or not ours.
+    """
+    try:
+        tensors = safetensors.numpy.load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise InputError(f"{name}: no checkpoint, or a damaged one") from error
+    try:
+        meta = json.loads(metadata[KEY])
+    except (KeyError, ValueError, TypeError, RecursionError):
+        meta = None
+    if not isinstance(meta, dict):
+        raise InputError(f"{name}: a safetensors file, but no checkpoint of sertool")
+    return {key: tensors[key].copy() for key in sorted(tensors)}, meta
+
+
+def _digest(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
+    """Return the SHA-256 of `meta` and of names, types, shapes and bytes of the tensors."""
+    described = {name: value for name, value in meta.items() if name != "sha256"}
+    state = hashlib.sha256(canonical(described).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        state.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint whole, or leave `path` as it was; equal content gives equal bytes."""
+    lines = "".join(
+        canonical({name: item.get(name) for name in ITEM_FIELDS}) + "\n"
+        for item in checkpoint.items
+    )
+    tensors = to_numpy(checkpoint.tensors)
+    tensors[ITEMS] = np.frombuffer(lines.encode(), dtype=np.uint8)
+    meta = {**checkpoint.meta, "format": FORMAT, "version": VERSION}
+    content = dump(tensors, {**meta, "sha256": _digest(tensors, meta)})
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's bytes, or the first few where it cannot be a safetensors file.
+
+    What is named by mistake may be a store that does not fit into memory.
+    """
+    with open(path, "rb") as file:
+        head = file.read(9)
+        if head[8:] != b"{" or int.from_bytes(head[:8], "little") > LONGEST_HEADER:
+            return head
+        file.seek(0)
+        return file.read()
+
+
+def load(path: Path) -> Checkpoint:
+    """Return the checkpoint in `path`; nothing in it can run.
+
+    Raises InputError where the file is missing, is no checkpoint, is damaged, or was written
+    by a newer version of sertool.
+    """
+    path = Path(path)
+    try:
+        content = _read(path)
+    except IsADirectoryError as error:
+        raise InputError(f"{show(path)}: is a folder, no checkpoint") from error
+    except OSError as error:
+        raise InputError(f"{show(path)}: {(error.strerror or 'cannot be read').lower()}") from error
+    tensors, meta = undump(content, show(path))
+    if meta.get("format") != FORMAT:
+        raise InputError(f"{show(path)}: a safetensors file, but no checkpoint of sertool")
+    version = meta.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise InputError(
+            f"{show(path)}: checkpoint of version {version}; this sertool reads up to {VERSION}"
+        )
+    if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
+        raise InputError(f"{show(path)}: damaged, its checksum is wrong")
+    try:
+        shape.check(meta, META)
+        lines = tensors.pop(ITEMS).tobytes().decode()
+        items = [json.loads(line) for line in lines.split("\n") if line]
+    except (ValueError, RecursionError) as error:
+        why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"
+        raise InputError(
+            f"{show(path)}: damaged, its description is not that of a checkpoint{why}"
+        ) from error
+    if not all(map(_item, items)):
+        raise InputError(f"{show(path)}: damaged, its list of items is none")
+    return Checkpoint(tensors, [dict.fromkeys(ITEM_FIELDS) | item for item in items], meta)
+
+
+def plain_weights(path: Path) -> dict[str, Any] | None:
+    """Return the torch tensors of a safetensors file that is no checkpoint of ours.
+
+    None for a checkpoint, and for a file that cannot be read.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            if KEY in (file.metadata() or {}):
+                return None
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError):
+        return None

@@ -1,0 +1,361 @@
+"""Feature stores: one HDF5 file of frames, offsets, and a column for every field of its items.
+
+The layout (readable with h5py alone): `features` (total frames, …), `offsets` (items + 1), and
+`items/NAME`, one column a field; everything else is a root attribute. Unknown text is an empty
+string, an unknown number NaN, an unknown fold -1. `sha256` covers the content of all datasets
+and attributes but itself; the features' part in it is the SHA-256 of all items' SHA-256s, so that
+whoever computes an item can hash it while it is in the cache.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.formats import store_shape
+from sertool.formats.lineage import canonical
+from sertool.formats.manifest import FIELDS
+from sertool.formats.store_hash import content_sha256, frames_sha256
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+FORMAT = "sertool-store"
+VERSION = 1
+CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
+RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
+STORE_FIELDS = (*FIELDS, "origin", "augmentation", "audio_hash", "fingerprint")
+_NUMBERS = ("start", "end")
+_TEXT_ATTRIBUTES = ("kind", "settings", "pipeline", "classes", "root", "lineage")
+
+
+class Store:
+    """A feature store, read lazily. Each process opens its own handle; none crosses a fork.
+
+    Raises InputError where the file is missing, no store, or of a newer version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._handles: dict[int, h5py.File] = {}
+        self._items: list[dict[str, Any]] | None = None
+        attributes = self._read_attributes()
+        try:
+            self._read_header(attributes)
+        except (KeyError, ValueError, OSError, RuntimeError) as error:
+            self.close()
+            why = str(error) if isinstance(error, ValueError) else "a part of it cannot be read"
+            raise InputError(f"{show(self.path)}: a damaged store, {why}; make it again") from error
+
+    def _read_header(self, attributes: dict[str, Any]) -> None:
+        known = store_shape.attributes(attributes)
+        self.version = int(attributes["version"])
+        self.kind: str = known["kind"]
+        self.settings: dict[str, Any] = known["settings"]
+        self.pipeline: list[dict[str, Any]] = known["pipeline"]
+        self.sample_rate: int = known["sample_rate"]
+        self.frame_rate: float = known["frame_rate"]
+        self.classes: list[str] = known["classes"]
+        self.root: str = known["root"]
+        self.lineage: list[dict[str, Any]] = known["lineage"]
+        self.sha256: str = known["sha256"]
+        self.offsets: np.ndarray = store_shape.content(self._file, STORE_FIELDS)
+        self.shape: tuple[int, ...] = self._file["features"].shape[1:]
+        self.dtype: np.dtype = self._file["features"].dtype
+
+    def _read_attributes(self) -> dict[str, Any]:
+        try:
+            attributes = dict(self._file.attrs)
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path}: no such file") from error
+        except IsADirectoryError as error:
+            raise InputError(f"{self.path}: is a folder, not a store") from error
+        except PermissionError as error:
+            raise InputError(f"{self.path}: no permission to read it") from error
+        except (OSError, RuntimeError) as error:
+            with open(self.path, "rb") as file:
+                cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+            what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
+            raise InputError(f"{self.path}: {what}") from error
+        if str(attributes.get("format")) != FORMAT:
+            raise InputError(f"{self.path}: an HDF5 file, but not a sertool store")
+        if not isinstance(attributes.get("version"), np.integer):
+            raise InputError(f"{self.path}: a damaged store, without its version; make it again")
+        if attributes["version"] > VERSION:
+            raise InputError(
+                f"{self.path}: store version {attributes['version']} is newer than this sertool's"
+                f" ({VERSION}); update sertool"
+            )
+        return attributes
+
+    @property
+    def _file(self) -> h5py.File:
+        handle = self._handles.get(os.getpid())
+        if handle is None:
+            if not self.path.exists():
+                raise FileNotFoundError(self.path)
+            if self.path.is_dir():
+                raise IsADirectoryError(self.path)
+            handle = h5py.File(self.path, "r")
+            self._handles[os.getpid()] = handle
+        return handle
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handles": {}}
+
+    def close(self) -> None:
+        """Close this process's handle."""
+        handle = self._handles.pop(os.getpid(), None)
+        if handle is not None:
+            handle.close()
+
+    def lengths(self) -> np.ndarray:
+        """Return the number of frames of each item, shape (items,)."""
+        return np.diff(self.offsets)
+
+    def features(self, i: int) -> np.ndarray:
+        """Return item `i`, shape (frames, …): (frames, dims), or (samples,) for waveforms."""
+        return self._read("features", slice(self.offsets[i], self.offsets[i + 1]))
+
+    def _read(self, name: str, part: Any = ()) -> np.ndarray:
+        """Return a part of a dataset; InputError where the file is damaged there."""
+        try:
+            found: np.ndarray = self._file[name][part]
+        except (OSError, RuntimeError) as error:
+            raise self._damaged(name) from error
+        return found
+
+    def _damaged(self, name: str) -> InputError:
+        return InputError(f"{show(self.path)}: damaged, {show(name)} cannot be read; make it again")
+
+    def column_names(self) -> list[str]:
+        """Return the names of the item columns: manifest fields, provenance, further fields."""
+        names = list(self._file["items"])
+        return [n for n in STORE_FIELDS if n in names] + [n for n in names if n not in STORE_FIELDS]
+
+    def column(self, name: str) -> list[Any]:
+        """Return one column as Python values, None where unknown (`augmentation`: "")."""
+        data = self._read(f"items/{name}")
+        if data.dtype.kind == "S":
+            blank = "" if name in ("augmentation", "fingerprint", "audio_hash") else None
+            try:
+                return [value.decode("utf-8") or blank for value in data.tolist()]
+            except UnicodeDecodeError as error:
+                raise self._damaged(f"items/{name}") from error
+        if data.dtype.kind == "f":
+            return [None if math.isnan(value) else value for value in data.tolist()]
+        return [None if name == "fold" and value < 0 else value for value in data.tolist()]
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return every item's fields as a dictionary; read once, then kept."""
+        if self._items is None:
+            names = self.column_names()
+            columns = [self.column(name) for name in names]
+            items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            if any(item["id"] is None for item in items):
+                raise self._damaged("items/id")
+            self._items = items
+        return self._items
+
+    def verify(self) -> bool:
+        """Return whether the content still has the checksum that was written with it."""
+        try:
+            return content_sha256(self._file) == self.sha256
+        except (OSError, RuntimeError):
+            return False
+
+
+class StoreWriter:
+    """Writes a store item by item, in order, into a file that must not exist yet.
+
+    Memory holds one chunk of features and the items' columns. Call `finish` last.
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: str, compress: str = "none"
+    ) -> None:
+        # the newer headers of HDF5 before 2.0 hold times, and would differ from run to run
+        self._file = h5py.File(path, "w", libver="earliest")
+        self._path = path
+        row = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        chunk = max(1, CHUNK_BYTES // max(1, row))
+        self._features = self._file.create_dataset(
+            "features",
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(chunk, *shape),
+            dtype=dtype,
+            fillvalue=0,  # said outright, or the rest of the last chunk is whatever memory held
+            compression=None if compress == "none" else compress,
+        )
+        self._buffer = np.empty((chunk, *shape), dtype)
+        self._used = self._written = 0  # frames in the buffer, frames on disk
+        self._direct = compress == "none"
+        self._hash = hashlib.sha256()
+        self._offsets = [0]
+        self._items: list[dict[str, Any]] = []
+
+    def append(self, features: np.ndarray, item: dict[str, Any]) -> None:
+        """Add one item: `features` (frames, …) of the store's trailing shape, and its fields."""
+        frames = np.ascontiguousarray(features)
+        if frames.shape[1:] != self._buffer.shape[1:]:
+            raise ValueError(f"shape {frames.shape[1:]}, store has {self._buffer.shape[1:]}")
+        at = 0
+        while at < len(frames):
+            room = self.room(len(frames) - at)
+            room[:] = frames[at : at + len(room)]
+            at += len(room)
+            self.filled(len(room))
+        self.end_item(item, frames_sha256(frames))
+
+    def room(self, frames: int) -> np.ndarray:
+        """Return where the next frames of the item go, at most `frames` of them; see `filled`."""
+        return self._buffer[self._used : self._used + frames]
+
+    def filled(self, frames: int) -> None:
+        """Count `frames` that were put where `room` said; a whole chunk goes to disk."""
+        self._used += frames
+        if self._used == len(self._buffer):
+            self._flush()
+
+    def end_item(self, item: dict[str, Any], sha256: bytes) -> None:
+        """Close the item that was filled in since the last one; `sha256` is of its bytes."""
+        self._hash.update(sha256)
+        self._offsets.append(self._written + self._used)
+        self._items.append(item)
+
+    def _flush(self) -> None:
+        if self._used:
+            self._need(self._buffer.nbytes)
+            start, block = self._written, self._buffer[: self._used]
+            self._written += self._used
+            self._features.id.set_extent((self._written, *block.shape[1:]))
+            if self._direct:
+                self._buffer[self._used :] = 0
+                corner = (start,) + (0,) * (block.ndim - 1)
+                self._features.id.write_direct_chunk(corner, self._buffer)  # faster than a slice
+            else:
+                self._features[start:] = block
+            self._used = 0
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Write columns and attributes, close the file.
+
+        `attributes`: kind, settings, pipeline, sample_rate, frame_rate, root, lineage.
+        """
+        self._flush()
+        self._need(0)
+        seen: set[str] = set()
+        for item in self._items:
+            if item["id"] in seen:
+                raise InputError(f"two items are called {item['id']}")
+            seen.add(item["id"])
+        self._file.create_dataset("offsets", data=np.asarray(self._offsets, np.int64))
+        group = self._file.create_group("items")
+        for name, column in _columns(self._items):
+            group.create_dataset(name, data=column)
+        classes = sorted({item["label"] for item in self._items if item.get("label")})
+        values = attributes | {"classes": classes}
+        self._file.attrs["format"] = FORMAT
+        self._file.attrs["version"] = VERSION
+        self._file.attrs["sample_rate"] = int(values.pop("sample_rate"))
+        self._file.attrs["frame_rate"] = float(values.pop("frame_rate"))
+        for name in _TEXT_ATTRIBUTES:
+            value = values.pop(name)
+            text = value if isinstance(value, str) else canonical(value)
+            self._file.attrs[name] = text
+        if values:
+            raise ValueError(f"no such attributes: {sorted(values)}")
+        self._file.attrs["sha256"] = content_sha256(self._file, self._hash.hexdigest())
+        self._file.close()
+
+    def _need(self, size: int) -> None:
+        """Raise OSError before the disk is full: HDF5 cannot close a file that it cannot write."""
+        if shutil.disk_usage(self._path.parent).free < size + RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent))
+
+    def abort(self) -> None:
+        """Close the file without finishing it; what was written to it is lost."""
+        os.truncate(self._path, 0)  # makes room on a full disk for what HDF5 writes in closing
+        self._file.close()
+
+
+def _columns(items: list[dict[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, column) for the store's own fields, then further ones by name."""
+    further = sorted({name for item in items for name in item} - set(STORE_FIELDS))
+    for name in (*STORE_FIELDS, *further):
+        values = [item.get(name) for item in items]
+        if name == "fold":
+            yield name, np.array([-1 if v is None else v for v in values], np.int64)
+        elif name in _NUMBERS or (name not in STORE_FIELDS and _numeric(values)):
+            yield name, np.array([np.nan if v is None else v for v in values], np.float64)
+        else:
+            texts = [_text(value).encode("utf-8") for value in values]
+            width = max([1, *(len(text) for text in texts)])
+            kind = h5py.string_dtype("utf-8", width)
+            yield name, np.array(texts, f"S{width}").astype(kind)
+
+
+def _numeric(values: list[Any]) -> bool:
+    present = [v for v in values if v is not None]
+    return bool(present) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) for v in present
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else canonical(value)
+    return text.rstrip("\0")
+
+
+def write_store(
+    path: Path,
+    arrays: Iterable[np.ndarray],
+    items: Iterable[dict[str, Any]],
+    *,
+    kind: str = "mel",
+    settings: dict[str, Any] | None = None,
+    pipeline: list[dict[str, Any]] | None = None,
+    sample_rate: int = 16000,
+    frame_rate: float = 100.0,
+    root: str = "",
+    lineage: list[dict[str, Any]] | None = None,
+    compress: str = "none",
+) -> None:
+    """Write a whole store from arrays (frames, …) of one dtype and their items, in one call."""
+    from sertool.formats.outputs import atomic
+
+    arrays = list(arrays)
+    with atomic(Path(path)) as temporary:
+        temporary.unlink(missing_ok=True)
+        writer = StoreWriter(temporary, arrays[0].shape[1:], str(arrays[0].dtype), compress)
+        for array, item in zip(arrays, items, strict=True):
+            writer.append(array, {"origin": item["id"], "augmentation": "", **item})
+        stages = pipeline or [{"stage": "featurize", "kind": kind, "settings": settings or {}}]
+        writer.finish(
+            {"kind": kind, "settings": settings or {}, "pipeline": stages, "root": root}
+            | {"sample_rate": sample_rate, "frame_rate": frame_rate, "lineage": lineage or []}
+        )

@@ -1,0 +1,75 @@
+"""Two systems side by side, as blocks of a page and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sertool.evaluation.measures import LEVEL
+from sertool.papers.study import OVERALL
+from sertool.papers.study_json import difference_json, value_json
+from sertool.papers.words import NAMES, difference, value
+from sertool.ui.blocks import Block, Grid, Text
+
+if TYPE_CHECKING:
+    from sertool.commands.report import Comparison
+
+
+def page(pairs: Sequence[Comparison]) -> list[Block]:
+    """Return a table a pair, and what the intervals and p are."""
+    blocks: list[Block] = []
+    for pair in pairs:
+        rows = [
+            [
+                f"{NAMES[figure['measure']]}, %",
+                value(left, "%"),
+                value(right, "%"),
+                difference(gap, "%"),
+                "" if gap is None or gap.p is None else p_value(gap.p),
+            ]
+            for figure, (left, right), gap in zip(
+                OVERALL, pair.values, pair.differences, strict=True
+            )
+        ]
+        blocks.append(Grid(["", pair.left, pair.right, "difference", "p"], rows, 1))
+    if pairs:
+        blocks.append(
+            Text(
+                [
+                    f"{100 * LEVEL:g} % intervals and two-sided p by a bootstrap over"
+                    f" {pairs[0].n_speakers} speakers, the same drawn for both;"
+                    f" {pairs[0].n_tested} tested."
+                ]
+            )
+        )
+    return blocks
+
+
+def p_value(p: float) -> str:
+    """Return "0.034", or "≤ 0.001" at the end of what the draws can tell."""
+    return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
+
+
+def json_values(pairs: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the pairs as JSON has them: rates and differences are fractions."""
+    return {
+        "format": "sertool-comparison",
+        "version": 1,
+        "pairs": [
+            {
+                "systems": [pair.left, pair.right],
+                "n_speakers": pair.n_speakers,
+                "n_tested": pair.n_tested,
+                "figures": {
+                    figure["measure"]: {
+                        "systems": [value_json(left), value_json(right)],
+                        "difference": difference_json(gap),
+                    }
+                    for figure, (left, right), gap in zip(
+                        OVERALL, pair.values, pair.differences, strict=True
+                    )
+                },
+            }
+            for pair in pairs
+        ],
+    }

@@ -1,0 +1,180 @@
+"""Had it converged? How the trainings of a study went, as blocks of a page and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sertool.evaluation import curves
+from sertool.evaluation.curves import Curve
+from sertool.evaluation.pooling import Pooled
+from sertool.papers.study import Study
+from sertool.papers.words import telling
+from sertool.ui.blocks import Block, Grid, Heading, Text
+
+POINTS = ("first", "half", "last")
+_LEGEND = (
+    "Loss (nats) at the first epoch, half way and at the end, in the mean over folds and seeds; the"
+    " best epoch is the one whose weights were kept. A training loss is counted while the weights"
+    " move, with dropout and whatever else is of training alone. "
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The trainings behind one system, or several that only test differently, of one protocol."""
+
+    tags: dict[str, str]
+    protocol: str
+    curves: list[Curve]
+
+    def mean(self, losses: Callable[[Curve], list[float] | None]) -> dict[str, float] | None:
+        """Return the mean loss at the first epoch, half way and at the end; None if unknown."""
+        rows = []
+        for curve in self.curves:
+            known = losses(curve)
+            if known is None:
+                return None
+            rows.append([curve.at(epoch, known) for epoch in (1, curve.n / 2, curve.n)])
+        return dict(zip(POINTS, np.mean(rows, 0).tolist(), strict=True))
+
+    @property
+    def verdict(self) -> str:
+        """What `curves.RULE` makes of it: "still falling in 2 of 5; validation rising"."""
+        if all(curve.n == 1 for curve in self.curves):
+            return "one epoch"
+        n = len(self.curves)
+        falling, rising = (sum(map(rule, self.curves)) for rule in (_falling, _rising))
+        words = f"still falling{_of(falling, n)}" if falling else "level"
+        return words + (f"; validation rising{_of(rising, n)}" if rising else "")
+
+
+def _falling(curve: Curve) -> bool:
+    return curve.falling
+
+
+def _rising(curve: Curve) -> bool:
+    return curve.rising
+
+
+def _of(some: int, n: int) -> str:
+    return "" if some == n else f" in {some} of {n}"
+
+
+def of(run: Pooled) -> list[Curve]:
+    """Return the trainings of all that was pooled; [] where no report knows them."""
+    return [curve for each in run.reports for report in each for curve in curves.curves(report)]
+
+
+def told(study: Study) -> list[Told]:
+    """Return how each system was trained under each protocol, in the order of the columns.
+
+    Systems of the same trainings are one: that of the fewest tags, which was tested as the others
+    vary (with the last weights, on other speakers); of several such what tags they share.
+    """
+    groups: dict[tuple[str, str], list[tuple[dict[str, str], list[Curve]]]] = {}
+    for column in study.columns:
+        for system in study.systems:
+            run = system.runs.get(column.tag)
+            known = of(run) if run is not None else []
+            if not known:
+                continue
+            key = (column.tag, repr([_ends(curve) for curve in known]))
+            groups.setdefault(key, []).append((system.tags, known))
+    rows = []
+    for (tag, _), group in groups.items():
+        fewest = min(len(tags) for tags, _ in group)
+        first, *others = [each for each in group if len(each[0]) == fewest]
+        same = {
+            name: value
+            for name, value in first[0].items()
+            if all(tags.get(name) == value for tags, _ in others)
+        }
+        rows.append(Told(same, tag, first[1]))
+    return rows
+
+
+def _ends(curve: Curve) -> list[float]:
+    """Return what tells one training from any other, whichever of its epochs were kept."""
+    val = curve.val_loss or [0.0]
+    return [curve.n, curve.loss[0], curve.loss[-1], val[0], val[-1]]
+
+
+def blocks(study: Study) -> list[Block]:
+    """Return a table of trainings and the rule that judges them; [] where none is known."""
+    rows = told(study)
+    if not rows:
+        return []
+    keys = shown(study, rows)
+    heads = {protocol.tag: protocol.column for protocol in study.columns}
+    several = len(study.columns) > 1 or study.paper is not None
+    lines = []
+    for row in rows:
+        name = [row.tags.get(key, "") for key in keys] + [heads[row.protocol]] * several
+        losses = _arrows(row.mean(_loss)), _arrows(row.mean(_val_loss))
+        lines.append([*name, _best(row), *losses, row.verdict])
+    words = [*keys, *(["protocol"] if several else [])]
+    header = [*words, "best epoch", "training loss", "validation loss", "verdict"]
+    return [
+        Heading("Had it converged?", 2),
+        Grid(header, lines, len(words), len(words)),
+        Text([_LEGEND + curves.RULE]),
+    ]
+
+
+def shown(study: Study, rows: Sequence[Told]) -> list[str]:
+    """Return the tags that tell trainings apart."""
+    keys = [key for key in telling(study.systems) if key != "epochs"]
+    return [key for key in keys if any(row.tags.get(key) for row in rows)]
+
+
+def _loss(curve: Curve) -> list[float]:
+    return curve.loss
+
+
+def _val_loss(curve: Curve) -> list[float] | None:
+    return curve.val_loss
+
+
+def _best(row: Told) -> str:
+    best, n = ({get(curve) for curve in row.curves} for get in (_kept, _trained))
+    return f"{_span(best)} of {_span(n)}"
+
+
+def _kept(curve: Curve) -> int:
+    return curve.best
+
+
+def _trained(curve: Curve) -> int:
+    return curve.n
+
+
+def _span(numbers: set[int]) -> str:
+    return f"{min(numbers)}–{max(numbers)}" if len(numbers) > 1 else str(min(numbers))
+
+
+def _arrows(losses: dict[str, float] | None) -> str:
+    if losses is None:
+        return "–"
+    return " → ".join(f"{v:.2f}" if v >= 0.095 else f"{v:.1g}" for v in losses.values())
+
+
+def json_value(run: Pooled) -> dict[str, Any] | None:
+    """Return how a run was trained as JSON has it; None where no report knows."""
+    known = of(run)
+    if not known:
+        return None
+    row = Told({}, "", known)
+    return {
+        "n": len(known),
+        "epochs": [curve.n for curve in known],
+        "best_epoch": [curve.best for curve in known],
+        "loss": row.mean(_loss),
+        "val_loss": row.mean(_val_loss),
+        "falling": sum(map(_falling, known)),
+        "rising": sum(map(_rising, known)),
+        "verdict": row.verdict,
+    }

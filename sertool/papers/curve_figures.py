@@ -1,0 +1,81 @@
+"""Trainings as a picture: a panel a system and protocol, a thin line a fold and seed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sertool.evaluation.figures import DPI, INK, LINEAR, MODEL
+from sertool.papers.convergence import Told, shown, told
+from sertool.papers.study import Study
+
+ACROSS = 3  # panels in a row
+SIDE = (3.3, 2.4)  # inches
+
+
+def curves_figure(study: Study) -> Figure | None:
+    """Training and validation loss by epoch, the best epoch marked; None where none is known."""
+    rows = told(study)
+    if not rows:
+        return None
+    keys = shown(study, rows)
+    heads = {protocol.tag: protocol.column for protocol in study.columns}
+    across = min(ACROSS, len(rows))
+    down = math.ceil(len(rows) / across)
+    figure = Figure(figsize=(SIDE[0] * across, SIDE[1] * down + 0.4), dpi=DPI)
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    FigureCanvasAgg(figure)
+    for i, row in enumerate(rows):
+        axes = figure.add_subplot(down, across, i + 1)
+        _panel(axes, row)
+        name = " ".join(v for key in keys if (v := row.tags.get(key)))
+        axes.set_title(f"{name}\n{heads[row.protocol]}: {row.verdict}".strip(), fontsize=7)
+        if i % across == 0:
+            axes.set_ylabel("loss, nats", color=INK, fontsize=8)
+        if i >= len(rows) - across:
+            axes.set_xlabel("epoch", color=INK, fontsize=8)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def _panel(axes: Axes, row: Told) -> None:
+    for i, curve in enumerate(row.curves):
+        first = i == 0
+        axes.plot(curve.epochs, curve.loss, color=MODEL, linewidth=0.8,
+                  label="training" if first else None)  # fmt: skip
+        losses = curve.loss
+        if curve.val_loss is not None:
+            losses = curve.val_loss
+            axes.plot(curve.epochs, losses, color=LINEAR, linewidth=0.8,
+                      label="validation" if first else None)  # fmt: skip
+        axes.plot([curve.best], [curve.at(curve.best, losses)], linestyle="none", marker="o",
+                  markersize=2.5, color=INK, label="best epoch" if first else None)  # fmt: skip
+    axes.set_ylim(bottom=0)
+    axes.tick_params(colors=INK, length=0, labelsize=7)
+    axes.grid(axis="y", color="#e3e6e8", linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def draw(study: Study, path: Path) -> bool:
+    """Write the figure as PNG; return whether there was anything to draw.
+
+    Equal reports give equal bytes.
+    """
+    from sertool.formats.outputs import atomic
+
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
+        figure = curves_figure(study)
+        if figure is None:
+            return False
+        with atomic(path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+    return True

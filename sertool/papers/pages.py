@@ -1,0 +1,268 @@
+"""A study as a page: what a paper printed, what was measured beside it, and how it was tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sertool.core.paths import show
+from sertool.evaluation import measures, pooling
+from sertool.evaluation.audit import FACTS
+from sertool.evaluation.measures import FEWEST, LEVEL
+from sertool.papers import convergence, sheets
+from sertool.papers.papers import Paper
+from sertool.papers.study import BASELINES, OVERALL, Row, Section, Study, System
+from sertool.papers.words import (
+    NAMES,
+    difference,
+    label,
+    mark,
+    noted,
+    published,
+    runs_of,
+    telling,
+    value,
+)
+from sertool.ui.blocks import Block, Grid, Heading, Text
+
+APART = (
+    ("speaker_disjoint", "speakers apart"),
+    ("origin_disjoint", "recordings apart"),
+    ("text_disjoint", "sentences apart"),
+)
+WORDS = {True: "yes", False: "NO", None: "unknown"}
+_LEGEND = (
+    f"Mean over seeds ± their standard deviation, [{100 * LEVEL:g} % interval by a bootstrap over"
+    f" {{}}, where there are at least {FEWEST}]; runs are those of each column."
+)
+
+
+def page(study: Study) -> list[Block]:
+    """Return a study as blocks."""
+    blocks: list[Block] = []
+    if study.paper:
+        blocks += _opening(study.paper)
+        if study.systems and study.paper.findings:
+            blocks.append(Heading("What we found", 2))
+            blocks.append(Text(["", *study.paper.findings]))
+        for section in study.sections:
+            blocks += _section(study, section)
+    elif study.systems:
+        blocks.append(_overview(study))
+    if study.systems:
+        blocks.append(Text([_legend(study) + _leak_legend(study)]))
+        blocks.append(Heading("How it was tested, by the data itself", 2))
+        blocks.append(Text(["", *_tested(study)]))
+        blocks += convergence.blocks(study)
+    if study.paper and study.paper.remarks:
+        blocks.append(Heading("What to know", 2))
+        blocks.append(Text(["", *study.paper.remarks]))
+    return blocks
+
+
+def _legend(study: Study) -> str:
+    """Return what the figures are, and over what the intervals were drawn."""
+    units = {run.unit for system in study.systems for run in system.runs.values()}
+    files = "files, their speakers being unknown, which makes them too narrow"
+    what = files if units == {"file"} else "speakers"
+    return _LEGEND.format(f"speakers, or over {files}" if len(units) > 1 else what)
+
+
+def _leak_legend(study: Study) -> str:
+    if not _has_gap(study) or study.leak is None:
+        return ""
+    heads = {p.tag: p.column for p in study.columns}
+    return (
+        f" The last column is {heads[study.leak[0]]} less {heads[study.leak[1]]}, the same speakers"
+        " drawn for both."
+    )
+
+
+def _opening(paper: Paper) -> list[Block]:
+    recipe = f"Recipe: recipes/{paper.recipe}.sh" if paper.recipe else "No recipe yet"
+    columns = [f"{p.column}: {p.text}." for p in paper.protocols]
+    return [
+        Heading(f"{paper.name}: {paper.title}"),
+        Text([f"{paper.authors}. {paper.published}. {recipe}."]),
+        Text([paper.about]),
+        Text(["", *columns]),
+    ]
+
+
+def _section(study: Study, section: Section) -> list[Block]:
+    """Return a table of the paper; one line where nothing of it was run."""
+    table = section.table
+    title = f"Table {table.id}" if table.id[:1].isdigit() else table.id.capitalize()
+    title = "In the text" if table.id == "text" else title
+    heading = Heading(f"{title}: {table.title}" if table.id else table.title, 2)
+    if not any(row.run for row in section.rows):
+        reasons = dict.fromkeys(row.reason for row in section.rows)
+        text = f"{_figures(section.rows)} ({table.where}). {_not_run(*reasons)}."
+        return [heading, Text([text])]
+    counts = [row for row in section.rows if measures.of_corpus(row.figure)]
+    tests = [row for row in section.rows if not measures.of_corpus(row.figure)]
+    alone, families = sheets.split(tests)
+    about = [table.where + "." if table.where else "", table.note]
+    blocks: list[Block] = [heading]
+    if any(about):
+        blocks.append(Text([" ".join(text for text in about if text)]))
+    notes: list[str] = []
+    if alone:
+        blocks.append(_grid(study, alone, notes))
+    for family in families:
+        told = [
+            key for key in _keys(family.rows, study.systems) if key not in _published(family.rows)
+        ]
+        blocks += sheets.blocks(family, study.columns, told, notes)
+    if notes:
+        blocks.append(Text(["", *(f"{mark(i)} {note}" for i, note in enumerate(notes))]))
+    if counts:
+        reasons = dict.fromkeys(row.reason for row in counts)
+        blocks.append(Text([f"{_figures(counts)} more. {_not_run(*reasons)}."]))
+    return blocks
+
+
+def _figures(rows: Sequence[Row]) -> str:
+    return f"{len(rows)} published figure" + "s" * (len(rows) > 1)
+
+
+def _grid(study: Study, found: Sequence[Row], notes: list[str]) -> Grid:
+    """Return rows as a table: what they are of, what was published, and each protocol."""
+    keys = _keys(found, study.systems)
+    gaps = any(row.gap for row in found)
+    rows = [
+        [*(row.tags.get(key, "") for key in keys), label(row), *_row(study, row, notes, gaps)]
+        for row in found
+    ]
+    heads = [protocol.column for protocol in study.columns]
+    header = [*keys, "figure", "paper", *heads, *([_gap_name(study)] if gaps else []), "runs"]
+    return Grid(header, rows, len(keys) + 1, len(keys))
+
+
+def _gap_name(study: Study) -> str:
+    heads = {p.tag: p.column for p in study.columns}
+    left, right = study.leak or ("", "")
+    return f"{heads[left].removesuffix(' protocol')} − {heads[right]}"
+
+
+def _has_gap(study: Study) -> bool:
+    return any(row.gap for section in study.sections for row in sheets.split(section.rows)[0])
+
+
+def _not_run(*reasons: str) -> str:
+    given = [reason for reason in reasons if reason]
+    return "not run: " + "; ".join(given) if given else "not run"
+
+
+def _keys(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
+    """Return the tags that rows show: the paper's, and ours where they say something."""
+    published = _published(rows)
+    ours = dict.fromkeys(key for row in rows if row.run for key in row.tags)
+    return [*published, *(k for k in telling(systems) if k in ours and k not in published)]
+
+
+def _published(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(k for row in rows if row.published for k in row.published.tags))
+
+
+def _row(study: Study, row: Row, notes: list[str], gaps: bool) -> list[str]:
+    """Return a row's cells from the published one on; what they refer to is added to `notes`."""
+
+    printed = published(row, notes)
+    cells = []
+    for i, protocol in enumerate(study.columns):
+        if not row.run:
+            reason = f"not run: {row.reason}" if row.reason else ""
+            cells.append(noted("not run", reason, notes) if i == 0 else "")
+        elif protocol.tag not in row.measured:
+            cells.append("" if row.baseline else "not run")
+        else:
+            cells.append(value(row.measured[protocol.tag], row.unit))
+    gap = [difference(row.gap, row.unit)] if gaps else []
+    runs = [] if row.baseline else [runs_of(row.pooled[tag]) for tag in row.measured]
+    return [printed, *cells, *gap, "; ".join(runs)]
+
+
+def _overview(study: Study) -> Grid:
+    """Return WA, UAR and macro-F1 of every system and baseline, a line a protocol."""
+    keys = telling(study.systems)
+    protocols = any(p.tag for p in study.columns)
+    rows = []
+    for system in study.systems:
+        for tag, run in system.runs.items():
+            for name in ("", *BASELINES):
+                if name and (name not in run.baselines or name == run.made.get("model")):
+                    continue
+                found = measures.values(run, OVERALL, run.baselines[name] if name else None)
+                line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
+                last = ["", ""] if name else [shared(run), runs_of(run)]
+                rows.append([*line, name or "model", *(value(v, "%") for v in found), *last])
+    header = [*keys, *(["protocol"] if protocols else [])]
+    last = ["system", *(NAMES[figure["measure"]] for figure in OVERALL)]
+    head = [*header, *last, "shared with training", "runs"]
+    return Grid(head, rows, len(header) + 1, len(header))
+
+
+def shared(run: pooling.Pooled) -> str:
+    """Return what test and training share, as found in their items: "speakers, sentences"."""
+    facts = pooling.facts(run)
+    found = [what for name, what in FACTS.items() if facts[name] is False]
+    unknown = [f"{FACTS[name]}?" for name, _ in APART if facts[name] is None]
+    copies = ["test has copies"] if facts["test_augmented"] else []
+    return ", ".join([*found, *unknown, *copies]) or "nothing"
+
+
+def _tested(study: Study) -> list[str]:
+    """Return one line a way of testing: which systems, how often, on what, and what was apart."""
+    keys = [key for key in telling(study.systems) if key != "epochs"]
+    lines: dict[tuple[str, str], list[str]] = {}
+    for column in study.columns:
+        for system in study.systems:
+            run = system.runs.get(column.tag)
+            if run is not None:
+                name = " ".join(v for k in keys if (v := system.tags.get(k, "")))
+                lines.setdefault((column.column, _facts(run)), []).append(name)
+    heads = [head for head, _ in lines]
+    told = []
+    for (head, facts), names in lines.items():
+        which = ", ".join(filter(None, dict.fromkeys(names))) if heads.count(head) > 1 else ""
+        told.append(f"{head}{f' ({which})' if which else ''}: {facts}")
+    return told
+
+
+def _facts(run: pooling.Pooled) -> str:
+    facts = pooling.facts(run)
+    folds = list(dict.fromkeys(_listed([f for f in each if f]) for each in run.folds))
+    seeds = [seed for seed in run.seeds if seed]
+    what = "items" if run.made.get("level") == "item" else "files"
+    speakers = f"{facts['n_speakers']} speakers" if facts["n_speakers"] else "unknown speakers"
+    parts = [
+        f"{_noun('seed', seeds)} {_listed(seeds)}" if seeds else "",
+        f"{_noun('fold', folds)} {' or '.join(folds)}" if any(folds) else "",
+        f"trained on {_span(facts['n_train'])} items",
+        f"validated on {_span(facts['n_val'])}" if facts["n_val"][1] else "",
+        f"tested on {_span(facts['n_test'])} {what} of {speakers}",
+        f"{facts['files_split']} of these {what} SCORED IN PARTS, by what a fold held out of them"
+        if facts["files_split"]
+        else "",
+        *(f"{words}: {WORDS[facts[name]]}" for name, words in APART),
+        "COPIES IN THE TEST" if facts["test_augmented"] else "no copies in the test",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _noun(noun: str, listed: Sequence[str]) -> str:
+    """Return "fold" for what is one number, "folds" for several."""
+    return noun if len(listed) == 1 and listed[0].isdecimal() else f"{noun}s"
+
+
+def _span(pair: tuple[int, int]) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}–{pair[1]}"
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    """Return "0–4" for consecutive numbers, "0, 2" for others."""
+    if len(numbers) > 2 and all(n.isdecimal() for n in numbers):
+        ints = [int(n) for n in numbers]
+        if ints == list(range(ints[0], ints[-1] + 1)):
+            return f"{ints[0]}–{ints[-1]}"
+    return ", ".join(show(n) for n in numbers)

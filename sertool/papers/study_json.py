@@ -1,0 +1,78 @@
+"""A study as JSON values: rates are fractions, published numbers as printed, "%" and all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sertool.evaluation import measures, pooling
+from sertool.evaluation.measures import Difference, Value
+from sertool.papers import convergence
+from sertool.papers.study import OVERALL, Row, Study, System
+
+
+def json_values(study: Study) -> dict[str, Any]:
+    """Return a study: what was run, and each table's rows."""
+    return {
+        "format": "sertool-study",
+        "version": 1,
+        "paper": study.paper.name if study.paper else None,
+        "systems": [_system_json(system) for system in study.systems],
+        "tables": [
+            {
+                "table": section.table.id,
+                "title": section.table.title,
+                "where": section.table.where,
+                "rows": [_row_json(row) for row in section.rows],
+            }
+            for section in study.sections
+        ],
+    }
+
+
+def _system_json(system: System) -> dict[str, Any]:
+    def overall(run: pooling.Pooled, name: str = "") -> dict[str, Any]:
+        found = measures.values(run, OVERALL, run.baselines[name] if name else None)
+        return {f["measure"]: value_json(v) for f, v in zip(OVERALL, found, strict=True)}
+
+    runs = {}
+    for tag, run in system.runs.items():
+        runs[tag] = {
+            "seeds": run.seeds,
+            "folds": run.folds,
+            "protocol": pooling.facts(run),
+            **overall(run),
+            "classes": run.classes,
+            "training": convergence.json_value(run),
+            "confusion": run.matrices.sum(0).tolist(),
+            "baselines": {name: overall(run, name) for name in run.baselines},
+        }
+    return {"tags": system.tags, "protocols": runs}
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    made: dict[str, Any] = {"tags": row.tags, "figure": row.figure, "unit": row.unit}
+    if row.baseline:
+        made["baseline"] = row.baseline
+    if row.published:
+        cell = row.published
+        made["paper"] = {"value": float(cell.value)}
+        made["paper"] |= {"sd": float(cell.sd)} if cell.sd is not None else {}
+        made["paper"] |= {"note": cell.note} if cell.note else {}
+    made["measured"] = {tag: value_json(v) for tag, v in row.measured.items()}
+    if row.gap:
+        made["gap"] = difference_json(row.gap)
+    if not row.run:
+        made["not_run"] = row.reason or None
+    return made
+
+
+def value_json(found: Value | None) -> dict[str, Any] | None:
+    """Return a value as JSON has it."""
+    if found is None:
+        return None
+    return {"mean": found.mean, "sd": found.sd, "ci": found.ci, "n_seeds": found.n_seeds}
+
+
+def difference_json(found: Difference | None) -> dict[str, Any] | None:
+    """Return a difference as JSON has it."""
+    return None if found is None else {"value": found.value, "ci": found.ci, "p": found.p}

@@ -1,1 +1,0 @@
-"""Reports for people: tables in the terminal and figures."""

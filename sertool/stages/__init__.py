@@ -1,1 +1,0 @@
-"""The stages: one module a command, the library function that it calls."""

@@ -1,0 +1,181 @@
+"""One model of `train`: from a division of the store to the checkpoint of what was fitted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sertool import metrics
+from sertool.formats.checkpoint import Checkpoint
+from sertool.formats.outputs import Parts
+from sertool.formats.store import Store
+from sertool.models import Network, Whole
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.splits.division import Division, PartOptions
+from sertool.targets import Target, make_target
+from sertool.training.augmenting import described
+from sertool.training.baselines import Columns, fit_baselines, fit_whole
+from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.training.initial import Initial
+    from sertool.training.networks import Trained
+    from sertool.training.unlabelled import Unlabelled
+
+Start = Callable[[], Parts]  # the parts of a run, made (and locked) when they are first needed
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train` is told: `target` is the field of an item that the model learns to say.
+
+    `per` is the field for each of whose values a model of its own is trained. `overrides` are
+    hyper-parameters by name, over the model's own; `augment` and `copies` say how training
+    items are changed as they are read (see `training.augmenting`).
+    """
+
+    model: str = "linear"
+    target: str = "label"
+    per: str | None = None
+    assignments: tuple[str, ...] = ()
+    overrides: dict[str, Any] = field(default_factory=dict)
+    parts: PartOptions = field(default_factory=PartOptions)
+    seed: int = 0
+    device: str = "auto"
+    baselines: bool = True
+    init: str | None = None  # a file, or a word for published weights
+    augment: dict[str, list[float]] = field(default_factory=dict)
+    copies: int | None = None
+    unlabelled: tuple[Path, ...] = ()  # stores of recordings for a first stage without labels
+    keep_last: bool = False  # write NAME.last.SUFFIX, too: the weights of the last epoch
+
+
+@dataclass
+class Job:
+    """One run of the stage: what all folds and models share."""
+
+    store: Store
+    items: Sequence[dict[str, Any]]  # of the store, the target in place of the label
+    options: TrainOptions
+    found: Network | Whole
+    settings: Any
+    hp: Hyperparameters
+    init: Initial | None
+    columns: Columns
+    console: Console
+    unlabelled: Unlabelled | None = None
+    plan: Any = None  # networks.Plan; that module imports torch
+    values: Sequence[str | None] = ()  # of the field `per`, one an item; none without it
+
+
+def fit(
+    job: Job, division: Division, record: dict[str, Any], start: Start
+) -> tuple[Checkpoint, Checkpoint | None]:
+    """Return the checkpoint, without items, of the model trained on one division.
+
+    And that of the last epoch, where it is kept. record: the stage's own, for the lineage. start:
+    called for a network, once it is known that the items suit it.
+    """
+    target = make_target(job.items, division.train, "label", 1.0, job.hp.class_weights)
+    last = None
+    if isinstance(job.found, Whole):
+        fitted, meta = fit_model(job, job.found, job.settings, division, target)
+    else:
+        trained = _fit_network(job, division, target, start)
+        fitted, meta, last = trained.tensors, trained.meta, trained.last
+    tensors: dict[str, np.ndarray] = {}
+    baselines: list[str] = []
+    if job.options.baselines:
+        tensors, baselines = fit_baselines(job.columns, division.train, target, job.console)
+
+    def made(fitted: dict[str, Any], meta: dict[str, Any]) -> Checkpoint:
+        about = _meta(job, division, target, meta, baselines, record)
+        return Checkpoint(tensors | fitted, [], about)
+
+    return made(fitted, meta), made(last.tensors, last.meta) if last else None
+
+
+def _fit_network(job: Job, division: Division, target: Target, start: Start) -> Trained:
+    from sertool.training import networks
+
+    assert isinstance(job.found, Network)
+    used = division.train + division.val
+    frames = networks.check_items(job.plan, job.store, used)
+    further = [
+        make_target(job.items, division.train, head.field, head.weight)
+        for head in job.found.heads(job.settings)[1:]
+    ]
+    targets = [target, *further]
+    return networks.train_network(
+        job.plan, job.store, division, targets, frames, start(), job.console
+    )
+
+
+def fit_model(
+    job: Job, whole: Whole, settings: Any, division: Division, target: Target
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit a model in one go; its history is one row, with validation's rates if there is any.
+
+    Returns its tensors by their names in the checkpoint, and what describes it.
+    """
+    arrays, odd = fit_whole(whole, settings, job.columns, division.train, target)
+    for text in odd:
+        job.console.warn(f"{whole.name}: {text}")
+    if whole.describe:
+        job.console.note(f"{whole.name}: {whole.describe(arrays)}")
+    history = []
+    if division.val:
+        shares = whole.posterior(arrays, job.columns.rows(whole, settings, division.val))
+        truth = target.indices[np.asarray(division.val)]
+        counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
+        rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
+        history = [{"epoch": 1, **{f"val_{name}": rate for name, rate in rates.items()}}]
+    count = sum(array.size for array in arrays.values())
+    meta = {"model": {"frames": None, "parameters": count}, "history": history, "best_epoch": 1}
+    return {f"model.{name}": array for name, array in arrays.items()}, meta
+
+
+def _meta(
+    job: Job,
+    division: Division,
+    target: Target,
+    fitted: dict[str, Any],
+    baselines: list[str],
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the checkpoint's description."""
+    store, parts = job.store, job.options.parts
+    name = {"name": job.found.name, "settings": dataclasses.asdict(job.settings)}
+    kept = {"kept": fitted["kept"]} if "kept" in fitted else {}
+    return kept | {
+        "classes": target.classes,
+        "target": job.options.target,
+        "kind": store.kind,
+        "pipeline": store.pipeline,
+        "sample_rate": store.sample_rate,
+        "frame_rate": store.frame_rate,
+        "dims": list(store.shape),
+        "model": name | fitted["model"],
+        "training": record["params"]["hyperparameters"],
+        "history": fitted["history"],
+        "best_epoch": fitted["best_epoch"],
+        "baselines": baselines,
+        "augment": described(
+            job.plan.augmenting if job.plan else None,
+            len(division.train),
+            job.init.record.get("augment") if job.init else None,
+            job.hp.mixup if job.plan else 0.0,
+        ),
+        "protocol": {
+            "by": division.by,
+            "fold": division.fold,
+            "resplit": parts.resplit,
+            "unit": parts.unit,
+        },
+        "lineage": [*store.lineage, record],
+    }

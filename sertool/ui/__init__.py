@@ -1,0 +1,1 @@
+"""What people see: lines and progress on a terminal, tables, figures."""

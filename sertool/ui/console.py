@@ -1,0 +1,180 @@
+"""What a stage says to people: lines and progress bars on standard error, events in a log."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from sertool import __version__
+from sertool.core.errors import InputError, UsageError
+
+PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is no terminal
+
+
+class Progress:
+    """Counts finished work and shows it: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, stage: str, total: int | None, what: str, bar: Any, shown: bool) -> None:
+        self.stage, self.total, self.what = stage, total, what
+        self.done = self._skipped = 0
+        self._bar, self._shown = bar, shown
+        self._task = bar.add_task(what, total=total, info="") if bar else None
+        self._start = self._last = time.monotonic()
+
+    def skip(self, n: int) -> None:
+        """Count `n` that an earlier run did: they say nothing about the time left."""
+        self.done += n
+        self._skipped += n
+        if self._bar:
+            self._bar.reset(self._task, completed=self.done)
+
+    def advance(self, n: int = 1, **info: str | float) -> None:
+        """Count `n` more; `info` (loss=…, uar=…) is shown after the bar."""
+        self.done += n
+        text = " ".join(f"{key} {_number(value)}" for key, value in info.items())
+        if self._bar:
+            self._bar.update(self._task, advance=n, info=text)
+            return
+        now = time.monotonic()
+        if self._shown and now - self._last >= PLAIN_INTERVAL:
+            self._last = now
+            left = ""
+            if self.total and self.done > self._skipped:
+                rate = (self.done - self._skipped) / (now - self._start)
+                seconds = (self.total - self.done) / rate
+                left = f", {_duration(seconds)} left"
+            total = f" of {self.total}" if self.total else ""
+            line = f"sertool {self.stage}: {self.what} {self.done}{total}{left} {text}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+def _number(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as "42 s" or "3 min 05 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Console:
+    """One stage's voice. A context manager: leaving it closes the log.
+
+    `failures` counts the items that gave nothing; `exit_code` is 1 where there are any.
+    """
+
+    def __init__(
+        self, stage: str, quiet: bool = False, verbose: bool = False, log: Path | None = None
+    ) -> None:
+        if quiet and verbose:
+            raise UsageError("--quiet and --verbose contradict each other")
+        self.stage, self.quiet, self.verbose = stage, quiet, verbose
+        self.failures = 0
+        self._muted = False
+        self._bar: Any = None
+        self._log: IO[str] | None = None
+        if log is not None:
+            try:
+                self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
+            except OSError as error:
+                raise InputError(f"{log}: cannot write the log: {error.strerror}") from error
+        self._start = time.monotonic()
+        self.event(event="start", host=platform.node(), version=__version__, command=sys.argv)
+
+    @classmethod
+    def silent(cls) -> Console:
+        """Return a console that says nothing: for use as a library."""
+        console = cls("", quiet=True)
+        console._muted = True
+        return console
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._log:
+            told = (str(error) or type(error).__name__) if error else None
+            seconds = time.monotonic() - self._start
+            self.event(event="end", error=told, failures=self.failures, seconds=seconds)
+            self._log.close()
+            self._log = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where an item failed."""
+        return 1 if self.failures else 0
+
+    def note(self, text: str) -> None:
+        """Print one summary line; `--quiet` hides it."""
+        if not self.quiet:
+            self._print(text)
+        self.event(event="note", text=text)
+
+    def warn(self, text: str) -> None:
+        """Print one line that is always shown."""
+        if not self._muted:
+            self._print(text)
+        self.event(event="warning", text=text)
+
+    def detail(self, text: str) -> None:
+        """Print one line that only `--verbose` shows."""
+        if self.verbose:
+            self._print(text)
+
+    def failed(self, path: object, reason: str) -> None:
+        """Name an item that gave nothing, with its reason, and count it."""
+        from sertool.core.paths import show
+
+        self.failures += 1
+        if not self._muted:
+            self._print(f"{show(path)}: {reason}")
+        self.event(event="failed", path=show(path), reason=reason)
+
+    def event(self, **fields: Any) -> None:
+        """Write one JSON line with the time to the log, if there is one."""
+        if self._log:
+            fields = {"time": time.time(), "stage": self.stage, **fields}
+            self._log.write(json.dumps(fields, ensure_ascii=False, default=str) + "\n")
+            self._log.flush()
+
+    def _print(self, text: str) -> None:
+        line = f"sertool {self.stage}: {text}" if self.stage else text
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, total: int | None, what: str) -> Iterator[Progress]:
+        """Show progress through `total` things called `what` while the block runs."""
+        if self.quiet or not sys.stderr.isatty():
+            yield Progress(self.stage, total, what, None, not self.quiet)
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[info]}"),
+        )
+        target = RichConsole(stderr=True)
+        with RichProgress(*columns, console=target, transient=True, redirect_stdout=False) as bar:
+            self._bar = bar
+            try:
+                yield Progress(self.stage, total, what, bar, True)
+            finally:
+                self._bar = None
