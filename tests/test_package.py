@@ -85,14 +85,3 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     for text in [*project["dependencies"], *extras]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pins[requirement.name.lower()]), text
-
-
-def test_one_door_a_format() -> None:
-    doors = {"h5py": {"store.py"}, "soundfile": {"decoding.py"}, "safetensors": {"checkpoint.py"}}
-    for path in (ROOT / "sertool").rglob("*.py"):
-        for line in path.read_text().splitlines():
-            words = line.split()
-            if words[:1] == ["import"] or words[:1] == ["from"]:
-                package = words[1].split(".")[0]
-                assert path.name in doors.get(package, {path.name}), f"{path}: {line}"
-                assert package not in ("pickle", "marshal", "shelve"), f"{path}: {line}"

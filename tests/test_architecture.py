@@ -1,0 +1,198 @@
+"""The house stands as it was drawn: who may import whom, how long, how typed, how documented."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import house
+import pytest
+
+# What is still to be mended: each number may only fall, and a line that reaches nought goes.
+UPWARD = {
+    ("cli", "sertool"): 1,
+    ("corpora", "evaluation"): 1,
+    ("features", "evaluation"): 2,
+    ("formats", "sertool"): 1,
+    ("ui", "evaluation"): 1,
+    ("ui", "sertool"): 1,
+}
+MODULE_CYCLES = 1
+LONG_COMMANDS = 15
+LOOSE_DICTIONARIES = 80
+STILL_ALONE = {
+    "sertool.audio.decoding.from_pcm16",
+    "sertool.corpora.labels.is_class_word",
+    "sertool.evaluation.pooling.FREE",
+    "sertool.features.pipeline.replay",
+    "sertool.formats.store.write_store",
+    "sertool.items.from_row",
+    "sertool.items.manifest_row",
+    "sertool.items.store_row",
+    "sertool.models.masking.Attention",
+    "sertool.models.masking.sd_over_time",
+    "sertool.models.semi_cnn_loss.feature_saliency",
+    "sertool.training.batches.padding_share",
+    "sertool.ui.console.detail",
+}
+
+SCREEN = 30  # lines of a function of the command line
+DOORS = {  # the modules that may import a library which reads or writes a format
+    "h5py": "sertool.formats.store",
+    "soundfile": "sertool.audio.decoding",
+    "safetensors": "sertool.formats.checkpoint",
+}
+UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
+# Modules that read or write JSON, TOML or rows of a table: there a dictionary is what a file holds.
+EDGE = (
+    "sertool.core.settings",
+    "sertool.corpora.table",
+    "sertool.formats",
+)
+# Definitions whose name appears nowhere else in sertool/, and who calls them.
+CALLED_FROM_OUTSIDE = {
+    "parse_args": "typer, an override",
+}
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(house.tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_every_package_has_its_place() -> None:
+    assert {house.package(module) for module in house.modules()} <= set(house.ORDER)
+
+
+def test_a_package_imports_only_what_lies_below_it() -> None:
+    height = {name: i for i, name in enumerate(house.ORDER)}
+    for (high, low), found in house.arrows().items():
+        if height[high] < height[low]:
+            listed = [f"{module} imports {other}" for module, other in found]
+            assert len(found) <= UPWARD.get((high, low), 0), "\n".join(listed)
+
+
+def test_no_two_modules_import_each_other() -> None:
+    found = house.cycles({module: house.imports(module) for module in house.modules()})
+    assert len(found) <= MODULE_CYCLES, found
+
+
+@pytest.mark.skipif(bool(UPWARD), reason="some packages still import upwards")
+def test_no_two_packages_import_each_other() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in house.ORDER}
+    for high, low in house.arrows():
+        graph[high].add(low)
+    assert house.cycles(graph) == []
+
+
+def test_a_cycle_is_found() -> None:
+    assert house.cycles({"a": "b", "b": "c", "c": "a", "d": "a"}) == [{"a", "b", "c"}]
+    assert house.cycles({"a": "bc", "b": "c", "c": ""}) == []
+
+
+def test_a_function_of_the_command_line_fits_a_screen() -> None:
+    long = [
+        f"{module}.{function.name}: {lines} lines"
+        for module in house.modules()
+        if house.package(module) == "cli"
+        for function in functions(module)
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > SCREEN
+    ]
+    assert len(long) <= LONG_COMMANDS, "\n".join(long)
+
+
+def annotations(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    parts = function.args
+    given = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs, parts.vararg, parts.kwarg]
+    for annotation in [*(a.annotation for a in given if a), function.returns]:
+        if annotation is not None:
+            yield ast.unparse(annotation)
+
+
+def test_dictionaries_of_anything_stay_where_files_are_read() -> None:
+    loose = [
+        f"{module}.{function.name}"
+        for module in house.modules()
+        if not module.startswith(EDGE)
+        for function in functions(module)
+        if not function.name.startswith("_")
+        and any("dict[str, Any]" in text for text in annotations(function))
+    ]
+    assert len(loose) <= LOOSE_DICTIONARIES, "\n".join(loose)
+
+
+def test_every_module_opens_with_one_sentence() -> None:
+    for module in house.modules():
+        first = (ast.get_docstring(house.tree(module)) or "").partition("\n")[0]
+        assert re.fullmatch(r"\S.*[.:]", first), f"{module}: {first!r}"
+
+
+def test_one_door_a_format() -> None:
+    for module in house.modules():
+        for node in ast.walk(house.tree(module)):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module)]
+            for name in names:
+                library = name.partition(".")[0]
+                assert module.startswith(DOORS.get(library, "")), f"{module} imports {library}"
+                assert library not in UNSAFE, f"{module} imports {library}"
+
+
+def words(node: ast.AST, skip: set[ast.AST]) -> Counter[str]:
+    """Count the names that code uses, those in short strings (getattr, tables) counted in."""
+    found: Counter[str] = Counter()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name):
+            found[each.id] += 1
+        elif isinstance(each, ast.Attribute):
+            found[each.attr] += 1
+        elif isinstance(each, ast.keyword) and each.arg:
+            found[each.arg] += 1
+        elif isinstance(each, ast.Constant) and isinstance(each.value, str) and each not in skip:
+            found.update(re.findall(r"[A-Za-z_]\w*", each.value))
+    return found
+
+
+def docstrings(module: ast.AST) -> set[ast.AST]:
+    found: set[ast.AST] = set()
+    for node in ast.walk(module):
+        if isinstance(node, (*DEFINITIONS, ast.Module)) and isinstance(node.body[0], ast.Expr):
+            found.add(node.body[0].value)
+    return found
+
+
+def test_nothing_is_there_for_the_tests_alone() -> None:
+    used: Counter[str] = Counter()
+    defined: list[tuple[str, str, Counter[str]]] = []
+    for module in house.modules():
+        whole = house.tree(module)
+        skip = docstrings(whole)
+        used += words(whole, skip)
+        for node in ast.walk(whole):
+            if isinstance(node, DEFINITIONS) and not node.name.startswith("__"):
+                defined.append((module, node.name, words(node, skip)))
+        for node in whole.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                defined.append((module, node.targets[0].id, words(node, skip)))
+    alone = [
+        f"{module}.{name}"
+        for module, name, own in defined
+        if used[name] <= own[name] and name not in CALLED_FROM_OUTSIDE
+    ]
+    assert set(alone) <= STILL_ALONE, sorted(set(alone) - STILL_ALONE)
+
+
+def test_importing_the_library_imports_nothing_heavy() -> None:
+    code = "import sertool, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "torch", "h5py", "librosa", "scipy", "sklearn", "matplotlib", "typer", "rich"}
+    assert heavy & set(done.stdout.split()) == set()
