@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import strategies as st
 
-from sertool.models import semi_cnn_loss as losses
+from sertool.models.huang2014 import loss as losses
 from sertool.targets import IGNORED
 
 CURVATURES: tuple[losses.Curvature, ...] = ("exact", "gauss-newton")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from sertool.models import parallel
 from sertool.models.layers import Dropout
+from sertool.models.sundharam import branches as parallel
 
 
 @given(

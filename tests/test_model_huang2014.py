@@ -19,9 +19,9 @@ from sertool.core.errors import InputError
 from sertool.formats import checkpoint
 from sertool.formats.store import Store, write_store
 from sertool.models import Heard, Material, svm
-from sertool.models import huang2014_patches as patches
-from sertool.models.huang2014 import Settings
-from sertool.models.huang2014_network import Huang2014
+from sertool.models.huang2014 import patches
+from sertool.models.huang2014.network import Huang2014
+from sertool.models.huang2014.settings import Settings
 from sertool.models.scoring import Scorer
 
 Cli = Callable[..., Any]
@@ -106,7 +106,7 @@ def test_rows_are_means_of_formulas() -> None:
 
 def test_objective_is_that_of_its_fragments() -> None:
     """Labels go to every fragment of a recording; an item's logits are its fragments' mean."""
-    from sertool.models import semi_cnn_loss as losses
+    from sertool.models.huang2014 import loss as losses
 
     network = made().train()
     x, lengths, labels = torch.randn(3, 40, 4), torch.tensor([40, 13, 7]), torch.tensor([2, 0, 1])

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import parse
-from sertool.models import Network, model, sundharam_parallel
+from sertool.models import Network, model
 from sertool.models.inspection import Recorder
+from sertool.models.sundharam import parallel as sundharam_parallel
 
 NAMES = ("sundharam-bilstm", "sundharam-transformer")
 

@@ -11,7 +11,8 @@ import pytest
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import parse
-from sertool.models import MODELS, Network, Whole, linear, majority, model, sundharam
+from sertool.models import MODELS, Network, Whole, linear, majority, model
+from sertool.models.sundharam import cnn as sundharam
 
 
 def whole(name: str) -> Whole:

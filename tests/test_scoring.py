@@ -64,7 +64,7 @@ def test_posterior_does_not_depend_on_company(small: Path, cnn: Path) -> None:
 def test_posterior_equals_the_network_run_in_float64(small: Path, cnn: Path) -> None:
     import torch
 
-    from sertool.models import sundharam
+    from sertool.models.sundharam import cnn as sundharam
 
     loaded = checkpoint.load(cnn)
     network = sundharam.build_cnn(sundharam.CnnSettings(), 40, (4,), 3)

@@ -10,8 +10,8 @@ from small_semi_cnn import EXACTLY
 from torch import nn
 from torch.autograd import gradcheck
 
-from sertool.models import semi_cnn, sparse_autoencoder
-from sertool.models import semi_cnn_loss as losses
+from sertool.models.huang2014 import loss as losses
+from sertool.models.huang2014 import semi_cnn, sparse_autoencoder
 from sertool.targets import IGNORED
 
 LITERAL = losses.Objective(curvature="exact", clamp="off", hold_target=False)

@@ -13,7 +13,7 @@ from small_semi_cnn import CURVATURES, EXACTLY, Small, number, sizes
 from torch.autograd import gradcheck
 from torch.autograd.functional import hessian, jacobian
 
-from sertool.models import semi_cnn_loss as losses
+from sertool.models.huang2014 import loss as losses
 from sertool.targets import IGNORED
 
 # --- each term against what it is in the paper ---

@@ -14,7 +14,7 @@ from torch.autograd import gradcheck
 from torch.autograd.functional import jacobian
 
 from sertool.core.errors import InputError
-from sertool.models import sparse_autoencoder as sae
+from sertool.models.huang2014 import sparse_autoencoder as sae
 
 EXACTLY: dict[str, float] = {"rtol": 1e-10, "atol": 1e-12}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from sertool.core.errors import InputError
-from sertool.models import whitening
+from sertool.models.huang2014 import whitening
 
 
 def frames(n: int = 400, dims: int = 7, seed: int = 0) -> np.ndarray:

@@ -16,15 +16,15 @@ MODELS = {
     "majority": "sertool.models.majority:MODEL",
     "linear": "sertool.models.linear:MODEL",
     "svm": "sertool.models.svm:MODEL",
-    "sundharam-cnn": "sertool.models.sundharam:CNN",
-    "sundharam-bilstm": "sertool.models.sundharam_parallel:BILSTM",
-    "sundharam-transformer": "sertool.models.sundharam_parallel:TRANSFORMER",
+    "sundharam-cnn": "sertool.models.sundharam.cnn:CNN",
+    "sundharam-bilstm": "sertool.models.sundharam.parallel:BILSTM",
+    "sundharam-transformer": "sertool.models.sundharam.parallel:TRANSFORMER",
     "badshah2017": "sertool.models.badshah2017:CNN",
     "badshah2017-alexnet": "sertool.models.badshah2017:ALEXNET",
     "fser2021": "sertool.models.fser2021:CNN",
     "ma2018": "sertool.models.ma2018:VARIABLE",
     "ma2018-fixed": "sertool.models.ma2018:FIXED",
-    "huang2014": "sertool.models.huang2014:MODEL",
+    "huang2014": "sertool.models.huang2014.model:MODEL",
 }
 GROUP = "sertool.models"  # entry points of other packages
 BASELINES = ("majority", "linear")  # fitted beside every model, on the same items

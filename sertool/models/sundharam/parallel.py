@@ -17,7 +17,7 @@ from sertool.models import Network
 from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
-    from sertool.models.parallel import AttendedStates, EncodedMean, Parallel
+    from sertool.models.sundharam.branches import AttendedStates, EncodedMean, Parallel
 
 MAPS = (16, 32, 64, 64)
 WIDTH = 64  # values of a step of the second branch
@@ -130,7 +130,7 @@ def _parallel(
     """Return a network whose second branch ends in `course`, which gives `width` values."""
     from torch import nn
 
-    from sertool.models.parallel import Parallel, Picture
+    from sertool.models.sundharam.branches import Parallel, Picture
 
     least_frames, least = layout.least
     flat = MAPS[-1] * (frames // least_frames) * (dims // least)
@@ -155,7 +155,7 @@ def build_bilstm(
 
     For 563 frames and eight logits: 263 593 parameters with 128 mel bands, 264 489 with 13 MFCC.
     """
-    from sertool.models.parallel import AttendedStates
+    from sertool.models.sundharam.branches import AttendedStates
 
     assert frames is not None  # fixed_length
     layout = layout_for("sundharam-bilstm", settings, frames, shape[0])
@@ -170,7 +170,7 @@ def build_transformer(
 
     For 563 frames and eight logits: 395 176 parameters with 128 mel bands, 396 072 with 13 MFCC.
     """
-    from sertool.models.parallel import EncodedMean
+    from sertool.models.sundharam.branches import EncodedMean
 
     assert frames is not None  # fixed_length
     layout = layout_for("sundharam-transformer", settings, frames, shape[0])

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sertool.models import Heard, Material, sparse_autoencoder, statistics, whitening
-from sertool.models import huang2014_patches as patches
-from sertool.models import semi_cnn_loss as losses
-from sertool.models.huang2014 import OF_KERNELS, OF_STAGE_TWO, Settings
-from sertool.models.semi_cnn import MIDDLE, Kernels, SemiCnn, Sizes, Squash, squash
-from sertool.models.whitening import Whitening
+from sertool.models import Heard, Material, statistics
+from sertool.models.huang2014 import loss as losses
+from sertool.models.huang2014 import patches, sparse_autoencoder, whitening
+from sertool.models.huang2014.semi_cnn import MIDDLE, Kernels, SemiCnn, Sizes, Squash, squash
+from sertool.models.huang2014.settings import OF_KERNELS, OF_STAGE_TWO, Settings
+from sertool.models.huang2014.whitening import Whitening
 
 
 class _OnlyKernels(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sertool.models.semi_cnn_loss import Matrices, Outputs
+from sertool.models.huang2014.loss import Matrices, Outputs
 
 CLIP = 3.0  # standard deviations of a z-score that are told apart
 MIDDLE, REACH = 0.5, 0.4  # where z-scores are squashed to: 0.1 .. 0.9

@@ -1,0 +1,1 @@
+"""Huang et al., "Speech emotion recognition using CNN" (ACM Multimedia 2014)."""

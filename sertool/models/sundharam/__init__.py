@@ -1,0 +1,1 @@
+"""Sundharam & Johari, "Audio emotion classification using deep learning"."""
