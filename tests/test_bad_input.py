@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
+from children import ctrl_c_is_heard
 
 from sertool.formats.store import Store
 
@@ -258,6 +259,7 @@ def test_ctrl_c_stops_the_workers_at_once(tmp_path: Path, times: int) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=ctrl_c_is_heard,
     )
     parts = tmp_path / ".o.h5.parts"
     while process.poll() is None and not list(parts.glob(".0*.tmp")):
@@ -265,7 +267,7 @@ def test_ctrl_c_stops_the_workers_at_once(tmp_path: Path, times: int) -> None:
     for _ in range(times):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.1)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "sertool featurize: interrupted\n")
     assert not (tmp_path / "o.h5").exists()
     with pytest.raises(ProcessLookupError):
