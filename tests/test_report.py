@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sertool.core.errors import InputError
 from sertool.evaluation import audit, figures, results, terminal
+from sertool.ui.blocks import short_names
 
 NAMES = ("anger", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
@@ -156,7 +157,7 @@ def test_colour_is_only_for_terminals():
     ],
 )
 def test_short_names_stay_apart(classes, width, expected):
-    assert terminal.short_names(classes, width) == expected
+    assert short_names(classes, width) == expected
 
 
 def test_classes_that_never_occur():

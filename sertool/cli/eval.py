@@ -183,15 +183,16 @@ def _run(
     """Check the outputs, test, write, and print."""
     import sys
 
-    from sertool.commands.evaluate import check_figures, draw_figures, evaluate
+    from sertool.commands.evaluate import FIGURES, evaluate
     from sertool.evaluation import results
+    from sertool.formats.figures import check_folder
     from sertool.formats.outputs import atomic, check_output
 
     target = Path(json_) if json_ not in (None, "-") else None
     if target is not None:
         check_output(target, force, resume, [*checkpoints, store])
     if figures is not None:
-        check_figures(figures, force or resume)
+        check_folder(figures, FIGURES, force or resume)
     report = evaluate(checkpoints, store, options, console, target if resume else None)
     text = results.dumps(report)
     if target is not None:
@@ -202,7 +203,9 @@ def _run(
     if json_ != "-" or not console.quiet:
         _print_tables(report, sys.stderr if json_ == "-" else sys.stdout)
     if figures is not None:
-        for path in draw_figures(report, figures):
+        from sertool.evaluation.figures import draw
+
+        for path in draw(report, figures):
             console.note(f"{path}")
     if target is not None:
         console.note(f"{target}: the report")

@@ -173,6 +173,7 @@ def _check_figures(path: Path, what: str, folder: Path, force: bool, drawn: int 
     from sertool.core.errors import UsageError
     from sertool.corpora import survey_figures
     from sertool.features import item_figures as picture_figures
+    from sertool.formats.figures import check_folder
 
     if what not in ("manifest", "store"):
         raise UsageError(f"--figures: {path} is a {what}; it draws manifests and stores")
@@ -182,7 +183,7 @@ def _check_figures(path: Path, what: str, folder: Path, force: bool, drawn: int 
         raise UsageError(f"--items {drawn}: at most {picture_figures.MOST} are drawn")
     survey_figures.check(folder, force)
     if what == "store":
-        picture_figures.check(folder, force)
+        check_folder(folder, [picture_figures.NAME], force)
 
 
 def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console: Console) -> None:

@@ -60,9 +60,10 @@ def command(
     import json
 
     common.one_of("--format", format_, FORMATS)
-    from sertool.commands.report import check_figures, draw_figures, report
+    from sertool.commands.report import FIGURE, draw_figures, report
     from sertool.commands.report import compare as compared
     from sertool.core.errors import UsageError
+    from sertool.formats.figures import check_folder
     from sertool.papers import comparison, pages, study_json
     from sertool.papers import headlines as known_for
     from sertool.ui import blocks
@@ -80,7 +81,7 @@ def command(
             page, values = comparison.page(pairs), comparison.json_values(pairs)
         else:
             if figures is not None:
-                check_figures(figures, force)
+                check_folder(figures, [FIGURE], force)
             study = report(reports or [], paper, console)
             page = [known_for.grid(study)] if headlines else pages.page(study)
             values = {}

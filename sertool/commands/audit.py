@@ -12,9 +12,9 @@ from typing import Any
 from sertool.commands.info import recognise
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
-from sertool.evaluation import audit as audits
 from sertool.evaluation.heldout import require
 from sertool.evaluation.leaks import FACTS, Item, Known, Leak, Link, Near, find, known
+from sertool.formats.fitted import TRAINED_PARTS, fitted_before
 from sertool.formats.manifest import PARTS, read_manifest
 from sertool.ui.console import Console
 
@@ -157,7 +157,7 @@ def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
     first, last = sides[0], sides[-1]
     if len(sides) == 2:
         is_model = first.what == "checkpoint"
-        trained = first.of_part(*audits.TRAINED_PARTS) if is_model else first.items
+        trained = first.of_part(*TRAINED_PARTS) if is_model else first.items
         if last.what != "checkpoint":
             return trained, last.items, first.of_part("test") if is_model else []
         tested = last.of_part("test")
@@ -165,7 +165,7 @@ def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
             raise InputError(
                 f"{show(last.path)}: held no items out; name the store or manifest to test on"
             )
-        return trained, tested, last.of_part(*audits.TRAINED_PARTS)
+        return trained, tested, last.of_part(*TRAINED_PARTS)
     parts = {str(item.get("part")) for item in first.items}
     if first.what == "checkpoint" and "test" not in parts:
         raise InputError(
@@ -191,7 +191,7 @@ def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
 def _rounds(
     sides: Sequence[Side], trained: list[Item], tested: list[Item], rest: list[Item]
 ) -> Rounds:
-    before = audits.fitted_before([stage for side in sides for stage in side.pipeline])
+    before = fitted_before([stage for side in sides for stage in side.pipeline])
     train, test, earlier, _ = known(trained, tested, before or (), rest)
     fitted = list(earlier)
     if sides[0].what == "checkpoint":

@@ -28,7 +28,6 @@ from sertool.evaluation.heldout import (
 from sertool.evaluation.lengths import announce
 from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
 from sertool.formats import lineage
-from sertool.formats.outputs import check_output
 from sertool.formats.store import Store
 from sertool.models import per
 from sertool.models.hyperparameters import check_device
@@ -355,20 +354,3 @@ def _items(
             tested.units, tested.truth, posterior, predicted, strict=True
         )
     ]
-
-
-def check_figures(folder: Path, replace: bool) -> None:
-    """Raise InputError where figures cannot be drawn into `folder`, before any work is done."""
-    if folder.is_dir():
-        for name in FIGURES:
-            check_output(folder / name, replace)
-    else:
-        check_output(folder, force=False)
-
-
-def draw_figures(report: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw a report's figures into `folder`, made if it is missing; return their paths."""
-    from sertool.evaluation.figures import draw
-
-    folder.mkdir(exist_ok=True)
-    return draw(report, folder)

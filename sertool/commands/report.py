@@ -11,7 +11,6 @@ from sertool.core.paths import show
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.pooling import Pooled
-from sertool.formats.outputs import check_output
 from sertool.papers.papers import paper
 from sertool.papers.study import BASELINES, OVERALL, Study, study
 from sertool.ui.console import Console
@@ -56,14 +55,6 @@ def _warn(run: Pooled, console: Console) -> None:
         console.warn(f"{name}: pooled, though trained with different {', '.join(differing)}")
 
 
-def check_figures(folder: Path, replace: bool) -> None:
-    """Raise InputError where no figure can be drawn into `folder`, before any work is done."""
-    if folder.is_dir():
-        check_output(folder / FIGURE, replace)
-    else:
-        check_output(folder, force=False)
-
-
 def draw_figures(made: Study, folder: Path, console: Console) -> None:
     """Draw how each training went into `folder`, made if it is missing; say what was written.
 
@@ -71,7 +62,6 @@ def draw_figures(made: Study, folder: Path, console: Console) -> None:
     """
     from sertool.papers.curve_figures import draw
 
-    folder.mkdir(exist_ok=True)
     if draw(made, folder / FIGURE):
         console.note(show(folder / FIGURE))
     else:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
-from sertool.core.paths import show
 from sertool.corpora.survey import SHORTEST_BIN
 from sertool.corpora.survey_text import PLURALS, span
-from sertool.evaluation.figures import INK, LINEAR, MODEL, MOST_SPEAKERS, _figure
+from sertool.formats import figures as folders
+from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, short
 
 Row = dict[str, Any]
 Layer = tuple[str, Row, list[int]]  # name, colour and hatch, heights
@@ -29,22 +27,11 @@ STYLES = [{"facecolor": colour, "hatch": hatch} for hatch in ("", "////") for co
 ONE = {"facecolor": MODEL}
 GENDERS = {"female": {"facecolor": LINEAR}, "male": ONE}
 OTHER, UNKNOWN = {"facecolor": "#7d6b91"}, {"facecolor": "#b4bcc2"}
-# asked for what the usual font lacks, where they are installed
-FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei",
-    "Hiragino Sans", "PingFang SC", "WenQuanYi Micro Hei", "Droid Sans Fallback",
-    "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Thai", "Arial Unicode MS",
-)  # fmt: skip
+
+
 MOST_CLASSES = 40
-WIDEST = 28  # characters of a name
 DODGE = 4  # names of speakers longer than so many characters stand upright
 BARS = 300  # past so many speakers the bars are one outline
-
-
-def short(value: str | None, unknown: str = "unknown") -> str:
-    """Return a name from the corpus as one printable line of at most `WIDEST` characters."""
-    text = show(value) if value else unknown
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 
 def caption(found: Row, title: str) -> str:
@@ -118,7 +105,7 @@ def classes_figure(found: Row, title: str) -> Figure:
         cells = [cell for cell in found["cells"] if belongs(cell)]
         return [sum(c["items"] for c in cells if c["label"] == label) for label in labels]
 
-    figure, axes = _figure(6.4, max(2.2, 1.3 + 0.34 * len(labels)))
+    figure, axes = one_panel(6.4, max(2.2, 1.3 + 0.34 * len(labels)))
     at = range(len(labels))
     begun = [0] * len(labels)
     handles, names = [], []
@@ -145,7 +132,7 @@ def lengths_figure(found: Row, title: str) -> Figure | None:
     lengths = found["lengths"]
     if not lengths:
         return None
-    figure, axes = _figure(6.4, 3.6)
+    figure, axes = one_panel(6.4, 3.6)
     cuts, one = lengths["edges"], lengths["edges"][-1] - lengths["edges"][0] < SHORTEST_BIN
     if one:
         cuts = [cuts[0] - 0.5, cuts[0] + 0.5]
@@ -200,7 +187,7 @@ def speakers_figure(found: Row, title: str) -> Figure | None:
     def count(belongs: Callable[[Row], bool]) -> list[int]:
         return [s["items"] if belongs(s) else 0 for s in people]
 
-    figure, axes = _figure(min(16.0, max(6.4, 1.6 + 0.3 * n)), 3.6)
+    figure, axes = one_panel(min(16.0, max(6.4, 1.6 + 0.3 * n)), 3.6)
     handles, names = [], []
     for name, style, heights in _layers(found, count):
         if not any(heights):
@@ -235,7 +222,7 @@ def _counted(axis: Any, axes: Axes, label: str) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axis.set_label_text(label, color=INK)
     axes.set_axisbelow(True)
-    axis.grid(True, color="#e3e6e8", linewidth=0.8)
+    axis.grid(True, color=GRID, linewidth=0.8)
 
 
 FIGURES: dict[str, Callable[[Row, str], Figure | None]] = {
@@ -247,38 +234,9 @@ FIGURES: dict[str, Callable[[Row, str], Figure | None]] = {
 
 def check(folder: Path, replace: bool) -> None:
     """Raise InputError where figures cannot be drawn into `folder`, before any work is done."""
-    from sertool.formats.outputs import check_output
-
-    if not folder.is_dir():
-        check_output(folder, force=False)
-        return
-    for name in FIGURES:
-        check_output(folder / name, replace)
-
-
-def font_settings() -> Any:
-    """Return matplotlib's settings for names in any script that an installed font has."""
-    installed = {font.name for font in fontManager.ttflist}
-    family = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
-    return {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
+    folders.check_folder(folder, FIGURES, replace)
 
 
 def draw(found: Row, title: str, folder: Path) -> list[Path]:
-    """Write every figure that the survey allows into `folder`, made if it is missing.
-
-    Returns their paths. Equal surveys give equal bytes: no time, no version is put into the files.
-    """
-    from sertool.formats.outputs import atomic
-
-    folder.mkdir(exist_ok=True)
-    written = []
-    with rc_context(font_settings()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
-        for name, make in FIGURES.items():
-            figure = make(found, title)
-            if figure is None:
-                continue
-            with atomic(folder / name) as temporary:
-                figure.savefig(temporary, format="png", metadata={"Software": None})
-            written.append(folder / name)
-    return written
+    """Write every figure that the survey allows into `folder`; return their paths."""
+    return folders.draw(folder, {n: partial(make, found, title) for n, make in FIGURES.items()})

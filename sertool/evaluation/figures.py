@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sertool.core.paths import show
 from sertool.evaluation.terminal import percent, plural, systems
+from sertool.formats import figures as folders
+from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel
 
 Report = dict[str, Any]
-
-DPI = 150
-INK = "#22303c"
-MODEL = "#1f6f8b"
-LINEAR = "#d08c3f"
-MOST_SPEAKERS = 60  # past that names are illegible and bars are drawn without them
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.tick_params(colors=INK, length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes
 
 
 def _caption(report: Report) -> str:
@@ -52,7 +35,7 @@ def confusion_figure(report: Report) -> Figure:
     classes, matrix = report["classes"], report["confusion"]
     k = len(classes)
     side = min(14.0, 2.6 + 0.72 * k)
-    figure, axes = _figure(side, side * 0.92)
+    figure, axes = one_panel(side, side * 0.92)
     shares = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     size = 9 if k <= 12 else 6
@@ -84,7 +67,7 @@ def classes_figure(report: Report) -> Figure:
     """Recall of each class: the model beside the linear baseline, and chance."""
     classes = [c for c in report["classes"] if report["per_class"][c]["support"]]
     rows = [row for row in systems(report) if row[0] != "majority"][:2]
-    figure, axes = _figure(max(5.0, 1.6 + 0.85 * len(classes)), 3.8)
+    figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 3.8)
     width = 0.8 / len(rows)
     for number, (name, figures) in enumerate(rows):
         recalls = [100 * (figures["per_class"][c]["recall"] or 0.0) for c in classes]
@@ -108,7 +91,7 @@ def speakers_figure(report: Report) -> Figure | None:
         return None
     names = sorted(speakers, key=lambda name: (speakers[name]["uar"], name))
     n = len(names)
-    figure, axes = _figure(min(16.0, max(5.0, 1.6 + 0.3 * n)), 3.8)
+    figure, axes = one_panel(min(16.0, max(5.0, 1.6 + 0.3 * n)), 3.8)
     at = range(n)
     axes.bar(at, [100 * speakers[name]["uar"] for name in names], 0.78, color=MODEL,
              label=systems(report)[0][0])  # fmt: skip
@@ -137,7 +120,7 @@ def _percent_axis(axes: Axes, label: str) -> None:
     axes.set_ylim(0, 100)
     axes.set_ylabel(label, color=INK)
     axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#e3e6e8", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
 
 
 FIGURES = {
@@ -148,20 +131,5 @@ FIGURES = {
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Write every figure that the report allows into `folder`; return their paths.
-
-    Equal reports give equal bytes: nothing of time or program version is put into the files.
-    """
-    from sertool.formats.outputs import atomic
-
-    written = []
-    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
-        for name, make in FIGURES.items():
-            figure = make(report)
-            if figure is None:
-                continue
-            with atomic(folder / name) as temporary:
-                figure.savefig(temporary, format="png", metadata={"Software": None})
-            written.append(folder / name)
-    return written
+    """Write every figure that the report allows into `folder`; return their paths."""
+    return folders.draw(folder, {name: partial(make, report) for name, make in FIGURES.items()})

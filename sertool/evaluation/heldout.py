@@ -13,6 +13,7 @@ from sertool.corpora.where import select
 from sertool.evaluation import audit
 from sertool.evaluation.routing import Routes
 from sertool.formats import checkpoint, lineage
+from sertool.formats.fitted import seen
 from sertool.formats.store import Store
 from sertool.models import per
 from sertool.targets import relabel
@@ -250,7 +251,7 @@ def protocol(plans: Sequence[Plan], store: Store) -> dict[str, Any]:
     """
     items = store.items()
     declared = [plan.meta.get("protocol") or {} for plan in plans]
-    trained = [item for plan in plans for item in audit.seen(plan.items, plan.meta["pipeline"])]
+    trained = [item for plan in plans for item in seen(plan.items, plan.meta["pipeline"])]
     near = audit.near(trained, [items[i] for plan in plans for i in plan.tested])
     for plan, said in zip(plans, declared, strict=True):
         tested = [items[i] for i in plan.tested]

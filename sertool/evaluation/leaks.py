@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
+from sertool.formats.fitted import FITTED
+
 Item = dict[str, Any]
 Key = tuple[str, str]
 Span = tuple[float, float]  # first and last second
@@ -32,7 +34,6 @@ FACTS: dict[str, str] = {
     # the very test items, among those that statistics or weights were fitted to
     "fit_disjoint": "fitted items",
 }
-FITTED = "fitted"  # the part of items that an earlier stage was fitted to
 _CUT = re.compile(r"(.+)@(\d{1,12})-(\d{0,12})", re.DOTALL)  # how ids of cuts end: ms
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sertool.core.paths import show
 from sertool.evaluation.results import check
+from sertool.ui.blocks import short_names
 
 Report = dict[str, Any]
 
@@ -192,14 +193,6 @@ def model_line(report: Report) -> Text | None:
     if worth:
         line += "\n          chooser: " + "; ".join(worth)
     return Text.assemble(("models    ", "bold"), line)
-
-
-def short_names(classes: Sequence[str], width: int) -> list[str]:
-    """Return the classes cut to `width` characters; numbers where that makes two the same."""
-    names = [c if len(c) <= width else c[: width - 1] + "." for c in classes]
-    if len(set(names)) < len(names):
-        names = [str(i + 1) for i in range(len(classes))]
-    return names
 
 
 def _shade(share: float) -> str:

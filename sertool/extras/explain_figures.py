@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-import warnings
 from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sertool.corpora.survey_figures import font_settings
-from sertool.evaluation.figures import DPI, INK
 from sertool.extras.explain_panels import COLUMNS, PALE, TALLEST, Explanation, chosen, panels
+from sertool.ui.figures import DPI, INK
 
 # pixels
 LEFT, RIGHT, EDGE = 110, 30, 24
@@ -97,9 +94,6 @@ def _foot(told: Explanation) -> list[str]:
 
 def draw(told: Explanation, path: Path) -> None:
     """Write the figure as PNG; equal explanations give equal bytes."""
-    from sertool.formats.outputs import atomic
+    from sertool.formats.figures import draw as draw_into
 
-    with rc_context(font_settings()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
-        with atomic(path) as temporary:
-            figure(told).savefig(temporary, format="png", metadata={"Software": None})
+    draw_into(path.parent, {path.name: lambda: figure(told)})

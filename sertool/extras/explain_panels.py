@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sertool.evaluation.figures import INK, LINEAR, MODEL
+from sertool.ui.figures import INK, LINEAR, MODEL
 
 if TYPE_CHECKING:
     from sertool.models.inspection import Layer

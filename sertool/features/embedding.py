@@ -212,16 +212,16 @@ def fitted_on(settings: Settings) -> list[dict[str, Any]] | None:
 
     Those that its own features were fitted to among them; None where these are unknown.
     """
-    from sertool.evaluation import audit
+    from sertool.formats import fitted
 
     checkpoint = _prepared(settings).scorer.checkpoint
     pipeline = checkpoint.meta["pipeline"]
-    if audit.fitted_before(pipeline) is None:
+    if fitted.fitted_before(pipeline) is None:
         return None
-    own = [item for item in checkpoint.items if item["part"] in audit.TRAINED_PARTS]
+    own = [item for item in checkpoint.items if item["part"] in fitted.TRAINED_PARTS]
     return [
         {name: value for name, value in item.items() if name != "part" and value not in (None, "")}
-        for item in audit.seen(own, pipeline)
+        for item in fitted.seen(own, pipeline)
     ]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from sertool.audio.decoding import FULL_SCALE
 from sertool.core.paths import show
-from sertool.corpora.survey_figures import font_settings, short
-from sertool.evaluation.figures import DPI, INK, MODEL
+from sertool.formats import figures as folders
+from sertool.ui.figures import DPI, INK, MODEL, short
 
 NAME = "items.png"
 MOST = 400  # items of a sheet: with more, few programs open the file
@@ -51,14 +49,6 @@ class Panel:
     what: Literal["picture", "wave", "frames"]
     values: np.ndarray
     length: int
-
-
-def check(folder: Path, replace: bool) -> None:
-    """Raise InputError where the sheet cannot be drawn into `folder`, before any work is done."""
-    from sertool.formats.outputs import check_output
-
-    if folder.is_dir():
-        check_output(folder / NAME, replace)
 
 
 def panel(row: dict[str, Any], array: np.ndarray) -> Panel:
@@ -175,17 +165,6 @@ def _heat(axes: Axes, values: np.ndarray, end: float, limits: tuple[float, float
 
 
 def draw(samples: Iterable[Sample], caption: str, frame_rate: float, folder: Path) -> Path:
-    """Write the sheet of items into `folder`, made if it is missing, and return its path.
-
-    Equal items give equal bytes: no time, no version is put into the file.
-    """
-    from sertool.formats.outputs import atomic
-
+    """Write the sheet of items into `folder` and return its path."""
     panels = [panel(row, array) for row, array in samples]
-    folder.mkdir(exist_ok=True)
-    with rc_context(font_settings()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
-        figure = sheet(panels, caption, frame_rate)
-        with atomic(folder / NAME) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
-    return folder / NAME
+    return folders.draw(folder, {NAME: lambda: sheet(panels, caption, frame_rate)})[0]

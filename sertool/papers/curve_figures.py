@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sertool.evaluation.figures import DPI, INK, LINEAR, MODEL
+from sertool.formats import figures as folders
 from sertool.papers.convergence import Told, shown, told
 from sertool.papers.study import Study
+from sertool.ui.figures import DPI, GRID, INK, LINEAR, MODEL
 
 ACROSS = 3  # panels in a row
 SIDE = (3.3, 2.4)  # inches
@@ -59,23 +58,11 @@ def _panel(axes: Axes, row: Told) -> None:
                   markersize=2.5, color=INK, label="best epoch" if first else None)  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.tick_params(colors=INK, length=0, labelsize=7)
-    axes.grid(axis="y", color="#e3e6e8", linewidth=0.6)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
 def draw(study: Study, path: Path) -> bool:
-    """Write the figure as PNG; return whether there was anything to draw.
-
-    Equal reports give equal bytes.
-    """
-    from sertool.formats.outputs import atomic
-
-    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a script that the font lacks shows as boxes
-        figure = curves_figure(study)
-        if figure is None:
-            return False
-        with atomic(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
-    return True
+    """Write the figure as PNG; return whether there was anything to draw."""
+    return bool(folders.draw(path.parent, {path.name: lambda: curves_figure(study)}))

@@ -134,12 +134,18 @@ def _short(sheet: Sheet) -> Grid:
     """Return a sheet with the names of classes as short as stay apart, marks aside."""
     corner, *names = sheet.header
     if sheet.classes:
-        from sertool.evaluation.terminal import short_names
-
         cells = [cell.split(" (")[0] for row in sheet.rows for cell in row[1:]]
         short = short_names(names, max([5, *map(len, cells)]))
         names = names if short[:1] == ["1"] else short
     return Grid([corner, *names], sheet.rows, 1)
+
+
+def short_names(classes: Sequence[str], width: int) -> list[str]:
+    """Return the classes cut to `width` characters; numbers where that makes two the same."""
+    names = [c if len(c) <= width else c[: width - 1] + "." for c in classes]
+    if len(set(names)) < len(names):
+        names = [str(i + 1) for i in range(len(classes))]
+    return names
 
 
 class _Broken:

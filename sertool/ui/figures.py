@@ -1,0 +1,65 @@
+"""What all figures have in common: colours, fonts, names that fit, and the PNG file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+
+from sertool.core.paths import show
+
+DPI = 150
+INK = "#22303c"
+MODEL = "#1f6f8b"
+LINEAR = "#d08c3f"
+GRID = "#e3e6e8"
+MOST_SPEAKERS = 60  # past that names are illegible and bars are drawn without them
+LONGEST_NAME = 28  # characters
+# used for what the default font lacks, where they are installed
+FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei",
+    "Hiragino Sans", "PingFang SC", "WenQuanYi Micro Hei", "Droid Sans Fallback",
+    "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Thai", "Arial Unicode MS",
+)  # fmt: skip
+
+
+def one_panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of this size in inches, and its only axes."""
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.tick_params(colors=INK, length=0)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def short(value: str | None, unknown: str = "unknown") -> str:
+    """Return a name from a corpus as one printable line of at most `LONGEST_NAME` characters."""
+    text = show(value) if value else unknown
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw names in any script that an installed font has; one that none has shows as boxes."""
+    installed = {font.name for font in fontManager.ttflist}
+    family = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
+    settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
+    with rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, without time or program version: equal figures give equal bytes."""
+    figure.savefig(path, format="png", metadata={"Software": None})
