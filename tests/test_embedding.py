@@ -22,7 +22,8 @@ from sertool.core.settings import parse
 from sertool.evaluation.heldout import check_contract
 from sertool.features import embedding, kind
 from sertool.features.pipeline import FeaturizeSpec, replay, replay_samples
-from sertool.formats import checkpoint, fitted, lineage
+from sertool.formats import checkpoint, lineage
+from sertool.formats.fitted import fitted_before
 from sertool.formats.store import Store
 from sertool.models.scoring import Scorer
 
@@ -226,7 +227,7 @@ def test_the_store_knows_what_its_checkpoint_was_trained_on(embedded: Path) -> N
     with Store(embedded / "e.h5") as store:
         assert store.kind == "embedding"
         assert store.settings["sha256"] == lineage.file_sha256(embedded / "ma2018.ckpt")
-        trained = fitting.fitted_before(store.pipeline)
+        trained = fitted_before(store.pipeline)
         items = checkpoint.load(embedded / "ma2018.ckpt").items
         assert trained is not None
         fitted = {item["id"] for item in items if item["part"] in ("train", "val")}
