@@ -1,3 +1,5 @@
 """sertool: speech emotion recognition in small composable stages."""
 
-__version__ = "0.1.0"
+from sertool.core.version import VERSION as __version__
+
+__all__ = ["__version__"]

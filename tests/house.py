@@ -33,7 +33,8 @@ ORDER = {
     "extras": "separation and explanation",
     "commands": "one module a stage: its options and the function behind it",
     "cli": "the command line, made from those options",
-    "sertool": "the Python API",
+    "api": "the Python API: the same stages, on objects",
+    "sertool": "what `import sertool` offers, loaded when it is used",
 }
 
 

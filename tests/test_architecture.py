@@ -14,12 +14,9 @@ import pytest
 
 # What is still to be mended: each number may only fall, and a line that reaches nought goes.
 UPWARD = {
-    ("cli", "sertool"): 1,
     ("corpora", "evaluation"): 1,
     ("features", "evaluation"): 2,
-    ("formats", "sertool"): 1,
     ("ui", "evaluation"): 1,
-    ("ui", "sertool"): 1,
 }
 MODULE_CYCLES = 1
 LONG_COMMANDS = 15

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-import sertool
 from sertool.core.errors import SertoolError
+from sertool.core.version import VERSION
 
 COMMANDS = {
     "prepare": "sertool.cli.prepare",
@@ -35,7 +35,7 @@ LONGEST = 2000  # characters of a line on standard error
 
 def _version(value: bool) -> None:
     if value:
-        print(f"sertool {sertool.__version__}")
+        print(f"sertool {VERSION}")
         raise typer.Exit
 
 

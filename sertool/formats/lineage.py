@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import sertool
+from sertool.core.version import VERSION
 
 
 def canonical(value: Any) -> str:
@@ -25,7 +25,7 @@ def record(
     """
     return {
         "stage": stage,
-        "version": sertool.__version__,
+        "version": VERSION,
         "params": params,
         "input": {"name": input_name, "sha256": input_sha256},
     }

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from sertool import __version__
 from sertool.core.errors import InputError, UsageError
+from sertool.core.version import VERSION
 
 PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is no terminal
 
@@ -87,7 +87,7 @@ class Console:
             except OSError as error:
                 raise InputError(f"{log}: cannot write the log: {error.strerror}") from error
         self._start = time.monotonic()
-        self.event(event="start", host=platform.node(), version=__version__, command=sys.argv)
+        self.event(event="start", host=platform.node(), version=VERSION, command=sys.argv)
 
     @classmethod
     def silent(cls) -> Console:
