@@ -32,7 +32,7 @@ STILL_ALONE = {
     "sertool.items.store_row",
     "sertool.models.masking.Attention",
     "sertool.models.masking.sd_over_time",
-    "sertool.models.semi_cnn_loss.feature_saliency",
+    "sertool.models.huang2014.loss.feature_saliency",
     "sertool.training.batches.padding_share",
     "sertool.ui.console.detail",
 }
@@ -52,6 +52,7 @@ EDGE = (
 )
 # Definitions whose name appears nowhere else in sertool/, and who calls them.
 CALLED_FROM_OUTSIDE = {
+    "__all__": "Python, `from sertool import *`",
     "parse_args": "typer, an override",
 }
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
