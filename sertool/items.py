@@ -17,7 +17,7 @@ PARTS = ("train", "val", "test")
 
 
 @dataclass(slots=True)
-class Item:
+class Item(Mapping[str, Any]):
     """An utterance, a segment of one, or an augmented copy, and what is known of it.
 
     None means unknown. `start` and `end` are seconds within the file; `path` is text as
@@ -52,15 +52,36 @@ class Item:
 
     def value(self, name: str) -> Value:
         """Return the value of a field or of a further column; None where it is unknown."""
-        if name in STORE_FIELDS:
-            found: Value = getattr(self, name)
-            return found
-        return self.extra.get(name)
+        own: Value = getattr(self, name) if name in _OWN else None
+        return self.extra.get(name, own) if own is None or own == "" else own
 
     def columns(self) -> Iterator[str]:
         """Yield the names of all columns, the item's own fields first."""
         yield from STORE_FIELDS
-        yield from (name for name in self.extra if name not in STORE_FIELDS)
+        yield from (name for name in self.extra if name not in _OWN)
+
+    # as a mapping of its columns: for what still reads items so
+    def __getitem__(self, name: str) -> Any:
+        if name not in _OWN and name not in self.extra:
+            raise KeyError(name)
+        return self.value(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            setattr(self, name, value)
+        else:
+            self.extra = self.extra | {name: value}
+
+    def __iter__(self) -> Iterator[str]:
+        return self.columns()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.columns())
+
+    def __or__(self, changes: Mapping[str, Any]) -> Item:
+        own = {name: value for name, value in changes.items() if name in _OWN}
+        more = {name: value for name, value in changes.items() if name not in _OWN}
+        return self.replace(**own, extra=self.extra | more)
 
     def replace(self, **changes: Any) -> Item:
         """Return a copy with these fields changed."""
@@ -82,9 +103,10 @@ class Item:
         own = {name: row[name] for name in STORE_FIELDS if name in row}
         for name in _TEXTS:
             own[name] = own.get(name) or ""
-        return cls(**own, extra={n: value for n, value in row.items() if n not in STORE_FIELDS})
+        return cls(**own, extra={n: value for n, value in row.items() if n not in _OWN})
 
 
 _TEXTS = ("origin", "augmentation", "audio_hash", "fingerprint")  # "" where there is nothing
 STORE_FIELDS = tuple(f.name for f in dataclasses.fields(Item) if f.name != "extra")
+_OWN = frozenset(STORE_FIELDS)
 FIELDS = tuple(name for name in STORE_FIELDS if name not in _TEXTS)  # of a manifest's line

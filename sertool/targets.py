@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sertool.core.errors import InputError, UsageError
+from sertool.items import Item
 
-Item = dict[str, Any]
 WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
 IGNORED = -100  # index of an item whose field is unknown: it adds nothing to that head's loss
@@ -122,7 +122,7 @@ def known_values(items: Sequence[Item], field: str, option: str) -> list[str | N
     return values
 
 
-def value_of(item: Item, field: str) -> str | None:
+def value_of(item: Mapping[str, Any], field: str) -> str | None:
     """Return an item's value of a field as text, None where it is unknown.
 
     A speaker, session or sentence is that of its corpus: "corpus/value".

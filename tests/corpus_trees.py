@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sertool.commands.prepare import discover
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 from sertool.ui.console import Console
 
 
@@ -35,10 +35,10 @@ class Listening(Console):
         return "\n".join(self.lines)
 
 
-def look(*paths: Path, **options: Any) -> tuple[list[Utterance], Listening]:
+def look(*paths: Path, **options: Any) -> tuple[list[Item], Listening]:
     console = Listening()
     return discover(list(paths), console=console, **options), console
 
 
-def counts(utterances: list[Utterance], field: str) -> dict[Any, int]:
+def counts(utterances: list[Item], field: str) -> dict[Any, int]:
     return dict(Counter(getattr(utterance, field) for utterance in utterances))

@@ -12,9 +12,10 @@ import soundfile
 from sertool.audio.decoding import decode
 from sertool.features.pipeline import FeaturizeSpec, frame_rate, replay
 from sertool.formats import checkpoint
-from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.lineage import record
 from sertool.formats.store import Store, write_store
+from sertool.items import Item
 from sertool.models import Whole, model
 
 RATE = 8000
@@ -22,7 +23,7 @@ CLASSES = ("anger", "happiness", "sadness")
 SPEC = FeaturizeSpec("mel", {"n_fft": 256, "hop_length": 128, "n_mels": 12}, sample_rate=RATE)
 
 
-def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[dict[str, Any]]:
+def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[Item]:
     """Write tones with noise, one pitch a class, and return their items (without features)."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(1)
@@ -36,31 +37,31 @@ def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[dict[str, An
                 wave = 0.2 * tone + 0.12 * random.standard_normal(len(time))
                 soundfile.write(folder / f"{name}.wav", wave, RATE, "PCM_16")
                 items.append(
-                    {
-                        "id": f"toy/{name}",
-                        "path": f"{name}.wav",
-                        "corpus": "toy",
-                        "speaker": f"s{s}",
-                        "gender": ("female", "male")[s % 2],
-                        "text": f"t{take}",
-                        "label": label,
-                        "audio_hash": decode(folder / f"{name}.wav").audio_hash,
-                    }
+                    Item(
+                        f"toy/{name}",
+                        path=f"{name}.wav",
+                        corpus="toy",
+                        speaker=f"s{s}",
+                        gender=("female", "male")[s % 2],
+                        text=f"t{take}",
+                        label=label,
+                        audio_hash=decode(folder / f"{name}.wav").audio_hash,
+                    )
                 )
     return items
 
 
 def store(
-    path: Path, folder: Path, items: list[dict[str, Any]], spec: FeaturizeSpec = SPEC, **given: Any
+    path: Path, folder: Path, items: list[Item], spec: FeaturizeSpec = SPEC, **given: Any
 ) -> Path:
     """Write the store that featurize would: every utterance through `spec`."""
     arrays, rows = [], []
     for item in items:
-        made = replay([spec.to_dict()], folder / item["path"])
+        made = replay([spec.to_dict()], folder / item.path)
         for i, array in enumerate(made):
             suffix = f"#{i:03d}" if spec.segment else ""
             arrays.append(array)
-            rows.append(item | {"id": item["id"] + suffix, "origin": item["id"]})
+            rows.append(item.replace(id=item.id + suffix, origin=item.id))
     write_store(
         path,
         arrays,
@@ -79,21 +80,17 @@ def store(
 def train(
     store_path: Path,
     path: Path,
-    part: Callable[[dict[str, Any]], str],
+    part: Callable[[Item], str],
     baselines: bool = True,
     **meta: Any,
 ) -> Path:
     """Fit the linear model to the items whose `part` is "train"; keep all parts in `path`."""
     with Store(store_path) as store:
-        items = [item | {"part": part(item)} for item in store.items()]
-        kept = [
-            i
-            for i, item in enumerate(items)
-            if item["part"] == "train" and item["label"] is not None
-        ]
+        items = [item.replace(part=part(item)) for item in store.items()]
+        kept = [i for i, item in enumerate(items) if item.part == "train" and item.label]
         arrays = [store.features(i) for i in kept]
-        classes = sorted({items[i]["label"] for i in kept})
-        targets = np.array([classes.index(items[i]["label"]) for i in kept])
+        classes = sorted({items[i].label for i in kept})
+        targets = np.array([classes.index(items[i].label) for i in kept])
         tensors = {}
         for prefix, name in (
             ("model", "linear"),
@@ -120,6 +117,6 @@ def train(
             "protocol": {},
             "lineage": [record("train", {}, "made.h5", "0" * 64)],
         }
-    rows_kept = [{key: item.get(key) for key in ITEM_FIELDS} for item in items if item["part"]]
+    rows_kept = [item for item in items if item.part]
     checkpoint.save(Checkpoint(tensors, rows_kept, facts | meta), path)
     return path

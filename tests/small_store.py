@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from sertool.formats.store import write_store
+from sertool.items import Item
 
 LABELS = ("anger", "calm", "joy")
 
 
 def items(
     speakers: int = 6, each: int = 6, copies: int = 1, labels: tuple[str, ...] = LABELS
-) -> list[dict[str, Any]]:
+) -> list[Item]:
     """Return the items of `speakers` speakers, two a fold, every second one female."""
     rows = []
     for s in range(speakers):
@@ -34,14 +35,15 @@ def items(
                 "intensity": "strong" if k % 2 else "normal",
                 "augmentation": "",
             }
-            rows.append(row)
+            rows.append(Item.from_row(row))
             for c in range(1, copies + 1):
-                rows.append(row | {"id": f"{row['id']}~{c}", "augmentation": f'{{"awgn":{c}}}'})
+                changes = {"id": f"{row['id']}~{c}", "augmentation": f'{{"awgn":{c}}}'}
+                rows.append(Item.from_row(row | changes))
     return rows
 
 
 def features(
-    rows: list[dict[str, Any]], frames: int = 40, dims: int = 4, ragged: bool = False
+    rows: list[Item], frames: int = 40, dims: int = 4, ragged: bool = False
 ) -> list[np.ndarray]:
     """Return random features (frames, dims) that tell the class a little; seeded by position."""
     arrays = []
@@ -59,7 +61,7 @@ def hash_label(label: str | None) -> int:
     return sum((label or "").encode())
 
 
-def make(path: Path, rows: list[dict[str, Any]] | None = None, **shape: Any) -> Path:
+def make(path: Path, rows: list[Item] | None = None, **shape: Any) -> Path:
     """Write the store and return its path."""
     rows = items() if rows is None else rows
     write_store(path, features(rows, **shape), rows, kind="mel")

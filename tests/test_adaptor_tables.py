@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from sertool import corpora
 from sertool.core.errors import InputError
 from sertool.corpora import crema_d, esd, layout, meld
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 NOWHERE = Path("/nowhere/at/all")
 
 
-def made(name: str, files: Iterable[str], root: Path = NOWHERE) -> list[Utterance]:
+def made(name: str, files: Iterable[str], root: Path = NOWHERE) -> list[Item]:
     """What an adaptor makes of files, none of which it leaves out."""
     found = list(corpora.load(name).utterances(root, list(files)))
-    utterances = [item for item in found if isinstance(item, Utterance)]
+    utterances = [item for item in found if isinstance(item, Item)]
     assert len(utterances) == len(found)
     return utterances
 

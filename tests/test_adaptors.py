@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sertool import corpora
 from sertool.core.errors import InputError
 from sertool.corpora import Skipped, labels
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 NOWHERE = Path("/nowhere/at/all")
 NAMES: dict[str, list[str]] = {
@@ -52,11 +52,11 @@ SIX = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 FOUR = ("anger", "happiness", "neutral", "sadness")
 
 
-def made(name: str, files: Iterable[str], root: Path = NOWHERE) -> list[Utterance]:
+def made(name: str, files: Iterable[str], root: Path = NOWHERE) -> list[Item]:
     """What an adaptor makes of files, none of which it leaves out."""
     found = list(corpora.load(name).utterances(root, list(files)))
     assert not [item for item in found if isinstance(item, Skipped)]
-    return [item for item in found if isinstance(item, Utterance)]
+    return [item for item in found if isinstance(item, Item)]
 
 
 # counts of whole corpora
@@ -367,7 +367,7 @@ def test_any_names_at_all(names: list[str]) -> None:
         if name != "meld":
             found = list(corpus.utterances(NOWHERE, names))
             assert len(found) == len(names)
-            corpus.published(NOWHERE, [u for u in found if isinstance(u, Utterance)])
+            corpus.published(NOWHERE, [u for u in found if isinstance(u, Item)])
 
 
 # order, places

@@ -18,6 +18,7 @@ from sertool.evaluation.terminal import protocol_line
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store, write_store
+from sertool.items import Item
 
 NAMES = ("speakers", "recordings", "sentences", "identical audio", "near-duplicates", "statistics")
 
@@ -74,7 +75,7 @@ def model(path, *rows, **meta):
         "model": {"name": "linear", "settings": {}, "parameters": 1},
         "lineage": [],
     }
-    items = [{"origin": one["id"], "audio_hash": "", "fingerprint": "", **one} for one in rows]
+    items = [Item.from_row({"origin": one["id"], **one}) for one in rows]
     checkpoint.save(Checkpoint({}, items, facts | meta), path)
     return path
 
@@ -561,10 +562,7 @@ def test_a_normaliser_fitted_to_test_items(cli, toy, tmp_path):
     with Store(toy / "s.h5") as whole:
         held = [item for item in whole.items() if item["speaker"] == "s3"]
     loaded = checkpoint.load(toy / "m.ckpt")
-    loaded.items += [
-        {name: item.get(name) for name in checkpoint.ITEM_FIELDS} | {"part": "train"}
-        for item in held[:2]
-    ]
+    loaded.items += [item.replace(part="train") for item in held[:2]]
     checkpoint.save(Checkpoint(loaded.tensors, loaded.items, loaded.meta), tmp_path / "m.ckpt")
     facts, said = protocol(cli, tmp_path / "m.ckpt", toy / "s.h5")
     assert facts["fit_disjoint"] is False

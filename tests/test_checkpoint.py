@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from sertool.core.errors import InputError
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.items import Item
 
 
 def example() -> Checkpoint:
-    item: dict[str, Any] = dict.fromkeys(ITEM_FIELDS)
-    item |= {"id": "c/ä b", "part": "train", "text": "one\u2028two\nthree", "augmentation": ""}
+    item = Item("c/ä b", part="train", text="one\u2028two\nthree")
     tensors = {
         "model.b": np.arange(6, dtype=np.float32).reshape(2, 3),
         "model.a": np.array(3, np.int64),
@@ -29,7 +29,7 @@ def example() -> Checkpoint:
     }
     model = {"name": "m", "settings": {}, "parameters": 7}
     meta = {"classes": ["x"], "pipeline": [], "dims": [3], "model": model, "lineage": []}
-    return Checkpoint(tensors, [item, item | {"id": "c/2", "part": "test"}], meta)
+    return Checkpoint(tensors, [item, item.replace(id="c/2", part="test")], meta)
 
 
 def test_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.core.errors import InputError, UsageError
+from sertool.items import Item
 from sertool.splits import protocols as splits
 from sertool.splits.disjoint import also_disjoint
 
 
-def row(speaker: int, text: int, take: int = 0, corpus: str = "c") -> dict:
-    return {
+def row(speaker: int, text: int, take: int = 0, corpus: str = "c") -> Item:
+    row = {
         "id": f"{corpus}/{speaker}-{text}-{take}",
         "origin": None,
         "corpus": corpus,
@@ -27,9 +28,10 @@ def row(speaker: int, text: int, take: int = 0, corpus: str = "c") -> dict:
         "fold": None,
         "part": None,
     }
+    return Item.from_row(row)
 
 
-def crossed(speakers: int, texts: int, takes: int = 1) -> list[dict]:
+def crossed(speakers: int, texts: int, takes: int = 1) -> list[Item]:
     return [row(*place) for place in itertools.product(range(speakers), range(texts), range(takes))]
 
 
@@ -44,7 +46,7 @@ ROWS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(2, 4), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_no_fold_shares_speaker_or_text(
-    rows: list[dict], folds: int, seed: int, chance: random.Random
+    rows: list[Item], folds: int, seed: int, chance: random.Random
 ) -> None:
     try:
         places = splits.split(rows, f"speakers:{folds}", seed)
@@ -66,7 +68,7 @@ def test_no_fold_shares_speaker_or_text(
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, st.integers(0, 5))
-def test_keeps_as_many_as_any_even_deal_of_texts(rows: list[dict], seed: int) -> None:
+def test_keeps_as_many_as_any_even_deal_of_texts(rows: list[Item], seed: int) -> None:
     """Two folds, few texts: no other deal with as even a number of texts keeps more."""
     rows = [r for r in rows if r["text"] in {"t0", "t1", "t2", "t3", "t4"} and r["corpus"] == "c"]
     try:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from sertool.corpora import export
 from sertool.corpora.table import seconds
-from sertool.formats.manifest import Utterance, read_manifest, write_manifest
+from sertool.formats.manifest import read_manifest, write_manifest
+from sertool.items import Item
 
 Cli = Callable[..., Any]
 
@@ -37,14 +38,14 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def four(audio: Path) -> list[Utterance]:
+def four(audio: Path) -> list[Item]:
     """Utterances with everything that a manifest can say."""
     a, b, c = (str(audio / name) for name in ("a.wav", "b.wav", "c.flac"))
     plain = [
-        Utterance(id="toy/a", path=a, corpus="toy"),
-        Utterance(id="toy/b@0-500", path=b, start=0.0, end=0.5, corpus="toy"),
-        Utterance(id="toy/b@500-1750", path=b, start=0.5, end=1.75, corpus="toy"),
-        Utterance(id="toy/c", path=c, corpus="toy"),
+        Item(id="toy/a", path=a, corpus="toy"),
+        Item(id="toy/b@0-500", path=b, start=0.0, end=0.5, corpus="toy"),
+        Item(id="toy/b@500-1750", path=b, start=0.5, end=1.75, corpus="toy"),
+        Item(id="toy/c", path=c, corpus="toy"),
     ]
     plain[0] = replace(plain[0], speaker="007", gender="female", language="de", text='"a",\nb')
     plain[1] = replace(plain[1], label="Hot", raw_label="H", fold=0, session="1")
@@ -55,7 +56,7 @@ def four(audio: Path) -> list[Utterance]:
     return plain
 
 
-def manifest(path: Path, utterances: list[Utterance]) -> Path:
+def manifest(path: Path, utterances: list[Item]) -> Path:
     with open(path, "w", encoding="utf-8") as file:
         write_manifest(utterances, file)
     return path
@@ -65,9 +66,9 @@ def unpack(path: Path) -> list[Any]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
-def known(utterances: list[Utterance]) -> list[dict[str, Any]]:
+def known(utterances: list[Item]) -> list[dict[str, Any]]:
     """Return what is known of utterances, without their ids and what is null."""
-    rows = [utterance.to_dict() | {"id": None} for utterance in utterances]
+    rows = [utterance.manifest_row() | {"id": None} for utterance in utterances]
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
 
 
@@ -216,10 +217,10 @@ def test_lhotse_same_bytes(cli: Cli, audio: Path, tmp_path: Path) -> None:
 def test_lhotse_files_that_cannot_be_measured(cli: Cli, audio: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     rows = four(audio)
-    bad = Utterance(id="bad/bad", path=str(tmp_path / "bad.wav"), corpus="bad")
+    bad = Item(id="bad/bad", path=str(tmp_path / "bad.wav"), corpus="bad")
     rows += [bad, replace(bad, id="bad/bad@1-2", start=1.0, end=2.0)]
-    rows.append(Utterance(id="toy/a@9-", path=str(audio / "a.wav"), start=9.0))
-    rows.append(Utterance(id="toy/b@1500-2050", path=str(audio / "b.wav"), start=1.5, end=2.05))
+    rows.append(Item(id="toy/a@9-", path=str(audio / "a.wav"), start=9.0))
+    rows.append(Item(id="toy/b@1500-2050", path=str(audio / "b.wav"), start=1.5, end=2.05))
     source = manifest(tmp_path / "m.jsonl", rows)
     result = cli("prepare", source, tmp_path / "out", "--to", "lhotse")
     assert result.code == 1
@@ -242,8 +243,8 @@ def test_lhotse_files_that_cannot_be_measured(cli: Cli, audio: Path, tmp_path: P
 
 def test_lhotse_two_files_of_one_id_but_for_the_cut(audio: Path, tmp_path: Path) -> None:
     rows = [
-        Utterance(id="x@0-500", path=str(audio / "a.wav"), start=0.0, end=0.5),
-        Utterance(id="x@0-700", path=str(audio / "b.wav"), start=0.0, end=0.7),
+        Item(id="x@0-500", path=str(audio / "a.wav"), start=0.0, end=0.5),
+        Item(id="x@0-700", path=str(audio / "b.wav"), start=0.0, end=0.7),
     ]
     (tmp_path / "out").mkdir()
     assert export.write_lhotse(rows, tmp_path / "out", lambda path, reason: None) == 2
@@ -344,7 +345,7 @@ def test_any_utterances_and_back(
     extra = {name: value for name, value in extra.items() if name not in known_names()}
     times = sorted(times)
     rows = [
-        Utterance(
+        Item(
             id=f"toy/a@{times[i]}-{times[i + 1]}",
             path=str(audio / "a.wav"),
             start=times[i] / 1000,

@@ -15,7 +15,8 @@ from made_formats import database, lines, recording, supervision, write
 from sertool import corpora
 from sertool.core.errors import InputError
 from sertool.corpora import discover
-from sertool.formats.manifest import Utterance
+from sertool.formats.manifest import parse_row
+from sertool.items import Item
 
 
 def test_generic_corpora_in_their_order(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_tables_from_elsewhere_and_from_pandas(
 
 def look_or_one_line(path: Path, corpus: str) -> None:
     """Fail where reading gives anything but utterances that a manifest holds, or one clear line."""
-    found: list[Utterance] = []
+    found: list[Item] = []
     message = "fine"
     try:
         found, _ = look(path, corpus=corpus)
@@ -73,9 +74,9 @@ def look_or_one_line(path: Path, corpus: str) -> None:
         message = str(error)
     assert len(message.splitlines()) == 1
     for utterance in found:
-        line = json.dumps(utterance.to_dict(), ensure_ascii=False, allow_nan=False)
+        line = json.dumps(utterance.manifest_row(), ensure_ascii=False, allow_nan=False)
         line.encode()
-        assert Utterance.from_dict(json.loads(line)) == utterance
+        assert parse_row(json.loads(line)) == utterance
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from iemocap_tree import PUBLISHED_LINES, PUBLISHED_WORDS, SMALL, T, release
 
 from sertool.core.errors import InputError
 from sertool.corpora import iemocap, iemocap_labels
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 Cli = Callable[..., Result]
 
@@ -295,7 +295,7 @@ def test_nesting_case_and_suffix(
     assert console.exit_code == 0
     names = [p.relative_to(root).as_posix() for p in root.rglob(f"*{suffix}")]
     chance.shuffle(names)
-    again = [u for u in iemocap.utterances(root, names) if isinstance(u, Utterance)]
+    again = [u for u in iemocap.utterances(root, names) if isinstance(u, Item)]
     assert {u.path: u.extra for u in again} == {u.path: u.extra for u in found}
 
 

@@ -9,7 +9,7 @@ import trees
 from sertool.core.errors import InputError, UsageError
 from sertool.corpora import emodb, iemocap, iemocap_labels, labels, ravdess
 from sertool.corpora import load as load_corpus
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 HOUSE = ["anger", "anxiety", "boredom", "calm", "contempt", "disgust", "excitement", "fear"]
 HOUSE += ["frustration", "happiness", "neutral", "sadness", "surprise"]
@@ -116,7 +116,7 @@ def test_other_classes_are_left_out_or_unknown(name: str, rest: bool) -> None:
 def test_every_map_knows_every_class_of_every_corpus(corpus: str) -> None:
     adaptor = load_corpus(corpus.replace("_", "-"))
     given = adaptor.utterances(Path("nowhere"), getattr(trees, corpus)())
-    known = {(u.label, u.raw_label) for u in given if isinstance(u, Utterance)}
+    known = {(u.label, u.raw_label) for u in given if isinstance(u, Item)}
     assert known
     for name in labels.names():
         classes = {labels.load(name).apply(label, raw) for label, raw in known}

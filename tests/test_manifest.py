@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from sertool.core.errors import InputError
 from sertool.core.paths import from_text, show, to_text
-from sertool.formats.manifest import FIELDS, Utterance, parse_line, read_manifest, write_manifest
+from sertool.formats.manifest import parse_line, read_manifest, write_manifest
+from sertool.items import FIELDS, Item
 
 TEXT = st.none() | st.text(min_size=1, max_size=10)
 UTTERANCE = st.builds(
-    Utterance,
+    Item,
     id=st.text(min_size=1, max_size=10),
     path=st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=10),
     start=st.none() | st.floats(0, 1e6),
@@ -33,7 +34,7 @@ UTTERANCE = st.builds(
 
 
 @given(UTTERANCE)
-def test_round_trip(utterance: Utterance) -> None:
+def test_round_trip(utterance: Item) -> None:
     file = io.StringIO()
     write_manifest([utterance], file)
     assert parse_line(file.getvalue()) == utterance

@@ -14,19 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.core.errors import InputError, UsageError
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 from sertool.splits import protocols as splits
 
-Row = dict[str, Any]
 
-
-def row(i: int, who: int, label: int, corpus: str = "c", **more: Any) -> Row:
+def row(i: int, who: int, label: int, corpus: str = "c", **more: Any) -> Item:
     fields = {"id": f"{corpus}/{who}/{i}", "corpus": corpus, "speaker": f"{who:02d}"}
-    return fields | {"label": f"l{label}", "gender": "mf"[who % 2], **more}
+    return Item.from_row(fields | {"label": f"l{label}", "gender": "mf"[who % 2], **more})
 
 
 @st.composite
-def corpora(draw: st.DrawFn) -> list[Row]:
+def corpora(draw: st.DrawFn) -> list[Item]:
     """Two corpora whose speakers have the same names, with unequal classes and speakers."""
     rows = []
     for corpus in ("a", "b"):
@@ -45,7 +43,7 @@ PROTOCOLS += ["texts", "corpora", "none"]
 
 @settings(deadline=None, max_examples=40)
 @given(corpora(), st.sampled_from(PROTOCOLS), st.integers(0, 3), st.randoms())
-def test_properties(rows: list[Row], protocol: str, seed: int, chance: random.Random) -> None:
+def test_properties(rows: list[Item], protocol: str, seed: int, chance: random.Random) -> None:
     try:
         places = splits.split(rows, protocol, seed)
     except InputError:
@@ -71,7 +69,7 @@ def test_properties(rows: list[Row], protocol: str, seed: int, chance: random.Ra
 
 @settings(deadline=None, max_examples=40)
 @given(corpora(), st.integers(2, 5), st.integers(0, 3))
-def test_kfold_is_stratified(rows: list[Row], folds: int, seed: int) -> None:
+def test_kfold_is_stratified(rows: list[Item], folds: int, seed: int) -> None:
     places = splits.split(rows, f"kfold:{folds}", seed)
     sizes = Counter(places[r["id"]][0] for r in rows)
     assert max(sizes.values()) - min(sizes[f] for f in range(folds)) <= 1
@@ -116,7 +114,7 @@ def test_seed_changes_the_draw() -> None:
         assert len(found) > 1
 
 
-def ravdess_rows() -> list[Row]:
+def ravdess_rows() -> list[Item]:
     return [
         row(10 * c + i, actor, c)
         for actor in range(1, 25)
@@ -164,9 +162,9 @@ def test_loso_counts_speakers_by_corpus_and_in_natural_order() -> None:
     assert [places[i][0] for i in ("a/2/0", "a/10/0", "b/2/0", "b/10/0")] == [0, 1, 2, 3]
 
 
-def segments() -> list[Row]:
+def segments() -> list[Item]:
     return [
-        {**row(i, i % 4, i % 2), "id": f"c/{i}#{k:03d}", "origin": f"c/{i}"}
+        row(i, i % 4, i % 2) | {"id": f"c/{i}#{k:03d}", "origin": f"c/{i}"}
         for i in range(20)
         for k in range(5)
     ]
@@ -181,13 +179,6 @@ def test_segments_of_one_origin_stay_together_unless_the_unit_is_the_item(protoc
         for r in rows:
             homes[r["origin"]].add(places[r["id"]])
         assert all(len(found) == 1 for found in homes.values()) == together
-
-
-def test_utterances_work_as_dictionaries_do() -> None:
-    rows = ravdess_rows()[:60] + ravdess_rows()[-60:]
-    utterances = [Utterance.from_dict({**r, "path": "/x.wav"}) for r in rows]
-    assert splits.split(utterances, "kfold:3", 1) == splits.split(rows, "kfold:3", 1)
-    assert splits.remarks(utterances, splits.split(utterances, "kfold:3", 1))
 
 
 def test_none_keeps_what_items_have() -> None:
@@ -246,7 +237,7 @@ def test_file(tmp_path: Path) -> None:
     path = tmp_path / "parts.tsv"
     path.write_text("part\tid\ntrain\tc/0/0\ntest\tc/0/1\n")
     assert splits.split(rows, f"file:{path}") == {"c/0/0": (None, "train"), "c/0/1": (None, "test")}
-    segment = {**rows[0], "id": "c/0/0#001", "origin": "c/0/0"}
+    segment = rows[0] | {"id": "c/0/0#001", "origin": "c/0/0"}
     assert splits.split([segment], f"file:{path}") == {"c/0/0#001": (None, "train")}
 
 
@@ -290,7 +281,7 @@ def test_an_utterance_counts_once_however_many_segments_it_has() -> None:
     # by segments one speaker is as much as all others
     rows = [row(i, s, i % 2, gender=None) for s in range(4) for i in range(10)]
     cut = [
-        {**r, "id": f"{r['id']}#{k:03d}", "origin": r["id"]}
+        r | {"id": f"{r['id']}#{k:03d}", "origin": r["id"]}
         for r in rows
         for k in range(6 if r["speaker"] == "00" else 1)
     ]
@@ -330,6 +321,6 @@ def test_genders_are_dealt_within_each_corpus() -> None:
 def test_an_items_own_line_goes_before_its_recordings(tmp_path: Path) -> None:
     path = tmp_path / "folds.csv"
     path.write_text("id,fold\nc/0/0,0\nc/0/0#001,1\n")
-    rows = [{**row(0, 0, 0), "id": f"c/0/0#{k:03d}", "origin": "c/0/0"} for k in range(2)]
+    rows = [row(0, 0, 0) | {"id": f"c/0/0#{k:03d}", "origin": "c/0/0"} for k in range(2)]
     places = splits.split(rows, f"file:{path}")
     assert places == {"c/0/0#000": (0, None), "c/0/0#001": (1, None)}

@@ -28,7 +28,9 @@ from sertool.corpora import survey_figures
 from sertool.corpora.listening import listen, quiet_ends
 from sertool.corpora.survey import edges, lengths, survey
 from sertool.corpora.survey_text import page
+from sertool.formats.manifest import parse_line
 from sertool.formats.store import write_store
+from sertool.items import Item
 from sertool.ui.console import Console
 from sertool.ui.tables import render
 
@@ -46,21 +48,21 @@ def save(path: Path, samples: np.ndarray, rate: int = RATE, subtype: str | None 
     return path
 
 
-def row(name: str, path: object = "/nowhere/a.wav", **fields: Any) -> Row:
-    return {"id": name, "path": str(path), **fields}
+def row(name: str, path: object = "/nowhere/a.wav", **fields: Any) -> Item:
+    return Item.from_row({"id": name, "path": str(path), **fields})
 
 
-def manifest(path: Path, rows: list[Row]) -> Path:
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+def manifest(path: Path, rows: list[Item]) -> Path:
+    path.write_text("".join(json.dumps(r.manifest_row()) + "\n" for r in rows), encoding="utf-8")
     return path
 
 
-def heard(rows: list[Row], **options: Any) -> tuple[list[float | None], Row]:
+def heard(rows: list[Item], **options: Any) -> tuple[list[float | None], Row]:
     return listen(rows, Console.silent(), workers=options.pop("workers", 1), **options)
 
 
 def shown(
-    rows: list[Row], seconds: list[float | None] | None = None, audio: Row | None = None
+    rows: list[Item], seconds: list[float | None] | None = None, audio: Row | None = None
 ) -> str:
     found = survey(rows, seconds or [None] * len(rows))
     return render(*page(found, counts(rows), audio))
@@ -87,9 +89,9 @@ ROWS = st.lists(
 @given(ROWS, st.randoms())
 @settings(max_examples=80, deadline=None)
 def test_the_numbers_are_those_of_counting_by_hand(
-    rows: list[Row], shuffler: random.Random
+    rows: list[Item], shuffler: random.Random
 ) -> None:
-    rows = [r | {"id": str(i), "path": "x"} for i, r in enumerate(rows)]
+    rows = [Item.from_row(r | {"id": str(i), "path": "x"}) for i, r in enumerate(rows)]
     found = survey(rows, [r["seconds"] for r in rows])
     assert found["items"] == len(rows)
     for cell in found["cells"]:
@@ -281,7 +283,7 @@ def said(work: Callable[[], float]) -> float | str:
         return str(error)
 
 
-def various(folder: Path) -> list[Row]:
+def various(folder: Path) -> list[Item]:
     """Twelve utterances of ten files: rates, channels, cuts, clipping, silence, equal ones."""
     clipped = tone(0.5)
     clipped[100:110] = 1.0
@@ -358,7 +360,7 @@ def test_a_sample_is_decoded_of_many_and_the_page_says_so(
     monkeypatch.setattr(ears, "SAMPLED", 5)
     rows = various(tmp_path)
 
-    def drawn(rows: list[Row], **options: Any) -> set[str]:
+    def drawn(rows: list[Item], **options: Any) -> set[str]:
         decoded: list[str] = []
         real = ears._hear
 
@@ -415,7 +417,7 @@ def test_what_only_ffmpeg_reads_is_known_where_it_is_decoded(
     assert "(known of 2 of 3)" in shown(rows, seconds, found)
 
 
-def crowd() -> list[Row]:
+def crowd() -> list[Item]:
     """All that makes a table wide: 12 corpora, 4 genders, long names, names in two cells."""
     labels = ["怒り的な感情と非常に長い名前の感情の名前", "[bold]x[/bold] :smile:", "гнев", "a\nb",
               "e" * 70, "\u202egniht", None, "غضب"]  # fmt: skip
@@ -591,7 +593,7 @@ def test_ravdess(corpora: Path, cli, tmp_path: Path) -> None:
     """1440 files of 24 actors, 192 of every emotion but neutral's 96 (Livingstone & Russo 2018)."""
     path = tmp_path / "m.jsonl"
     assert cli("prepare", "-q", "--split", "speakers:6", corpora / "ravdess", path).code == 0
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [parse_line(line) for line in path.read_text().splitlines()]
     seconds, found = heard([r for r in rows if r["speaker"] == "07"])
     pair = ["ravdess/Actor_07/03-01-03-01-02-01-07", "ravdess/Actor_07/03-01-03-01-02-02-07"]
     assert found["identical"] == [pair]

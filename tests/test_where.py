@@ -8,20 +8,22 @@ from hypothesis import strategies as st
 
 from sertool.core.errors import UsageError
 from sertool.corpora import where
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
-ROW: dict[str, Any] = {
-    "id": "c/a",
-    "label": "anger",
-    "gender": "female",
-    "speaker": "03",
-    "session": None,
-    "fold": 0,
-    "valence": 3.5,
-    "rate": 16000,
-    "text": "a = b, c",
-    "clean": True,
-}
+ROW = Item.from_row(
+    {
+        "id": "c/a",
+        "label": "anger",
+        "gender": "female",
+        "speaker": "03",
+        "session": None,
+        "fold": 0,
+        "valence": 3.5,
+        "rate": 16000,
+        "text": "a = b, c",
+        "clean": True,
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,8 @@ def test_no_expression(expression: str) -> None:
 
 def test_utterance_and_its_further_fields() -> None:
     rows = [
-        Utterance("c/a", "/a.wav", label="anger", extra={"intensity": "strong"}),
-        Utterance("c/b", "/b.wav", label="fear"),
+        Item("c/a", "/a.wav", label="anger", extra={"intensity": "strong"}),
+        Item("c/b", "/b.wav", label="fear"),
     ]
     assert where.select(rows, ["intensity=strong"]) == rows[:1]
     assert where.select(rows, ["intensity=null"]) == rows[1:]
@@ -83,7 +85,7 @@ def test_utterance_and_its_further_fields() -> None:
 
 
 def test_unknown_field_names_the_fields_seen() -> None:
-    rows = [Utterance("c/a", "/a.wav", extra={"intensity": "strong"})]
+    rows = [Item("c/a", "/a.wav", extra={"intensity": "strong"})]
     with pytest.raises(UsageError, match=r"no field 'mood'.*speaker.*intensity"):
         where.select(rows, ["mood=1"])
     with pytest.raises(UsageError, match="no field 'mood'"):
@@ -92,9 +94,11 @@ def test_unknown_field_names_the_fields_seen() -> None:
 
 
 def test_values_seen() -> None:
-    rows = [{"label": "fear"}, {"label": "anger"}, {"label": None}]
+    rows = [Item("c/a", label=label) for label in ("fear", "anger", None)]
     assert where.values_seen(rows, "label") == "anger, fear, null"
-    assert "40 in all" in where.values_seen([{"s": str(i)} for i in range(40)], "s")
+    assert "40 in all" in where.values_seen(
+        [Item("c/a", extra={"s": str(i)}) for i in range(40)], "s"
+    )
 
 
 words = st.sampled_from(["anger", "angry", "sad", "x", "3", "3.0", "null", ""])
@@ -104,6 +108,6 @@ words = st.sampled_from(["anger", "angry", "sad", "x", "3", "3.0", "null", ""])
     words, st.sampled_from(["label", "speaker", "valence"]), st.sampled_from([None, "x", 3, 3.0])
 )
 def test_negation_is_the_complement(word: str, field: str, value: Any) -> None:
-    row = {"label": "anger", "speaker": "x", "valence": None, field: value}
+    row = Item.from_row({"id": "c/a", "label": "anger", "speaker": "x", field: value})
     assert where.parse(f"{field}={word}")(row) != where.parse(f"{field}!={word}")(row)
     assert where.parse(f"{field} in {word}")(row) == where.parse(f"{field}={word}")(row)

@@ -13,9 +13,10 @@ from sertool.commands.info import recognise
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation.heldout import require
-from sertool.evaluation.leaks import FACTS, Item, Known, Leak, Link, Near, find, known
+from sertool.evaluation.leaks import FACTS, Known, Leak, Link, Near, find, known
 from sertool.formats.fitted import TRAINED_PARTS, fitted_before
 from sertool.formats.manifest import PARTS, read_manifest
+from sertool.items import Item
 from sertool.ui.console import Console
 
 EXAMPLES = 2  # pairs of names that each fact shows
@@ -122,8 +123,9 @@ def _manifest(path: Path, console: Console) -> Side:
 
     items = []
     for utterance in read_manifest(path, bad):
-        item: Item = {"origin": utterance.id, **utterance.to_dict()}
-        items.append(item | {"file": os.path.normpath(utterance.path)})
+        known = utterance.extra | {"file": os.path.normpath(utterance.path)}
+        origin = utterance.extra.get("origin", utterance.id)
+        items.append(utterance.replace(origin=str(origin or ""), extra=known))
     if not items:
         raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
     return Side(path, "manifest", items)
@@ -133,13 +135,11 @@ def _store(path: Path, console: Console) -> Side:
     from sertool.formats.store import Store
 
     with Store(path) as store:
-        items = [dict(item) for item in store.items()]
-        for item in items:
-            place = os.path.normpath(os.path.join(store.root, item.get("path") or ""))
-            if item.get("path") and os.path.isabs(place):
-                item["file"] = place
-            else:
-                item.pop("file", None)
+        items = []
+        for item in store.items():
+            place = os.path.normpath(os.path.join(store.root, item.path or ""))
+            file = place if item.path and os.path.isabs(place) else None
+            items.append(item.replace(extra=item.extra | {"file": file}))
         return Side(path, "store", items, store.pipeline)
 
 
@@ -147,8 +147,6 @@ def _checkpoint(path: Path, console: Console) -> Side:
     from sertool.formats.checkpoint import load
 
     loaded = load(path)
-    if not all(isinstance(item, dict) for item in loaded.items):
-        raise InputError(f"{show(path)}: damaged, its items are none")
     return Side(path, "checkpoint", loaded.items, loaded.meta["pipeline"])
 
 

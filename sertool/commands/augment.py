@@ -18,6 +18,7 @@ from sertool.formats.lineage import canonical
 from sertool.formats.outputs import check_output
 from sertool.formats.reuse import whole
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.ui.console import Console
 
 COPY = "copy"  # a note of each copy, to count them by
@@ -35,7 +36,7 @@ class CopySource:
     """
 
     store: Store
-    items: list[dict[str, Any]]
+    items: list[Item]
     chosen: list[bool]
     parts: dict[str, Any]  # augmentations by name
     copies: int
@@ -50,20 +51,20 @@ class CopySource:
 
     def name(self, i: int) -> str:
         """Return the id of item `i`."""
-        return str(self.items[i]["id"])
+        return self.items[i].id
 
     def make(self, i: int) -> Made:
         """Return item `i` (unless only copies are wanted) and its copies."""
-        features, fields = self.store.features(i), self.items[i]
-        made = Made([] if self.only_copies else [(fields, features)])
+        features, item = self.store.features(i), self.items[i]
+        made = Made([] if self.only_copies else [(item, features)])
         if not self.chosen[i]:
             return made
-        randoms = [rng(self.seed, fields["id"], k) for k in range(1, self.copies + 1)]
+        randoms = [rng(self.seed, item.id, k) for k in range(1, self.copies + 1)]
         copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
         for k, (array, drawn, notes) in enumerate(copies, 1):
-            copy = fields | {"id": f"{fields['id']}~{k}", "augmentation": canonical(drawn)}
             # its samples are its own, but it sounds like its origin: the fingerprint stays
-            made.items.append((copy | {"audio_hash": ""}, array))
+            changes = {"augmentation": canonical(drawn), "audio_hash": ""}
+            made.items.append((item.replace(id=f"{item.id}~{k}", **changes), array))
             made.notes += [COPY, *notes]
         return made
 
@@ -98,9 +99,9 @@ def augment(
     family = _family(store)
     parts = _ready(family, steps, store, console)
     items = store.items()
-    chosen = [item["part"] is None or item["part"] == part for item in items]
+    chosen = [item.part is None or item.part == part for item in items]
     if not any(chosen):
-        there = ", ".join(f"{n} {name}" for name, n in Counter(i["part"] for i in items).items())
+        there = ", ".join(f"{n} {name}" for name, n in Counter(i.part for i in items).items())
         raise InputError(f"{store.path}: no item to copy is of part {part}; there are {there}")
     params = {
         "steps": [[name, augmentations.recorded(made)] for name, made in parts.items()],
@@ -110,7 +111,7 @@ def augment(
         "seed": seed,
         "compress": compress,
     }
-    ids = (item["origin"] for item in items)
+    ids = (item.origin for item in items)
     if resume and not force and whole(output, params, source.name, store.sha256, ids, console):
         return
     attributes = _attributes(store, params)
@@ -135,7 +136,7 @@ def _family(store: Store) -> str:
             " waveforms (featurize --kind wave first, and the features after), on pictures"
             " (--kind image) and on features over time (mel, mfcc, …)"
         )
-    if any(item["augmentation"] for item in store.items()):
+    if any(item.augmentation for item in store.items()):
         raise InputError(f"{store.path}: holds copies already; augment the store it came from")
     return family
 

@@ -29,6 +29,7 @@ from sertool.evaluation.lengths import announce
 from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
 from sertool.formats import lineage
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import per
 from sertool.models.hyperparameters import check_device
 from sertool.targets import relabel
@@ -204,7 +205,7 @@ def _routes(plan: Plan, store: Store, options: Options, console: Console) -> Rou
     return find_routes(plan.path, items, recording, arrays, options.choose, console)
 
 
-def _unit(item: dict[str, Any], options: Options) -> str:
+def _unit(item: Item, options: Options) -> str:
     """Return the name of what counts once: the file that an item is of, or the item."""
     return unit_of(item) if options.by == "file" else str(item["id"])
 
@@ -219,7 +220,7 @@ def _arrays(plan: Plan, store: Store, options: Options) -> Iterator[tuple[int, n
     return degraded(store, plan.tested, degradation)
 
 
-def unit_of(item: dict[str, Any]) -> str:
+def unit_of(item: Item) -> str:
     """Return what an item is a segment of: its utterance, or one augmented copy of it."""
     origin = item["origin"] or item["id"]
     if not item["id"].startswith(origin):
@@ -280,10 +281,12 @@ def _pool(
     folds = _folds(plans)
     first = [items[members[0]] for members in groups.values()]
     units = [
-        {
-            "id": name if times[name] == 1 else f"{name} [{folds[number]}]",
-            **{key: item.get(key) for key in results.GROUPS},
-        }
+        Item(
+            name if times[name] == 1 else f"{name} [{folds[number]}]",
+            corpus=item.corpus,
+            speaker=item.speaker,
+            gender=item.gender,
+        )
         for (name, number), item in zip(groups, first, strict=True)
     ]
     truth = np.array([classes.index(item["label"]) for item in first], np.int64)

@@ -21,10 +21,11 @@ from sertool.features import GROUP, KINDS
 from sertool.features.pipeline import FeaturizeSpec, extract, frame_rate, load, remarks
 from sertool.formats import lineage
 from sertool.formats.building import Built, Made, Run, build_store
-from sertool.formats.manifest import Utterance, parse_line, read_manifest, resolve
+from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.formats.outputs import check_output
 from sertool.formats.reuse import whole
 from sertool.formats.store import HDF5_MAGIC, Store
+from sertool.items import Item
 from sertool.ui.console import Console
 
 RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none is asked for
@@ -42,7 +43,7 @@ class AudioSource:
     """Utterances to decode; `paths` in the items are relative to `root`."""
 
     spec: FeaturizeSpec
-    utterances: list[Utterance]
+    utterances: list[Item]
     root: str
 
     @property
@@ -59,15 +60,14 @@ class AudioSource:
         utterance = self.utterances[i]
         path = from_text(utterance.path)
         decoded = load(self.spec, path, utterance.start, utterance.end, fingerprinted=True)
-        fields = utterance.to_dict() | {
-            "path": os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
-            "origin": utterance.id,
-            "augmentation": "",
-            "audio_hash": decoded.audio_hash,
-            "fingerprint": decoded.fingerprint,
-        }
+        item = utterance.replace(
+            path=os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
+            origin=utterance.id,
+            audio_hash=decoded.audio_hash,
+            fingerprint=decoded.fingerprint,
+        )
         made = extract(self.spec, decoded.samples, decoded.sample_rate)
-        return Made([(fields | {"id": utterance.id + s}, x) for s, x in made], decoded.notes)
+        return Made([(item.replace(id=item.id + s), x) for s, x in made], decoded.notes)
 
 
 @dataclass
@@ -76,7 +76,7 @@ class StoreSource:
 
     spec: FeaturizeSpec
     store: Store
-    items: list[dict[str, Any]]
+    items: list[Item]
 
     @property
     def count(self) -> int:
@@ -85,14 +85,14 @@ class StoreSource:
 
     def name(self, i: int) -> str:
         """Return the id of item `i`."""
-        return str(self.items[i]["id"])
+        return self.items[i].id
 
     def make(self, i: int) -> Made:
         """Compute the features of item `i`."""
         samples = self.store.features(i)
         made = extract(self.spec, samples, self.store.sample_rate)
-        fields = self.items[i]
-        return Made([(fields | {"id": fields["id"] + suffix}, x) for suffix, x in made])
+        item = self.items[i]
+        return Made([(item.replace(id=item.id + suffix), x) for suffix, x in made])
 
 
 def featurize(
@@ -166,7 +166,7 @@ def _from_store(
         spec = dataclasses.replace(spec, sample_rate=store.sample_rate)
     params = spec.to_dict() | {"compress": run.compress, "seed": seed}
     items = store.items()
-    ids = (item["origin"] for item in items)
+    ids = (item.origin for item in items)
     known = (output, params, source.name, store.sha256, ids, run.console)
     if run.resume and not force and whole(*known):
         return
@@ -242,7 +242,7 @@ def _is_hdf5(source: str) -> bool:
         return False
 
 
-def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Utterance], str, str]:
+def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Item], str, str]:
     """Return (utterances, the input's name, its content's SHA-256 or "" to be taken later)."""
     if source == "-":
         lines = [os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip()]
@@ -267,16 +267,16 @@ def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Uttera
     return found, path.name, lineage.file_sha256(path)
 
 
-def _discover(paths: list[Path], corpus: str, console: Console) -> list[Utterance]:
+def _discover(paths: list[Path], corpus: str, console: Console) -> list[Item]:
     from sertool.commands.prepare import discover
 
     return discover(paths, corpus=corpus, console=console, strict=False)
 
 
-def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Utterance]:
+def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Item]:
     """Return the utterances of lines that are manifest lines (`{`) or paths, in their order."""
     plain = [Path(line) for line in lines if not line.startswith("{")]
-    by_path: dict[str, Utterance] = {}
+    by_path: dict[str, Item] = {}
     there = []
     for path in plain:
         if path.is_file():
@@ -286,7 +286,7 @@ def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Utteran
     if there:
         found = _discover(there, corpus, console)
         by_path = {u.path: u for u in found}
-    result: list[Utterance] = []
+    result: list[Item] = []
     for number, line in enumerate(lines, 1):
         if line.startswith("{"):
             try:
@@ -298,7 +298,7 @@ def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Utteran
     return result
 
 
-def _check(utterances: list[Utterance]) -> None:
+def _check(utterances: list[Item]) -> None:
     """Raise InputError where utterances cannot be the items of a store."""
     if not utterances:
         raise InputError("no utterance is left to featurize")
@@ -311,7 +311,7 @@ def _check(utterances: list[Utterance]) -> None:
             raise InputError(f"a store cannot have a column called {name!r}; rename that field")
 
 
-def _common_rate(utterances: list[Utterance]) -> int:
+def _common_rate(utterances: list[Item]) -> int:
     """Return the commonest sample rate among evenly spaced files (the highest of equals)."""
     from sertool.audio.decoding import read_rate
 
@@ -332,12 +332,12 @@ def _common_rate(utterances: list[Utterance]) -> int:
     return max(rates, key=lambda rate: (rates[rate], rate))
 
 
-def _common_folder(utterances: list[Utterance]) -> str:
+def _common_folder(utterances: list[Item]) -> str:
     """Return the deepest folder that holds every file, as text."""
     return os.path.commonpath([os.path.dirname(u.path) for u in utterances])
 
 
-def _listing(utterances: Iterable[Utterance]) -> str:
+def _listing(utterances: Iterable[Item]) -> str:
     """Return a digest of what is to be read: fields, and each file's size and time of change."""
     digest = hashlib.sha256()
     for utterance in utterances:
@@ -346,7 +346,7 @@ def _listing(utterances: Iterable[Utterance]) -> str:
             state = [status.st_size, status.st_mtime_ns]
         except (OSError, ValueError):  # ValueError: a NUL in the name
             state = []
-        digest.update(json.dumps([utterance.to_dict(), state]).encode("ascii") + b"\n")
+        digest.update(json.dumps([utterance.manifest_row(), state]).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 

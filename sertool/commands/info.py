@@ -13,11 +13,12 @@ from sertool.core.paths import show
 from sertool.corpora.survey import survey
 from sertool.formats.manifest import FIELDS, read_manifest
 from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store
+from sertool.items import Item
 
 if TYPE_CHECKING:
     import numpy as np
 
-Listen = Callable[[Sequence[dict[str, Any]]], tuple[list[float | None], dict[str, Any]]]
+Listen = Callable[[Sequence[Item]], tuple[list[float | None], dict[str, Any]]]
 
 COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
 
@@ -48,21 +49,21 @@ def _is_report(path: Path) -> bool:
     return isinstance(value, dict) and "confusion" in value
 
 
-def counts(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+def counts(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
     """Return how often each value of each counted field occurs, "" where it is unknown."""
     result = {}
     for name in COUNTED:
-        found = Counter("" if row.get(name) is None else str(row[name]) for row in rows)
+        found = Counter("" if (v := row.value(name)) is None else str(v) for row in rows)
         if set(found) - {""}:
             result[name] = dict(sorted(found.items()))
     return result
 
 
-def classes_by_gender(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+def classes_by_gender(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
     """Return counts of class × gender; unknown values are ""."""
     result: dict[str, Counter[str]] = {}
     for row in rows:
-        result.setdefault(row.get("label") or "", Counter())[row.get("gender") or ""] += 1
+        result.setdefault(row.label or "", Counter())[row.gender or ""] += 1
     return {label: dict(sorted(found.items())) for label, found in sorted(result.items())}
 
 
@@ -88,7 +89,7 @@ def evenly(total: int, wanted: int | None) -> list[int]:
     return [(2 * i + 1) * total // (2 * n) for i in range(n)]
 
 
-def sample(path: Path, wanted: int) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+def sample(path: Path, wanted: int) -> Iterator[tuple[Item, np.ndarray]]:
     """Yield (item, features) of at most `wanted` evenly spaced items of a store."""
     with Store(path) as store:
         rows = store.items()
@@ -106,7 +107,7 @@ def _store(path: Path, with_items: bool) -> dict[str, Any]:
             "kind": store.kind,
             "settings": store.settings,
             "items": len(store),
-            "copies": sum(bool(row["augmentation"]) for row in rows),
+            "copies": sum(bool(item.augmentation) for item in rows),
             "frames": int(lengths.sum()),
             "frames_min": int(lengths.min()) if len(store) else 0,
             "frames_max": int(lengths.max()) if len(store) else 0,
@@ -128,38 +129,36 @@ def _store(path: Path, with_items: bool) -> dict[str, Any]:
         rate = store.frame_rate
         times = [float(n) / rate if rate else None for n in lengths]
         result["survey"] = survey(rows, times)
-        return result | ({"item_list": rows} if with_items else {})
+        return result | ({"item_list": [item.store_row() for item in rows]} if with_items else {})
 
 
 def _manifest(path: Path, with_items: bool, listen: Listen | None) -> dict[str, Any]:
     bad: list[str] = []
-    rows = [
-        u.to_dict() for u in read_manifest(path, lambda line, why: bad.append(f"{line}: {why}"))
-    ]
+    rows = list(read_manifest(path, lambda line, why: bad.append(f"{line}: {why}")))
     if not rows:
         raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
-    seen = Counter(row["id"] for row in rows)
+    seen = Counter(item.id for item in rows)
     seconds, audio = listen(rows) if listen else ([None] * len(rows), None)
     result: dict[str, Any] = {
         "items": len(rows),
         "bad_lines": bad,
         "doubled_ids": sorted(name for name, n in seen.items() if n > 1),
-        "classes": sorted({row["label"] for row in rows if row["label"]}),
+        "classes": sorted({item.label for item in rows if item.label}),
         "counts": counts(rows),
         "class_gender": classes_by_gender(rows),
-        "further_fields": sorted({key for row in rows for key in row} - set(FIELDS)),
+        "further_fields": sorted({key for item in rows for key in item.extra} - set(FIELDS)),
         "survey": survey(rows, seconds),
         "audio": audio,
     }
-    return result | ({"item_list": rows} if with_items else {})
+    return result | ({"item_list": [item.manifest_row() for item in rows]} if with_items else {})
 
 
 def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
-    from sertool.formats.checkpoint import load
+    from sertool.formats.checkpoint import ITEM_FIELDS, load
 
     checkpoint = load(path)
     meta = checkpoint.meta
-    parts = Counter(item["part"] for item in checkpoint.items)
+    parts = Counter(str(item.part) for item in checkpoint.items)
     result = {
         **meta,
         "tensors": {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items()},
@@ -167,15 +166,19 @@ def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
         "speakers": {
             part: sorted(
                 {
-                    f"{item.get('corpus') or ''}/{item['speaker']}"
+                    f"{item.corpus or ''}/{item.speaker}"
                     for item in checkpoint.items
-                    if item["part"] == part and item.get("speaker")
+                    if item.part == part and item.speaker
                 }
             )
             for part in sorted(parts)
         },
     }
-    return result | ({"item_list": checkpoint.items} if with_items else {})
+    if with_items:
+        result["item_list"] = [
+            {name: getattr(item, name) for name in ITEM_FIELDS} for item in checkpoint.items
+        ]
+    return result
 
 
 def _report(path: Path, with_items: bool) -> dict[str, Any]:

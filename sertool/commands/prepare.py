@@ -16,8 +16,8 @@ from sertool.corpora import export, where
 from sertool.corpora import labels as label_maps
 from sertool.corpora.counts import difference, plural, spread, table
 from sertool.corpora.discover import AUTO, Found, Manners, find
-from sertool.formats.manifest import Utterance
 from sertool.formats.outputs import atomic
+from sertool.items import Item
 from sertool.splits import disjoint
 from sertool.splits import protocols as splits
 from sertool.ui.console import Console
@@ -30,7 +30,7 @@ def discover(
     corpus: str = AUTO,
     console: Console | None = None,
     strict: bool = False,
-) -> list[Utterance]:
+) -> list[Item]:
     """Return the utterances of folders, tables, manifests and audio files, as `prepare` sees them.
 
     In the order given, files of a folder by their POSIX path below it. Where no corpus fits,
@@ -102,9 +102,7 @@ def prepare(
     console.note(f"{name}: {_summary(utterances)}{left}")
 
 
-def _write(
-    utterances: list[Utterance], output: Path, to: str, relative: bool, manners: Manners
-) -> int:
+def _write(utterances: list[Item], output: Path, to: str, relative: bool, manners: Manners) -> int:
     """Write the utterances in a format, whole or not at all; return how many could be."""
     if to == export.LHOTSE:
         with export.whole_folder(output) as folder:
@@ -126,14 +124,14 @@ def _write(
 
 
 def _thin(
-    utterances: list[Utterance],
+    utterances: list[Item],
     places: dict[str, splits.Place],
     name: str,
     seed: int,
     console: Console,
-) -> tuple[list[Utterance], dict[str, splits.Place]]:
+) -> tuple[list[Item], dict[str, splits.Place]]:
     """Return what stays when folds may share no value of a second field, and say what does not."""
-    kept = disjoint.also_disjoint([u.to_dict() for u in utterances], places, name, seed)
+    kept = disjoint.also_disjoint(utterances, places, name, seed)
     if len(kept) < len(utterances):
         lost = len(utterances) - len(kept)
         console.warn(
@@ -155,11 +153,11 @@ def _report(found: Sequence[Found], console: Console) -> None:
 
 
 def _choose(
-    utterances: list[Utterance],
+    utterances: list[Item],
     classes: label_maps.LabelMap,
     conditions: Sequence[where.Condition],
     console: Console,
-) -> list[Utterance]:
+) -> list[Item]:
     """Return the utterances with their classes mapped that fulfil the conditions.
 
     A condition on the label is about the mapped class; the others come first, so that the map
@@ -178,13 +176,11 @@ def _choose(
     return chosen
 
 
-def _map(
-    utterances: list[Utterance], classes: label_maps.LabelMap, console: Console
-) -> list[Utterance]:
+def _map(utterances: list[Item], classes: label_maps.LabelMap, console: Console) -> list[Item]:
     """Return the utterances under the map's classes, less those that it drops."""
     if classes.name == label_maps.NATIVE:
         return utterances
-    kept: list[Utterance] = []
+    kept: list[Item] = []
     dropped: Counter[str] = Counter()
     for utterance in utterances:
         try:
@@ -204,12 +200,12 @@ def _map(
     return kept
 
 
-def _relative(utterance: Utterance, folder: Path) -> Utterance:
+def _relative(utterance: Item, folder: Path) -> Item:
     path = os.path.relpath(from_text(utterance.path), folder.absolute())
     return replace(utterance, path=to_text(path))
 
 
-def _summary(utterances: Sequence[Utterance]) -> str:
+def _summary(utterances: Sequence[Item]) -> str:
     """Return "1440 utterances, 8 classes, 6 folds of 240"."""
     labels = {utterance.label for utterance in utterances} - {None}
     folds = Counter(u.fold for u in utterances if u.fold is not None)

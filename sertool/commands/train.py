@@ -18,6 +18,7 @@ from sertool.formats import lineage
 from sertool.formats.checkpoint import ITEM_FIELDS
 from sertool.formats.outputs import Parts, check_output, remove_left
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import Whole, model
 from sertool.models.hyperparameters import Hyperparameters, check_device
 from sertool.splits.division import Division
@@ -214,20 +215,21 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
     result(made, output, job.hp.epochs, console)
 
 
-def _listed(items: Sequence[dict[str, Any]], division: Division) -> list[dict[str, Any]]:
+def _listed(items: Sequence[Item], division: Division) -> list[Item]:
     """Return the items that were trained on, validated and held out, in the store's order."""
     side = {i: name for name in ("train", "val", "test") for i in getattr(division, name)}
+    kept = [name for name in ITEM_FIELDS if name != "part"]
     return [
-        {name: items[i].get(name) for name in ITEM_FIELDS} | {"part": side[i]} for i in sorted(side)
+        Item(**{name: getattr(items[i], name) for name in kept}, part=side[i]) for i in sorted(side)
     ]
 
 
 def _inherited(
     option: str,
-    seen: Sequence[dict[str, Any]] | None,
-    items: Sequence[dict[str, Any]],
+    seen: Sequence[Item] | None,
+    items: Sequence[Item],
     division: Division,
-) -> list[dict[str, Any]]:
+) -> list[Item]:
     """Return what `option` is known to bring knowledge of, unless it is listed.
 
     Raises InputError where that is held out here.

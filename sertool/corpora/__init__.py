@@ -15,7 +15,7 @@ from typing import Any
 
 from sertool.core import plugins
 from sertool.core.paths import to_text
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 GROUP = "sertool.corpora"
 CORPORA = {
@@ -60,7 +60,7 @@ class Published:
     speakers: dict[str, int] = field(default_factory=dict)
 
 
-def _unpublished(root: Path, utterances: Sequence[Utterance]) -> Published | None:
+def _unpublished(root: Path, utterances: Sequence[Item]) -> Published | None:
     return None
 
 
@@ -78,8 +78,8 @@ class Corpus:
     name: str
     summary: str
     fits: Callable[[str], bool]
-    utterances: Callable[[Path, Sequence[str]], Iterable[Utterance | Skipped]]
-    published: Callable[[Path, Sequence[Utterance]], Published | None] = _unpublished
+    utterances: Callable[[Path, Sequence[str]], Iterable[Item | Skipped]]
+    published: Callable[[Path, Sequence[Item]], Published | None] = _unpublished
     generic: bool = False
     claims: Callable[[Path, Sequence[str]], bool] | None = None
 
@@ -90,13 +90,13 @@ class Corpus:
         return bool(files) and 2 * sum(map(self.fits, files)) >= len(files)
 
 
-def make(root: Path, relative: str, **fields: Any) -> Utterance:
+def make(root: Path, relative: str, **fields: Any) -> Item:
     """Return the utterance of the file at `relative` below `root`, with an absolute path.
 
     Its id is that path for now; `prepare` puts the corpus before it and drops the suffix.
     """
     path = os.path.join(os.getcwd(), root, relative)
-    return Utterance(id=to_text(relative), path=to_text(path), **fields)
+    return Item(id=to_text(relative), path=to_text(path), **fields)
 
 
 def stem(relative: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from sertool.core.paths import to_text
 from sertool.corpora import Skipped, labels, make
 from sertool.corpora.layout import NAME_FLAGS
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 GENDERS = {"F": "female", "M": "male"}
 
@@ -46,7 +46,7 @@ class Layout:
         """Return whether the file lies as the corpus's are taken."""
         return self.parse(relative) is not None
 
-    def utterances(self, root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+    def utterances(self, root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         """Yield one utterance a recording; the item's code stands for its sentence."""
         for relative in files:
             parsed = self.parse(relative)

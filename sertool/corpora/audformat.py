@@ -37,7 +37,7 @@ from sertool.corpora.table import (
     open_table,
     seconds,
 )
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 HEADER = "db.yaml"
 SUFFIXES = (".csv", ".parquet", ".pkl")
@@ -107,7 +107,7 @@ def claims(root: Path, files: Sequence[str]) -> bool:
     return is_table and root.with_name(HEADER).is_file()
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield an utterance for each line of the tables that label; then what they do not name."""
     folder = root if root.is_dir() else root.parent
     name, language, knows_genders = _header(folder)

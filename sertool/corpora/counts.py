@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sertool.corpora import Published
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 WIDTH = 60  # columns
 
@@ -19,7 +19,7 @@ def plural(n: int, word: str) -> str:
     return f"{n} {word}es" if word.endswith("s") else f"{n} {word}s"
 
 
-def table(name: str, found: Sequence[Utterance], published: Published | None) -> str:
+def table(name: str, found: Sequence[Item], published: Published | None) -> str:
     """Return a table of classes and lines about speakers, at most `WIDTH` columns wide."""
     classes = Counter(utterance.label or "(no label)" for utterance in found)
     speakers = Counter(utterance.speaker for utterance in found if utterance.speaker)
@@ -39,7 +39,7 @@ def table(name: str, found: Sequence[Utterance], published: Published | None) ->
     return "\n".join(lines)
 
 
-def _genders(found: Sequence[Utterance]) -> str:
+def _genders(found: Sequence[Item]) -> str:
     """Return ", 10 speakers (5 female, 5 male)"."""
     people = {u.speaker: u.gender for u in found if u.speaker}
     if not people:
@@ -69,7 +69,7 @@ def spread(counts: Iterable[int]) -> str:
     return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
 
 
-def difference(found: Sequence[Utterance], published: Published | None) -> str:
+def difference(found: Sequence[Item], published: Published | None) -> str:
     """Return how the found counts differ from the published ones in one line; "" if they agree."""
     if published is None:
         return ""

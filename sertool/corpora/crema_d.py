@@ -27,7 +27,7 @@ from typing import Any
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, misnamed, other_formats, tables
 from sertool.corpora.table import GENDERS
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {
     "ANG": "anger",
@@ -137,7 +137,7 @@ def demographics(path: Path) -> dict[str, dict[str, Any]]:
     return people
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a clip; what the name and the table of actors say is in its fields."""
     people: dict[str, dict[str, Any]] = {}
     for path in tables(root, files, DEMOGRAPHICS)[:1]:
@@ -169,7 +169,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
             )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 7442 clips."""
     return PUBLISHED
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 PER_CLASS = 8  # files of a speaker in each emotion: four sentences, two repetitions
@@ -44,7 +44,7 @@ def genders(root: Path, files: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a file; what the name says is in its fields."""
     known = genders(root, files)
     for relative in files:
@@ -65,7 +65,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
         )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published | None:
+def published(root: Path, found: Sequence[Item]) -> Published | None:
     """Return the counts by the table of speakers, or None where there is no table."""
     speakers = genders(root, [utterance.path for utterance in found[:1]])
     if not speakers:

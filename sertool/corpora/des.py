@@ -24,7 +24,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published
 from sertool.corpora.acted import Layout
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 CLASSES = ("anger", "happiness", "neutral", "sadness", "surprise")
 SPEAKERS = ("F1", "F2", "M1", "M2")
@@ -38,7 +38,7 @@ LAYOUT = Layout(
 )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published | None:
+def published(root: Path, found: Sequence[Item]) -> Published | None:
     """Return the counts of the 260 recordings, or None where some are cut into pieces."""
     if any(utterance.extra["repetition"] for utterance in found):
         return None

@@ -14,7 +14,8 @@ from sertool.core.paths import absolute, find_audio, is_audio, show, to_text
 from sertool.corpora import Corpus, Published, Skipped, load, make, names
 from sertool.corpora.counts import plural
 from sertool.corpora.lhotse_files import kind, leader
-from sertool.formats.manifest import Utterance, parse_line, read_manifest, resolve
+from sertool.formats.manifest import parse_line, read_manifest, resolve
+from sertool.items import Item
 from sertool.ui.console import Console
 
 AUTO = "auto"
@@ -49,7 +50,7 @@ class Found:
     name: str
     root: Path
     corpus: Corpus | None
-    utterances: list[Utterance]
+    utterances: list[Item]
     finished: bool = False  # ids are the manifest's own
 
     def published(self) -> Published | None:
@@ -162,10 +163,10 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
     others = f", and {plural(source.stray, 'other file')}" if source.stray else ""
     count = f", {plural(len(source.files), 'audio file')}" if source.files else ""
     manners.console.note(f"{where}: {what}{count}{others}")
-    utterances: list[Utterance] = []
+    utterances: list[Item] = []
     left_out: Counter[str] = Counter()
     for item in _utterances(chosen, source):
-        if isinstance(item, Utterance):
+        if isinstance(item, Item):
             utterances.append(item)
         elif item.harmless:
             left_out[item.reason] += 1
@@ -199,7 +200,7 @@ def _read_manifest(path: Path, manners: Manners) -> Found:
     return Found(path.stem, path, None, utterances, finished=True)
 
 
-def _stdin(bad: Callable[[int, str], None]) -> Iterator[Utterance]:
+def _stdin(bad: Callable[[int, str], None]) -> Iterator[Item]:
     """Yield the utterances of manifest lines on standard input; relative paths count from here."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         if line.strip():
@@ -211,7 +212,7 @@ def _stdin(bad: Callable[[int, str], None]) -> Iterator[Utterance]:
                 yield resolve(utterance, Path.cwd())
 
 
-def _utterances(corpus: Corpus | None, source: Source) -> Iterable[Utterance | Skipped]:
+def _utterances(corpus: Corpus | None, source: Source) -> Iterable[Item | Skipped]:
     if corpus is None:
         return [make(source.root, relative) for relative in source.files]
     return corpus.utterances(source.root, source.files)
@@ -309,7 +310,7 @@ def _finish(found: Sequence[Found]) -> None:
         utterance.id = (stem if len(stems[stem]) == 1 else utterance.id) + cut_suffix(utterance)
 
 
-def cut_suffix(utterance: Utterance) -> str:
+def cut_suffix(utterance: Item) -> str:
     """Return `@start-end` in milliseconds where the utterance is a cut of its file."""
     if utterance.start is None and utterance.end is None:
         return ""
@@ -317,7 +318,7 @@ def cut_suffix(utterance: Utterance) -> str:
     return f"@{(utterance.start or 0.0) * 1000:.0f}-{end}"
 
 
-def _check_ids(utterances: Iterable[Utterance]) -> None:
+def _check_ids(utterances: Iterable[Item]) -> None:
     """Raise InputError where two utterances have one id, or one recording comes twice."""
     by_id: dict[str, str] = {}
     by_place: dict[tuple[str, float | None, float | None], str] = {}

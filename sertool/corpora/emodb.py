@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, misnamed
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {
     "W": "anger",  # Wut
@@ -90,7 +90,7 @@ def fits(relative: str) -> bool:
     return _NAME.fullmatch(stem(relative)) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a file; what the name says is in its fields."""
     for relative in files:
         match = _NAME.fullmatch(stem(relative))
@@ -111,7 +111,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
         )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 535 files."""
     return PUBLISHED
 

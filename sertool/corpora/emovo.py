@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, folders, misnamed
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {
     "dis": "disgust",  # disgusto
@@ -77,7 +77,7 @@ def fits(relative: str) -> bool:
     return _NAME.fullmatch(stem(relative)) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a recording; what the name says is in its fields."""
     stereo = {stem(relative).lower() for relative in files if _within("stereo", relative)}
     for relative in files:
@@ -107,7 +107,7 @@ def _within(word: str, relative: str) -> bool:
     return any(word in name.lower() for name in folders(relative))
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 588 files."""
     return PUBLISHED
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, class_folder, folders, misnamed, tables
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 SENTENCES = 350
 EMOTIONS = ("neutral", "anger", "happiness", "sadness", "surprise")  # in the order of the blocks
@@ -101,7 +101,7 @@ def _most_frequent(counts: Counter[str]) -> str:
     return min(counts, key=lambda text: (-counts[text], text))
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a file; what its name, its folders and the tables say is in its fields.
 
     A folder that contradicts the number of a file is named with the file.
@@ -133,7 +133,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
         )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the languages that were found: 1750 files a speaker."""
     spoken = {utterance.language for utterance in found}
     speakers = [speaker for speaker in SPEAKERS if language(speaker) in spoken]

@@ -23,8 +23,9 @@ from typing import IO, TYPE_CHECKING, Any
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show, to_text
 from sertool.corpora.discover import cut_suffix
-from sertool.formats.manifest import Utterance, write_manifest
+from sertool.formats.manifest import write_manifest
 from sertool.formats.outputs import _runs, check_output
+from sertool.items import Item
 
 if TYPE_CHECKING:
     from sertool.audio.headers import Header
@@ -71,12 +72,12 @@ def check_target(output: Path, to: str, force: bool, resume: bool) -> bool:
     return resume and not force and len(found) == 2
 
 
-def write_lines(utterances: Sequence[Utterance], to: str, file: IO[str]) -> None:
+def write_lines(utterances: Sequence[Item], to: str, file: IO[str]) -> None:
     """Write what is one file of text: a manifest, or audformat's table."""
     (write_audformat if to == AUDFORMAT else write_manifest)(utterances, file)
 
 
-def write_audformat(utterances: Sequence[Utterance], file: IO[str]) -> None:
+def write_audformat(utterances: Sequence[Item], file: IO[str]) -> None:
     """Write audformat's segmented table as CSV: an empty end is the file's.
 
     Columns: file, start, end, emotion, raw_label, those of `COLUMNS`, further fields; a value that
@@ -127,7 +128,7 @@ def _free(names: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
 
 
 def write_lhotse(
-    utterances: Sequence[Utterance],
+    utterances: Sequence[Item],
     folder: Path,
     failed: Callable[[str, str], None],
     relative_to: Path | None = None,
@@ -185,7 +186,7 @@ def _measure(path: Path) -> Header:
     return Header(decoded.source_rate, decoded.channels, samples, "")
 
 
-def _recording_id(utterance: Utterance, taken: set[str]) -> str:
+def _recording_id(utterance: Item, taken: set[str]) -> str:
     """Return a recording's id, the utterance's without its cut, and add it to those taken."""
     name = utterance.id.removesuffix(cut_suffix(utterance))
     while name in taken:  # two files, whose utterances somebody gave one id but for the cut
@@ -209,7 +210,7 @@ def _recording(name: str, header: Header, path: str, relative_to: Path | None) -
     }
 
 
-def _supervision(utterance: Utterance, recording: str, header: Header) -> dict[str, Any]:
+def _supervision(utterance: Item, recording: str, header: Header) -> dict[str, Any]:
     """Return lhotse's supervision; raises ItemError for a cut that lies outside its file.
 
     What is unknown is null rather than absent, so that no further field is taken for it.

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from sertool.core.paths import to_text
 from sertool.corpora import Corpus, Skipped, labels, make
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 
 def fits(relative: str) -> bool:
@@ -33,7 +33,7 @@ def class_depth(files: Sequence[str]) -> int | None:
     return best[0] if best[1] else None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a file below a class's folder; another word stays as it is."""
     depth = class_depth(files)
     for relative in files:

@@ -37,7 +37,7 @@ from sertool.corpora.table import (
     storable,
     word,
 )
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 CSV, JSONL, PARQUET = "metadata.csv", "metadata.jsonl", "metadata.parquet"
 FILE = "file_name"
@@ -75,7 +75,7 @@ def claims(root: Path, files: Sequence[str]) -> bool:
     return None not in classes and len(classes) > 1 and len(_parts(files)) > 1
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield an utterance for each line of the metadata, or for each file where there is none."""
     folder = root if root.is_dir() else root.parent
     metadata = _metadata(root, files) if root.is_dir() else [root]
@@ -202,7 +202,7 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, str]:
     return find_columns(header) | {"file": file}
 
 
-def _utterance(row: _Row, path: str, folder: Path, parts: set[str]) -> Utterance | Skipped:
+def _utterance(row: _Row, path: str, folder: Path, parts: set[str]) -> Item | Skipped:
     """Return the utterance of a metadata line, or what is wrong in the line."""
     identity = below(path, folder)
     values = dict(row.values)
@@ -219,7 +219,7 @@ def _utterance(row: _Row, path: str, folder: Path, parts: set[str]) -> Utterance
         return Skipped(row.where, str(error))
 
 
-def _unlisted(folder: Path, file: str, parts: set[str]) -> Utterance | Skipped:
+def _unlisted(folder: Path, file: str, parts: set[str]) -> Item | Skipped:
     """Return the utterance of a file whose folders alone tell of it."""
     name = _class_folder(file)
     if name is None:

@@ -56,7 +56,7 @@ from sertool.corpora.iemocap_labels import (
     read_evaluation,
     read_transcription,
 )
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 PUBLISHED = Published(
     classes={
@@ -152,7 +152,7 @@ def fits(relative: str) -> bool:
     return parse_name(stem(relative)) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a turn: its sentence file, or a cut of its dialogue's audio."""
     shelf = _Shelf()
     dialogues: dict[tuple[str, str], _Dialogue] = {}
@@ -201,7 +201,7 @@ def _open(
     return dialogues[key]
 
 
-def _sentence(root: Path, relative: str, name: Name, dialogue: _Dialogue) -> Utterance | Skipped:
+def _sentence(root: Path, relative: str, name: Name, dialogue: _Dialogue) -> Item | Skipped:
     """Return the utterance of a sentence file; without any evaluation its label is unknown."""
     turn = dialogue.evaluation.turns.get(name.turn or "") if dialogue.evaluation else None
     if turn is None and dialogue.path is not None:
@@ -209,7 +209,7 @@ def _sentence(root: Path, relative: str, name: Name, dialogue: _Dialogue) -> Utt
     return make(root, relative, **fields(name, turn, dialogue.texts.get(name.turn or "")))
 
 
-def _cuts(root: Path, relative: str, dialogue: _Dialogue) -> Iterator[Utterance | Skipped]:
+def _cuts(root: Path, relative: str, dialogue: _Dialogue) -> Iterator[Item | Skipped]:
     """Yield the turns without a sentence file, cut from the dialogue's audio in order of time."""
     if relative != dialogue.recording:
         yield Skipped(relative, "second copies of a dialogue", harmless=True)
@@ -272,7 +272,7 @@ def _silent(shelf: _Shelf, root: Path, dialogues: Collection[tuple[str, str]]) -
                 yield Skipped(path, "evaluations of dialogues without audio", harmless=True)
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 10039 turns."""
     return PUBLISHED
 

@@ -42,7 +42,8 @@ from sertool.corpora.table import (
     storable,
     word,
 )
-from sertool.formats.manifest import MAX_SECONDS, Utterance
+from sertool.formats.manifest import MAX_SECONDS
+from sertool.items import Item
 
 WHOLE = 1e-3  # seconds by which lhotse lets a supervision miss its recording's end
 CUTS_READ = ("MonoCut", "MultiCut", "Cut")
@@ -86,7 +87,7 @@ def claims(root: Path, files: Sequence[str]) -> bool:
     return bool(found[RECORDINGS] or found[CUTS])
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield an utterance for each supervision, or for each recording where there are none."""
     found = manifests(root)
     folder = root if root.is_dir() else root.parent
@@ -235,7 +236,7 @@ def _custom(raw: Any, told: set[str]) -> dict[str, Any]:
     return others | {name: raw[key] for name, key in columns.items()}
 
 
-def _utterance(folder: Path, manifest: Path, stretch: _Stretch) -> Utterance | str:
+def _utterance(folder: Path, manifest: Path, stretch: _Stretch) -> Item | str:
     """Return the utterance of a stretch, or why there is none."""
     recording, fields = stretch.recording, stretch.fields
     name = show(recording.id)

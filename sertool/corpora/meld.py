@@ -32,7 +32,7 @@ from sertool.core.paths import show
 from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
 from sertool.corpora.iemocap_labels import sentence
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, other_formats, tables
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 PARTS = {"train": "train", "dev": "val", "test": "test"}
 WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -137,7 +137,7 @@ def claims(root: Path, files: Sequence[str]) -> bool:
     return bool(files) and 2 * sum(map(fits, files)) >= len(files) and bool(nearest(root, files))
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a recording that a table names; what the table says is in its fields.
 
     Raises InputError where no table is in reach, or none of a part that has recordings.
@@ -190,7 +190,7 @@ def _place(root: Path, relative: str, only: str) -> Place | None:
     return Place(part_of([*folders(relative), *given]) or only, key)
 
 
-def _utterance(root: Path, relative: str, part: str, row: Row) -> Utterance | Skipped:
+def _utterance(root: Path, relative: str, part: str, row: Row) -> Item | Skipped:
     """Return the utterance of a table's row."""
     speaker, label = _clean(row["Speaker"]), labels.noun(row["Emotion"])
     if label not in COUNTS:
@@ -217,7 +217,7 @@ def _clean(text: str) -> str:
     return " ".join(text.translate(_PLAIN).split())
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the parts that were found."""
     parts = {utterance.part for utterance in found}
     classes: Counter[str] = Counter()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, misnamed
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {
     "01": "neutral",
@@ -64,7 +64,7 @@ def fits(relative: str) -> bool:
     return _NAME.fullmatch(stem(relative)) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a sound file; what the name says is in its fields."""
     for relative in files:
         match = _NAME.fullmatch(stem(relative))
@@ -92,7 +92,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
             )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the published counts of what was found: speech, song, or both.
 
     Speech: 8 classes × 2 sentences × 2 repetitions × 2 intensities, neutral in one intensity

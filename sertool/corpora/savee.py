@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, misnamed, other_formats
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {
     "a": "anger",
@@ -72,7 +72,7 @@ def fits(relative: str) -> bool:
     return parse(relative) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a recording; what the name says is in its fields."""
     left_out = other_formats(files, parse)
     for relative in files:
@@ -95,7 +95,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
             )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 480 files."""
     return PUBLISHED
 

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sertool.items import Item
+
 Row = dict[str, Any]
-Timed = Sequence[tuple[Row, float | None]]  # items with their lengths in seconds
+Timed = Sequence[tuple[Item, float | None]]  # items with their lengths in seconds
 
 FIELDS = ("label", "speaker", "gender", "text", "corpus", "language", "session")
 MOST_BINS = 16  # of the histogram of lengths, and one for what is far longer
@@ -17,7 +19,7 @@ FAR = 2.0  # a longest utterance beyond so many times the 95th percentile gets t
 SHORTEST_BIN = 0.001  # seconds
 
 
-def survey(rows: Sequence[Row], seconds: Sequence[float | None]) -> Row:
+def survey(rows: Sequence[Item], seconds: Sequence[float | None]) -> Row:
     """Return the summary of items, as JSON-ready values; unknown values are None.
 
     `rows` are items as a manifest or store has them, `seconds` (items,) their lengths, None where
@@ -50,7 +52,7 @@ def _values(timed: Timed, field: str) -> set[tuple[str, str]]:
 
 def _groups(timed: Timed, fields: tuple[str, ...]) -> list[Row]:
     """Return items, speakers, sentences and seconds of every combination of the fields' values."""
-    found: dict[tuple[str, ...], list[tuple[Row, float | None]]] = {}
+    found: dict[tuple[str, ...], list[tuple[Item, float | None]]] = {}
     for row, seconds in timed:
         key = tuple(row.get(name) or "" for name in fields)
         found.setdefault(key, []).append((row, seconds))
@@ -67,7 +69,7 @@ def _groups(timed: Timed, fields: tuple[str, ...]) -> list[Row]:
     return result
 
 
-def _speakers(rows: Sequence[Row]) -> list[Row]:
+def _speakers(rows: Sequence[Item]) -> list[Row]:
     """Return every known speaker with gender and number of items.
 
     `gender` is None where it is unknown or where the items disagree; then `genders` has several.
@@ -97,7 +99,7 @@ def _folds(timed: Timed, field: str) -> list[Row]:
 
     `shared_speakers` are those of its speakers whom another fold has, too.
     """
-    found: dict[Any, list[tuple[Row, float | None]]] = {}
+    found: dict[Any, list[tuple[Item, float | None]]] = {}
     for row, seconds in timed:
         found.setdefault(row.get(field), []).append((row, seconds))
     if set(found) <= {None}:

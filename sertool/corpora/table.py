@@ -18,7 +18,8 @@ from typing import Any
 from sertool.core.errors import InputError
 from sertool.core.paths import from_text, show, to_text
 from sertool.corpora import Corpus, Skipped, labels
-from sertool.formats.manifest import FIELDS, MAX_SECONDS, Utterance
+from sertool.formats.manifest import FIELDS, MAX_SECONDS
+from sertool.items import Item
 
 SUFFIXES = (".csv", ".tsv")
 # field -> the headers it goes by, the most telling first
@@ -89,7 +90,7 @@ def locate(root: Path) -> Path:
     return found[0]
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a line of the table; then the recordings that it does not name."""
     table = locate(root)
     header, lines = open_table(table)
@@ -219,7 +220,7 @@ def make_utterance(
     span: tuple[float | None, float | None],
     values: Mapping[str, str | None],
     extra: dict[str, Any],
-) -> Utterance:
+) -> Item:
     """Return the utterance of a line; raises ValueError with what is wrong in it.
 
     `span` is the cut in seconds, `values` maps fields to their words. A label is brought to the
@@ -238,7 +239,7 @@ def make_utterance(
         start = start or None  # from 0 to the end is no cut
     elif start is None:
         start = 0.0
-    return Utterance(
+    return Item(
         id=identity,
         path=to_text(path),
         start=start,

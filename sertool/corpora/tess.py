@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, misnamed
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {
     "angry": "anger",
@@ -76,7 +76,7 @@ def fits(relative: str) -> bool:
     return _parse(relative) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a file; what the name says is in its fields."""
     for relative in files:
         parsed = _parse(relative)
@@ -97,7 +97,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
         )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 2800 files."""
     return PUBLISHED
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
 from sertool.corpora.layout import NAME_FLAGS, misnamed
-from sertool.formats.manifest import Utterance
+from sertool.items import Item
 
 EMOTIONS = {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"}
 # {emotion: {speaker: files}}, in the order of the files' numbers
@@ -62,7 +62,7 @@ def fits(relative: str) -> bool:
     return _NAME.fullmatch(stem(relative)) is not None
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped]:
+def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance a file; what the name says is in its fields."""
     for relative in files:
         match = _NAME.fullmatch(stem(relative))
@@ -81,7 +81,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Utterance | Skipped
         )
 
 
-def published(root: Path, found: Sequence[Utterance]) -> Published:
+def published(root: Path, found: Sequence[Item]) -> Published:
     """Return the counts of the 400 files."""
     return PUBLISHED
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any
 
 from sertool.core.errors import UsageError
 from sertool.corpora import labels
-from sertool.formats.manifest import FIELDS, Utterance
-
-Item = TypeVar("Item", bound=Mapping[str, Any] | Utterance)
+from sertool.items import FIELDS, STORE_FIELDS, Item
 
 _EXPRESSION = re.compile(
     r"\s*(?P<field>[\w.-]+?)\s*(?:(?P<op>!=|==?)|\s(?P<set>(?:not\s+)?in)\s)(?P<value>.*)", re.S
@@ -31,19 +29,14 @@ class Condition:
     values: frozenset[str | None]
     negated: bool
 
-    def __call__(self, item: Mapping[str, Any] | Utterance) -> bool:
+    def __call__(self, item: Item) -> bool:
         """Return whether the item's field has one of the values (or, negated, none of them)."""
-        value = as_dict(item).get(self.field)
+        value = item.value(self.field)
         text = _text(self.field, value)
         found = text in self.values
         if not found and isinstance(value, Real):
             found = text in {_number(word) for word in self.values}
         return found != self.negated
-
-
-def as_dict(item: Mapping[str, Any] | Utterance) -> Mapping[str, Any]:
-    """Return the item's fields, further fields among them."""
-    return item.to_dict() if isinstance(item, Utterance) else item
 
 
 def parse(expression: str) -> Condition:
@@ -104,9 +97,10 @@ def select(items: Sequence[Item], expressions: Iterable[str | Condition]) -> lis
     conditions = [parse(e) if isinstance(e, str) else e for e in expressions]
     if not conditions:
         return list(items)
-    seen = dict.fromkeys(FIELDS)
+    stored = any(item.origin for item in items)
+    seen = dict.fromkeys(STORE_FIELDS if stored else FIELDS)
     for item in items:
-        seen.update(dict.fromkeys(item.extra if isinstance(item, Utterance) else item))
+        seen.update(dict.fromkeys(item.extra))
     for condition in conditions:
         if items and condition.field not in seen:
             raise UsageError(
@@ -116,9 +110,9 @@ def select(items: Sequence[Item], expressions: Iterable[str | Condition]) -> lis
     return [item for item in items if all(condition(item) for condition in conditions)]
 
 
-def values_seen(items: Iterable[Mapping[str, Any] | Utterance], field: str) -> str:
+def values_seen(items: Iterable[Item], field: str) -> str:
     """Return the values that a field has, for a message: "anger, fear, null"."""
-    found = {_text(field, as_dict(item).get(field)) for item in items}
+    found = {_text(field, item.value(field)) for item in items}
     shown = sorted(value for value in found if value is not None)
     more = [f"… ({len(shown)} in all)"] if len(shown) > _SHOWN else []
     return ", ".join([*shown[:_SHOWN], *more, *(["null"] if None in found else [])])

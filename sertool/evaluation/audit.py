@@ -11,7 +11,6 @@ from typing import Any
 
 from sertool.evaluation.leaks import (
     FACTS,
-    Item,
     Leak,
     Near,
     find,
@@ -20,6 +19,7 @@ from sertool.evaluation.leaks import (
     speaker_of,
 )
 from sertool.formats.fitted import TRAINED_PARTS, fitted_before, seen
+from sertool.items import Item
 
 # each of these facts counts only what the stronger ones do not: who asks for it asks for them
 STRONGER: dict[str, tuple[str, ...]] = {

@@ -59,7 +59,7 @@ def complete(sides: Sequence[Side], console: Console, workers: int) -> dict[str,
             else:
                 for item in wanted[cut]:
                     for name, value in zip(FIELDS, found, strict=True):
-                        item[name] = item.get(name) or value
+                        setattr(item, name, item.value(name) or value)
             progress.advance()
     return {"decoded": len(cuts) - failed, "failed": failed}
 

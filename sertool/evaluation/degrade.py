@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from sertool.core.seeds import rng
 from sertool.features.hearing import Source, decode
 from sertool.features.pipeline import check_pipeline, replay_samples
 from sertool.formats.store import Store
+from sertool.items import Item
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ def degraded(
         yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
 
 
-def _arrays(
-    store: Store, item: dict[str, Any], name: str, degradation: Degradation
-) -> list[np.ndarray]:
+def _arrays(store: Store, item: Item, name: str, degradation: Degradation) -> list[np.ndarray]:
     path = Path(store.root) / from_text(item["path"])
     try:
         decoded = decode(store.pipeline, Source(path, item.get("start"), item.get("end")))

@@ -15,6 +15,7 @@ from sertool.evaluation.routing import Routes
 from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import per
 from sertool.targets import relabel
 from sertool.ui.console import Console
@@ -28,7 +29,7 @@ class Plan:
 
     path: Path
     meta: dict[str, Any]
-    items: list[dict[str, Any]]
+    items: list[Item]
     sha256: str
     tested: list[int] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
@@ -197,7 +198,7 @@ def _held_out(plan: Plan, store: Store, index: dict[str, int], copies: bool) -> 
     return sorted(index[name] for name in wanted)
 
 
-def _check_overlap(plans: Sequence[Plan], items: Sequence[dict[str, Any]]) -> None:
+def _check_overlap(plans: Sequence[Plan], items: Sequence[Item]) -> None:
     owner: dict[int, Plan] = {}
     for plan in plans:
         for i in plan.tested:
@@ -212,7 +213,7 @@ def _check_overlap(plans: Sequence[Plan], items: Sequence[dict[str, Any]]) -> No
 
 def _leave_out(
     plans: Sequence[Plan],
-    items: Sequence[dict[str, Any]],
+    items: Sequence[Item],
     classes: Sequence[str],
     console: Console,
 ) -> None:

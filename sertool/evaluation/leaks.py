@@ -13,11 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sertool.formats.fitted import FITTED
+from sertool.items import Item
 
-Item = dict[str, Any]
 Key = tuple[str, str]
 Span = tuple[float, float]  # first and last second
 

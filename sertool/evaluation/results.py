@@ -16,6 +16,7 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation import curves
 from sertool.evaluation import report_shape as shape
+from sertool.items import Item
 
 FORMAT = "sertool-report"
 VERSION = 1
@@ -37,7 +38,7 @@ class Tested:
 
     classes: list[str]
     truth: np.ndarray
-    units: list[dict[str, Any]]
+    units: list[Item]
     checkpoint: np.ndarray
     checkpoints: list[str]
 
@@ -52,7 +53,7 @@ def summary(matrix: np.ndarray) -> dict[str, float | None]:
     return {name: number(float(rate(matrix))) for name, rate in metrics.SUMMARIES.items()}
 
 
-def group_of(unit: dict[str, Any], field: str) -> str | None:
+def group_of(unit: Item, field: str) -> str | None:
     """Return a unit's group; a speaker's is "corpus/speaker", for names are a corpus's own."""
     value = unit.get(field)
     if value in (None, ""):
@@ -60,7 +61,7 @@ def group_of(unit: dict[str, Any], field: str) -> str | None:
     return f"{unit.get('corpus') or ''}/{value}" if field == "speaker" else str(value)
 
 
-def clusters(units: Sequence[dict[str, Any]]) -> tuple[list[Hashable], str]:
+def clusters(units: Sequence[Item]) -> tuple[list[Hashable], str]:
     """Return (the cluster that each unit is drawn with, what a cluster is: "speaker" or "file").
 
     A unit of unknown speaker is a cluster of its own; clusters are files only if no speaker is

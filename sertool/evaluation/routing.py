@@ -12,6 +12,7 @@ import numpy as np
 from sertool import metrics
 from sertool.core.paths import show
 from sertool.evaluation import curves, results
+from sertool.items import Item
 from sertool.models import per
 from sertool.ui.console import Console
 
@@ -77,7 +78,7 @@ class Routes:
 
 def find_routes(
     path: Path,
-    items: Sequence[dict[str, Any]],
+    items: Sequence[Item],
     recording: dict[int, str],
     arrays: Iterable[tuple[int, np.ndarray]],
     by_chooser: bool,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from sertool.audio.decoding import FULL_SCALE
 from sertool.core.paths import show
 from sertool.formats import figures as folders
+from sertool.items import Item
 from sertool.ui.figures import DPI, INK, MODEL, short
 
 NAME = "items.png"
@@ -33,7 +34,7 @@ NARROWEST = 560  # a sheet, for its caption
 LETTER = 7.5  # width of a letter of the titles
 COMMON = (2, 98)  # percentiles of all values, between which the colours of heat maps run
 
-Sample = tuple[dict[str, Any], np.ndarray]  # an item and its features
+Sample = tuple[Item, np.ndarray]  # an item and its features
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,15 @@ class Panel:
     length: int
 
 
-def panel(row: dict[str, Any], array: np.ndarray) -> Panel:
+def panel(item: Item, array: np.ndarray) -> Panel:
     """Return what is drawn of an item: a picture whole, else at most `COLUMNS` columns of it.
 
     Samples (n,) become the least and the greatest of each column, frames (n, ...) their means.
     """
     n = len(array)
-    label = short(row.get("label"), "(no label)")
+    label = short(item.label, "(no label)")
     if array.ndim == 4 and array.dtype == np.uint8 and n:
-        return Panel(row["id"], label, "picture", array[0], n)
+        return Panel(item.id, label, "picture", array[0], n)
     if not n:
         array = np.zeros((1, *array.shape[1:]), array.dtype)
     columns = min(len(array), COLUMNS)
@@ -67,10 +68,10 @@ def panel(row: dict[str, Any], array: np.ndarray) -> Panel:
     if array.ndim == 1:
         scale = FULL_SCALE if array.dtype == np.int16 else 1
         extremes = [f.reduceat(array, begins) / scale for f in (np.minimum, np.maximum)]
-        return Panel(row["id"], label, "wave", np.stack(extremes, axis=1), n)
+        return Panel(item.id, label, "wave", np.stack(extremes, axis=1), n)
     flat = array.reshape(len(array), -1).astype(np.float64)
     means = np.add.reduceat(flat, begins) / np.diff([*begins, len(array)])[:, None]
-    return Panel(row["id"], label, "frames", means, n)
+    return Panel(item.id, label, "frames", means, n)
 
 
 def names(ids: Sequence[str], letters: int) -> list[str]:

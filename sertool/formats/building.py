@@ -26,6 +26,7 @@ from sertool.core.paths import show
 from sertool.formats.outputs import Parts, atomic
 from sertool.formats.store import StoreWriter
 from sertool.formats.store_hash import frames_sha256
+from sertool.items import Item
 from sertool.ui.console import Console
 
 BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work shared out
@@ -36,9 +37,9 @@ TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and
 
 @dataclass
 class Made:
-    """What one source gave: (item fields, frames) for every item, and notes to count."""
+    """What one source gave: (item, frames) for every item, and notes to count."""
 
-    items: list[tuple[dict[str, Any], np.ndarray]]
+    items: list[tuple[Item, np.ndarray]]
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,11 +78,12 @@ class _Work:
                     meta["failures"].append([self.source.name(i), str(error)])
                     continue
                 notes.update(made.notes)
-                for fields, frames in made.items:
+                for item, frames in made.items:
                     frames = np.ascontiguousarray(frames)
                     _same_shape(meta, frames)
                     _write(part, frames.reshape(-1).view(np.uint8).data)
-                    meta["items"].append([len(frames), frames_sha256(frames).hex(), fields])
+                    sha256 = frames_sha256(frames).hex()
+                    meta["items"].append([len(frames), sha256, item.store_row()])
             meta["notes"] = dict(notes)
             text = json.dumps(meta).encode("ascii")
             crc = zlib.crc32(text).to_bytes(4, "little")
@@ -186,12 +188,13 @@ class _Assembler:
         elif meta["layout"] != self._layout:
             raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
         with open(path, "rb", buffering=0) as file:
-            for frames, sha256, fields in meta["items"]:
+            for frames, sha256, row in meta["items"]:
+                item = Item.from_row(row)
                 self._copy(file, frames)
-                self.writer.end_item(fields, bytes.fromhex(sha256))
+                self.writer.end_item(item, bytes.fromhex(sha256))
                 self.built.items += 1
                 self.built.frames += frames
-                self.built.hashes.append((fields["id"], fields.get("audio_hash", "")))
+                self.built.hashes.append((item.id, item.audio_hash))
 
     def _copy(self, file: IO[bytes], frames: int) -> None:
         """Copy the next `frames` frames of a part to the store."""

@@ -32,6 +32,7 @@ from sertool.formats.shape import (
     Listed,
     Table,
 )
+from sertool.items import PARTS, Item
 
 FORMAT = "sertool-checkpoint"
 VERSION = 1
@@ -50,7 +51,6 @@ ITEM_FIELDS = (
     "audio_hash",
     "fingerprint",
 )
-PARTS = ("train", "val", "test")
 
 
 def _epochs(history: Any) -> bool:
@@ -98,7 +98,7 @@ class Checkpoint:
     tensors: name -> array. `model.*` the model's own, `statistics.mean` and `statistics.sd` of a
         network's input, `baseline.majority.*` and `baseline.linear.*`. Several models in one
         checkpoint have names and a description of their own (see `sertool.models.per`).
-    items: one dictionary an item with `ITEM_FIELDS`; `part` is "train", "val" or "test".
+    items: with no more than `ITEM_FIELDS`; `part` is "train", "val" or "test".
         Copies of held-out originals are listed with "test"; copies that validation left out
         are not listed.
     meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
@@ -109,12 +109,12 @@ class Checkpoint:
     """
 
     tensors: dict[str, np.ndarray]
-    items: list[dict[str, Any]]
+    items: list[Item]
     meta: dict[str, Any]
 
-    def part(self, name: str) -> list[dict[str, Any]]:
+    def part(self, name: str) -> list[Item]:
         """Return the items of one part: "train", "val" or "test"."""
-        return [item for item in self.items if item["part"] == name]
+        return [item for item in self.items if item.part == name]
 
     def subset(self, prefix: str) -> dict[str, np.ndarray]:
         """Return the tensors whose names begin with `prefix` and a dot, without them."""
@@ -185,7 +185,7 @@ def _digest(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint whole, or leave `path` as it was; equal content gives equal bytes."""
     lines = "".join(
-        canonical({name: item.get(name) for name in ITEM_FIELDS}) + "\n"
+        canonical({name: getattr(item, name) for name in ITEM_FIELDS}) + "\n"
         for item in checkpoint.items
     )
     tensors = to_numpy(checkpoint.tensors)
@@ -243,7 +243,7 @@ def load(path: Path) -> Checkpoint:
         ) from error
     if not all(map(_item, items)):
         raise InputError(f"{show(path)}: damaged, its list of items is none")
-    return Checkpoint(tensors, [dict.fromkeys(ITEM_FIELDS) | item for item in items], meta)
+    return Checkpoint(tensors, [Item.from_row(item) for item in items], meta)
 
 
 def plain_weights(path: Path) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-Item = dict[str, Any]
+from sertool.items import Item
 
 TRAINED_PARTS = ("train", "val")
 FITTED = "fitted"  # the part of items that an earlier stage was fitted to
@@ -32,10 +32,10 @@ def fitted_before(pipeline: Sequence[dict[str, Any]]) -> list[Item] | None:
 
 def _fitted_item(row: Any) -> Item:
     """Return an item that was fitted to from its fields, or from no more than its id."""
-    item = row if isinstance(row, dict) else {"id": str(row)}
+    item = {**row} if isinstance(row, dict) else {"id": str(row)}
     name = str(item.get("id"))
     guessed = {"origin": _ENDING.sub("", name), "corpus": name.partition("/")[0]}
-    return {**guessed, **item, "part": FITTED}
+    return Item.from_row({**guessed, **item, "part": FITTED})
 
 
 def seen(items: Sequence[Item], pipeline: Sequence[dict[str, Any]]) -> list[Item]:

@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from sertool.core.errors import InputError
 from sertool.core.paths import from_text, to_text
+from sertool.items import FIELDS, PARTS, Item
 
-
-@dataclass
-class Utterance:
-    """One recording, or a cut of one, and what is known of it; None is unknown.
-
-    `start` and `end` are seconds within the file; `path` is text as `paths.to_text` writes it.
-    """
-
-    id: str
-    path: str
-    start: float | None = None
-    end: float | None = None
-    corpus: str | None = None
-    speaker: str | None = None
-    gender: str | None = None
-    language: str | None = None
-    text: str | None = None
-    session: str | None = None
-    label: str | None = None
-    raw_label: str | None = None
-    fold: int | None = None
-    part: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the manifest line as a flat dictionary, further fields last."""
-        known = {name: getattr(self, name) for name in FIELDS}
-        return known | {key: value for key, value in self.extra.items() if key not in known}
-
-    @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> Utterance:
-        """Return the utterance of a manifest line; raises ValueError naming the bad field."""
-        values: dict[str, Any] = {name: _check(name, row.get(name)) for name in FIELDS}
-        extra = {key: value for key, value in row.items() if key not in values}
-        return cls(**values, extra=_further(extra))
-
-
-FIELDS = tuple(f.name for f in dataclasses.fields(Utterance) if f.name != "extra")
-PARTS = ("train", "val", "test")
 MAX_SECONDS = 1e9  # no recording is longer, and no product with a rate overflows
 _MAX_FOLD = 2**31
 
@@ -109,7 +69,14 @@ def _further(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def parse_line(line: str) -> Utterance:
+def parse_row(row: dict[str, Any]) -> Item:
+    """Return the item of a manifest line as JSON reads it; ValueError names the bad field."""
+    values = {name: _check(name, row.get(name)) for name in FIELDS}
+    extra = {name: value for name, value in row.items() if name not in values}
+    return Item(**values, extra=_further(extra))
+
+
+def parse_line(line: str) -> Item:
     """Return the utterance of one manifest line; raises ValueError with the reason.
 
     NaN, which is no JSON but which some write, is null.
@@ -120,7 +87,7 @@ def parse_line(line: str) -> Utterance:
         raise ValueError("not JSON") from error
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
-    return Utterance.from_dict(row)
+    return parse_row(row)
 
 
 def _constant(word: str) -> None:
@@ -128,9 +95,7 @@ def _constant(word: str) -> None:
         raise ValueError(word)
 
 
-def read_manifest(
-    path: Path, on_error: Callable[[int, str], None] | None = None
-) -> Iterator[Utterance]:
+def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None) -> Iterator[Item]:
     """Yield the utterances of a manifest; relative paths count from the manifest's folder.
 
     A bad line goes to `on_error(line number, reason)`, or raises InputError without it.
@@ -152,16 +117,16 @@ def read_manifest(
         raise InputError(f"{path}: {error.strerror}") from error
 
 
-def resolve(utterance: Utterance, folder: Path) -> Utterance:
+def resolve(utterance: Item, folder: Path) -> Item:
     """Return the utterance with an absolute path, relative ones counted from `folder`."""
     path = from_text(utterance.path)
     if path.is_absolute():
         return utterance
-    return dataclasses.replace(utterance, path=to_text(folder.absolute() / path))
+    return utterance.replace(path=to_text(folder.absolute() / path))
 
 
-def write_manifest(utterances: Iterable[Utterance], file: IO[str]) -> None:
+def write_manifest(utterances: Iterable[Item], file: IO[str]) -> None:
     """Write one JSON line an utterance, fields in their fixed order, further fields last."""
     for utterance in utterances:
-        line = json.dumps(utterance.to_dict(), ensure_ascii=False, allow_nan=False)
+        line = json.dumps(utterance.manifest_row(), ensure_ascii=False, allow_nan=False)
         file.write(line + "\n")

@@ -14,7 +14,7 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,15 +26,14 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats import store_shape
 from sertool.formats.lineage import canonical
-from sertool.formats.manifest import FIELDS
 from sertool.formats.store_hash import content_sha256, frames_sha256
+from sertool.items import FIELDS, STORE_FIELDS, Item
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FORMAT = "sertool-store"
 VERSION = 1
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
-STORE_FIELDS = (*FIELDS, "origin", "augmentation", "audio_hash", "fingerprint")
 _NUMBERS = ("start", "end")
 _TEXT_ATTRIBUTES = ("kind", "settings", "pipeline", "classes", "root", "lineage")
 
@@ -48,7 +47,7 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._handles: dict[int, h5py.File] = {}
-        self._items: list[dict[str, Any]] | None = None
+        self._items: list[Item] | None = None
         attributes = self._read_attributes()
         try:
             self._read_header(attributes)
@@ -155,10 +154,10 @@ class Store:
         return [n for n in STORE_FIELDS if n in names] + [n for n in names if n not in STORE_FIELDS]
 
     def column(self, name: str) -> list[Any]:
-        """Return one column as Python values, None where unknown (`augmentation`: "")."""
+        """Return one column as Python values, None where unknown ("" for where an item is from)."""
         data = self._read(f"items/{name}")
         if data.dtype.kind == "S":
-            blank = "" if name in ("augmentation", "fingerprint", "audio_hash") else None
+            blank = "" if name in STORE_FIELDS and name not in FIELDS else None
             try:
                 return [value.decode("utf-8") or blank for value in data.tolist()]
             except UnicodeDecodeError as error:
@@ -167,13 +166,16 @@ class Store:
             return [None if math.isnan(value) else value for value in data.tolist()]
         return [None if name == "fold" and value < 0 else value for value in data.tolist()]
 
-    def items(self) -> list[dict[str, Any]]:
-        """Return every item's fields as a dictionary; read once, then kept."""
+    def items(self) -> list[Item]:
+        """Return every item; read once, then kept."""
         if self._items is None:
             names = self.column_names()
-            columns = [self.column(name) for name in names]
-            items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-            if any(item["id"] is None for item in items):
+            own, further = len(STORE_FIELDS), names[len(STORE_FIELDS) :]
+            items = [
+                Item(*row[:own], extra=dict(zip(further, row[own:], strict=True)))  # type: ignore[misc]
+                for row in zip(*map(self.column, names), strict=True)
+            ]
+            if not all(item.id for item in items):
                 raise self._damaged("items/id")
             self._items = items
         return self._items
@@ -214,10 +216,10 @@ class StoreWriter:
         self._direct = compress == "none"
         self._hash = hashlib.sha256()
         self._offsets = [0]
-        self._items: list[dict[str, Any]] = []
+        self._items: list[Item] = []
 
-    def append(self, features: np.ndarray, item: dict[str, Any]) -> None:
-        """Add one item: `features` (frames, …) of the store's trailing shape, and its fields."""
+    def append(self, features: np.ndarray, item: Item) -> None:
+        """Add one item: `features` (frames, …) of the store's trailing shape."""
         frames = np.ascontiguousarray(features)
         if frames.shape[1:] != self._buffer.shape[1:]:
             raise ValueError(f"shape {frames.shape[1:]}, store has {self._buffer.shape[1:]}")
@@ -239,7 +241,7 @@ class StoreWriter:
         if self._used == len(self._buffer):
             self._flush()
 
-    def end_item(self, item: dict[str, Any], sha256: bytes) -> None:
+    def end_item(self, item: Item, sha256: bytes) -> None:
         """Close the item that was filled in since the last one; `sha256` is of its bytes."""
         self._hash.update(sha256)
         self._offsets.append(self._written + self._used)
@@ -268,14 +270,14 @@ class StoreWriter:
         self._need(0)
         seen: set[str] = set()
         for item in self._items:
-            if item["id"] in seen:
-                raise InputError(f"two items are called {item['id']}")
-            seen.add(item["id"])
+            if item.id in seen:
+                raise InputError(f"two items are called {item.id}")
+            seen.add(item.id)
         self._file.create_dataset("offsets", data=np.asarray(self._offsets, np.int64))
         group = self._file.create_group("items")
         for name, column in _columns(self._items):
             group.create_dataset(name, data=column)
-        classes = sorted({item["label"] for item in self._items if item.get("label")})
+        classes = sorted({item.label for item in self._items if item.label})
         values = attributes | {"classes": classes}
         self._file.attrs["format"] = FORMAT
         self._file.attrs["version"] = VERSION
@@ -301,11 +303,11 @@ class StoreWriter:
         self._file.close()
 
 
-def _columns(items: list[dict[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
+def _columns(items: list[Item]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, column) for the store's own fields, then further ones by name."""
-    further = sorted({name for item in items for name in item} - set(STORE_FIELDS))
+    further = sorted({name for item in items for name in item.extra} - set(STORE_FIELDS))
     for name in (*STORE_FIELDS, *further):
-        values = [item.get(name) for item in items]
+        values = [item.value(name) for item in items]
         if name == "fold":
             yield name, np.array([-1 if v is None else v for v in values], np.int64)
         elif name in _NUMBERS or (name not in STORE_FIELDS and _numeric(values)):
@@ -334,7 +336,7 @@ def _text(value: Any) -> str:
 def write_store(
     path: Path,
     arrays: Iterable[np.ndarray],
-    items: Iterable[dict[str, Any]],
+    items: Iterable[Mapping[str, Any]],
     *,
     kind: str = "mel",
     settings: dict[str, Any] | None = None,
@@ -353,7 +355,8 @@ def write_store(
         temporary.unlink(missing_ok=True)
         writer = StoreWriter(temporary, arrays[0].shape[1:], str(arrays[0].dtype), compress)
         for array, item in zip(arrays, items, strict=True):
-            writer.append(array, {"origin": item["id"], "augmentation": "", **item})
+            row = item if isinstance(item, Item) else Item.from_row(item)
+            writer.append(array, row if row.origin else row.replace(origin=row.id))
         stages = pipeline or [{"stage": "featurize", "kind": kind, "settings": settings or {}}]
         writer.finish(
             {"kind": kind, "settings": settings or {}, "pipeline": stages, "root": root}

@@ -16,6 +16,7 @@ from typing import Any
 from sertool.core.errors import UsageError
 from sertool.corpora import where
 from sertool.formats.checkpoint import Checkpoint
+from sertool.items import Item
 from sertool.targets import value_of
 
 OWN = ("classes", "model", "history", "best_epoch", "baselines", "augment")  # of each model
@@ -100,12 +101,12 @@ def named(field: str, word: str, values: Iterable[str]) -> str | None:
         fits = where.parse(f"{field}={word}")
     except UsageError:
         return None
-    return next((value for value in values if fits({field: value})), None)
+    return next((value for value in values if fits(Item("", extra={field: value}))), None)
 
 
 def told(field: str, item: Mapping[str, Any], values: Iterable[str]) -> str | None:
     """Return which of `values` an item has, None where that is unknown or another one."""
-    word = value_of(dict(item), field)
+    word = value_of(item, field)
     return None if word is None else named(field, word, values)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.seeds import derive
+from sertool.items import Item
 
 FIELDS = ("speaker", "session", "text")
 Place = tuple[int | None, str | None]
@@ -15,7 +16,7 @@ Key = tuple[str, str]  # (corpus, value)
 
 
 def also_disjoint(
-    rows: Sequence[Mapping[str, Any]], places: Mapping[str, Place], field: str, seed: int = 0
+    rows: Sequence[Item], places: Mapping[str, Place], field: str, seed: int = 0
 ) -> dict[str, Place]:
     """Return the places of the rows that can stay when no two folds may share a value of `field`.
 

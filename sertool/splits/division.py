@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.seeds import derive
 from sertool.corpora import where
+from sertool.items import Item
 from sertool.splits import protocols as splits
 
-Item = dict[str, Any]
 SIDES = ("train", "val", "test")
 Sides = dict[str, str]  # unit (what stays together) -> "train", "val" or "test"
 

@@ -8,17 +8,15 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.seeds import derive
-from sertool.formats.manifest import PARTS, Utterance
+from sertool.items import PARTS, Item
 from sertool.splits.balance import balance
 
 Place = tuple[int | None, str | None]  # (fold, part)
-Item = Mapping[str, Any] | Utterance
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Item]
 Units = Mapping[str, Rows]  # what stays together -> its items
 Key = tuple[str, str]  # (corpus, value of the grouping field)
 
@@ -91,28 +89,26 @@ def split(
 ) -> dict[str, Place]:
     """Return {id: (fold, part)} for all items under a protocol.
 
-    Items are utterances, or dictionaries with their fields; those of one `origin` (segments,
-    copies) stay together with `unit="file"` and are dealt apart with `unit="item"`. Groups are
-    (corpus, value) and are never split. The result is a function of the seed and of the items'
-    fields, whatever their order. `none` leaves what the items have. Raises UsageError for a
-    protocol that is none, InputError where the items cannot be split so.
+    Items of one `origin` (segments, copies) stay together with `unit="file"` and are dealt apart
+    with `unit="item"`. Groups are (corpus, value) and are never split. The result is a function of
+    the seed and of the items' fields, whatever their order. `none` leaves what the items have.
+    Raises UsageError for a protocol that is none, InputError where the items cannot be split so.
     """
     protocol = parse(protocol) if isinstance(protocol, str) else protocol
-    rows = [row.to_dict() if isinstance(row, Utterance) else row for row in items]
-    ids = Counter(str(row["id"]) for row in rows)
-    if len(ids) < len(rows):
+    ids = Counter(row.id for row in items)
+    if len(ids) < len(items):
         raise InputError(f"two items have the id {ids.most_common(1)[0][0]!r}")
-    rows = sorted(rows, key=lambda row: str(row["id"]))
+    rows = sorted(items, key=lambda row: row.id)
     if protocol.name == "none":
-        return {row["id"]: (row.get("fold"), row.get("part")) for row in rows}
+        return {row.id: (row.fold, row.part) for row in rows}
     if protocol.name == "file":
         assert protocol.path is not None
         return _from_file(rows, protocol.path)
-    units: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    units: dict[str, list[Item]] = defaultdict(list)
     for row in rows:
-        units[(row.get("origin") or row["id"]) if unit == "file" else row["id"]].append(row)
+        units[str(row.value("origin") or row.id) if unit == "file" else row.id].append(row)
     places = _place(protocol, units, seed)
-    return {row["id"]: places[name] for name, members in units.items() for row in members}
+    return {row.id: places[name] for name, members in units.items() for row in members}
 
 
 def _place(protocol: Protocol, units: Units, seed: int) -> dict[str, Place]:
@@ -254,11 +250,10 @@ def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
     classes: dict[Place, set[str]] = defaultdict(set)
     homes: dict[Key, set[Place]] = defaultdict(set)
     for item in items:
-        row = item.to_dict() if isinstance(item, Utterance) else item
-        place = places[row["id"]]
-        classes[place].add(row.get("label") or "")
-        if row.get("speaker"):
-            homes[(str(row.get("corpus") or ""), str(row["speaker"]))].add(place)
+        place = places[item.id]
+        classes[place].add(item.label or "")
+        if item.speaker:
+            homes[(item.corpus or "", item.speaker)].add(place)
     lines = []
     every = set().union(*classes.values()) - {""}
     for place in sorted(classes, key=str):

@@ -13,6 +13,7 @@ from sertool.augmentations import masks
 from sertool.augmentations.image import Map, draw, warp
 from sertool.core.errors import InputError, UsageError
 from sertool.core.seeds import rng
+from sertool.items import Item
 from sertool.models.statistics import FIXED
 from sertool.training.batches import Batch, Source
 
@@ -101,7 +102,7 @@ class Augmenting:
 
 def prepare(
     found: Network | Whole,
-    items: Sequence[Mapping[str, Any]],
+    items: Sequence[Item],
     steps: augment.Steps,
     copies: int | None,
     seed: int,

@@ -12,6 +12,7 @@ import numpy as np
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import BASELINES, Whole, model
 from sertool.targets import Target
 from sertool.ui.console import Console
@@ -57,13 +58,13 @@ class Columns:
             raise InputError(f"{name}: features that are not finite; featurize again")
         return row
 
-    def items(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+    def items(self, positions: Sequence[int]) -> list[Item]:
         """Return the items at these positions, as the store has them."""
         items = self._store.items()
         return [items[i] for i in positions]
 
 
-def groups(items: Sequence[dict[str, Any]], targets: np.ndarray) -> np.ndarray:
+def groups(items: Sequence[Item], targets: np.ndarray) -> np.ndarray:
     """Return what folds within a training part keep whole, as an index an item: int64 (items,).
 
     A group is a speaker of a corpus, and for an item without one its recording (`origin`). Where
@@ -97,7 +98,7 @@ def fit_rows(
     settings: Any,
     rows: np.ndarray,
     target: Target,
-    items: Sequence[dict[str, Any]],
+    items: Sequence[Item],
     positions: Sequence[int],
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return (the model's arrays, what its solver warned of), fitted on rows (n, columns).

@@ -14,6 +14,7 @@ from sertool import metrics
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import Network, Whole
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division, PartOptions
@@ -60,7 +61,7 @@ class Job:
     """One run of the stage: what all folds and models share."""
 
     store: Store
-    items: Sequence[dict[str, Any]]  # of the store, the target in place of the label
+    items: Sequence[Item]  # of the store, the target in place of the label
     options: TrainOptions
     found: Network | Whole
     settings: Any

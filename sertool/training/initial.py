@@ -16,6 +16,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
+from sertool.items import Item
 from sertool.models import MODELS, Network, model
 from sertool.models.per import field_of
 from sertool.ui.console import Console
@@ -38,7 +39,7 @@ class Initial:
     path: Path
     tensors: dict[str, torch.Tensor]
     classes: list[list[str]] | None
-    items: list[dict[str, Any]] | None
+    items: list[Item] | None
     record: dict[str, Any]
 
 

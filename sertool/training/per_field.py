@@ -11,6 +11,7 @@ from typing import Any
 from sertool.core.errors import InputError, UsageError
 from sertool.formats.checkpoint import Checkpoint, dump, undump
 from sertool.formats.outputs import Parts
+from sertool.items import Item
 from sertool.models import Whole, model, per
 from sertool.splits.division import Division, divide
 from sertool.targets import known_values, make_target
@@ -22,7 +23,7 @@ CHOOSER = "linear"  # the model of the field's value: small, and fitted to what 
 TAKEN = ("path", "start", "end", "label", "confidence", "posterior", "duration", "error")
 
 
-def values(items: Sequence[dict[str, Any]], field: str, target: str) -> list[str | None]:
+def values(items: Sequence[Item], field: str, target: str) -> list[str | None]:
     """Return each item's value of the field `--per`; None where it is unknown.
 
     Raises UsageError for a field that cannot be chosen by, or that no item has, InputError where
@@ -165,7 +166,7 @@ def _fit_one(
     return Checkpoint(*_read(parts, name))
 
 
-def _read(parts: Parts, name: str) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+def _read(parts: Parts, name: str) -> tuple[dict[str, Any], list[Item], dict[str, Any]]:
     tensors, meta = undump(parts.read(name), str(parts.path(name)))
     return tensors, [], meta
 
@@ -181,7 +182,7 @@ def _fit_chooser(job: Job, division: Division) -> Checkpoint:
     """
     whole = model(CHOOSER)
     assert isinstance(whole, Whole)
-    items = [{"label": value} for value in job.values]
+    items = [Item("", label=value) for value in job.values]
     target = make_target(items, division.train, "label")
     settings = whole.Settings()
     tensors, meta = fit_model(job, whole, settings, division, target)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sertool.core.paths import show
 from sertool.formats.checkpoint import Checkpoint
+from sertool.items import Item
 from sertool.models.per import field_of
 from sertool.splits.division import Division
 from sertool.ui.console import Console
@@ -17,7 +18,7 @@ SIDES = {"train": "trains on", "val": "validates on", "test": "holds out"}
 
 
 def announce(
-    items: Sequence[dict[str, Any]], division: Division, monitor: str | None, console: Console
+    items: Sequence[Item], division: Division, monitor: str | None, console: Console
 ) -> None:
     """Say which items are on each side, of which speakers, and what is odd about this division."""
     prefix = "" if division.fold is None else f"fold {division.fold}: "
@@ -68,7 +69,7 @@ def _count(rows: Sequence[dict[str, Any]]) -> str:
     return text
 
 
-def _speakers(items: Sequence[dict[str, Any]], positions: Sequence[int]) -> set[tuple[str, str]]:
+def _speakers(items: Sequence[Item], positions: Sequence[int]) -> set[tuple[str, str]]:
     return {
         (items[i]["corpus"] or "", items[i]["speaker"])
         for i in positions

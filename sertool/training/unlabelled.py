@@ -13,6 +13,7 @@ import numpy as np
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import Heard
 
 SAME = ("kind", "settings", "shape", "sample_rate", "frame_rate")  # of all stores
@@ -26,7 +27,7 @@ class Unlabelled:
     """
 
     heard: Heard
-    items: list[dict[str, Any]]
+    items: list[Item]
     records: list[dict[str, Any]]
     paths: list[Path]
 
