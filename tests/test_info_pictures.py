@@ -17,11 +17,12 @@ from sertool.commands.info import evenly
 from sertool.features import item_figures as picture_figures
 from sertool.features.item_figures import COLUMNS, Panel, names, panel, sheet
 from sertool.formats.store import write_store
+from sertool.items import Item
 
 
-def rows(count: int, **fields: Any) -> list[dict[str, Any]]:
+def rows(count: int, **fields: Any) -> list[Item]:
     base = {"path": "x.wav", "label": "anger", "corpus": "c"} | fields
-    return [base | {"id": f"c/long/way/{i:03d}"} for i in range(count)]
+    return [Item.from_row(base | {"id": f"c/long/way/{i:03d}"}) for i in range(count)]
 
 
 def pictures(path: Path, count: int = 30, shape: tuple[int, ...] = (8, 6, 3)) -> np.ndarray:

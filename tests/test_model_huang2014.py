@@ -310,10 +310,12 @@ def test_stage_one_sees_neither_labels_nor_what_is_held_out(
 def test_unlabelled_recordings_teach_the_kernels_alone(
     cli: Cli, store: Path, tmp_path: Path
 ) -> None:
-    rows = small_store.items(speakers=2, copies=0)
-    for row in rows:
-        row |= {"id": f"more/{row['id']}", "corpus": "more", "origin": f"more/{row['id']}"}
-        row |= {"label": None, "fold": None}
+    rows = [
+        item.replace(
+            id=f"more/{item.id}", corpus="more", origin=f"more/{item.id}", label=None, fold=None
+        )
+        for item in small_store.items(speakers=2, copies=0)
+    ]
     more = small_store.make(tmp_path / "more.h5", rows)
     plain, path = tmp_path / "plain.ckpt", tmp_path / "m.ckpt"
     run(cli, store, plain, "--set", "features=lif")
