@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sertool.commands.prepare import discover
+from sertool.corpora.discover import discover
 from sertool.items import Item
 from sertool.ui.console import Console
 

@@ -219,7 +219,7 @@ def test_odd_file_names(cli, tmp_path: Path, tone: np.ndarray) -> None:
 def test_resume(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sertool.formats.building.BLOCK", 2)
     assert cli("featurize", sounds, tmp_path / "whole.h5").code == 0
-    from sertool.commands import featurize as stage
+    from sertool.features import stores as stage
 
     made = stage.AudioSource.make
     calls: list[int] = []
@@ -254,7 +254,7 @@ def test_resume_makes_a_damaged_part_again(
 ) -> None:
     monkeypatch.setattr("sertool.formats.building.BLOCK", 2)
     assert cli("featurize", sounds, tmp_path / "whole.h5").code == 0
-    from sertool.commands import featurize as stage
+    from sertool.features import stores as stage
 
     made = stage.AudioSource.make
 

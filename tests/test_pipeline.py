@@ -22,6 +22,7 @@ from sertool.features.pipeline import (
     replay,
     replay_samples,
 )
+from sertool.features.spec import FITS, TAILS
 
 RATE = 16000
 SMALL = {"n_fft": 512, "hop_length": 160, "n_mels": 20}
@@ -45,7 +46,7 @@ def spec(kind: str = "wave", **options: Any) -> FeaturizeSpec:
 
 @pytest.mark.parametrize("rate", [None, 16000, 22050])
 @pytest.mark.parametrize("seconds", [0.12345, 0.5, 1.0003, 2.0])
-@pytest.mark.parametrize("fit", pipeline.FITS)
+@pytest.mark.parametrize("fit", FITS)
 def test_duration_is_exact(sound: Path, rate: int | None, seconds: float, fit: str) -> None:
     given = spec(sample_rate=rate, duration=seconds, fit=fit)
     decoded = load(given, sound)
@@ -115,7 +116,7 @@ def test_tails() -> None:
     total=st.integers(1, 200),
     length=st.integers(1, 80),
     hop=st.integers(1, 80),
-    tail=st.sampled_from(pipeline.TAILS),
+    tail=st.sampled_from(TAILS),
 )
 def test_windows_lose_nothing(total: int, length: int, hop: int, tail: str) -> None:
     samples = np.arange(1, total + 1, dtype=np.int16)

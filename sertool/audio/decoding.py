@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from sertool.audio import FASTEST
 from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
     NEEDS_FFMPEG,
@@ -34,10 +35,8 @@ from sertool.core.paths import show
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
 CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
 SILENCE = 1e-4  # -80 dB of full scale: a peak below it is called silence
-FASTEST = 4_000_000  # Hz: four times what records bats; a second of more is no longer small
 LOUDEST = 1e12  # times full scale: beyond, powers in float32 overflow
 MP3_SLACK = 0.1  # share of an MP3's announced length, often an estimate, that may be missing
-CHANNELS = ("mix", "left", "right")
 INT16_EXACT = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ALAC_16", "DPCM_16", "DPCM_8"})
 
 _SHORTENED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)

@@ -1,25 +1,26 @@
-"""The command line: one module a command, each parses, calls the library, and prints."""
+"""The command line: made from what the commands declare; parses, calls them, explains failures."""
 
 from __future__ import annotations
 
-import errno
-import functools
 import importlib
 import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from sertool.core.errors import SertoolError
+from sertool.cli.guard import drop_stdout, guarded, say
+from sertool.cli.parameters import signature_of
+from sertool.core.options import Command, RunOptions, build, declared, recorded
 from sertool.core.version import VERSION
 
-COMMANDS = {
-    "prepare": "sertool.cli.prepare",
-    "featurize": "sertool.cli.featurize",
+COMMANDS = {  # the module that declares each as its `COMMAND`
+    "prepare": "sertool.commands.prepare",
+    "featurize": "sertool.commands.featurize",
     "augment": "sertool.cli.augment",
     "train": "sertool.cli.train",
     "eval": "sertool.cli.eval",
@@ -29,8 +30,6 @@ COMMANDS = {
     "list": "sertool.cli.listing",
     "separate": "sertool.cli.separate",
 }
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LONGEST = 2000  # characters of a line on standard error
 
 
 def _version(value: bool) -> None:
@@ -39,74 +38,8 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the command with every expected failure turned into one line and its exit code."""
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        try:
-            result = function(*args, **kwargs)
-            sys.stdout.flush()
-            return result
-        except SertoolError as error:
-            _say(name, str(error))
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            _say(name, "interrupted")
-            raise typer.Exit(130) from error
-        except BrokenPipeError as error:
-            _drop_stdout()
-            raise typer.Exit(0) from error
-        except OSError as error:
-            _say(name, _reason(error))
-            raise typer.Exit(3) from error
-        except MemoryError as error:
-            _say(name, f"not enough memory: {error}" if str(error) else "not enough memory")
-            raise typer.Exit(3) from error
-        except RuntimeError as error:
-            if not _lacks_memory(error):
-                raise
-            _say(name, "not enough memory; a smaller --batch-size, network or picture needs less")
-            raise typer.Exit(3) from error
-
-    return guarded
-
-
-def _lacks_memory(error: RuntimeError) -> bool:
-    """Return whether an error is torch's own for memory that cannot be had, on any device."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-
-
-def _reason(error: OSError) -> str:
-    """Return one line for an error of the operating system."""
-    from sertool.core.paths import show
-
-    where = f"{show(error.filename)}: " if error.filename else ""
-    if error.errno in DISK_FULL:
-        return f"{where}the disk is full; nothing was replaced, free some space and use --resume"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where}no permission"
-    return f"{where}{error.strerror or error}"
-
-
-def _say(name: str, text: str) -> None:
-    from sertool.core.paths import show
-
-    line = show(" ".join(text.split("\n")))
-    if len(line) > LONGEST:  # a file's own text: both ends say what is wrong, and what to do
-        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
-    print(f"sertool {name}: {line}" if name else f"sertool: {line}", file=sys.stderr, flush=True)
-
-
-def _drop_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def build() -> typer.Typer:
-    """Return the Typer application with every command registered."""
+def application(names: Sequence[str]) -> typer.Typer:
+    """Return the Typer application with these commands registered."""
     app = typer.Typer(
         name="sertool",
         rich_markup_mode="rich",
@@ -129,12 +62,75 @@ def build() -> typer.Typer:
         folder cannot serve, 130 interrupted.
         """
 
-    for name, module in COMMANDS.items():
-        part = importlib.import_module(module)
-        app.command(name=name, cls=getattr(part, "Command", None), no_args_is_help=name != "list")(
-            _guard(name, part.command)
+    for name in names:
+        module = importlib.import_module(COMMANDS[name])
+        if not hasattr(module, "COMMAND"):
+            app.command(
+                name=name, cls=getattr(module, "Command", None), no_args_is_help=name != "list"
+            )(_guard(name, module.command))
+            continue
+        command: Command = module.COMMAND
+        register = app.command(
+            name=name, cls=getattr(module, "Parser", None), no_args_is_help=command.no_args_is_help
         )
+        register(_callback(command))
     return app
+
+
+def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    import functools
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with guarded(name):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _callback(command: Command) -> Callable[..., None]:
+    """Return the function that Typer calls with the values of a command line."""
+
+    def called(**values: Any) -> None:
+        with guarded(command.name):
+            _call(command, values)
+
+    called.__signature__ = signature_of(command)  # type: ignore[attr-defined]
+    called.__annotations__ = {}
+    called.__doc__ = command.help
+    return called
+
+
+def _call(command: Command, values: dict[str, Any]) -> None:
+    """Run a command and leave with its exit code."""
+    from sertool.core import workers
+    from sertool.ui.console import Console
+
+    if command.threads == 1:
+        workers.single_thread()
+    else:
+        workers.patient_threads()
+    groups: dict[str, Any] = {
+        parameter: build(cls, {one.name: values[one.name] for one in declared(cls)}, text=True)
+        for parameter, cls in command.groups.items()
+    }
+    run: RunOptions = groups.get("run") or RunOptions()
+    start = time.monotonic()
+    with Console(command.name, quiet=run.quiet, verbose=run.verbose, log=run.log) as console:
+        if "options" in groups:
+            console.detail(f"options: {_spelled(recorded(groups['options']))}")
+        given = {name: values[name] for name in command.arguments}
+        command.function(**given, **groups, console=console)
+        console.detail(f"took {time.monotonic() - start:.2f} s")
+    raise typer.Exit(console.exit_code)
+
+
+def _spelled(values: dict[str, Any]) -> str:
+    """Return settings in effect as one line."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return ", ".join(f"{name} {value}" for name, value in flat.items() if value not in (None, []))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,28 +141,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     name = next((a for a in arguments if a in COMMANDS), "")
     try:
-        code = build()(args=arguments, prog_name="sertool", standalone_mode=False)
+        app = application([name] if arguments[:1] == [name] else list(COMMANDS))
+        code = app(args=arguments, prog_name="sertool", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        _drop_stdout()
+        drop_stdout()
         return 0
-    except KeyboardInterrupt:  # before a command began; from then on `_guard` sees it
-        _say(name, "interrupted")
+    except KeyboardInterrupt:  # before a command began; from then on it is guarded
+        say(name, "interrupted")
         return 130
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
             return 0  # rich and typer leave so where the reader closed the pipe
         return error.code if isinstance(error.code, int) else 1
     except Exception as error:
-        message = getattr(error, "format_message", None)
-        if message is None:
-            raise
-        text = message().rstrip()
-        if text:  # empty where the help was shown instead
-            hint = f"see sertool {name} --help" if name else "see sertool --help"
-            _say(name, f"{text.rstrip('.')}; {hint}")
-        return 2
+        return _explain(name, error)
     return code if isinstance(code, int) else 0
+
+
+def _explain(name: str, error: Exception) -> int:
+    """Print what is wrong with a command line that Typer refused, and return its exit code."""
+    message = getattr(error, "format_message", None)
+    if message is None:
+        raise error
+    text = message().rstrip()
+    if text:  # empty where the help was shown instead
+        hint = f"see sertool {name} --help" if name else "see sertool --help"
+        say(name, f"{text.rstrip('.')}; {hint}")
+    return 2
 
 
 def _open_standard_streams() -> None:

@@ -1,112 +1,49 @@
-"""`featurize`: audio files, or a store of waveforms, into a feature store."""
+"""featurize: audio files, or a store of waveforms, become a store of features."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from sertool.core import settings
-from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import absolute, from_text, is_audio, show, to_text
-from sertool.core.plugins import lookup
-from sertool.features import GROUP, KINDS
-from sertool.features.pipeline import FeaturizeSpec, extract, frame_rate, load, remarks
-from sertool.formats import lineage
-from sertool.formats.building import Built, Made, Run, build_store
-from sertool.formats.manifest import parse_line, read_manifest, resolve
-from sertool.formats.outputs import check_output
-from sertool.formats.reuse import whole
-from sertool.formats.store import HDF5_MAGIC, Store
-from sertool.items import Item
+from sertool.core.options import Argument, Command, Options, RunOptions, nested, strict, workers
+from sertool.core.settings import option
+from sertool.corpora import CORPORA
+from sertool.features.spec import FeaturizeSpec
 from sertool.ui.console import Console
 
-RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none is asked for
-NOTES = {
-    "mixed": "mixed down",
-    "resampled": "resampled",
-    "padded": "padded with zeros",
-    "silent": "silent",
-    "clipped": "clipped",
-}
+
+def compress() -> str:
+    """Return the field of `--compress`."""
+    found: str = option("none", "Compression of the store.", choices=("none", "lzf", "gzip"))
+    return found
 
 
-@dataclass
-class AudioSource:
-    """Utterances to decode; `paths` in the items are relative to `root`."""
+@dataclass(frozen=True)
+class FeaturizeOptions(Options):
+    """What `featurize` makes of recordings; see `FeaturizeSpec`."""
 
-    spec: FeaturizeSpec
-    utterances: list[Item]
-    root: str
-
-    @property
-    def count(self) -> int:
-        """The number of utterances."""
-        return len(self.utterances)
-
-    def name(self, i: int) -> str:
-        """Return the path of utterance `i`."""
-        return self.utterances[i].path
-
-    def make(self, i: int) -> Made:
-        """Decode utterance `i` and compute its items."""
-        utterance = self.utterances[i]
-        path = from_text(utterance.path)
-        decoded = load(self.spec, path, utterance.start, utterance.end, fingerprinted=True)
-        item = utterance.replace(
-            path=os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
-            origin=utterance.id,
-            audio_hash=decoded.audio_hash,
-            fingerprint=decoded.fingerprint,
-        )
-        made = extract(self.spec, decoded.samples, decoded.sample_rate)
-        return Made([(item.replace(id=item.id + s), x) for s, x in made], decoded.notes)
-
-
-@dataclass
-class StoreSource:
-    """Items of a store of waveforms; all their fields are carried."""
-
-    spec: FeaturizeSpec
-    store: Store
-    items: list[Item]
-
-    @property
-    def count(self) -> int:
-        """The number of items."""
-        return len(self.items)
-
-    def name(self, i: int) -> str:
-        """Return the id of item `i`."""
-        return self.items[i].id
-
-    def make(self, i: int) -> Made:
-        """Compute the features of item `i`."""
-        samples = self.store.features(i)
-        made = extract(self.spec, samples, self.store.sample_rate)
-        item = self.items[i]
-        return Made([(item.replace(id=item.id + suffix), x) for suffix, x in made])
+    spec: FeaturizeSpec = nested(FeaturizeSpec)
+    compress: str = compress()
+    corpus: str = option(
+        "auto",
+        "How a folder is read (see: sertool list corpora).",
+        metavar="auto|NAME",
+        choices=("auto", *CORPORA),
+        open=True,
+    )
+    strict: bool = strict()
+    workers: int = workers()
 
 
 def featurize(
-    source: str,
-    output: Path,
-    spec: FeaturizeSpec,
-    *,
-    corpus: str = "auto",
-    compress: str = "none",
-    seed: int = 0,
-    workers: int = 1,
-    force: bool = False,
-    resume: bool = False,
-    strict: bool = False,
+    source: Annotated[
+        str,
+        Argument("INPUT", "Folder, manifest, store of waveforms, audio file, or - for a list."),
+    ],
+    output: Annotated[Path, Argument("STORE", "The store to write (.h5).")],
+    options: FeaturizeOptions = FeaturizeOptions(),
+    run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> None:
     """Write the features of `source` as the store `output`.
@@ -115,249 +52,24 @@ def featurize(
     or paths on standard input). Raises InputError where it cannot serve; a single file that
     cannot be read is reported through `console` and left out.
     """
-    console = console or Console.silent()
-    check_output(output, force, resume, [source])
-    run = Run(console, workers, resume, strict, compress)
-    if source != "-" and _is_hdf5(source):
-        _from_store(Path(source), output, spec, seed, run, force)
-        return
-    utterances, name, digest = _utterances(source, corpus, console)
-    _check(utterances)
-    if output.exists():
-        check_output(output, force, resume, (from_text(u.path) for u in utterances))
-    asked = spec.to_dict()
-    spec = FeaturizeSpec.from_dict(asked)
-    if spec.sample_rate is None:
-        spec = dataclasses.replace(spec, sample_rate=_common_rate(utterances))
-    root = _common_folder(utterances)
-    params = asked | {"corpus": corpus, "compress": compress, "seed": seed}
-    ids = [utterance.id for utterance in utterances]
-    if resume and not force and whole(output, params, name, digest, ids, console):
-        return
-    _remark(spec, console)
-    job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
+    from sertool.features.stores import write_store
+    from sertool.formats.building import Run
 
-    def attributes(built: Built) -> dict[str, Any]:
-        content = digest or _hash_pairs(built.hashes)
-        record = lineage.record("featurize", params, name, content)
-        return _attributes(spec, [_stage(spec)], root, [record])
-
-    built = build_store(
-        AudioSource(spec, utterances, root),
-        output,
-        job,
-        attributes,
-        run,
-        "files",
+    building = Run(
+        console or Console.silent(), options.workers, run.resume, options.strict, options.compress
     )
-    _summary(built, output, spec, console)
+    write_store(source, output, options.spec, options.corpus, building, run.force)
 
 
-def _from_store(
-    source: Path, output: Path, spec: FeaturizeSpec, seed: int, run: Run, force: bool
-) -> None:
-    """Featurize a store of waveforms: one item in, one or several out."""
-    store = Store(source)
-    if store.kind != "wave":
-        raise InputError(f"{source}: a store of kind {store.kind}; featurize reads kind wave")
-    spec = FeaturizeSpec.from_dict(spec.to_dict())
-    _no_contradiction(spec, store)
-    if spec.sample_rate is None:
-        spec = dataclasses.replace(spec, sample_rate=store.sample_rate)
-    params = spec.to_dict() | {"compress": run.compress, "seed": seed}
-    items = store.items()
-    ids = (item.origin for item in items)
-    known = (output, params, source.name, store.sha256, ids, run.console)
-    if run.resume and not force and whole(*known):
-        return
-    _remark(spec, run.console)
-    record = lineage.record("featurize", params, source.name, store.sha256)
-    values = _attributes(
-        spec, [*store.pipeline, _stage(spec)], store.root, [*store.lineage, record]
-    )
-    store.close()  # workers open it for themselves
-    built = build_store(
-        StoreSource(spec, store, items),
-        output,
-        {"stage": "featurize", "params": params, "input": store.sha256},
-        lambda built: values,
-        run,
-        "items",
-    )
-    _summary(built, output, spec, run.console)
+COMMAND = Command(
+    "featurize",
+    featurize,
+    """Turn audio into a feature store (HDF5), with every label and speaker that is known.
 
+    [bold]sertool featurize --kind mel corpus/ features.h5[/bold]
 
-def kind_settings(kind: str, assignments: list[str]) -> dict[str, Any]:
-    """Return the settings of a kind from `NAME=VALUE` texts, defaults included."""
-    return dataclasses.asdict(settings.parse(lookup(KINDS, GROUP, kind).Settings, assignments))
+    [bold]sertool featurize --kind mfcc --set n_mfcc=13 --duration 3 manifest.jsonl mfcc.h5[/bold]
 
-
-def _no_contradiction(spec: FeaturizeSpec, store: Store) -> None:
-    """Raise UsageError where an option asks for what an earlier stage has settled."""
-    settled = {"--channel": spec.channel != "mix", "--offset": spec.offset > 0}
-    settled["--duration"] = spec.duration is not None
-    settled["--sample-rate"] = spec.sample_rate not in (None, store.sample_rate)
-    for option, given in settled.items():
-        if given:
-            raise UsageError(f"{option}: {store.path} holds waveforms that were decoded already")
-    if any(stage.get("segment") or stage.get("segment_max") for stage in store.pipeline) and (
-        spec.segment or spec.segment_max
-    ):
-        raise UsageError(f"--segment: the items of {store.path} are segments already")
-
-
-def _remark(spec: FeaturizeSpec, console: Console) -> None:
-    assert spec.sample_rate is not None
-    for line in remarks(spec, spec.sample_rate):
-        console.note(line)
-
-
-def _stage(spec: FeaturizeSpec) -> dict[str, Any]:
-    """Return the stage as the store keeps it: with the items that it was fitted to, if it was."""
-    found, given = spec.prepared
-    items = found.fitted_on(given)
-    return spec.to_dict() | ({} if items is None else {"fitted_on": items})
-
-
-def _attributes(
-    spec: FeaturizeSpec, pipeline: list[dict[str, Any]], root: str, records: list[dict[str, Any]]
-) -> dict[str, Any]:
-    assert spec.sample_rate is not None
-    return {
-        "kind": spec.kind,
-        "settings": spec.settings,
-        "pipeline": pipeline,
-        "sample_rate": spec.sample_rate,
-        "frame_rate": frame_rate(spec, spec.sample_rate),
-        "root": root,
-        "lineage": records,
-    }
-
-
-def _is_hdf5(source: str) -> bool:
-    try:
-        with open(source, "rb") as file:
-            return file.read(8) == HDF5_MAGIC
-    except OSError:
-        return False
-
-
-def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Item], str, str]:
-    """Return (utterances, the input's name, its content's SHA-256 or "" to be taken later)."""
-    if source == "-":
-        lines = [os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip()]
-        if not lines:
-            raise InputError("standard input: no paths and no manifest lines")
-        return _from_lines(lines, corpus, console), "-", ""
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"{show(source)}: no such file or folder")
-    from sertool.corpora.discover import is_foreign
-
-    if path.is_dir() or is_audio(path) or is_foreign(path):
-        return _discover([path], corpus, console), path.absolute().name, ""
-
-    bad: list[tuple[int, str]] = []
-    found = list(read_manifest(path, lambda line, reason: bad.append((line, reason))))
-    if not found:
-        why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
-        raise InputError(f"{show(path)}: neither audio, nor a store, nor a manifest{why}")
-    for line, reason in bad:
-        console.failed(f"{show(path)}: line {line}", reason)
-    return found, path.name, lineage.file_sha256(path)
-
-
-def _discover(paths: list[Path], corpus: str, console: Console) -> list[Item]:
-    from sertool.commands.prepare import discover
-
-    return discover(paths, corpus=corpus, console=console, strict=False)
-
-
-def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Item]:
-    """Return the utterances of lines that are manifest lines (`{`) or paths, in their order."""
-    plain = [Path(line) for line in lines if not line.startswith("{")]
-    by_path: dict[str, Item] = {}
-    there = []
-    for path in plain:
-        if path.is_file():
-            there.append(path)
-        else:
-            console.failed(path, "no such file" if not path.exists() else "not a file")
-    if there:
-        found = _discover(there, corpus, console)
-        by_path = {u.path: u for u in found}
-    result: list[Item] = []
-    for number, line in enumerate(lines, 1):
-        if line.startswith("{"):
-            try:
-                result.append(resolve(parse_line(line), Path.cwd()))
-            except ValueError as error:
-                console.failed(f"standard input: line {number}", str(error))
-        elif (utterance := by_path.get(to_text(absolute(Path(line))))) is not None:
-            result.append(utterance)
-    return result
-
-
-def _check(utterances: list[Item]) -> None:
-    """Raise InputError where utterances cannot be the items of a store."""
-    if not utterances:
-        raise InputError("no utterance is left to featurize")
-    double, times = Counter(u.id for u in utterances).most_common(1)[0]
-    if times > 1:
-        where = [show(u.path) for u in utterances if u.id == double][:2]
-        raise InputError(f"two utterances are called {show(double)}: {where[0]} and {where[1]}")
-    for name in {name for utterance in utterances for name in utterance.extra}:
-        if name in ("", ".") or "/" in name:
-            raise InputError(f"a store cannot have a column called {name!r}; rename that field")
-
-
-def _common_rate(utterances: list[Item]) -> int:
-    """Return the commonest sample rate among evenly spaced files (the highest of equals)."""
-    from sertool.audio.decoding import read_rate
-
-    step = max(1, len(utterances) // RATE_SAMPLES)
-    rates: Counter[int] = Counter()
-    for utterance in utterances[::step]:
-        try:
-            rates[read_rate(from_text(utterance.path))] += 1
-        except ItemError:
-            continue
-    if not rates:
-        for utterance in utterances:
-            try:
-                return read_rate(from_text(utterance.path))
-            except ItemError:
-                continue
-        return 16000  # nothing can be read: every file will be named with its reason
-    return max(rates, key=lambda rate: (rates[rate], rate))
-
-
-def _common_folder(utterances: list[Item]) -> str:
-    """Return the deepest folder that holds every file, as text."""
-    return os.path.commonpath([os.path.dirname(u.path) for u in utterances])
-
-
-def _listing(utterances: Iterable[Item]) -> str:
-    """Return a digest of what is to be read: fields, and each file's size and time of change."""
-    digest = hashlib.sha256()
-    for utterance in utterances:
-        try:
-            status = os.stat(from_text(utterance.path))
-            state = [status.st_size, status.st_mtime_ns]
-        except (OSError, ValueError):  # ValueError: a NUL in the name
-            state = []
-        digest.update(json.dumps([utterance.manifest_row(), state]).encode("ascii") + b"\n")
-    return digest.hexdigest()
-
-
-def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
-    text = "".join(f"{name} {content}\n" for name, content in pairs)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def _summary(built: Built, output: Path, spec: FeaturizeSpec, console: Console) -> None:
-    """Say in one line each what was written and what was unusual."""
-    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(built.notes.items())]
-    if unusual:
-        console.note("; ".join(unusual))
-    console.note(f"{output}: {built.items} items of kind {spec.kind}, {built.frames} frames")
+    Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
+    """,
+)

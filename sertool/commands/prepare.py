@@ -7,14 +7,17 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from sertool.core.errors import InputError, UsageError
+from sertool.core.options import Argument, Command, Options, RunOptions, seed, strict
 from sertool.core.paths import from_text, show, to_text
-from sertool.corpora import export, where
+from sertool.core.settings import option
+from sertool.corpora import CORPORA, export, where
 from sertool.corpora import labels as label_maps
-from sertool.corpora.counts import difference, plural, spread, table
+from sertool.corpora.counts import plural, spread, table
 from sertool.corpora.discover import AUTO, Found, Manners, find
 from sertool.formats.outputs import atomic
 from sertool.items import Item
@@ -25,81 +28,126 @@ from sertool.ui.console import Console
 STDOUT = Path("-")
 
 
-def discover(
-    paths: Sequence[Path],
-    corpus: str = AUTO,
-    console: Console | None = None,
-    strict: bool = False,
-) -> list[Item]:
-    """Return the utterances of folders, tables, manifests and audio files, as `prepare` sees them.
+@dataclass(frozen=True)
+class PrepareOptions(Options):
+    """What `prepare` makes of corpora.
 
-    In the order given, files of a folder by their POSIX path below it. Where no corpus fits,
-    labels are null and one line says so, unless `strict` asks for InputError instead. Raises
-    InputError for what is missing or empty and for doubled ids, UsageError for an unknown corpus.
+    labels: a map of classes, by name or as a TOML file. where: expressions of
+    `sertool.corpora.where`. split: a protocol of `sertool.splits.protocols`, whose folds share no
+    value of the fields in `also_disjoint` either. to: a format of `sertool.corpora.export`;
+    lhotse's is a folder. strict: stop at the first file that gives no utterance.
     """
-    console = console or Console.silent()
-    found = find(paths, corpus, Manners(console, strict))
-    for part in found:
-        text = difference(part.utterances, part.published())
-        if text:
-            console.note(f"{part.name}: other than published, {text}")
-    return [utterance for part in found for utterance in part.utterances]
+
+    corpus: str = option(
+        AUTO, "Corpus (see: sertool list corpora).", metavar="auto|NAME",
+        choices=(AUTO, *CORPORA), open=True,
+    )  # fmt: skip
+    labels: str = option(
+        label_maps.NATIVE,
+        "Map of classes (see: sertool list labels).",
+        metavar="native|NAME|FILE.toml",
+    )
+    where: tuple[str, ...] = option(
+        (), "Keep only these: field=value, field!=value, field in a,b; repeatable.", metavar="EXPR"
+    )
+    split: str = option(
+        "none",
+        "random:80:20, random:8:1:1, kfold:5, speakers:5, loso, sessions, texts, corpora,"
+        " file:FOLDS.csv or none.",
+        metavar="PROTOCOL",
+    )
+    also_disjoint: tuple[str, ...] = option(
+        (),
+        "Folds share no value of this field (text, speaker, session) either; utterances that would"
+        " are left out, with a count. Repeatable.",
+        metavar="FIELD",
+    )
+    to: str = option(
+        export.MANIFEST,
+        "manifest; audformat: a segmented CSV table; lhotse: a folder of two manifests.",
+        metavar="FORMAT",
+        choices=export.FORMATS,
+    )
+    relative: bool = option(False, "Write paths relative to the manifest's folder.")
+    strict: bool = strict()
+    seed: int = seed()
+
+    def check(self) -> None:
+        """Raise UsageError for an unknown protocol, or for folds that nothing makes."""
+        protocol = splits.parse(self.split)
+        if self.also_disjoint and protocol.name == "none":
+            raise UsageError("--also-disjoint: needs a --split that makes folds of groups")
 
 
 def prepare(
-    paths: Sequence[Path],
-    manifest: Path,
-    *,
-    corpus: str = AUTO,
-    labels: str = label_maps.NATIVE,
-    conditions: Sequence[str] = (),
-    split: str = "none",
-    also_disjoint: Sequence[str] = (),
-    to: str = export.MANIFEST,
-    relative: bool = False,
-    seed: int = 0,
-    force: bool = False,
-    resume: bool = False,
-    strict: bool = False,
-    console: Console,
+    corpora: Annotated[
+        list[Path],
+        Argument(
+            "CORPUS",
+            "Folders, tables (.csv, .tsv), manifests or audio files; - for manifest lines.",
+        ),
+    ],
+    manifest: Annotated[
+        Path, Argument("MANIFEST", "JSON Lines file to write; - for standard output.")
+    ],
+    options: PrepareOptions = PrepareOptions(),
+    run: RunOptions = RunOptions(),
+    console: Console | None = None,
 ) -> None:
     """Write the manifest of corpora; `manifest` may be `-`, standard output.
 
-    `labels` names a map of classes or a TOML file, `conditions` are expressions of
-    `sertool.corpora.where`, `split` is a protocol of `sertool.splits.protocols`, whose folds share
-    no value of the fields in `also_disjoint` either. `to` is a format of `sertool.corpora.export`;
-    lhotse's is a folder.
-    `strict` stops at the first file that gives no utterance. Raises UsageError and InputError, and
-    then writes nothing.
+    Raises UsageError and InputError, and then writes nothing.
     """
-    export.check_format(to)
-    protocol = splits.parse(split)
-    chosen = [where.parse(text) for text in conditions]
-    classes = label_maps.load(labels)
-    if manifest == STDOUT and relative:
+    console = console or Console.silent()
+    chosen = [where.parse(text) for text in options.where]
+    classes = label_maps.load(options.labels)
+    if manifest == STDOUT and options.relative:
         raise UsageError("--relative needs a manifest with a folder, not standard output")
-    to_file = manifest != STDOUT or to == export.LHOTSE
-    if to_file and export.check_target(manifest, to, force, resume):
+    to_file = manifest != STDOUT or options.to == export.LHOTSE
+    if to_file and export.check_target(manifest, options.to, run.force, run.resume):
         console.note(f"{show(manifest)}: is whole already; nothing to do")
         return
-    found = find(paths, corpus, Manners(console, strict=True, stop=strict))
+    manners = Manners(console, strict=True, stop=options.strict)
+    found = find(corpora, options.corpus, manners)
     _report(found, console)
     utterances = [utterance for part in found for utterance in part.utterances]
     utterances = _choose(utterances, classes, chosen, console)
-    if also_disjoint and protocol.name == "none":
-        raise UsageError("--also-disjoint: needs a --split that makes folds of groups")
-    if protocol.name != "none":
-        places = splits.split(utterances, protocol, seed)
-        for name in also_disjoint:
-            utterances, places = _thin(utterances, places, name, seed, console)
-        for utterance in utterances:
-            utterance.fold, utterance.part = places[utterance.id]
-        for line in splits.remarks(utterances, places):
-            console.warn(line)
-    count = _write(utterances, manifest, to, relative, Manners(console, stop=strict))
+    utterances = _split(utterances, options, console)
+    manners = Manners(console, stop=options.strict)
+    count = _write(utterances, manifest, options.to, options.relative, manners)
     name = "standard output" if manifest == STDOUT else show(manifest)
     left = f"; {count} of them written" if count < len(utterances) else ""
     console.note(f"{name}: {_summary(utterances)}{left}")
+
+
+COMMAND = Command(
+    "prepare",
+    prepare,
+    """List the utterances of corpora with labels, speakers and folds.
+
+    [bold]sertool prepare ravdess/ m.jsonl --split speakers:6[/bold]
+
+    [bold]sertool prepare emodb/ - --where 'label in anger,sadness' | jq .speaker[/bold]
+
+    [bold]sertool prepare m.jsonl table.csv --to audformat[/bold]
+
+    Exit codes: 0 done, 1 a file gave no utterance, 2 wrong usage, 3 a corpus cannot serve.
+    """,
+)
+
+
+def _split(utterances: list[Item], options: PrepareOptions, console: Console) -> list[Item]:
+    """Return the utterances with their folds or parts, less those that --also-disjoint drops."""
+    if options.split == "none":
+        return utterances
+    places = splits.split(utterances, options.split, options.seed)
+    for name in options.also_disjoint:
+        utterances, places = _thin(utterances, places, name, options.seed, console)
+    for utterance in utterances:
+        utterance.fold, utterance.part = places[utterance.id]
+    for line in splits.remarks(utterances, places):
+        console.warn(line)
+    return utterances
 
 
 def _write(utterances: list[Item], output: Path, to: str, relative: bool, manners: Manners) -> int:

@@ -1,31 +1,112 @@
-"""Settings of a feature kind or a model: a frozen dataclass filled from `--set NAME=VALUE`."""
+"""Settings and options: declared once, as the fields of a frozen dataclass.
+
+A feature kind's or a model's settings are given as `--set NAME=VALUE`, a stage's options by their
+own names (see `sertool.core.options`). Both are declared with `option` and checked by `convert`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sertool.core.errors import UsageError
 
 T = TypeVar("T")
 LONGEST = 80  # characters of a value in a message
-LARGEST = 2**31 - 1  # whole number that a setting may be
+LARGEST = 2**31 - 1  # the largest whole number a setting may be
+HUGE = 1e6  # an upper limit from here on is there for safety, and no help to anybody
 
 
-def setting(default: Any, help: str, unit: str = "") -> Any:
-    """Return a dataclass field with its default, one line of help, and its unit."""
-    return dataclasses.field(default=default, metadata={"help": help, "unit": unit})
+@dataclass(frozen=True)
+class Option:
+    """What is declared of a setting or option beside its name, type and default.
+
+    help: one sentence for people. unit: of its value, "Hz". metavar: what stands for the value in
+    the help. flag: the name on the command line where it is not the field's. short: "-j".
+    panel: the heading that it stands under. choices: all values there are, or the usual ones where
+    they are `open`. least, above, most, below: the range of a number. unset: what no value
+    means, for people. read: turns the command line's text into a value. recorded: whether it
+    shapes the output and therefore belongs in the lineage.
+    """
+
+    help: str
+    unit: str = ""
+    metavar: str = ""
+    flag: str = ""
+    short: str = ""
+    panel: str = ""
+    choices: Sequence[str] = ()
+    open: bool = False
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    unset: str = ""
+    read: Callable[[Any], Any] | None = None
+    recorded: bool = True
+
+    def holds(self, value: Any) -> bool:
+        """Return whether `value` is one of the choices and, if a number, finite and in range."""
+        if isinstance(value, tuple):
+            return all(map(self.holds, value))
+        if isinstance(value, str) and self.choices and not self.open:
+            return value in self.choices
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return True
+        return math.isfinite(value) and not (
+            (self.least is not None and value < self.least)
+            or (self.above is not None and value <= self.above)
+            or (self.most is not None and value > self.most)
+            or (self.below is not None and value >= self.below)
+        )
+
+    @property
+    def range(self) -> str:
+        """The range of the value in words: "above 0, at most 1", "1 or more", "0 to 1"."""
+        if self.least is not None and self.most is not None:
+            return f"{self.least:g} to {self.most:g}"
+        lower = f"above {self.above:g}" if self.above is not None else ""
+        lower = f"{self.least:g} or more" if self.least is not None else lower
+        upper = f"below {self.below:g}" if self.below is not None else ""
+        upper = f"at most {self.most:g}" if self.most is not None else upper
+        return ", ".join(filter(None, (lower, upper)))
+
+
+def option(default: Any, help: str, unit: str = "", **more: Any) -> Any:
+    """Return a dataclass field with its default and what else an `Option` declares.
+
+    >>> @dataclass(frozen=True)
+    ... class Loudness:
+    ...     gain: float = option(0.0, "Gain.", "dB", least=-60, most=60)
+    >>> parse(Loudness, ["gain=6"])
+    Loudness(gain=6.0)
+    """
+    metadata = {"option": Option(help, unit, **more)}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+setting = option  # of a kind or a model: what `--set` takes
+
+
+def option_of(field: dataclasses.Field[Any]) -> Option:
+    """Return what is declared of a field; an empty declaration where nothing is."""
+    found: Option = field.metadata.get("option") or Option("")
+    return found
 
 
 def describe(cls: type) -> list[tuple[str, Any, str, str]]:
     """Return (name, default, unit, help) of every setting of `cls`, in order."""
-    return [
-        (f.name, f.default, f.metadata.get("unit", ""), f.metadata.get("help", ""))
-        for f in dataclasses.fields(cls)
-    ]
+    fields = ((f, option_of(f)) for f in dataclasses.fields(cls))
+    return [(f.name, f.default, declared.unit, declared.help) for f, declared in fields]
 
 
 def read_value(text: str) -> Any:
@@ -36,72 +117,133 @@ def read_value(text: str) -> Any:
         return text
 
 
-def parse(cls: type[T], assignments: list[str]) -> T:
-    """Return an instance of the settings dataclass `cls` with `NAME=VALUE` texts applied.
-
-    Raises UsageError for an unknown name, a missing `=`, or a value of another type.
-    """
-    hints = typing.get_type_hints(cls)
+def assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `--set NAME=VALUE` texts by name; UsageError where `=` is missing."""
     values: dict[str, Any] = {}
-    for text in assignments:
+    for text in texts:
         name, equals, raw = text.partition("=")
-        name = name.strip().replace("-", "_")
         if not equals:
             raise UsageError(f"--set {text}: write NAME=VALUE")
-        if name not in hints:
-            known = ", ".join(hints) or "none"
+        values[name.strip().replace("-", "_")] = read_value(raw.strip())
+    return values
+
+
+def make(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Return an instance of the settings dataclass `cls` with these values.
+
+    Raises UsageError for an unknown name, or a value of another type or out of range.
+    """
+    hints = typing.get_type_hints(cls)
+    declared = {f.name: option_of(f) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in declared:
+            known = ", ".join(declared) or "none"
             raise UsageError(f"--set {name}: no such setting; there are {known}")
-        values[name] = _convert(name, read_value(raw.strip()), hints[name])
+        made[name] = convert(f"--set {name}=", value, hints[name], declared[name])
     try:
-        return cls(**values)
+        return cls(**made)
     except ValueError as error:
         raise UsageError(f"--set: {error}") from error
 
 
-def check_types(cls: type, values: dict[str, Any]) -> None:
+def parse(cls: type[T], texts: Sequence[str]) -> T:
+    """Return an instance of the settings dataclass `cls` from `NAME=VALUE` texts; see `make`."""
+    return make(cls, assignments(texts))
+
+
+def check_types(cls: type, values: Mapping[str, Any]) -> None:
     """Raise ValueError where a file's value for a setting of `cls` has another type."""
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
         if name in hints:
             try:
-                _convert(name, value, hints[name])
+                convert(f"{name}=", value, hints[name], Option(""))
             except UsageError as error:
-                raise ValueError(str(error).removeprefix("--set ")) from error
+                raise ValueError(str(error)) from error
 
 
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    """Return `value` as the type that `hint` allows, or raise UsageError."""
+def convert(label: str, value: Any, hint: Any, declared: Option, text: bool = False) -> Any:
+    """Return `value` as the type `hint`, in its declared range.
+
+    text: `value` comes from a command line, where numbers are texts and a pair is LOW:HIGH.
+    Raises UsageError, which begins with `label` and the value, for anything else.
+    """
+    shown = str(value)
+    shown = shown if len(shown) <= LONGEST else shown[:LONGEST] + "…"
     if type(value) is int and abs(value) > LARGEST:
-        raise UsageError(f"--set {name}: at most {LARGEST}")
-    origin = typing.get_origin(hint)
-    allowed = typing.get_args(hint) if origin in (types.UnionType, typing.Union) else (hint,)
-    if value == "none" and type(None) in allowed:
-        return None
-    for kind in allowed:
-        if typing.get_origin(kind) is typing.Literal:
-            if value in typing.get_args(kind):
-                return value
-        elif typing.get_origin(kind) is tuple and isinstance(value, list):
-            member = typing.get_args(kind)[0]
-            if member is float:
-                value = [float(item) if type(item) is int else item for item in value]
-            if all(type(item) is member for item in value):
-                return tuple(value)
-        elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        elif typing.get_origin(kind) is None and isinstance(kind, type) and type(value) is kind:
+        raise UsageError(f"{label.rstrip('= ')}: at most {LARGEST}")
+    for kind in _allowed(hint):
+        try:
+            found = _as(kind, value, text)
+        except (ValueError, OverflowError):
+            continue
+        if declared.holds(found):
+            return found
+    kinds = [kind for kind in _allowed(hint) if not text or kind is not type(None)]
+    words = " or ".join(map(_spell, kinds))
+    if declared.choices and not declared.open:
+        words = any_of(declared.choices)
+    raise UsageError(f"{label}{shown}: needs {', '.join(filter(None, (words, declared.range)))}")
+
+
+def any_of(words: Sequence[str]) -> str:
+    """Return "a, b or c"."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _allowed(hint: Any) -> tuple[Any, ...]:
+    """Return the types that a hint allows, one by one."""
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _as(kind: Any, value: Any, text: bool) -> Any:
+    """Return `value` as one type; ValueError where it is none."""
+    origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if kind is type(None):
+        if value is None or value == "none":
+            return None
+    elif origin is typing.Literal:
+        if value in members:
             return value
-    shown = " or ".join(_spell(kind) for kind in allowed)
-    given = str(value)
-    given = given if len(given) <= LONGEST else given[:LONGEST] + "…"
-    raise UsageError(f"--set {name}={given}: needs {shown}")
+    elif origin is tuple:
+        return _as_tuple(members, value, text)
+    elif origin is dict and isinstance(value, Mapping):
+        return dict(value)
+    elif kind is float and (text or type(value) in (int, float)):
+        return float(value)
+    elif kind is int and text:
+        return int(value)
+    elif kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    elif isinstance(kind, type) and type(value) is kind:
+        return value
+    raise ValueError
+
+
+def _as_tuple(members: tuple[Any, ...], value: Any, text: bool) -> tuple[Any, ...]:
+    """Return a tuple of any length, or a pair of numbers, LOW:HIGH or one for both."""
+    if members[1:] == (...,):
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        return tuple(_as(members[0], item, text) for item in value)
+    if text and isinstance(value, str):
+        low, colon, high = value.partition(":")
+        value = (low, high if colon else low)
+    if not isinstance(value, list | tuple) or len(value) != len(members):
+        raise ValueError
+    return tuple(_as(kind, item, text) for kind, item in zip(members, value, strict=True))
 
 
 def _spell(kind: Any) -> str:
     """Return a type as a word for people."""
+    members = typing.get_args(kind)
     if typing.get_origin(kind) is typing.Literal:
-        return " or ".join(str(value) for value in typing.get_args(kind))
+        return any_of([str(value) for value in members])
     if typing.get_origin(kind) is tuple:
-        return f"a list in brackets, each {_spell(typing.get_args(kind)[0])}"
+        several = f"a list in brackets, each {_spell(members[0])}"
+        return several if members[1:] == (...,) else "LOW:HIGH, two numbers"
     words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
     return "none" if kind is type(None) else words.get(kind, str(kind))

@@ -12,7 +12,7 @@ from pathlib import Path
 from sertool.core.errors import InputError
 from sertool.core.paths import absolute, find_audio, is_audio, show, to_text
 from sertool.corpora import Corpus, Published, Skipped, load, make, names
-from sertool.corpora.counts import plural
+from sertool.corpora.counts import difference, plural
 from sertool.corpora.lhotse_files import kind, leader
 from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.items import Item
@@ -337,3 +337,24 @@ def _check_ids(utterances: Iterable[Item]) -> None:
                 f"{show(path)}: is there twice, as {show(by_place[place])} and {show(name)}"
             )
         by_id[name], by_place[place] = path, name
+
+
+def discover(
+    paths: Sequence[Path],
+    corpus: str = AUTO,
+    console: Console | None = None,
+    strict: bool = False,
+) -> list[Item]:
+    """Return the utterances of folders, tables, manifests and audio files, as `prepare` sees them.
+
+    In the order given, files of a folder by their POSIX path below it. Where no corpus fits,
+    labels are null and one line says so, unless `strict` asks for InputError instead. Raises
+    InputError for what is missing or empty and for doubled ids, UsageError for an unknown corpus.
+    """
+    console = console or Console.silent()
+    found = find(paths, corpus, Manners(console, strict))
+    for part in found:
+        text = difference(part.utterances, part.published())
+        if text:
+            console.note(f"{part.name}: other than published, {text}")
+    return [utterance for part in found for utterance in part.utterances]

@@ -6,12 +6,9 @@ agree to the last bit.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,93 +16,10 @@ import numpy as np
 from sertool.audio import decoding as audio
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
-from sertool.core.settings import check_types
-from sertool.features import Kind, kind
+from sertool.features.spec import FeaturizeSpec
 
 if TYPE_CHECKING:
     from sertool.audio.decoding import Decoded
-
-FITS = ("pad", "crop", "both")
-TAILS = ("align", "pad", "drop")
-LONGEST = 1e12  # seconds: times any rate, it is still a number of samples
-
-
-@dataclass(frozen=True)
-class FeaturizeSpec:
-    """Every parameter of a featurize stage that changes what a store holds.
-
-    Times are seconds. `sample_rate` None keeps a file's own. `duration` with `fit`: "crop" only
-    shortens, "pad" only lengthens with zeros, "both" gives exactly round(duration * rate) samples.
-    `segment` cuts windows every `segment_hop` (default: `segment`); `segment_tail` is what becomes
-    of a shorter last one: "align" moves it back to end at the end, "pad" fills it with zeros,
-    "drop" leaves it out. `segment_max` cuts into the fewest equal parts of at most so long.
-    `dtype` None is the kind's own, float32 or uint8. Raises UsageError for values that contradict
-    each other.
-    """
-
-    kind: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    sample_rate: int | None = None
-    channel: str = "mix"
-    offset: float = 0.0
-    duration: float | None = None
-    fit: str = "both"
-    segment: float | None = None
-    segment_hop: float | None = None
-    segment_tail: str = "align"
-    segment_max: float | None = None
-    dtype: str | None = None
-
-    def __post_init__(self) -> None:
-        _one_of("--fit", self.fit, FITS)
-        _one_of("--segment-tail", self.segment_tail, TAILS)
-        _one_of("--channel", self.channel, audio.CHANNELS)
-        for name in ("sample_rate", "duration", "segment", "segment_hop", "segment_max"):
-            value = getattr(self, name)
-            most = audio.FASTEST if name == "sample_rate" else LONGEST
-            if value is not None and not 0 < value <= most:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} {value:g} must be above 0, and {most:g} at most")
-        if not 0 <= self.offset <= LONGEST:
-            raise UsageError(f"--offset {self.offset:g} must be 0 to {LONGEST:g}")
-        if self.segment and self.segment_max:
-            raise UsageError("--segment and --segment-max exclude each other")
-        if self.segment_hop and not self.segment:
-            raise UsageError("--segment-hop needs --segment")
-        if self.dtype is not None and self.dtype not in (known := kind(self.kind).dtypes):
-            raise UsageError(f"--dtype {self.dtype}: {self.kind} is kept as {' or '.join(known)}")
-
-    @functools.cached_property
-    def prepared(self) -> tuple[Kind, Any]:
-        """The kind and its settings; UsageError where one is unknown or wrong."""
-        found = kind(self.kind)
-        try:
-            check_types(found.Settings, self.settings)
-            return found, found.Settings(**self.settings)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"settings of {self.kind}: {error}") from None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the stage as an element of a store's `pipeline`, every setting with its value."""
-        _, settings = self.prepared
-        return {
-            "stage": "featurize",
-            **dataclasses.asdict(self),
-            "settings": dataclasses.asdict(settings),
-            "dtype": str(store_dtype(self)),
-        }
-
-    @classmethod
-    def from_dict(cls, stage: dict[str, Any]) -> FeaturizeSpec:
-        """Return the stage that `to_dict` wrote; keys that it does not know are left out."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in stage.items() if name in known})
-
-
-def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
-    if value not in allowed:
-        words = ", ".join(word for word in allowed if word)
-        raise UsageError(f"{option} {value}: one of {words}")
 
 
 def frame_rate(spec: FeaturizeSpec, sample_rate: int) -> float:

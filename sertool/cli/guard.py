@@ -1,0 +1,75 @@
+"""Expected failures of a command: one line on standard error and an exit code each."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from sertool.core.errors import SertoolError
+from sertool.core.paths import show
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LONGEST = 2000  # characters of a line on standard error
+
+
+@contextlib.contextmanager
+def guarded(name: str) -> Iterator[None]:
+    """Turn every expected failure of the command `name` into one line and its exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        drop_stdout()
+        raise typer.Exit(0) from error
+    except (SertoolError, KeyboardInterrupt, OSError, MemoryError, RuntimeError) as error:
+        line, code = _explained(error)
+        if not line:
+            raise
+        say(name, line)
+        raise typer.Exit(code) from error
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """Return an error's line and exit code; no line for one that nobody expects."""
+    if isinstance(error, SertoolError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if isinstance(error, OSError):
+        return _reason(error), 3
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory", 3
+    # torch's own, on any device
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        return "not enough memory; a smaller --batch-size, network or picture needs less", 3
+    return "", 1
+
+
+def _reason(error: OSError) -> str:
+    """Return one line for an error of the operating system."""
+    where = f"{show(error.filename)}: " if error.filename else ""
+    if error.errno in DISK_FULL:
+        return f"{where}the disk is full; nothing was replaced, free some space and use --resume"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where}no permission"
+    return f"{where}{error.strerror or error}"
+
+
+def say(name: str, text: str) -> None:
+    """Print one line on standard error; of a very long one both ends, which say what is wrong."""
+    line = show(" ".join(text.split("\n")))
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
+    print(f"sertool {name}: {line}" if name else f"sertool: {line}", file=sys.stderr, flush=True)
+
+
+def drop_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,119 @@
+"""Typer's parameters, made from what the commands and their options declare."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+
+from sertool.core.options import Argument, Command, Declared, declared
+from sertool.core.settings import HUGE, any_of
+
+WIDEST = 22  # characters of choices that may stand in for the value; more stand in the help
+METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+UNITS = {"s": "SECONDS", "Hz": "HZ", "dB": "DB"}
+
+
+def signature_of(command: Command) -> inspect.Signature:
+    """Return the signature by which Typer knows the arguments and options of a command."""
+    defaults = inspect.signature(command.function).parameters
+    parameters = [
+        _argument(name, kind, argument, defaults[name].default)
+        for name, (kind, argument) in command.arguments.items()
+    ]
+    for group in command.groups.values():
+        parameters += [_option(one) for one in declared(group)]
+    return inspect.Signature(parameters)
+
+
+def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+
+
+def _argument(name: str, hint: Any, argument: Argument, default: Any) -> inspect.Parameter:
+    info = typer.Argument(
+        metavar=argument.metavar, help=escaped(argument.help), readable=False, show_default=False
+    )
+    if default is not inspect.Parameter.empty:  # Typer wants no tuple where it gives a list
+        default = None
+        hint = hint | None
+    return _parameter(name, Annotated[hint, info], default)
+
+
+def _option(one: Declared) -> inspect.Parameter:
+    """Return an option: a flag, a list of texts, a path, or one text that `Declared.read` reads."""
+    flags = [one.flag, one.option.short] if one.option.short else [one.flag]
+    if one.hint is bool and one.default:
+        flags[0] += f"/--no-{one.flag[2:]}"
+    info = typer.Option(
+        *flags,
+        metavar=metavar(one),
+        help=escaped(help_of(one)),
+        rich_help_panel=one.option.panel or None,
+        autocompletion=_completion(one),
+        show_default=one.hint is not bool and one.default not in (None, (), {}, ""),
+    )
+    if one.hint is bool:
+        return _parameter(one.name, Annotated[bool, info], one.default)
+    if one.default == () or isinstance(one.default, dict):
+        inner = get_args(one.hint)[0]
+        several = list[Path] if inner is Path else list[str]
+        return _parameter(one.name, Annotated[several | None, info], None)
+    kind = Path if Path in (one.hint, *get_args(one.hint)) else str
+    shown = spelled(one.default)
+    hint = kind if shown is not None else kind | None
+    return _parameter(one.name, Annotated[hint, info], shown)
+
+
+def _completion(one: Declared) -> Callable[[str], list[str]] | None:
+    if not one.option.choices:
+        return None
+    return lambda incomplete: [c for c in one.option.choices if c.startswith(incomplete)]
+
+
+def spelled(value: Any) -> str | None:
+    """Return a default as it would be typed; None for none."""
+    if isinstance(value, tuple):
+        return ":".join(str(spelled(member)) for member in value)
+    return f"{value:g}" if isinstance(value, float) else None if value is None else str(value)
+
+
+def metavar(one: Declared) -> str:
+    """Return what stands for an option's value in the help: "SECONDS", "mix|left|right"."""
+    if one.hint is bool:
+        return ""
+    if one.option.metavar:
+        return one.option.metavar
+    listed = "|".join(one.option.choices)
+    if listed and not one.option.open and len(listed) <= WIDEST:
+        return listed
+    kinds = [k for k in (one.hint, *get_args(one.hint)) if k in METAVARS]
+    if get_origin(one.hint) is tuple:
+        return "LOW:HIGH"
+    return UNITS.get(one.option.unit) or (METAVARS[kinds[0]] if kinds else "TEXT")
+
+
+def help_of(one: Declared) -> str:
+    """Return an option's help with its choices, its range and what it means to leave it out."""
+    text, own = one.option.help, one.option
+    more = []
+    if own.choices and not own.open and not all(c in text for c in own.choices):
+        more += [] if "|" in metavar(one) else [any_of(own.choices)]
+    limit = own.most if own.most is not None else own.below
+    if (
+        own.range
+        and (limit is None or limit < HUGE)
+        and own.range not in ("0 or more", "1 or more")
+    ):
+        more.append(own.range)
+    if more:
+        text = f"{text.removesuffix('.')} ({'; '.join(more)})."
+    return f"{text} [default: {own.unset}]" if own.unset else text
+
+
+def escaped(text: str) -> str:
+    """Return text in which rich sees no markup."""
+    return text.replace("[", "\\[")

@@ -1,0 +1,246 @@
+"""The options of a stage: one frozen dataclass, from which everything else is made.
+
+The command line (`sertool.cli`), the Python API's keyword arguments (`build`), the checks (when an
+`Options` is made) and the recorded lineage (`recorded`) all follow its fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sertool.core.errors import UsageError
+from sertool.core.settings import Option, convert, option, option_of
+
+T = TypeVar("T")
+
+
+class Options:
+    """A base for frozen dataclasses of options: their values are checked when one is made.
+
+    Raises UsageError for a value of another type than declared or out of its range, and for values
+    that contradict each other.
+    """
+
+    def __post_init__(self) -> None:
+        cls: Any = type(self)
+        hints = hints_of(cls)
+        for field in dataclasses.fields(cls):
+            if "option" in field.metadata:
+                own = Declared(field.name, hints[field.name], field.default, option_of(field))
+                object.__setattr__(self, field.name, own.read(getattr(self, field.name)))
+        self.check()
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One option: the name of its field, its type, its default, and what is declared of it."""
+
+    name: str
+    hint: Any
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed: "--batch-size"."""
+        return "--" + (self.option.flag or self.name).replace("_", "-")
+
+    @property
+    def optional(self) -> bool:
+        """Whether the option may be left without a value."""
+        return type(None) in typing.get_args(self.hint)
+
+    def read(self, value: Any, text: bool = False) -> Any:
+        """Return `value` as declared; `text` where it is a command line's. Raises UsageError."""
+        if value is None and self.optional:
+            return None
+        if text and self.option.read is not None and isinstance(value, str | list):
+            value = self.option.read(value)
+        return convert(f"{self.flag} ", value, self.hint, self.option, text)
+
+
+def nested(cls: type, partial: bool = False) -> Any:
+    """Return a field that holds the options `cls`, which stand among its owner's own.
+
+    partial: a dictionary of those that were given instead, over defaults known only later.
+    """
+    factory: Any = dict if partial else cls
+    return dataclasses.field(default_factory=factory, metadata={"nested": cls, "partial": partial})
+
+
+@functools.cache
+def hints_of(cls: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields by name."""
+    return typing.get_type_hints(cls)
+
+
+@functools.cache
+def declared(cls: Any) -> tuple[Declared, ...]:
+    """Return every option of `cls` in order, those of nested options among them."""
+    return tuple(_walk(cls))
+
+
+def _walk(cls: Any) -> Iterator[Declared]:
+    for field in dataclasses.fields(cls):
+        inner = field.metadata.get("nested")
+        if inner is not None:
+            for one in declared(inner):
+                partial = field.metadata["partial"]
+                yield dataclasses.replace(one, default=None) if partial else one
+        elif "option" in field.metadata:
+            default = field.default
+            if field.default_factory is not dataclasses.MISSING:
+                default = field.default_factory()
+            yield Declared(field.name, hints_of(cls)[field.name], default, option_of(field))
+
+
+def build(cls: type[T], values: Mapping[str, Any], text: bool = False) -> T:
+    """Return the options `cls` with these values by name; None leaves an option as it is.
+
+    text: values come from a command line. Raises UsageError for an unknown name or a wrong value.
+    """
+    wanted: Any = cls
+    known = {one.name: one for one in declared(wanted)}
+    for name in values:
+        if name not in known:
+            raise UsageError(f"no option {name}; there are {', '.join(known)}")
+    given = {n: known[n].read(v, text) for n, v in values.items() if v is not None}
+    made: T = _made(wanted, given)
+    return made
+
+
+def _made(cls: Any, given: Mapping[str, Any]) -> Any:
+    made: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        inner = field.metadata.get("nested")
+        if inner is not None and field.metadata["partial"]:
+            made[field.name] = {d.name: given[d.name] for d in declared(inner) if d.name in given}
+        elif inner is not None:
+            made[field.name] = _made(inner, given)
+        elif field.name in given:
+            made[field.name] = given[field.name]
+    return cls(**made)
+
+
+def recorded(options: Any) -> dict[str, Any]:
+    """Return what a lineage keeps of some options: every one that shapes the output, by name."""
+    kept: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            kept[field.name] = recorded(value)
+        elif option_of(field).recorded:
+            kept[field.name] = list(value) if isinstance(value, tuple) else value
+    return kept
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A positional argument of a command, as its function's signature declares it."""
+
+    metavar: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function as a command of the command line.
+
+    Its signature declares the arguments (`Annotated[..., Argument(...)]`), its parameter `options`
+    the stage's own options, `run` those that every stage shares; it may take a `console`. `help` is
+    what `--help` says. threads: how many a numerical library may use, None for its own choice.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    help: str
+    threads: int | None = 1
+    no_args_is_help: bool = True
+
+    @property
+    def arguments(self) -> dict[str, tuple[Any, Argument]]:
+        """The type and declaration of each positional argument by name."""
+        found = {}
+        for name, hint in typing.get_type_hints(self.function, include_extras=True).items():
+            if typing.get_origin(hint) is typing.Annotated:
+                kind, argument = typing.get_args(hint)
+                found[name] = (kind, argument)
+        return found
+
+    @property
+    def groups(self) -> dict[str, type]:
+        """The dataclasses of options by parameter: `options`, `run`."""
+        hints = typing.get_type_hints(self.function)
+        names = inspect.signature(self.function).parameters
+        return {name: hints[name] for name in names if name in ("options", "run")}
+
+
+EVERY = "Every stage"  # the heading of what all stages share
+
+
+def seed() -> Any:
+    """Return the field of `--seed`."""
+    return option(0, "Seed of every random draw.", metavar="N")
+
+
+def workers(default: int = 0) -> Any:
+    """Return the field of `--workers`; it changes no output."""
+    return option(
+        default,
+        "Worker processes (0: one per core).",
+        metavar="N",
+        short="-j",
+        panel=EVERY,
+        least=0,
+        recorded=False,
+    )
+
+
+def strict() -> Any:
+    """Return the field of `--strict`."""
+    return option(False, "Stop at the first file that fails (exit 3).", recorded=False)
+
+
+@dataclass(frozen=True)
+class RunOptions(Options):
+    """What every stage can be told about a run; nothing of it changes an output."""
+
+    force: bool = option(False, "Replace an existing output.", panel=EVERY, recorded=False)
+    resume: bool = option(
+        False, "Continue where an interrupted run stopped.", panel=EVERY, recorded=False
+    )
+    plugin: tuple[Path, ...] = option(
+        (),
+        "Python file that adds corpora, kinds, augmentations, models or metrics; repeatable.",
+        metavar="FILE.py",
+        panel=EVERY,
+        recorded=False,
+    )
+    log: Path | None = option(
+        None, "Append events to FILE as JSON Lines.", metavar="FILE", panel=EVERY, recorded=False
+    )
+    quiet: bool = option(
+        False, "Report only what went wrong.", short="-q", panel=EVERY, recorded=False
+    )
+    verbose: bool = option(
+        False,
+        "Report more: settings in effect, remarks on each file, timing.",
+        short="-v",
+        panel=EVERY,
+        recorded=False,
+    )
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose contradict each other")

@@ -1,0 +1,332 @@
+"""How a store of features is made of audio files, or of a store of waveforms."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.core.paths import absolute, from_text, is_audio, show, to_text
+from sertool.corpora.discover import discover, is_foreign
+from sertool.features.pipeline import extract, frame_rate, load, remarks
+from sertool.features.spec import FeaturizeSpec
+from sertool.formats import lineage
+from sertool.formats.building import Built, Made, Run, build_store
+from sertool.formats.manifest import parse_line, read_manifest, resolve
+from sertool.formats.outputs import check_output
+from sertool.formats.reuse import whole
+from sertool.formats.store import HDF5_MAGIC, Store
+from sertool.items import Item
+from sertool.ui.console import Console
+
+RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none is asked for
+NOTES = {
+    "mixed": "mixed down",
+    "resampled": "resampled",
+    "padded": "padded with zeros",
+    "silent": "silent",
+    "clipped": "clipped",
+}
+
+
+@dataclass
+class AudioSource:
+    """Utterances to decode; `paths` in the items are relative to `root`."""
+
+    spec: FeaturizeSpec
+    utterances: list[Item]
+    root: str
+
+    @property
+    def count(self) -> int:
+        """The number of utterances."""
+        return len(self.utterances)
+
+    def name(self, i: int) -> str:
+        """Return the path of utterance `i`."""
+        return self.utterances[i].path
+
+    def make(self, i: int) -> Made:
+        """Decode utterance `i` and compute its items."""
+        utterance = self.utterances[i]
+        path = from_text(utterance.path)
+        decoded = load(self.spec, path, utterance.start, utterance.end, fingerprinted=True)
+        item = utterance.replace(
+            path=os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
+            origin=utterance.id,
+            audio_hash=decoded.audio_hash,
+            fingerprint=decoded.fingerprint,
+        )
+        made = extract(self.spec, decoded.samples, decoded.sample_rate)
+        return Made([(item.replace(id=item.id + s), x) for s, x in made], decoded.notes)
+
+
+@dataclass
+class StoreSource:
+    """Items of a store of waveforms; all their fields are carried."""
+
+    spec: FeaturizeSpec
+    store: Store
+    items: list[Item]
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    def name(self, i: int) -> str:
+        """Return the id of item `i`."""
+        return self.items[i].id
+
+    def make(self, i: int) -> Made:
+        """Compute the features of item `i`."""
+        samples = self.store.features(i)
+        made = extract(self.spec, samples, self.store.sample_rate)
+        item = self.items[i]
+        return Made([(item.replace(id=item.id + suffix), x) for suffix, x in made])
+
+
+def write_store(
+    source: str, output: Path, spec: FeaturizeSpec, corpus: str, run: Run, force: bool
+) -> None:
+    """Write the features of `source` as the store `output`.
+
+    `source` is a folder, a manifest, a store of waveforms, an audio file, or "-" (manifest lines
+    or paths on standard input). corpus: how a folder is read, "auto" or a name. Raises InputError
+    where it cannot serve; a single file that cannot be read is reported and left out.
+    """
+    console = run.console
+    asked = spec.to_dict()  # an unknown kind or setting shows here, before any work
+    check_output(output, force, run.resume, [source])
+    if source != "-" and _is_hdf5(source):
+        _from_store(Path(source), output, spec, run, force)
+        return
+    utterances, name, digest = _utterances(source, corpus, console)
+    _check(utterances)
+    if output.exists():
+        check_output(output, force, run.resume, (from_text(u.path) for u in utterances))
+    spec = FeaturizeSpec.from_dict(asked)
+    if spec.sample_rate is None:
+        spec = dataclasses.replace(spec, sample_rate=_common_rate(utterances))
+    root = _common_folder(utterances)
+    params = asked | {"corpus": corpus, "compress": run.compress}
+    ids = [utterance.id for utterance in utterances]
+    if run.resume and not force and whole(output, params, name, digest, ids, console):
+        return
+    _remark(spec, console)
+    job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
+
+    def attributes(built: Built) -> dict[str, Any]:
+        content = digest or _hash_pairs(built.hashes)
+        record = lineage.record("featurize", params, name, content)
+        return _attributes(spec, [_stage(spec)], root, [record])
+
+    built = build_store(AudioSource(spec, utterances, root), output, job, attributes, run, "files")
+    _summary(built, output, spec, console)
+
+
+def _from_store(source: Path, output: Path, spec: FeaturizeSpec, run: Run, force: bool) -> None:
+    """Featurize a store of waveforms: one item in, one or several out."""
+    store = Store(source)
+    if store.kind != "wave":
+        raise InputError(f"{source}: a store of kind {store.kind}; featurize reads kind wave")
+    spec = FeaturizeSpec.from_dict(spec.to_dict())
+    _no_contradiction(spec, store)
+    if spec.sample_rate is None:
+        spec = dataclasses.replace(spec, sample_rate=store.sample_rate)
+    params = spec.to_dict() | {"compress": run.compress}
+    items = store.items()
+    ids = (item.origin for item in items)
+    known = (output, params, source.name, store.sha256, ids, run.console)
+    if run.resume and not force and whole(*known):
+        return
+    _remark(spec, run.console)
+    record = lineage.record("featurize", params, source.name, store.sha256)
+    values = _attributes(
+        spec, [*store.pipeline, _stage(spec)], store.root, [*store.lineage, record]
+    )
+    store.close()  # workers open it for themselves
+    built = build_store(
+        StoreSource(spec, store, items),
+        output,
+        {"stage": "featurize", "params": params, "input": store.sha256},
+        lambda built: values,
+        run,
+        "items",
+    )
+    _summary(built, output, spec, run.console)
+
+
+def _no_contradiction(spec: FeaturizeSpec, store: Store) -> None:
+    """Raise UsageError where an option asks for what an earlier stage has settled."""
+    settled = {"--channel": spec.channel != "mix", "--offset": spec.offset > 0}
+    settled["--duration"] = spec.duration is not None
+    settled["--sample-rate"] = spec.sample_rate not in (None, store.sample_rate)
+    for option, given in settled.items():
+        if given:
+            raise UsageError(f"{option}: {store.path} holds waveforms that were decoded already")
+    if any(stage.get("segment") or stage.get("segment_max") for stage in store.pipeline) and (
+        spec.segment or spec.segment_max
+    ):
+        raise UsageError(f"--segment: the items of {store.path} are segments already")
+
+
+def _remark(spec: FeaturizeSpec, console: Console) -> None:
+    assert spec.sample_rate is not None
+    for line in remarks(spec, spec.sample_rate):
+        console.note(line)
+
+
+def _stage(spec: FeaturizeSpec) -> dict[str, Any]:
+    """Return the stage as the store keeps it: with the items that it was fitted to, if it was."""
+    found, given = spec.prepared
+    items = found.fitted_on(given)
+    return spec.to_dict() | ({} if items is None else {"fitted_on": items})
+
+
+def _attributes(
+    spec: FeaturizeSpec, pipeline: list[dict[str, Any]], root: str, records: list[dict[str, Any]]
+) -> dict[str, Any]:
+    assert spec.sample_rate is not None
+    return {
+        "kind": spec.kind,
+        "settings": spec.settings,
+        "pipeline": pipeline,
+        "sample_rate": spec.sample_rate,
+        "frame_rate": frame_rate(spec, spec.sample_rate),
+        "root": root,
+        "lineage": records,
+    }
+
+
+def _is_hdf5(source: str) -> bool:
+    try:
+        with open(source, "rb") as file:
+            return file.read(8) == HDF5_MAGIC
+    except OSError:
+        return False
+
+
+def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Item], str, str]:
+    """Return (utterances, the input's name, its content's SHA-256 or "" to be taken later)."""
+    if source == "-":
+        lines = [os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip()]
+        if not lines:
+            raise InputError("standard input: no paths and no manifest lines")
+        return _from_lines(lines, corpus, console), "-", ""
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{show(source)}: no such file or folder")
+    if path.is_dir() or is_audio(path) or is_foreign(path):
+        return _discover([path], corpus, console), path.absolute().name, ""
+
+    bad: list[tuple[int, str]] = []
+    found = list(read_manifest(path, lambda line, reason: bad.append((line, reason))))
+    if not found:
+        why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
+        raise InputError(f"{show(path)}: neither audio, nor a store, nor a manifest{why}")
+    for line, reason in bad:
+        console.failed(f"{show(path)}: line {line}", reason)
+    return found, path.name, lineage.file_sha256(path)
+
+
+def _discover(paths: list[Path], corpus: str, console: Console) -> list[Item]:
+    return discover(paths, corpus=corpus, console=console, strict=False)
+
+
+def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Item]:
+    """Return the utterances of lines that are manifest lines (`{`) or paths, in their order."""
+    plain = [Path(line) for line in lines if not line.startswith("{")]
+    by_path: dict[str, Item] = {}
+    there = []
+    for path in plain:
+        if path.is_file():
+            there.append(path)
+        else:
+            console.failed(path, "no such file" if not path.exists() else "not a file")
+    if there:
+        found = _discover(there, corpus, console)
+        by_path = {u.path: u for u in found}
+    result: list[Item] = []
+    for number, line in enumerate(lines, 1):
+        if line.startswith("{"):
+            try:
+                result.append(resolve(parse_line(line), Path.cwd()))
+            except ValueError as error:
+                console.failed(f"standard input: line {number}", str(error))
+        elif (utterance := by_path.get(to_text(absolute(Path(line))))) is not None:
+            result.append(utterance)
+    return result
+
+
+def _check(utterances: list[Item]) -> None:
+    """Raise InputError where utterances cannot be the items of a store."""
+    if not utterances:
+        raise InputError("no utterance is left to featurize")
+    double, times = Counter(u.id for u in utterances).most_common(1)[0]
+    if times > 1:
+        where = [show(u.path) for u in utterances if u.id == double][:2]
+        raise InputError(f"two utterances are called {show(double)}: {where[0]} and {where[1]}")
+    for name in {name for utterance in utterances for name in utterance.extra}:
+        if name in ("", ".") or "/" in name:
+            raise InputError(f"a store cannot have a column called {name!r}; rename that field")
+
+
+def _common_rate(utterances: list[Item]) -> int:
+    """Return the commonest sample rate among evenly spaced files (the highest of equals)."""
+    from sertool.audio.decoding import read_rate
+
+    step = max(1, len(utterances) // RATE_SAMPLES)
+    rates: Counter[int] = Counter()
+    for utterance in utterances[::step]:
+        try:
+            rates[read_rate(from_text(utterance.path))] += 1
+        except ItemError:
+            continue
+    if not rates:
+        for utterance in utterances:
+            try:
+                return read_rate(from_text(utterance.path))
+            except ItemError:
+                continue
+        return 16000  # nothing can be read: every file will be named with its reason
+    return max(rates, key=lambda rate: (rates[rate], rate))
+
+
+def _common_folder(utterances: list[Item]) -> str:
+    """Return the deepest folder that holds every file, as text."""
+    return os.path.commonpath([os.path.dirname(u.path) for u in utterances])
+
+
+def _listing(utterances: Iterable[Item]) -> str:
+    """Return a digest of what is to be read: fields, and each file's size and time of change."""
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        try:
+            status = os.stat(from_text(utterance.path))
+            state = [status.st_size, status.st_mtime_ns]
+        except (OSError, ValueError):  # ValueError: a NUL in the name
+            state = []
+        digest.update(json.dumps([utterance.manifest_row(), state]).encode("ascii") + b"\n")
+    return digest.hexdigest()
+
+
+def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
+    text = "".join(f"{name} {content}\n" for name, content in pairs)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _summary(built: Built, output: Path, spec: FeaturizeSpec, console: Console) -> None:
+    """Say in one line each what was written and what was unusual."""
+    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(built.notes.items())]
+    if unusual:
+        console.note("; ".join(unusual))
+    console.note(f"{output}: {built.items} items of kind {spec.kind}, {built.frames} frames")
