@@ -184,12 +184,12 @@ def run_librosa(folder: Path) -> None:
 
 def run_features(folder: Path) -> None:
     """Decode, hash, fingerprint and compute as a worker of sertool does."""
-    from sertool.features.pipeline import FeaturizeSpec, extract, load
+    from sertool.features.stage import Stage
 
-    spec = FeaturizeSpec("mel", {"n_fft": N_FFT, "hop_length": HOP}, sample_rate=RATE)
+    spec = Stage("mel", {"n_fft": N_FFT, "hop_length": HOP}, sample_rate=RATE)
     for path in sorted(folder.iterdir()):
-        decoded = load(spec, path, fingerprinted=True)
-        extract(spec, decoded.samples, decoded.sample_rate)
+        decoded = spec.load(path, fingerprinted=True)
+        spec.extract(decoded.samples, decoded.sample_rate)
 
 
 def run_floor(folder: Path) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import soundfile
 
 from sertool.audio.decoding import decode
-from sertool.features.pipeline import FeaturizeSpec, frame_rate, replay
+from sertool.core.paths import to_text
+from sertool.features.pipeline import Pipeline
+from sertool.features.stage import Stage
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.lineage import record
@@ -20,7 +22,15 @@ from sertool.models import Whole, model
 
 RATE = 8000
 CLASSES = ("anger", "happiness", "sadness")
-SPEC = FeaturizeSpec("mel", {"n_fft": 256, "hop_length": 128, "n_mels": 12}, sample_rate=RATE)
+SPEC = Stage("mel", {"n_fft": 256, "hop_length": 128, "n_mels": 12}, sample_rate=RATE)
+
+
+def replay(
+    records: list[dict[str, Any]], path: Path, start: float | None = None, end: float | None = None
+) -> list[np.ndarray]:
+    """Return the arrays that a store of this pipeline holds for an utterance of a file."""
+    (clip,) = Pipeline.from_records(records).replay(Item("", to_text(path), start, end)).clips
+    return clip.arrays
 
 
 def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[Item]:
@@ -51,9 +61,7 @@ def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[Item]:
     return items
 
 
-def store(
-    path: Path, folder: Path, items: list[Item], spec: FeaturizeSpec = SPEC, **given: Any
-) -> Path:
+def store(path: Path, folder: Path, items: list[Item], spec: Stage = SPEC, **given: Any) -> Path:
     """Write the store that featurize would: every utterance through `spec`."""
     arrays, rows = [], []
     for item in items:
@@ -70,7 +78,7 @@ def store(
         settings=spec.to_dict()["settings"],
         pipeline=[spec.to_dict()],
         sample_rate=RATE,
-        frame_rate=frame_rate(spec, RATE),
+        frame_rate=spec.frame_rate(RATE),
         root=str(folder),
         **given,
     )

@@ -21,7 +21,8 @@ from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.settings import parse
 from sertool.evaluation.heldout import check_contract
 from sertool.features import embedding, kind
-from sertool.features.pipeline import FeaturizeSpec, replay, replay_samples
+from sertool.features.pipeline import Pipeline
+from sertool.features.stage import Stage
 from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import fitted_before
 from sertool.formats.store import Store
@@ -38,7 +39,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = {"s0": "train", "s1": "test", "s2": "val"}
     items = [item | {"part": parts[item["speaker"]]} for item in items]
     made.store(folder / "mel.h5", folder / "wav", items)
-    picture = FeaturizeSpec("image", {"height": 16, "width": 12}, sample_rate=made.RATE)
+    picture = Stage("image", {"height": 16, "width": 12}, sample_rate=made.RATE)
     made.store(folder / "image.h5", folder / "wav", items, picture)
     long = dataclasses.replace(made.SPEC, duration=0.6, fit="pad")
     made.store(folder / "long.h5", folder / "wav", items, long)
@@ -85,7 +86,9 @@ def by_hand(toys: Path, name: str, layer: str, features: np.ndarray) -> torch.Te
 
 
 def test_a_layer_without_time_is_one_frame(toys: Path) -> None:
-    features = replay(Scorer.load(toys / "ma2018.ckpt").pipeline, toys / "wav/s1-anger-1.wav")[0]
+    features = made.replay(Scorer.load(toys / "ma2018.ckpt").pipeline, toys / "wav/s1-anger-1.wav")[
+        0
+    ]
     last = names(toys, "ma2018")[-1]
     given = settings(toys, "ma2018", last)
     found = kind("embedding").compute(sound(toys), made.RATE, given)
@@ -102,7 +105,7 @@ def test_a_layer_without_time_is_one_frame(toys: Path) -> None:
 def test_a_layer_with_time_has_frames(toys: Path) -> None:
     """A block that halves time: (1, channels, time, frequency), of which the mean is taken."""
     pipeline = Scorer.load(toys / "ma2018.ckpt").pipeline
-    features = replay(pipeline, toys / "wav/s1-anger-1.wav")[0]
+    features = made.replay(pipeline, toys / "wav/s1-anger-1.wav")[0]
     assert len(features) == 19
     given = settings(toys, "ma2018", "blocks.0")
     found = embedding.compute(sound(toys), made.RATE, given)
@@ -117,7 +120,7 @@ def test_another_rate_is_resampled_as_the_checkpoint_does(toys: Path) -> None:
     scorer = Scorer.load(toys / "ma2018.ckpt")
     finer = audio.resample(sound(toys), made.RATE, 16000)
     given = settings(toys, "ma2018", names(toys, "ma2018")[-1])
-    features = replay_samples(scorer.pipeline, finer, 16000)
+    features = Pipeline.from_records(scorer.pipeline).arrays(finer, 16000)
     found = torch.from_numpy(embedding.compute(finer, 16000, given)).double().softmax(1)
     np.testing.assert_allclose(found.numpy(), scorer.posterior(features), atol=1e-6)
 
@@ -127,7 +130,7 @@ def test_windows_of_a_fixed_length_follow_each_other(toys: Path) -> None:
     name = "sundharam-cnn"
     scorer = Scorer.load(toys / f"{name}.ckpt")
     samples = np.tile(sound(toys), 4)[:8000]
-    (features,) = replay_samples(scorer.pipeline, samples, made.RATE)
+    (features,) = Pipeline.from_records(scorer.pipeline).arrays(samples, made.RATE)
     assert (len(features), scorer.window_starts(len(features))) == (63, [0, 25])
     first, *_, last = names(toys, name)
     windows = features[:38], features[25:]

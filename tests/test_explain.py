@@ -14,17 +14,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sertool.core.errors import ItemError
+from sertool.core.paths import to_text
 from sertool.extras.explain import (
     Explainer,
     contributions,
     figure_name,
     frequency_ticks,
-    part_spans,
 )
 from sertool.extras.explain_panels import chosen, tall, thin
-from sertool.features.hearing import Source, hear
-from sertool.features.pipeline import FeaturizeSpec, extract
+from sertool.features.pipeline import Pipeline
+from sertool.features.stage import Stage
 from sertool.formats.checkpoint import load
+from sertool.items import Item
 from sertool.models import inspection as inside
 from sertool.models import linear, model
 from sertool.models.inspection import Recorder, by_shape
@@ -261,18 +263,12 @@ def test_layers_that_are_drawn():
 def test_spans_are_those_of_the_segments(seconds, cut, tail, crop):
     rate = 1000
     samples = np.arange(1, 1 + round(seconds * rate), dtype=np.float32)
-    spec = FeaturizeSpec("wave", segment_tail=tail, **cut, **crop)
-    from sertool.core.errors import ItemError
-    from sertool.features.pipeline import load_samples
-
+    spec = Stage("wave", segment_tail=tail, **cut, **crop)
     try:
-        decoded = load_samples(spec, samples, rate)
-        parts = [array for _, array in extract(spec, decoded.samples, rate)]
+        segments = Pipeline((spec,)).segments(samples, rate)
     except ItemError:
         return
-    spans = part_spans([spec.to_dict()], len(samples) / rate)
-    assert len(spans) == len(parts)
-    for (start, length), part in zip(spans, parts, strict=True):
+    for _, part, start, length in segments:
         if part[0]:  # zeros are what was filled up
             assert start == pytest.approx((part[0] - 1) / rate, abs=2 / rate)
         assert length == pytest.approx(len(part) / rate, abs=2 / rate)
@@ -282,7 +278,7 @@ def test_spans_are_those_of_the_segments(seconds, cut, tail, crop):
 def test_frequencies_stand_at_their_rows(kind, rows):
     import librosa
 
-    spec = FeaturizeSpec(kind, {"n_mels": 64, "fmin": 100.0} if kind == "mel" else {})
+    spec = Stage(kind, {"n_mels": 64, "fmin": 100.0} if kind == "mel" else {})
     bands = {"mel": 64, "image": 128, "spectrogram": 1025}[kind]
     centres = librosa.fft_frequencies(sr=16000, n_fft=2048)
     if kind != "spectrogram":
@@ -296,7 +292,7 @@ def test_frequencies_stand_at_their_rows(kind, rows):
             at = np.interp(place * bands - 0.5, np.arange(bands), centres)
             assert at == pytest.approx(hertz, rel=0.02)
     assert frequency_ticks(spec, None, rows) == []
-    assert frequency_ticks(FeaturizeSpec("mfcc"), 16000, 20) == []
+    assert frequency_ticks(Stage("mfcc"), 16000, 20) == []
     assert kind == "image" or frequency_ticks(spec, 16000, 1) == []
 
 
@@ -324,8 +320,11 @@ def test_contributions_and_biases_are_the_logit(classes):
 )
 def test_names_are_safe_and_tell_paths_apart(parts):
     path = "/".join(parts)
-    names = {figure_name(Source(p)) for p in (path, f"x/{path}")}
-    names |= {figure_name(Source(path, 0.1)), figure_name(Source(path, 0.1, 0.2))}
+    names = {figure_name(Item("", to_text(p))) for p in (path, f"x/{path}")}
+    names |= {
+        figure_name(Item("", to_text(path), 0.1)),
+        figure_name(Item("", to_text(path), 0.1, 0.2)),
+    }
     assert len(names) == 4
     for name in names:
         assert name.endswith(".png")
@@ -347,9 +346,7 @@ def toys(tmp_path_factory):
     items = made.corpus(folder / "wav", speakers=2)
     items = [item | {"part": "train"} for item in items]
     made.store(folder / "mel.h5", folder / "wav", items)
-    picture = FeaturizeSpec(
-        "image", {"height": 16, "width": 12}, sample_rate=made.RATE, segment=0.15
-    )
+    picture = Stage("image", {"height": 16, "width": 12}, sample_rate=made.RATE, segment=0.15)
     made.store(folder / "image.h5", folder / "wav", items, picture)
     made.train(folder / "mel.h5", folder / "linear.ckpt", lambda item: "train")
     small = {
@@ -374,7 +371,7 @@ def test_a_figure_a_file(toys, tmp_path, cli, name):
     assert told.out == plain.out
     assert "figures of 2 files" in told.err
     found = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert found == sorted(figure_name(Source(path)) for path in paths)
+    assert found == sorted(figure_name(Item("", str(path))) for path in paths)
     again = cli("predict", toys / f"{name}.ckpt", paths[1], "--explain", tmp_path / "b",
                 "--batch-size", 3)  # fmt: skip
     assert "a figure of 1 file" in again.err
@@ -390,9 +387,9 @@ def test_a_figure_a_file(toys, tmp_path, cli, name):
 
 def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
     scorer = Scorer.load(toys / "fser2021.ckpt")
-    source = Source(toys / "wav" / "s0-anger-1.wav", label="anger")
+    source = Item("", str(toys / "wav" / "s0-anger-1.wav"), label="anger")
     explainer = Explainer(scorer, tmp_path / "out", replace=False)
-    (piece,) = hear(scorer.pipeline, source).pieces
+    (piece,) = Pipeline.from_records(scorer.pipeline).replay(source).clips
     assert len(piece.arrays) == 2
     scorer.posterior(piece.arrays[::-1] * 2)  # of a file that then failed
     rows = scorer.posterior(piece.arrays)
@@ -419,9 +416,9 @@ def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
 
 def test_input_over_time_as_the_network_got_it(toys, tmp_path):
     scorer = Scorer.load(toys / "ma2018-fixed.ckpt")
-    source = Source(toys / "wav" / "s0-anger-0.wav", start=0.05)
+    source = Item("", str(toys / "wav" / "s0-anger-0.wav"), start=0.05)
     explainer = Explainer(scorer, tmp_path / "out", replace=False)
-    (piece,) = hear(scorer.pipeline, source).pieces
+    (piece,) = Pipeline.from_records(scorer.pipeline).replay(source).clips
     shares = scorer.posterior(piece.arrays)[0]
     row = {"path": "x", "label": "anger", "posterior": dict(zip(made.CLASSES, shares, strict=True))}
     told = explainer._explain(source, piece, row)

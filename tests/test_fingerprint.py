@@ -19,9 +19,10 @@ from sertool.audio import fingerprint
 from sertool.audio.decoding import decode, resample
 from sertool.audio.fingerprint import fingerprint as print_of
 from sertool.audio.fingerprint import near
-from sertool.features.hearing import Source, hear
-from sertool.features.pipeline import FeaturizeSpec
+from sertool.features.pipeline import Pipeline
+from sertool.features.stage import Stage
 from sertool.formats.store import Store
+from sertool.items import Item
 
 DEMO = Path(__file__).parents[1] / "data" / "demo" / "corpus"
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
@@ -375,8 +376,8 @@ def test_predict_does_not_pay_for_it(folder: Path, monkeypatch: pytest.MonkeyPat
         raise AssertionError
 
     monkeypatch.setattr(audio, "fingerprint", refuse)
-    heard = hear([FeaturizeSpec("mel").to_dict()], Source(folder / TWIN))
-    assert len(heard.pieces) == 1
+    replayed = Pipeline((Stage("mel"),)).replay(Item("", str(folder / TWIN)))
+    assert len(replayed.clips) == 1
 
 
 def test_ravdess(corpora: Path) -> None:

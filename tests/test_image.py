@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from PIL import Image
 from sertool.audio import decoding as audio
 from sertool.core.errors import UsageError
 from sertool.core.settings import parse
-from sertool.features import colormaps, image, kind, pipeline
-from sertool.features.hearing import Source, hear, hear_windows
-from sertool.features.pipeline import FeaturizeSpec, extract, replay_samples
+from sertool.features import colormaps, image, kind
+from sertool.features.pipeline import Pipeline
+from sertool.features.stage import Stage
 from sertool.formats.store import Store
+from sertool.items import Item
 
 BADSHAH: dict[str, Any] = {
     "base": "spectrogram",
@@ -106,7 +108,7 @@ def test_an_unknown_map_is_refused(cli, sounds: Path, tmp_path: Path) -> None:
         assert result.code == 2
         assert "jet, mpl-jet, viridis" in result.err
         assert len(result.err.splitlines()) == 1
-    spec = FeaturizeSpec("image", {"colormap": "turbo"})
+    spec = Stage("image", {"colormap": "turbo"})
     with pytest.raises(UsageError, match="viridis"):
         spec.to_dict()
 
@@ -298,42 +300,42 @@ def test_settings() -> None:
 
 
 def test_remarks() -> None:
-    (line,) = pipeline.remarks(FeaturizeSpec("image"), 48000)
+    (line,) = Stage("image").remarks(48000)
     assert line.startswith("13 of 128 mel bands hold no frequency bin")
-    assert pipeline.remarks(FeaturizeSpec("image", {"n_mels": 64}), 16000) == []
-    assert pipeline.remarks(FeaturizeSpec("image", {"base": "spectrogram"}), 48000) == []
+    assert Stage("image", {"n_mels": 64}).remarks(16000) == []
+    assert Stage("image", {"base": "spectrogram"}).remarks(48000) == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int16"])
 def test_pictures_are_bytes(cli, sounds: Path, tmp_path: Path, dtype: str) -> None:
     result = cli("featurize", "--kind", "image", "--dtype", dtype, sounds, tmp_path / "x.h5")
     assert result.code == 2
-    assert f"--dtype {dtype}: image is kept as uint8" in result.err
+    assert f"--dtype {dtype}: image is stored as uint8" in result.err
     with pytest.raises(UsageError, match="float32 or float16"):
-        FeaturizeSpec("mel", dtype="uint8")
-    assert pipeline.store_dtype(FeaturizeSpec("image")) == np.uint8
-    assert pipeline.store_dtype(FeaturizeSpec("image", dtype="uint8")) == np.uint8
-    assert pipeline.store_dtype(FeaturizeSpec("mel")) == np.float32
-    assert FeaturizeSpec("image").to_dict()["dtype"] == "uint8"
-    assert FeaturizeSpec("wave").to_dict()["dtype"] == "float32"
+        Stage("mel", dtype="uint8")
+    assert Stage("image").store_dtype == np.uint8
+    assert Stage("image", dtype="uint8").store_dtype == np.uint8
+    assert Stage("mel").store_dtype == np.float32
+    assert Stage("image").to_dict()["dtype"] == "uint8"
+    assert Stage("wave").to_dict()["dtype"] == "float32"
 
 
 def test_no_frame_rate() -> None:
     assert kind("image").frame_rate(16000, image.Settings()) == 0.0
-    assert pipeline.frame_rate(FeaturizeSpec("image"), 16000) == 0.0
+    assert Stage("image").frame_rate(16000) == 0.0
 
 
 def test_segments_are_pictures_of_their_own() -> None:
-    spec = FeaturizeSpec("image", sample_rate=16000, segment=1.0, segment_hop=0.4)
+    spec = Stage("image", sample_rate=16000, segment=1.0, segment_hop=0.4)
     samples = chirp(30000, 16000)
-    items = extract(spec, samples, 16000)
-    assert [name for name, _ in items] == ["#000", "#001", "#002", "#003"]
+    items = spec.extract(samples, 16000)
+    assert [item.suffix for item in items] == ["#000", "#001", "#002", "#003"]
     _, settings = spec.prepared
     parts = [samples[:16000], samples[6400:22400], samples[12800:28800], samples[14000:]]
-    for (_, picture), part in zip(items, parts, strict=True):
-        np.testing.assert_array_equal(picture, image.compute(part, 16000, settings))
-    again = replay_samples([spec.to_dict()], samples, 16000)
-    assert all((a == b).all() for a, (_, b) in zip(again, items, strict=True))
+    for item, part in zip(items, parts, strict=True):
+        np.testing.assert_array_equal(item.array, image.compute(part, 16000, settings))
+    again = Pipeline.from_records([spec.to_dict()]).arrays(samples, 16000)
+    assert all((a == b.array).all() for a, b in zip(again, items, strict=True))
 
 
 def test_a_store_and_what_predict_hears(cli, sounds: Path, tmp_path: Path) -> None:
@@ -347,15 +349,15 @@ def test_a_store_and_what_predict_hears(cli, sounds: Path, tmp_path: Path) -> No
         assert (store.shape, store.dtype, store.frame_rate) == ((20, 24, 3), np.uint8, 0.0)
         assert len(store) == 12
         row, picture = store.items()[5], store.features(5)
-        recording = Source(Path(store.root, row["path"]))
+        recording = Item("", os.path.join(store.root, row["path"]))
         assert store.settings["colormap"] == "viridis"
-        stages = store.pipeline
-    (heard,) = hear(stages, recording).pieces
-    (array,) = heard.arrays
+        pipeline = Pipeline.from_records(store.pipeline)
+    (clip,) = pipeline.replay(recording).clips
+    (array,) = clip.arrays
     np.testing.assert_array_equal(array, picture)
-    windows = hear_windows(stages, recording, 0.2, 0.1)
-    assert len(windows.pieces) == 4
-    assert {a.shape for p in windows.pieces for a in p.arrays} == {(1, 20, 24, 3)}
+    windows = pipeline.replay_windows(recording, 0.2, 0.1)
+    assert len(windows.clips) == 4
+    assert {a.shape for clip in windows.clips for a in clip.arrays} == {(1, 20, 24, 3)}
     whole = cli("info", path)
     assert whole.code == 0
     assert "12 items; each a picture of 20 x 24 x 3" in whole.out

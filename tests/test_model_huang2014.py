@@ -407,8 +407,8 @@ def test_explain_draws_the_last_layer_and_no_saliency(
 def _features(path: Path, file: Path) -> np.ndarray:
     import soundfile
 
-    from sertool.features.pipeline import replay_samples
+    from sertool.features.pipeline import Pipeline
 
     samples, rate = soundfile.read(file, dtype="float32")
-    (array,) = replay_samples(checkpoint.load(path).meta["pipeline"], samples, rate)
+    (array,) = Pipeline.from_records(checkpoint.load(path).meta["pipeline"]).arrays(samples, rate)
     return array

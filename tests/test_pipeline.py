@@ -10,19 +10,13 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from made import replay
 
 from sertool.audio import decoding as audio
 from sertool.core.errors import ItemError, UsageError
-from sertool.features import pipeline
-from sertool.features.pipeline import (
-    FeaturizeSpec,
-    extract,
-    load,
-    load_samples,
-    replay,
-    replay_samples,
-)
+from sertool.features.pipeline import Pipeline
 from sertool.features.spec import FITS, TAILS
+from sertool.features.stage import Segment, Stage
 
 RATE = 16000
 SMALL = {"n_fft": 512, "hop_length": 160, "n_mels": 20}
@@ -40,8 +34,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def spec(kind: str = "wave", **options: Any) -> FeaturizeSpec:
-    return FeaturizeSpec(kind=kind, **options)
+def spec(kind: str = "wave", **options: Any) -> Stage:
+    return Stage(kind=kind, **options)
 
 
 @pytest.mark.parametrize("rate", [None, 16000, 22050])
@@ -49,7 +43,7 @@ def spec(kind: str = "wave", **options: Any) -> FeaturizeSpec:
 @pytest.mark.parametrize("fit", FITS)
 def test_duration_is_exact(sound: Path, rate: int | None, seconds: float, fit: str) -> None:
     given = spec(sample_rate=rate, duration=seconds, fit=fit)
-    decoded = load(given, sound)
+    decoded = given.load(sound)
     natural = audio.decode(sound, sample_rate=rate)
     wanted = round(seconds * (rate or 44100))
     shorter = len(natural.samples) < wanted
@@ -72,20 +66,20 @@ def test_a_file_and_its_samples_are_heard_alike(sound: Path) -> None:
         {"offset": 0.2, "duration": 0.7, "sample_rate": RATE},
     ):
         given = spec("mel", settings=SMALL, **options)
-        from_file, from_samples = load(given, sound), load_samples(given, raw, 44100)
+        from_file, from_samples = given.load(sound), given.load_samples(raw, 44100)
         np.testing.assert_array_equal(from_file.samples, from_samples.samples)
         assert from_file.notes == from_samples.notes
         assert from_file.audio_hash == from_samples.audio_hash
         stages = [given.to_dict()]
         for ours, theirs in zip(
-            replay(stages, sound), replay_samples(stages, raw, 44100), strict=True
+            replay(stages, sound), Pipeline.from_records(stages).arrays(raw, 44100), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def starts(parts: list[tuple[str, np.ndarray]], samples: np.ndarray) -> list[int]:
+def starts(parts: list[Segment], samples: np.ndarray) -> list[int]:
     """Where each part begins in `samples`, whose values are all different."""
-    return [int(np.flatnonzero(samples == part[0])[0]) for _, part in parts]
+    return [int(np.flatnonzero(samples == part.array[0])[0]) for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -94,22 +88,22 @@ def starts(parts: list[tuple[str, np.ndarray]], samples: np.ndarray) -> list[int
 def test_windows_that_fit(tail: str, expected: list[int]) -> None:
     samples = np.arange(1300, dtype=np.int16)
     given = spec(segment=0.4, segment_hop=0.3, segment_tail=tail, dtype="int16")
-    parts = extract(given, samples, 1000)
+    parts = given.extract(samples, 1000)
     assert starts(parts, samples) == expected
-    assert [suffix for suffix, _ in parts] == ["#000", "#001", "#002", "#003"]
+    assert [part.suffix for part in parts] == ["#000", "#001", "#002", "#003"]
 
 
 def test_tails() -> None:
     samples = np.arange(1, 1151, dtype=np.int16)
     options = {"segment": 0.4, "segment_hop": 0.3, "dtype": "int16"}
-    align = extract(spec(segment_tail="align", **options), samples, 1000)
-    pad = extract(spec(segment_tail="pad", **options), samples, 1000)
-    drop = extract(spec(segment_tail="drop", **options), samples, 1000)
+    align = spec(segment_tail="align", **options).extract(samples, 1000)
+    pad = spec(segment_tail="pad", **options).extract(samples, 1000)
+    drop = spec(segment_tail="drop", **options).extract(samples, 1000)
     assert starts(align, samples) == [0, 300, 600, 750]
     assert starts(pad, samples) == [0, 300, 600, 900]
     assert starts(drop, samples) == [0, 300, 600]
-    np.testing.assert_array_equal(align[-1][1], samples[750:])
-    np.testing.assert_array_equal(pad[-1][1], np.pad(samples[900:], (0, 150)))
+    np.testing.assert_array_equal(align[-1].array, samples[750:])
+    np.testing.assert_array_equal(pad[-1].array, np.pad(samples[900:], (0, 150)))
 
 
 @given(
@@ -123,9 +117,9 @@ def test_windows_lose_nothing(total: int, length: int, hop: int, tail: str) -> N
     given = spec(segment=length / 100, segment_hop=hop / 100, segment_tail=tail, dtype="int16")
     if tail == "drop" and total < length:
         with pytest.raises(ItemError, match="shorter than a segment"):
-            extract(given, samples, 100)
+            given.extract(samples, 100)
         return
-    parts = [part for _, part in extract(given, samples, 100)]
+    parts = [segment.array for segment in given.extract(samples, 100)]
     assert all(len(part) == length for part in parts)
     heard = set(np.concatenate(parts).tolist()) - {0}
     if tail != "drop" and hop <= length:
@@ -137,38 +131,38 @@ def test_windows_lose_nothing(total: int, length: int, hop: int, tail: str) -> N
 @given(total=st.integers(1, 300), longest=st.integers(1, 90))
 def test_equal_parts(total: int, longest: int) -> None:
     samples = np.arange(total, dtype=np.int16)
-    parts = extract(spec(segment_max=longest / 100, dtype="int16"), samples, 100)
-    lengths = [len(part) for _, part in parts]
+    parts = spec(segment_max=longest / 100, dtype="int16").extract(samples, 100)
+    lengths = [len(part.array) for part in parts]
     assert len(parts) == -(-total // longest)
     assert max(lengths) <= longest
     assert max(lengths) - min(lengths) <= 1
-    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), samples)
+    np.testing.assert_array_equal(np.concatenate([segment.array for segment in parts]), samples)
 
 
 def test_wave_types() -> None:
     raw = np.array([-32768, -1, 0, 1, 32767], np.int16)
-    ((_, kept),) = extract(spec(dtype="int16"), raw, RATE)
+    kept = spec(dtype="int16").extract(raw, RATE)[0].array
     np.testing.assert_array_equal(kept, raw)
     assert kept.dtype == np.int16
-    ((_, floats),) = extract(spec(), raw, RATE)
+    floats = spec().extract(raw, RATE)[0].array
     assert floats.dtype == np.float32
     np.testing.assert_array_equal(floats * 32768, raw)
     wave = np.array([1.5, -1.5, 0.25, 0.4 / 32768], np.float32)
-    ((_, rounded),) = extract(spec(dtype="int16"), wave, RATE)
+    rounded = spec(dtype="int16").extract(wave, RATE)[0].array
     assert rounded.tolist() == [32767, -32768, 8192, 0]
 
 
 def test_float16_features() -> None:
     options = {**SMALL, "scale": "power"}
-    ((_, wide),) = extract(spec("mel", settings=options), noise(8000) * 3, RATE)
+    wide = spec("mel", settings=options).extract(noise(8000) * 3, RATE)[0].array
     narrow = spec("mel", settings=options, dtype="float16")
-    ((_, half),) = extract(narrow, noise(8000) * 3, RATE)
+    half = narrow.extract(noise(8000) * 3, RATE)[0].array
     assert half.dtype == np.float16
     np.testing.assert_allclose(half, wide, rtol=1e-3)
     loud = np.full(8000, 1e5, np.float32)
-    ((_, finite),) = extract(narrow, loud, RATE)
+    finite = narrow.extract(loud, RATE)[0].array
     assert np.isfinite(finite).all()
-    assert len(pipeline.remarks(narrow, RATE)) == 1
+    assert len(narrow.remarks(RATE)) == 1
 
 
 CHAINS: list[list[dict[str, Any]]] = [
@@ -196,21 +190,21 @@ CHAINS: list[list[dict[str, Any]]] = [
 @pytest.mark.parametrize("chain", CHAINS)
 def test_replay_is_what_the_stores_hold(sound: Path, chain: list[dict[str, Any]]) -> None:
     """Each stage by hand, its arrays through their store's type, against one replay."""
-    specs = [FeaturizeSpec(**stage) for stage in chain]
-    decoded = load(specs[0], sound, 0.05, 1.2)
+    specs = [Stage(**stage) for stage in chain]
+    decoded = specs[0].load(sound, 0.05, 1.2)
     rate = decoded.sample_rate
-    arrays = [array for _, array in extract(specs[0], decoded.samples, rate)]
+    arrays = [segment.array for segment in specs[0].extract(decoded.samples, rate)]
     stages = [specs[0].to_dict()]
     for following in specs[1:]:
         stored = [np.frombuffer(array.tobytes(), array.dtype) for array in arrays]
-        heard = [load_samples(following, wave, rate) for wave in stored]
-        arrays = [a for h in heard for _, a in extract(following, h.samples, h.sample_rate)]
+        heard = [following.load_samples(wave, rate) for wave in stored]
+        arrays = [one.array for h in heard for one in following.extract(h.samples, h.sample_rate)]
         rate = heard[0].sample_rate
         stages += [{"stage": "augment", "awgn": [15, 30]}, following.to_dict()]
     replayed = replay(stages, sound, 0.05, 1.2)
     assert len(replayed) == len(arrays)
     for ours, theirs in zip(replayed, arrays, strict=True):
-        assert ours.dtype == theirs.dtype == pipeline.store_dtype(specs[-1])
+        assert ours.dtype == theirs.dtype == specs[-1].store_dtype
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -218,14 +212,14 @@ def test_replay_leaves_out_what_a_stage_refused() -> None:
     wave = spec(segment_max=0.5, dtype="int16")
     mel = spec("mel", settings={**SMALL, "center": False, "n_fft": 4000})
     stages = [wave.to_dict(), mel.to_dict()]
-    assert len(replay_samples(stages, noise(7999), RATE)) == 1
+    assert len(Pipeline.from_records(stages).arrays(noise(7999), RATE)) == 1
     with pytest.raises(ItemError, match="shorter than one frame"):
-        replay_samples(stages, noise(3000), RATE)
+        Pipeline.from_records(stages).arrays(noise(3000), RATE)
     with pytest.raises(ItemError, match="no samples"):
-        replay_samples(stages, noise(0), RATE)
+        Pipeline.from_records(stages).arrays(noise(0), RATE)
     for wrong in ([], [mel.to_dict(), mel.to_dict()], [{"stage": "augment"}]):
         with pytest.raises(UsageError):
-            replay_samples(wrong, noise(9000), RATE)
+            Pipeline.from_records(wrong).arrays(noise(9000), RATE)
 
 
 def test_a_spec_survives_its_dict() -> None:
@@ -234,18 +228,18 @@ def test_a_spec_survives_its_dict() -> None:
     assert stage["stage"] == "featurize"
     assert stage["settings"]["hop_length"] == 512  # every setting, not only those given
     assert stage["settings"]["top_db"] is None
-    again = FeaturizeSpec.from_dict({**stage, "added_later": 1})
+    again = Stage.from_dict({**stage, "added_later": 1})
     assert again.to_dict() == stage
-    assert pipeline.frame_rate(again, RATE) == RATE / 512
-    assert pipeline.frame_rate(spec(), RATE) == RATE
+    assert again.frame_rate(RATE) == RATE / 512
+    assert spec().frame_rate(RATE) == RATE
 
 
 def test_remarks() -> None:
-    (line,) = pipeline.remarks(spec("mel", settings={"n_fft": 256}), 48000)
+    (line,) = spec("mel", settings={"n_fft": 256}).remarks(48000)
     assert "mel bands" in line
-    assert pipeline.remarks(spec("mel"), 16000) == []
+    assert spec("mel").remarks(16000) == []
     with pytest.raises(UsageError, match="not below"):
-        pipeline.remarks(spec("mel", settings={"fmin": 9000.0}), 16000)
+        spec("mel", settings={"fmin": 9000.0}).remarks(16000)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +261,7 @@ def test_remarks() -> None:
 )
 def test_contradictions(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        FeaturizeSpec(**{"kind": "wave", **options})
+        Stage(**{"kind": "wave", **options})
 
 
 @pytest.mark.parametrize(

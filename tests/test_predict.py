@@ -23,8 +23,9 @@ from sertool.commands.evaluate import Options as EvalOptions
 from sertool.commands.evaluate import evaluate
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation.predictions import formatter
-from sertool.features.hearing import spans
-from sertool.features.pipeline import replay, replay_samples
+from sertool.features.pipeline import Pipeline, spans
+from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models.scoring import Scorer
 from sertool.ui.console import Console
 
@@ -86,6 +87,37 @@ def test_posteriors_of_segments_are_those_of_eval(toy, tmp_path, cli):
             assert row["posterior"] == pytest.approx(item["posterior"], abs=1e-6)
 
 
+def test_a_segment_that_a_later_stage_refused_is_left_out_as_in_the_store(tmp_path, cli):
+    """2001 samples in two parts: 1000 are shorter than a frame of 1001, 1001 are one."""
+    random = np.random.default_rng(0)
+    for name in ("angry/a", "angry/b", "sad/a", "sad/b"):
+        path = tmp_path / "wav" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * random.standard_normal(2001), 8000, "PCM_16")
+    wave, mel, model = tmp_path / "wave.h5", tmp_path / "mel.h5", tmp_path / "m.ckpt"
+    cut = ("--kind", "wave", "--segment-max", "0.15")
+    assert cli("featurize", *cut, tmp_path / "wav", wave).code == 0
+    short = [f"--set={text}" for text in ("n_fft=1001", "n_mels=4", "center=false")]
+    assert cli("featurize", "--kind", "mel", *short, wave, mel).code == 1
+    assert cli("train", "--model", "linear", mel, model).code == 0
+    with Store(mel) as store:
+        assert [item["id"][-4:] for item in store.items()] == ["#001"] * 4
+        scores = Scorer.load(model).posterior([store.features(i) for i in range(len(store))])
+    result = cli("predict", model, tmp_path / "wav")
+    assert result.code == 0, result.err
+    found = [list(row["posterior"].values()) for row in rows(result)]
+    np.testing.assert_allclose(found, scores, atol=1e-9)
+
+
+def test_windows_say_what_was_done_to_them(toy, cli):
+    path = toy / "wav" / "s0-anger-1.wav"
+    pipeline = Pipeline((replace(made.SPEC, sample_rate=4000, duration=0.2),))
+    replayed = pipeline.replay_windows(Item("", str(path)), 0.25, 0.25)
+    assert (len(replayed.clips), sorted(replayed.notes)) == (2, ["resampled"])
+    replayed = pipeline.replay_windows(Item("", str(path)), 0.15, 0.15)
+    assert sorted(replayed.notes) == ["padded", "resampled"]
+
+
 def test_folders_are_recursive_and_in_order(toy, tmp_path, cli):
     (tmp_path / "b").mkdir()
     for name in ("b/2.wav", "b/1.WAV", "a.wav", "notes.txt"):
@@ -114,7 +146,7 @@ def test_a_list_of_manifest_lines(toy, cli, stdin):
     first, second = rows(cli("predict", toy / "m.ckpt", "-"))
     assert (first["start"], first["end"]) == (0.1, 0.2)
     assert first["duration"] == pytest.approx(0.1)
-    (array,) = replay([made.SPEC.to_dict()], path, 0.1, 0.2)
+    (array,) = made.replay([made.SPEC.to_dict()], path, 0.1, 0.2)
     expected = Scorer.load(toy / "m.ckpt").posterior([array])[0]
     assert list(first["posterior"].values()) == expected.tolist()
     assert "start" not in second
@@ -272,7 +304,9 @@ def test_windows_are_recordings_of_their_own(toy, cli):
     scorer = Scorer.load(toy / "m.ckpt")
     for row in found:
         part = samples[round(row["start"] * 8000) : round(row["end"] * 8000)]
-        expected = scorer.posterior(replay_samples([made.SPEC.to_dict()], part, 8000))[0]
+        expected = scorer.posterior(
+            Pipeline.from_records([made.SPEC.to_dict()]).arrays(part, 8000)
+        )[0]
         assert list(row["posterior"].values()) == pytest.approx(expected.tolist(), abs=1e-9)
         assert row["duration"] == pytest.approx(0.1)
     assert cli("predict", toy / "m.ckpt", path, "--hop", "1").code == 2

@@ -85,24 +85,40 @@ def decode(
     ItemError for a file unreadable or not finite.
     """
     data, rate, channels = _read(path, start, end, channel)
-    if len(data) == 0:
+    decoded = from_samples(data, rate, offset=offset, duration=duration, to_rate=sample_rate)
+    decoded.channels = channels
+    if channels > 1 and channel == "mix":
+        decoded.notes.insert(0, "mixed")
+    if fingerprinted:
+        decoded.fingerprint = fingerprint(data, rate)
+    return decoded
+
+
+def from_samples(
+    samples: np.ndarray,
+    sample_rate: int,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    to_rate: int | None = None,
+) -> Decoded:
+    """Return samples (n,), int16 or float32, as `decode` returns those of a mono file."""
+    if len(samples) == 0:
         raise ItemError("no samples")
-    check_finite(data)
-    samples = crop(data, rate, offset, duration)
-    notes = ["mixed"] if channels > 1 and channel == "mix" else []
-    oddities = faults(samples)
-    if sample_rate is not None and sample_rate != rate:
-        samples = resample(samples, rate, sample_rate)
-        notes.append("resampled")
+    check_finite(samples)
+    cropped = crop(samples, sample_rate, offset, duration)
+    notes = faults(cropped)
+    if to_rate is not None and to_rate != sample_rate:
+        cropped = resample(cropped, sample_rate, to_rate)
+        notes.insert(0, "resampled")
     return Decoded(
-        samples=samples,
-        sample_rate=sample_rate or rate,
-        source_rate=rate,
-        channels=channels,
-        audio_hash=audio_hash(data),
-        duration=len(data) / rate,
-        notes=notes + oddities,
-        fingerprint=fingerprint(data, rate) if fingerprinted else "",
+        samples=cropped,
+        sample_rate=to_rate or sample_rate,
+        source_rate=sample_rate,
+        channels=1,
+        audio_hash=audio_hash(samples),
+        duration=len(samples) / sample_rate,
+        notes=notes,
     )
 
 

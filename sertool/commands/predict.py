@@ -14,12 +14,12 @@ import numpy as np
 from sertool.audio import decoding as audio
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import show, to_text
+from sertool.core.paths import show
 from sertool.corpora import labels
 from sertool.evaluation.lengths import announce
-from sertool.features.hearing import Heard, Piece, Source, hear, hear_windows
-from sertool.features.pipeline import check_pipeline, featurize_stages, replay_samples
+from sertool.features.pipeline import Clip, Pipeline, Replayed
 from sertool.formats import checkpoint
+from sertool.items import Item
 from sertool.models import per
 from sertool.models.hyperparameters import check_device
 from sertool.ui.console import Console
@@ -76,22 +76,22 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Hear:
-    """Decodes and computes features of one source; runs in a worker."""
+class _Replay:
+    """Decodes one recording and computes its features; runs in a worker."""
 
-    pipeline: list[dict[str, Any]]
+    pipeline: Pipeline
     window: float | None
     hop: float | None
 
-    def __call__(self, source: Source | None) -> Heard | None:
-        if source is None:
+    def __call__(self, item: Item | None) -> Replayed | None:
+        if item is None:
             return None
         try:
             if self.window is None:
-                return hear(self.pipeline, source)
-            return hear_windows(self.pipeline, source, self.window, self.hop or self.window)
+                return self.pipeline.replay(item)
+            return self.pipeline.replay_windows(item, self.window, self.hop or self.window)
         except ItemError as error:
-            return Heard(source, error=str(error))
+            return Replayed(item, error=str(error))
 
 
 class Predictor:
@@ -103,8 +103,8 @@ class Predictor:
     """
 
     def __init__(self, path: Path, meta: dict[str, Any], options: Options) -> None:
-        self.path, self.pipeline, self.options = path, meta["pipeline"], options
-        check_pipeline(self.pipeline, show(path))
+        self.path, self.options = path, options
+        self.pipeline = Pipeline.of_file(meta["pipeline"], show(path))
         known = list(meta["classes"])
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
@@ -128,18 +128,18 @@ class Predictor:
         return self._scorer
 
     def posteriors(
-        self, pieces: Sequence[Piece], sources: Sequence[Source | None]
+        self, clips: Sequence[Clip], items: Sequence[Item | None]
     ) -> list[tuple[np.ndarray, Route | None]]:
-        """Return (posterior (classes,), by which model) of each piece of its source.
+        """Return (posterior (classes,), by which model) of each clip of its item.
 
-        The posterior is the mean over the piece's segments, masked.
+        The posterior is the mean over the clip's segments, masked.
         """
-        routes = [self._route(*pair) for pair in zip(pieces, sources, strict=True)]
-        arrays = [array for piece in pieces for array in piece.arrays]
+        routes = [self._route(*pair) for pair in zip(clips, items, strict=True)]
+        arrays = [array for clip in clips for array in clip.arrays]
         values = [
             route.value if route else None
-            for piece, route in zip(pieces, routes, strict=True)
-            for _ in piece.arrays
+            for clip, route in zip(clips, routes, strict=True)
+            for _ in clip.segments
         ]
         size = self.options.batch_size
         blocks = [
@@ -148,22 +148,22 @@ class Predictor:
         ]
         if not blocks:
             return []
-        ends = np.cumsum([len(piece.arrays) for piece in pieces])[:-1]
+        ends = np.cumsum([len(clip.segments) for clip in clips])[:-1]
         split = np.split(np.concatenate(blocks), ends)
         return [
             (self._mask(rows.mean(0)), route) for rows, route in zip(split, routes, strict=True)
         ]
 
-    def _route(self, piece: Piece, source: Source | None) -> Route | None:
-        """Return by which model a piece is scored; None where there is one."""
+    def _route(self, clip: Clip, item: Item | None) -> Route | None:
+        """Return by which model a clip is scored; None where there is only one."""
         from sertool.models.scoring import Route
 
         if self._field is None:
             return None
         if self._value is not None:
             return Route(self._value, "option")
-        known = per.told(self._field, source.item, self._values) if source else None
-        return self.load().route(piece.arrays, known)
+        known = per.told(self._field, item.store_row(), self._values) if item else None
+        return self.load().route(clip.arrays, known)
 
     def _mask(self, posterior: np.ndarray) -> np.ndarray:
         if not self.options.only:
@@ -172,26 +172,26 @@ class Predictor:
         total = kept.sum()
         return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
 
-    def row(self, path: str, said: tuple[np.ndarray, Route | None], piece: Piece) -> Row:
+    def row(self, path: str, scored: tuple[np.ndarray, Route | None], clip: Clip) -> Row:
         """Return one prediction as JSON values."""
-        posterior, route = said
+        posterior, route = scored
         best = int(posterior.argmax())
         chosen = (route.value, route.by) if route else ()
         return {
             "path": path,
-            **_span(piece),
+            **_span(clip),
             "label": self.classes[best],
             "confidence": float(posterior[best]),
             "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
-            "duration": piece.duration,
+            "duration": clip.duration,
             **dict(zip(self.further, chosen, strict=True)),
         }
 
 
-def _span(piece: Piece) -> dict[str, float | None]:
-    if piece.start is None and piece.end is None:
+def _span(clip: Clip) -> dict[str, float | None]:
+    if clip.start is None and clip.end is None:
         return {}
-    return {"start": piece.start, "end": piece.end}
+    return {"start": clip.start, "end": clip.end}
 
 
 def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -216,32 +216,32 @@ def open_checkpoint(path: Path, options: Options) -> Predictor:
 
 def predict(
     predictor: Predictor,
-    sources: Iterable[Source | None],
+    items: Iterable[Item | None],
     sink: Sink,
     console: Console,
     bar: bool = True,
 ) -> None:
-    """Give `sink` a row for every source in its order (every window of it, with `window`).
+    """Give `sink` a row for every recording in its order (every window of it, with `window`).
 
-    A source of None means that nothing more is there yet: what was heard is predicted at once. A
+    None among `items` means that nothing more is there yet: what was read is predicted at once. A
     file that fails gives a row with its error and is counted by `console`; with `strict` it
     raises InputError. bar: show progress (rows on a terminal are progress enough).
     """
     options = predictor.options
-    work = _Hear(predictor.pipeline, options.window, options.hop)
+    work = _Replay(predictor.pipeline, options.window, options.hop)
     notes: Counter[str] = Counter()
-    waiting: list[Heard] = []
+    waiting: list[Replayed] = []
     # processes start before torch does: they share nothing of it and die small
-    heard = workers.ordered(work, sources, options.workers)
+    replayed = workers.ordered(work, items, options.workers)
     predictor.load()
     shown = console if bar else Console.silent()
-    with contextlib.closing(heard), shown.progress(None, "files") as progress:
-        for one in heard:
+    with contextlib.closing(replayed), shown.progress(None, "files") as progress:
+        for one in replayed:
             if one is not None:
                 notes.update(one.notes)
                 waiting.append(one)
             wanted = 1 if options.explain else options.batch_size
-            full = sum(max(1, len(w.pieces)) for w in waiting) >= wanted
+            full = sum(max(1, len(w.clips)) for w in waiting) >= wanted
             if waiting and (full or one is None):
                 progress.advance(len(waiting))
                 _give(predictor, waiting, sink, console)
@@ -250,29 +250,30 @@ def predict(
     _say(predictor, notes, console)
 
 
-def _give(predictor: Predictor, waiting: Sequence[Heard], sink: Sink, console: Console) -> None:
-    """Predict what was heard and hand the rows on, failures at their place."""
+def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console: Console) -> None:
+    """Predict what was read and hand the rows on, failures at their place."""
     try:
-        pieces = [(piece, one.source) for one in waiting for piece in one.pieces]
-        found = iter(predictor.posteriors([p for p, _ in pieces], [s for _, s in pieces]))
+        clips = [clip for one in waiting for clip in one.clips]
+        items = [one.item for one in waiting for _ in one.clips]
+        found = iter(predictor.posteriors(clips, items))
     except InputError as error:  # features that have no posterior: find out whose they are
         if len(waiting) == 1:
-            waiting = [replace(waiting[0], pieces=[], error=str(error))]
+            waiting = [replace(waiting[0], clips=[], error=str(error))]
         else:
             for one in waiting:
                 _give(predictor, [one], sink, console)
             return
     for one in waiting:
-        path = to_text(one.source.path)
+        path = one.item.path
         if one.error is not None:
             sink({"path": path, "error": one.error})
-            console.failed(one.source.path, one.error)
+            console.failed(path, one.error)
             if predictor.options.strict:
-                raise InputError(f"stopped by --strict at {show(one.source.path)}")
-        for piece in one.pieces:
-            row = predictor.row(path, next(found), piece)
+                raise InputError(f"stopped by --strict at {show(path)}")
+        for clip in one.clips:
+            row = predictor.row(path, next(found), clip)
             if predictor.explainer is not None:
-                predictor.explainer.draw(one.source, piece, row)
+                predictor.explainer.draw(one.item, clip, row)
             sink(row)
 
 
@@ -312,7 +313,7 @@ def predict_stream(
     window that ends with the stream.
     """
     predictor.load()
-    first = featurize_stages(predictor.pipeline)[0]
+    first = predictor.pipeline.stages[0]
     head = file.read(4)
     stream: Any = _Rejoined(head, file)
     channels = 1
@@ -334,15 +335,15 @@ def predict_stream(
         stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
     ):
         count += 1
-        span = Piece([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
+        clip = Clip([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
         try:
-            span.arrays = replay_samples(predictor.pipeline, samples, rate)
+            clip.segments = predictor.pipeline.segments(samples, rate)
         except ItemError as error:
-            sink({"path": "-", **_span(span), "error": str(error)})
+            sink({"path": "-", **_span(clip), "error": str(error)})
             console.failed(f"standard input at {begin / rate:.2f} s", str(error))
             continue
-        (said,) = predictor.posteriors([span], [None])
-        sink(predictor.row("-", said, span))
+        (scored,) = predictor.posteriors([clip], [None])
+        sink(predictor.row("-", scored, clip))
     if not count:
         raise InputError("standard input: no samples")
     _say(predictor, Counter(), console)
@@ -353,7 +354,7 @@ def _windows(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first sample, samples) of windows as they are heard, then what is left over.
 
-    Holds one window: the same windows as `hear.spans` cuts from a whole recording.
+    Holds one window: the same windows as `pipeline.spans` cuts from a whole recording.
     """
     kept = np.zeros(0, np.int16)
     begin = end = done = 0  # of what is kept; of what was heard in a whole window

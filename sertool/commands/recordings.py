@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import find_audio, from_text, show
-from sertool.features.hearing import Source
+from sertool.core.paths import find_audio, from_text, show, to_text
+from sertool.items import Item
 from sertool.ui.console import Console
 
 STDIN = "-"
@@ -42,15 +42,20 @@ def refuse_terminal(example: str) -> None:
         raise UsageError(f"standard input is a terminal; pipe something in: {example}")
 
 
-def sources(arguments: Sequence[str], null: bool, console: Console) -> Iterator[Source | None]:
+def sources(arguments: Sequence[str], null: bool, console: Console) -> Iterator[Item | None]:
     """Yield recordings in the order of the arguments; None where a list has nothing yet."""
     for argument in arguments:
         if argument == STDIN:
             yield from _listed(null)
         elif os.path.isdir(argument):
-            yield from map(Source, _in_folder(Path(argument), console))
+            yield from map(recording, _in_folder(Path(argument), console))
         else:
-            yield Source(Path(argument))
+            yield recording(Path(argument))
+
+
+def recording(path: Path) -> Item:
+    """Return a file of which nothing but its path is known."""
+    return Item("", to_text(path))
 
 
 def _in_folder(folder: Path, console: Console) -> list[Path]:
@@ -60,7 +65,7 @@ def _in_folder(folder: Path, console: Console) -> list[Path]:
     return audio
 
 
-def _listed(null: bool) -> Iterator[Source | None]:
+def _listed(null: bool) -> Iterator[Item | None]:
     """Yield what standard input lists; InputError where that is nothing."""
     count = 0
     for line in _lines(b"\0" if null else b"\n"):
@@ -75,20 +80,21 @@ def _listed(null: bool) -> Iterator[Source | None]:
         raise InputError("standard input: no paths and no manifest lines")
 
 
-def _source(line: bytes) -> Source:
+def _source(line: bytes) -> Item:
     """Return what a line names: a path, or a manifest's `{"path", "start", "end", "label", …}`."""
     if not line.startswith(b"{"):
-        return Source(Path(os.fsdecode(line)))
+        return recording(Path(os.fsdecode(line)))
     try:
         row = json.loads(line)
         path = from_text(row["path"])
         if b"\0" not in os.fsencode(path):
             label = row.get("label")
-            label = label if isinstance(label, str) and label else None
-            return Source(path, _seconds(row, "start"), _seconds(row, "end"), label, row)
+            known = {"label": label if isinstance(label, str) and label else None}
+            times = {name: _seconds(row, name) for name in ("start", "end")}
+            return Item.from_row({"id": "", **row, **known, **times, "path": to_text(path)})
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    return Source(Path(os.fsdecode(line)))  # a file of such a name, or an error that names it
+    return recording(Path(os.fsdecode(line)))  # a file of such a name, or an error that names it
 
 
 def _seconds(row: dict[str, float | None], name: str) -> float | None:

@@ -13,8 +13,7 @@ from sertool.augmentations.noise import add_white_noise
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show
 from sertool.core.seeds import rng
-from sertool.features.hearing import Source, decode
-from sertool.features.pipeline import check_pipeline, replay_samples
+from sertool.features.pipeline import Pipeline
 from sertool.formats.store import Store
 from sertool.items import Item
 
@@ -55,19 +54,19 @@ def degraded(
     where the store says, is another than it was made from, or gives other items; UsageError for
     an augmented copy, which is no recording.
     """
-    check_pipeline(store.pipeline, show(store.path))
+    pipeline = Pipeline.of_file(store.pipeline, show(store.path))
     items = store.items()
     wanted = set(tested)
     origins: dict[str, list[int]] = {}
     for i, item in enumerate(items):
-        if not item["augmentation"]:
-            origins.setdefault(item["origin"], []).append(i)
+        if not item.augmentation:
+            origins.setdefault(item.origin, []).append(i)
         elif i in wanted:
             raise UsageError("--copies and a degradation exclude each other: copies are no files")
     for name, members in origins.items():
         if wanted.isdisjoint(members):
             continue
-        arrays = _arrays(store, items[members[0]], name, degradation)
+        arrays = _arrays(store, pipeline, items[members[0]], name, degradation)
         if len(arrays) != len(members):
             raise InputError(
                 f"{show(name)}: its recording gives {len(arrays)} items, the store {len(members)}"
@@ -75,15 +74,17 @@ def degraded(
         yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
 
 
-def _arrays(store: Store, item: Item, name: str, degradation: Degradation) -> list[np.ndarray]:
-    path = Path(store.root) / from_text(item["path"])
+def _arrays(
+    store: Store, pipeline: Pipeline, item: Item, name: str, degradation: Degradation
+) -> list[np.ndarray]:
+    path = Path(store.root) / from_text(item.path)
     try:
-        decoded = decode(store.pipeline, Source(path, item.get("start"), item.get("end")))
-        if item.get("audio_hash") not in (None, "", decoded.audio_hash):
+        decoded = pipeline.decode(path, item.start, item.end)
+        if item.audio_hash not in ("", decoded.audio_hash):
             raise InputError(
                 f"{show(path)}: not the recording that {show(store.path)} was made from"
             )
         samples = degradation.apply(decoded.samples, decoded.sample_rate, name)
-        return replay_samples(store.pipeline, samples, decoded.sample_rate)
+        return pipeline.arrays(samples, decoded.sample_rate)
     except ItemError as error:
         raise InputError(f"{show(path)}: {error}; a degraded test needs the recordings") from error

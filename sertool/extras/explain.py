@@ -13,9 +13,10 @@ import numpy as np
 
 from sertool.core.errors import InputError
 from sertool.core.paths import find_audio, show, to_text
-from sertool.features.hearing import Piece, Source
-from sertool.features.pipeline import FeaturizeSpec, featurize_stages
+from sertool.features.pipeline import Clip, Pipeline
+from sertool.features.stage import Stage
 from sertool.formats.outputs import check_output
+from sertool.items import Item
 from sertool.models import Network, Whole, model
 
 if TYPE_CHECKING:
@@ -33,17 +34,17 @@ NORMALISED = {
 }
 
 
-def figure_name(source: Source) -> str:
+def figure_name(item: Item) -> str:
     """Return the name of a recording's figure: its stem, any cut in ms, and a hash of its path.
 
     The same for the same path in whatever company; two folders' files of one name do not meet.
     """
-    text = to_text(source.path)
+    text = item.path
     cut = ""
-    if source.start is not None or source.end is not None:
-        ends = (source.start, source.end)
+    if item.start is not None or item.end is not None:
+        ends = (item.start, item.end)
         cut = "@" + "-".join("" if s is None else str(round(1000 * s)) for s in ends)
-    digest = hashlib.sha256(f"{text}\0{source.start}\0{source.end}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{text}\0{item.start}\0{item.end}".encode()).hexdigest()[:8]
     stem = os.path.splitext(os.path.basename(text))[0]
     safe = "".join(c if c.isalnum() or c in "._-+" else "_" for c in stem).lstrip(".-")
     safe = safe.encode()[:LONGEST_NAME].decode("utf-8", "ignore")
@@ -65,46 +66,18 @@ def check(folder: Path, arguments: Sequence[str], replace: bool) -> None:
         if argument != "-":
             whole = os.path.isdir(argument)
             for path in find_audio(Path(argument))[0] if whole else [Path(argument)]:
-                check_output(folder / figure_name(Source(path)), replace)
+                check_output(folder / figure_name(Item("", to_text(path))), replace)
 
 
-def part_spans(pipeline: Sequence[dict[str, Any]], duration: float) -> list[tuple[float, float]]:
-    """Return (start, length) in seconds of each array that `pipeline` makes of a recording."""
-    found = [(0.0, duration)]
-    for spec in featurize_stages(pipeline):
-        found = [part for start, seconds in found for part in _cut(spec, start, seconds)]
-    return found
-
-
-def _cut(spec: FeaturizeSpec, start: float, seconds: float) -> list[tuple[float, float]]:
-    start, seconds = start + spec.offset, max(0.0, seconds - spec.offset)
-    if spec.duration is not None:
-        shorter, longer = min(seconds, spec.duration), max(seconds, spec.duration)
-        seconds = {"crop": shorter, "pad": longer}.get(spec.fit, spec.duration)
-    if spec.segment_max is not None:
-        count = max(1, int(np.ceil(seconds / spec.segment_max - 1e-9)))
-        return [(start + i * seconds / count, seconds / count) for i in range(count)]
-    if spec.segment is None:
-        return [(start, seconds)]
-    length, hop = spec.segment, spec.segment_hop or spec.segment
-    if seconds < length:
-        return [(start, length)]
-    starts = [i * hop for i in range(int((seconds - length) / hop + 1e-9) + 1)]
-    left = starts[-1] + hop < seconds - 1e-9 and starts[-1] + length < seconds - 1e-9
-    if left and spec.segment_tail != "drop":
-        starts.append(seconds - length if spec.segment_tail == "align" else starts[-1] + hop)
-    return [(start + first, length) for first in starts]
-
-
-def frequency_ticks(spec: FeaturizeSpec, sample_rate: int | None, rows: int) -> list[Tick]:
+def frequency_ticks(stage: Stage, sample_rate: int | None, rows: int) -> list[Tick]:
     """Return (place, text) of frequencies on an axis of `rows` from 0, bottom, to 1, top.
 
     Empty for a kind whose rows are no frequencies. A row's own frequency is in its middle.
     """
     if not sample_rate:
         return []
-    _, settings = spec.prepared
-    kind = getattr(settings, "base", spec.kind)
+    _, settings = stage.prepared
+    kind = getattr(settings, "base", stage.kind)
     hertz, bands = np.array(TICKS, np.float64), rows
     if kind == "mel":
         from sertool.features.mel import hz_to_mel
@@ -120,7 +93,7 @@ def frequency_ticks(spec: FeaturizeSpec, sample_rate: int | None, rows: int) -> 
         places = hertz / settings.grid
     else:
         return []
-    if bands != rows and spec.kind != "image":  # the model was given something else of them
+    if bands != rows and stage.kind != "image":  # the model was given something else of them
         return []
     ticks: list[Tick] = []
     for place, f in zip((places + 0.5) / bands, TICKS, strict=True):
@@ -177,28 +150,28 @@ class Explainer:
             self.recorder = Recorder(scorer.network, self.found.pictures, scorer.shortest)
         folder.mkdir(exist_ok=True)
 
-    def draw(self, source: Source, piece: Piece, row: dict[str, Any]) -> Path | None:
+    def draw(self, item: Item, clip: Clip, row: dict[str, Any]) -> Path | None:
         """Draw a recording that was scored just now; None where this run has done so before."""
         from sertool.extras.explain_figures import draw
 
-        name = figure_name(source)
+        name = figure_name(item)
         passes = self.recorder.passes if self.recorder else []
         try:
             if name in self.names:
                 return None
             check_output(self.folder / name, self.replace)
-            draw(self._explain(source, piece, row), self.folder / name)
+            draw(self._explain(item, clip, row), self.folder / name)
             self.names[name] = None
             return self.folder / name
         finally:
             passes.clear()
 
-    def _parts(self, piece: Piece) -> Iterator[_Part]:
+    def _parts(self, clip: Clip) -> Iterator[_Part]:
         number = 0
         passes = self.recorder.passes if self.recorder else []
-        firsts = [self.scorer.window_starts(len(array)) for array in piece.arrays]
+        firsts = [self.scorer.window_starts(len(array)) for array in clip.arrays]
         passes = passes[-sum(map(len, firsts)) :]
-        for k, (array, starts) in enumerate(zip(piece.arrays, firsts, strict=True)):
+        for k, (array, starts) in enumerate(zip(clip.arrays, firsts, strict=True)):
             for first in starts:
                 last = first + (self.scorer.frames or len(array))
                 if passes and not self.scorer.headed:
@@ -216,39 +189,37 @@ class Explainer:
         del passes[before:]
         return posterior
 
-    def _explain(self, source: Source, piece: Piece, row: dict[str, Any]) -> Explanation:
+    def _explain(self, item: Item, clip: Clip, row: dict[str, Any]) -> Explanation:
         from sertool.extras.explain_panels import Explanation
 
         known = self.scorer.classes  # not the class, where --only left none that it knows
         winner = known.index(row["label"]) if row["label"] in known else 0
-        parts = list(self._parts(piece))
+        parts = list(self._parts(clip))
         part = max(parts, key=lambda one: one.posterior[winner])
-        spans = part_spans(self.scorer.pipeline, piece.duration)
-        start, seconds = (
-            spans[part.array] if len(spans) == len(piece.arrays) else (0.0, piece.duration)
-        )
+        segment = clip.segments[part.array]
         features = part.features if self.view is None else self.view(part.features)
         picture = features.ndim == 4
         features = features[0] if picture else features
         columns = features.shape[1] if picture else len(features)
-        rate = self.meta["frame_rate"] or columns / (seconds or 1.0)
-        spec = featurize_stages(self.scorer.pipeline)[-1]
-        rates = [s.sample_rate for s in featurize_stages(self.scorer.pipeline) if s.sample_rate]
+        rate = self.meta["frame_rate"] or columns / (segment.seconds or 1.0)
+        stages = Pipeline.from_records(self.scorer.pipeline).stages
+        rates = [stage.sample_rate for stage in stages if stage.sample_rate]
         sample_rate = rates[-1] if rates else self.meta["sample_rate"]
-        decibels = spec.kind == "logpower" or getattr(spec.prepared[1], "scale", "") == "db"
+        last = stages[-1]
+        decibels = last.kind == "logpower" or getattr(last.prepared[1], "scale", "") == "db"
         rows = features.shape[0] if picture else features.shape[-1]
         explanation = Explanation(
             title=show(row["path"]),
             model=self.scorer.name,
             kind=self.meta["kind"],
             label=row["label"],
-            truth=source.label if self.meta.get("target", "label") == "label" else None,
+            truth=item.label if self.meta.get("target", "label") == "label" else None,
             posterior=row["posterior"],
             features=features,
-            begin=(source.start or 0.0) + start + part.first / rate,
+            begin=(item.start or 0.0) + segment.start + part.first / rate,
             rate=rate,
             frames=columns,
-            ticks=frequency_ticks(spec, sample_rate, rows),
+            ticks=frequency_ticks(last, sample_rate, rows),
             unit=" dB" if decibels else "",
         )
         if len(parts) > 1:
@@ -310,9 +281,9 @@ class Explainers:
         for one in self._each.values():
             one.names, one.field = self.names, self.field
 
-    def draw(self, source: Source, piece: Piece, row: dict[str, Any]) -> Path | None:
+    def draw(self, item: Item, clip: Clip, row: dict[str, Any]) -> Path | None:
         """Draw a recording as `Explainer.draw` does."""
-        return self._each[row[self.field]].draw(source, piece, row)
+        return self._each[row[self.field]].draw(item, clip, row)
 
 
 def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explainers:

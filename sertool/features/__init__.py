@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,46 +22,47 @@ KINDS = {
     "embedding": "sertool.features.embedding:KIND",
 }
 GROUP = "sertool.features"  # entry points of other packages
+S = TypeVar("S")
 
 
-def no_remarks(sample_rate: int, settings: Any) -> list[str]:
+def no_remarks(sample_rate: int, settings: object) -> list[str]:
     """Return nothing: the remarks of a kind whose settings suit every sample rate."""
     return []
 
 
-def fitted_to_nothing(settings: Any) -> list[dict[str, Any]] | None:
-    """Return None: no items, of a kind that learns nothing."""
+def fitted_to_nothing(settings: object) -> list[dict[str, Any]] | None:
+    """Return None: a kind that learns nothing was fitted to no items."""
     return None
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[S]):
     """One kind of feature: what `sertool list kinds` shows and what `featurize` calls.
 
     `compute(samples, sample_rate, settings)` takes mono samples (n,), float32 or int16 with full
     scale 32768, and returns float32 (frames, ...), or (n,) for `wave`, or pictures as uint8
-    (1, height, width, channels). `frame_rate(sample_rate, settings)` is in frames a second, 0 where
-    frames are not a row in time. `remarks(sample_rate, settings)` returns lines that a user should
-    see once, and raises UsageError where the settings do not fit the rate. `dtypes` are the types
-    that a store may keep it in, the first by default. `fitted_on(settings)` returns the items that
-    the kind was fitted to, with what is known of them, for audits; None where it was fitted to
-    none, or to items that nobody knows.
+    (1, height, width, channels). `frame_rate(sample_rate, settings)` is in frames per second, 0
+    where frames do not follow each other in time. `remarks(sample_rate, settings)` returns lines
+    that a user should see once, and raises UsageError where the settings do not fit the rate.
+    `dtypes` are the types that a store may keep, the first by default. `fitted_on(settings)`
+    returns the items that the kind was fitted to, with what is known of them, for audits; None
+    where it was fitted to none, or to unknown ones.
     """
 
     name: str
     summary: str
-    Settings: type
-    compute: Callable[[np.ndarray, int, Any], np.ndarray]
-    frame_rate: Callable[[int, Any], float]
+    Settings: type[S]
+    compute: Callable[[np.ndarray, int, S], np.ndarray]
+    frame_rate: Callable[[int, S], float]
     dims: str
-    remarks: Callable[[int, Any], list[str]] = no_remarks
+    remarks: Callable[[int, S], list[str]] = no_remarks
     dtypes: tuple[str, ...] = ("float32", "float16")
-    fitted_on: Callable[[Any], list[dict[str, Any]] | None] = fitted_to_nothing
+    fitted_on: Callable[[S], list[dict[str, Any]] | None] = fitted_to_nothing
 
 
-def kind(name: str) -> Kind:
+def kind(name: str) -> Kind[Any]:
     """Return a kind by name, importing its module only now; UsageError lists the known names."""
     from sertool.core.plugins import lookup
 
-    found: Kind = lookup(KINDS, GROUP, name)
+    found: Kind[Any] = lookup(KINDS, GROUP, name)
     return found

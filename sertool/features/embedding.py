@@ -22,6 +22,7 @@ from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import absolute, from_text, show, to_text
 from sertool.core.settings import setting
 from sertool.features import Kind
+from sertool.features.pipeline import Pipeline
 from sertool.formats import lineage
 
 if TYPE_CHECKING:
@@ -61,14 +62,13 @@ class _Listener:
     """A checkpoint's network, and what watches its layers."""
 
     scorer: Scorer
+    pipeline: Pipeline
     recorder: Recorder
     pictures: bool
 
     def layers(self, samples: np.ndarray, rate: int) -> list[_Heard]:
         """Return every pass of the network over samples (n,) at `rate` (Hz), in order of time."""
-        from sertool.features.pipeline import replay_samples
-
-        return self.passes(replay_samples(self.scorer.pipeline, samples, rate))
+        return self.passes(self.pipeline.arrays(samples, rate))
 
     def passes(self, arrays: list[np.ndarray]) -> list[_Heard]:
         """Return every pass over features (frames, ...); ItemError where they do not suit it."""
@@ -154,7 +154,7 @@ def _listener(path: str, sha256: str) -> _Listener:
     if not isinstance(found, Network):
         raise UsageError(f"{show(file)}: {scorer.name} is no network and has no layers")
     recorder = Recorder(scorer.network, found.pictures, scorer.shortest)
-    return _Listener(scorer, recorder, found.pictures)
+    return _Listener(scorer, Pipeline.from_records(scorer.pipeline), recorder, found.pictures)
 
 
 def _named(one: Pass, settings: Settings) -> Layer:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sertool.audio import CHANNELS, FASTEST
 from sertool.core.errors import UsageError
@@ -27,7 +28,7 @@ def _seconds(help: str, **more: Any) -> Any:
 class FeaturizeSpec(Options):
     """Every option of a featurize stage that changes what a store holds.
 
-    Times are seconds. `sample_rate` None keeps a file's own. `duration` with `fit`: "crop" only
+    Times are in seconds. `sample_rate` None keeps a file's own. `duration` with `fit`: "crop" only
     shortens, "pad" only lengthens with zeros, "both" gives exactly round(duration * rate) samples.
     `segment` cuts windows every `segment_hop` (default: `segment`); `segment_tail` decides about a
     shorter last one: "align" moves it back to end at the end, "pad" zero-pads it, "drop" leaves it
@@ -85,10 +86,10 @@ class FeaturizeSpec(Options):
         if self.segment_hop and not self.segment:
             raise UsageError("--segment-hop needs --segment")
         if self.dtype is not None and self.dtype not in (known := kind(self.kind).dtypes):
-            raise UsageError(f"--dtype {self.dtype}: {self.kind} is kept as {' or '.join(known)}")
+            raise UsageError(f"--dtype {self.dtype}: {self.kind} is stored as {' or '.join(known)}")
 
     @functools.cached_property
-    def prepared(self) -> tuple[Kind, Any]:
+    def prepared(self) -> tuple[Kind[Any], Any]:
         """The kind and its settings; UsageError where one is unknown or wrong."""
         found = kind(self.kind)
         try:
@@ -107,7 +108,7 @@ class FeaturizeSpec(Options):
         }
 
     @classmethod
-    def from_dict(cls, stage: dict[str, Any]) -> FeaturizeSpec:
-        """Return the stage that `to_dict` wrote; keys that it does not know are left out."""
+    def from_dict(cls, stage: Mapping[str, Any]) -> Self:
+        """Return the stage that `to_dict` wrote; unknown keys are ignored."""
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in stage.items() if name in known})

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import absolute, from_text, is_audio, show, to_text
 from sertool.corpora.discover import discover, is_foreign
-from sertool.features.pipeline import extract, frame_rate, load, remarks
 from sertool.features.spec import FeaturizeSpec
+from sertool.features.stage import Segment, Stage
 from sertool.formats import lineage
 from sertool.formats.building import Built, Made, Run, build_store
 from sertool.formats.manifest import parse_line, read_manifest, resolve
@@ -41,7 +41,7 @@ NOTES = {
 class AudioSource:
     """Utterances to decode; `paths` in the items are relative to `root`."""
 
-    spec: FeaturizeSpec
+    stage: Stage
     utterances: list[Item]
     root: str
 
@@ -58,22 +58,21 @@ class AudioSource:
         """Decode utterance `i` and compute its items."""
         utterance = self.utterances[i]
         path = from_text(utterance.path)
-        decoded = load(self.spec, path, utterance.start, utterance.end, fingerprinted=True)
+        decoded = self.stage.load(path, utterance.start, utterance.end, fingerprinted=True)
         item = utterance.replace(
             path=os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
             origin=utterance.id,
             audio_hash=decoded.audio_hash,
             fingerprint=decoded.fingerprint,
         )
-        made = extract(self.spec, decoded.samples, decoded.sample_rate)
-        return Made([(item.replace(id=item.id + s), x) for s, x in made], decoded.notes)
+        return _made(item, self.stage.extract(decoded.samples, decoded.sample_rate), decoded.notes)
 
 
 @dataclass
 class StoreSource:
     """Items of a store of waveforms; all their fields are carried."""
 
-    spec: FeaturizeSpec
+    stage: Stage
     store: Store
     items: list[Item]
 
@@ -89,9 +88,13 @@ class StoreSource:
     def make(self, i: int) -> Made:
         """Compute the features of item `i`."""
         samples = self.store.features(i)
-        made = extract(self.spec, samples, self.store.sample_rate)
-        item = self.items[i]
-        return Made([(item.replace(id=item.id + suffix), x) for suffix, x in made])
+        return _made(self.items[i], self.stage.extract(samples, self.store.sample_rate))
+
+
+def _made(item: Item, segments: list[Segment], notes: Sequence[str] = ()) -> Made:
+    """Return an item's segments as the items of a store."""
+    rows = [(item.replace(id=item.id + one.suffix), one.array) for one in segments]
+    return Made(rows, list(notes))
 
 
 def write_store(
@@ -107,101 +110,100 @@ def write_store(
     asked = spec.to_dict()  # an unknown kind or setting shows here, before any work
     check_output(output, force, run.resume, [source])
     if source != "-" and _is_hdf5(source):
-        _from_store(Path(source), output, spec, run, force)
+        _from_store(Path(source), output, Stage.from_dict(asked), run, force)
         return
     utterances, name, digest = _utterances(source, corpus, console)
     _check(utterances)
     if output.exists():
         check_output(output, force, run.resume, (from_text(u.path) for u in utterances))
-    spec = FeaturizeSpec.from_dict(asked)
-    if spec.sample_rate is None:
-        spec = dataclasses.replace(spec, sample_rate=_common_rate(utterances))
+    stage = Stage.from_dict(asked)
+    if stage.sample_rate is None:
+        stage = dataclasses.replace(stage, sample_rate=_common_rate(utterances))
     root = _common_folder(utterances)
     params = asked | {"corpus": corpus, "compress": run.compress}
     ids = [utterance.id for utterance in utterances]
     if run.resume and not force and whole(output, params, name, digest, ids, console):
         return
-    _remark(spec, console)
+    _remark(stage, console)
     job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
 
     def attributes(built: Built) -> dict[str, Any]:
         content = digest or _hash_pairs(built.hashes)
         record = lineage.record("featurize", params, name, content)
-        return _attributes(spec, [_stage(spec)], root, [record])
+        return _attributes(stage, [_record(stage)], root, [record])
 
-    built = build_store(AudioSource(spec, utterances, root), output, job, attributes, run, "files")
-    _summary(built, output, spec, console)
+    built = build_store(AudioSource(stage, utterances, root), output, job, attributes, run, "files")
+    _summary(built, output, stage, console)
 
 
-def _from_store(source: Path, output: Path, spec: FeaturizeSpec, run: Run, force: bool) -> None:
+def _from_store(source: Path, output: Path, stage: Stage, run: Run, force: bool) -> None:
     """Featurize a store of waveforms: one item in, one or several out."""
     store = Store(source)
     if store.kind != "wave":
         raise InputError(f"{source}: a store of kind {store.kind}; featurize reads kind wave")
-    spec = FeaturizeSpec.from_dict(spec.to_dict())
-    _no_contradiction(spec, store)
-    if spec.sample_rate is None:
-        spec = dataclasses.replace(spec, sample_rate=store.sample_rate)
-    params = spec.to_dict() | {"compress": run.compress}
+    _no_contradiction(stage, store)
+    if stage.sample_rate is None:
+        stage = dataclasses.replace(stage, sample_rate=store.sample_rate)
+    params = stage.to_dict() | {"compress": run.compress}
     items = store.items()
     ids = (item.origin for item in items)
     known = (output, params, source.name, store.sha256, ids, run.console)
     if run.resume and not force and whole(*known):
         return
-    _remark(spec, run.console)
+    _remark(stage, run.console)
     record = lineage.record("featurize", params, source.name, store.sha256)
     values = _attributes(
-        spec, [*store.pipeline, _stage(spec)], store.root, [*store.lineage, record]
+        stage, [*store.pipeline, _record(stage)], store.root, [*store.lineage, record]
     )
     store.close()  # workers open it for themselves
     built = build_store(
-        StoreSource(spec, store, items),
+        StoreSource(stage, store, items),
         output,
         {"stage": "featurize", "params": params, "input": store.sha256},
         lambda built: values,
         run,
         "items",
     )
-    _summary(built, output, spec, run.console)
+    _summary(built, output, stage, run.console)
 
 
-def _no_contradiction(spec: FeaturizeSpec, store: Store) -> None:
+def _no_contradiction(stage: Stage, store: Store) -> None:
     """Raise UsageError where an option asks for what an earlier stage has settled."""
-    settled = {"--channel": spec.channel != "mix", "--offset": spec.offset > 0}
-    settled["--duration"] = spec.duration is not None
-    settled["--sample-rate"] = spec.sample_rate not in (None, store.sample_rate)
+    settled = {"--channel": stage.channel != "mix", "--offset": stage.offset > 0}
+    settled["--duration"] = stage.duration is not None
+    settled["--sample-rate"] = stage.sample_rate not in (None, store.sample_rate)
     for option, given in settled.items():
         if given:
             raise UsageError(f"{option}: {store.path} holds waveforms that were decoded already")
-    if any(stage.get("segment") or stage.get("segment_max") for stage in store.pipeline) and (
-        spec.segment or spec.segment_max
+    if any(one.get("segment") or one.get("segment_max") for one in store.pipeline) and (
+        stage.segment or stage.segment_max
     ):
         raise UsageError(f"--segment: the items of {store.path} are segments already")
 
 
-def _remark(spec: FeaturizeSpec, console: Console) -> None:
-    assert spec.sample_rate is not None
-    for line in remarks(spec, spec.sample_rate):
+def _remark(stage: Stage, console: Console) -> None:
+    assert stage.sample_rate is not None
+    for line in stage.remarks(stage.sample_rate):
         console.note(line)
 
 
-def _stage(spec: FeaturizeSpec) -> dict[str, Any]:
+def _record(stage: Stage) -> dict[str, Any]:
     """Return the stage as the store keeps it: with the items that it was fitted to, if it was."""
-    found, given = spec.prepared
+    found, given = stage.prepared
     items = found.fitted_on(given)
-    return spec.to_dict() | ({} if items is None else {"fitted_on": items})
+    return stage.to_dict() | ({} if items is None else {"fitted_on": items})
 
 
 def _attributes(
-    spec: FeaturizeSpec, pipeline: list[dict[str, Any]], root: str, records: list[dict[str, Any]]
+    stage: Stage, pipeline: list[dict[str, Any]], root: str, records: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    assert spec.sample_rate is not None
+    assert stage.sample_rate is not None
     return {
-        "kind": spec.kind,
-        "settings": spec.settings,
+        "kind": stage.kind,
+        "settings": stage.settings,
         "pipeline": pipeline,
-        "sample_rate": spec.sample_rate,
-        "frame_rate": frame_rate(spec, spec.sample_rate),
+        "sample_rate": stage.sample_rate,
+        "frame_rate": stage.frame_rate(stage.sample_rate),
         "root": root,
         "lineage": records,
     }
@@ -324,9 +326,9 @@ def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _summary(built: Built, output: Path, spec: FeaturizeSpec, console: Console) -> None:
+def _summary(built: Built, output: Path, stage: Stage, console: Console) -> None:
     """Say in one line each what was written and what was unusual."""
     unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(built.notes.items())]
     if unusual:
         console.note("; ".join(unusual))
-    console.note(f"{output}: {built.items} items of kind {spec.kind}, {built.frames} frames")
+    console.note(f"{output}: {built.items} items of kind {stage.kind}, {built.frames} frames")

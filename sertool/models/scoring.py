@@ -101,7 +101,7 @@ class Scorer:
 
     @property
     def pipeline(self) -> list[dict[str, Any]]:
-        """The stages that made the features, as `sertool.features.pipeline.replay` takes them."""
+        """The stages that made the features, as `features.pipeline.Pipeline` reads them."""
         stages: list[dict[str, Any]] = self.checkpoint.meta["pipeline"]
         return stages
 

@@ -1,0 +1,175 @@
+"""One featurize stage: an utterance cropped, resampled, padded and cut, and its features."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sertool.audio import decoding
+from sertool.audio.decoding import Decoded
+from sertool.core.errors import ItemError
+from sertool.features.spec import FeaturizeSpec
+
+
+class Segment(NamedTuple):
+    """One item that a stage makes of an utterance: all of it, or a part.
+
+    `suffix` ends the item's id: "", or "#000" and so on. `start` and `seconds` say which part of
+    the recording it is (zeros that fill it up included).
+    """
+
+    suffix: str
+    array: np.ndarray
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stage(FeaturizeSpec):
+    """A featurize stage that runs: from an utterance to its items.
+
+    >>> stage = Stage("mel", {"n_mels": 40}, sample_rate=16000)
+    >>> [segment.array.shape for segment in stage.extract(np.zeros(16000, np.float32), 16000)]
+    [(32, 40)]
+    """
+
+    @property
+    def store_dtype(self) -> np.dtype:
+        """The type that the stage's arrays have in a store."""
+        return np.dtype(self.dtype or self.prepared[0].dtypes[0])
+
+    def frame_rate(self, sample_rate: int) -> float:
+        """Return the frames per second of the features at a sample rate in Hz; 0 for pictures."""
+        found, settings = self.prepared
+        return found.frame_rate(sample_rate, settings)
+
+    def remarks(self, sample_rate: int) -> list[str]:
+        """Return lines that the user should see once, such as empty mel bands.
+
+        Raises UsageError where the settings do not fit the sample rate.
+        """
+        found, settings = self.prepared
+        lines = list(found.remarks(sample_rate, settings))
+        if self.dtype == "float16" and getattr(settings, "scale", "") in ("power", "magnitude"):
+            lines.append("float16 ends at 65504 and has 3 digits: linear scales lose quiet frames")
+        return lines
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        start: float | None = None,
+        end: float | None = None,
+        fingerprinted: bool = False,
+    ) -> Decoded:
+        """Return an utterance of an audio file: cropped, resampled, padded.
+
+        Adds the note "padded" where zeros were appended. Raises ItemError.
+        """
+        decoded = decoding.decode(
+            path,
+            start=start,
+            end=end,
+            offset=self.offset,
+            duration=self._crop,
+            channel=self.channel,
+            sample_rate=self.sample_rate,
+            fingerprinted=fingerprinted,
+        )
+        return self._fitted(decoded)
+
+    def load_samples(self, samples: np.ndarray, sample_rate: int) -> Decoded:
+        """Return samples (n,), int16 or float32, as `load` returns those of a mono file.
+
+        For an item of a waveform store and for sound that never was a file. Raises ItemError.
+        """
+        decoded = decoding.from_samples(
+            samples,
+            sample_rate,
+            offset=self.offset,
+            duration=self._crop,
+            to_rate=self.sample_rate,
+        )
+        return self._fitted(decoded)
+
+    @property
+    def _crop(self) -> float | None:
+        return None if self.fit == "pad" else self.duration
+
+    def _fitted(self, decoded: Decoded) -> Decoded:
+        """Bring decoded samples to the stage's duration."""
+        if self.duration is not None:
+            wanted = max(1, round(self.duration * decoded.sample_rate))
+            if self.fit != "pad":
+                decoded.samples = decoded.samples[:wanted]
+            if self.fit != "crop" and len(decoded.samples) < wanted:
+                decoded.samples = _cut(decoded.samples, 0, wanted)
+                decoded.notes.append("padded")
+        return decoded
+
+    def extract(self, samples: np.ndarray, sample_rate: int) -> list[Segment]:
+        """Return the items of one utterance, in the store's type.
+
+        `samples` (n,) as `load` gives them: float32 with full scale 1, or int16 with full scale
+        32768. Raises ItemError where they are too short for an item.
+        """
+        found, settings = self.prepared
+        dtype = self.store_dtype
+        segments = []
+        for suffix, first, last in self._spans(len(samples), sample_rate):
+            part = _cut(samples, first, last)
+            if self.kind == "wave" and dtype == np.int16:
+                array = decoding.to_int16(part)  # int16 passes unchanged
+            else:
+                array = _rounded(found.compute(part, sample_rate, settings), dtype)
+            start, seconds = first / sample_rate, (last - first) / sample_rate
+            segments.append(Segment(suffix, array, self.offset + start, seconds))
+        return segments
+
+    def _spans(self, total: int, rate: int) -> Iterator[tuple[str, int, int]]:
+        """Yield (end of the id, first sample, last + 1) of each item; may go past `total`."""
+        if self.segment_max is not None:
+            spans = _equal_parts(total, max(1, round(self.segment_max * rate)))
+        elif self.segment is not None:
+            length = max(1, round(self.segment * rate))
+            hop = max(1, round((self.segment_hop or self.segment) * rate))
+            spans = _windows(total, length, hop, self.segment_tail)
+        else:
+            yield "", 0, total
+            return
+        yield from ((f"#{i:03d}", first, last) for i, (first, last) in enumerate(spans))
+
+
+def _cut(samples: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Return samples[first:last], zero-padded where that goes past the end."""
+    part = samples[first:last]
+    missing = last - first - len(part)
+    return np.concatenate([part, np.zeros(missing, samples.dtype)]) if missing else part
+
+
+def _rounded(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype == np.float16:
+        limit = np.finfo(np.float16).max
+        features = np.clip(features, -limit, limit)  # never infinite
+    return features.astype(dtype, copy=False)
+
+
+def _equal_parts(total: int, longest: int) -> list[tuple[int, int]]:
+    """Return the fewest spans of at most `longest` samples, equal to within one sample."""
+    count = -(-total // longest)
+    return list(itertools.pairwise(i * total // count for i in range(count + 1)))
+
+
+def _windows(total: int, length: int, hop: int, tail: str) -> list[tuple[int, int]]:
+    """Return spans of `length` every `hop` samples; the last, shorter one as `tail` says."""
+    if total < length and tail == "drop":
+        raise ItemError("shorter than a segment")
+    starts = list(range(0, max(1, total - length + 1), hop))
+    following = starts[-1] + hop
+    if following < total and starts[-1] + length < total and tail != "drop":
+        starts.append(total - length if tail == "align" else following)
+    return [(first, first + length) for first in starts]
