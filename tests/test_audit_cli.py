@@ -320,7 +320,7 @@ def test_bad_lines_are_named_and_counted(cli, tmp_path):
     done = cli("info", "--audit", path)
     assert done.code == 1
     assert "line 3: not JSON" in done.err
-    assert "line 4: 'fold'" in done.err
+    assert "line 4: fold is" in done.err
     assert "each of 2 folds" in done.out
 
 

@@ -183,7 +183,7 @@ def test_a_manifest_can_be_split_again(cli: Cli, corpus: Path, tmp_path: Path) -
     one.write_text(one.read_text() + '{"path": "x.wav"}\n')
     result = cli("prepare", one, "-")
     assert result.code == 1
-    assert "one.jsonl line 21: no 'id'" in result.err
+    assert "one.jsonl line 21: id is missing" in result.err
 
 
 def test_manifest_lines_on_standard_input(corpus: Path, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_manifest_lines_on_standard_input(corpus: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert len({json.loads(line)["fold"] for line in done.stdout.splitlines()}) == 10
-    assert b"standard input line 21: no 'id'" in done.stderr
+    assert b"standard input line 21: id is missing" in done.stderr
 
 
 def test_output_that_exists(cli: Cli, corpus: Path, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def _run(given: dict[str, Any]) -> None:
 
     pool.single_thread()
     from sertool.commands.augment import augment
-    from sertool.formats.manifest import PARTS
+    from sertool.items import PARTS
 
     common.one_of("--compress", given["compress"], ("none", "lzf", "gzip"))
     common.one_of("--part", given["part"], PARTS)

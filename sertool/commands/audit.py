@@ -15,8 +15,8 @@ from sertool.core.paths import show
 from sertool.evaluation.heldout import require
 from sertool.evaluation.leaks import FACTS, Known, Leak, Link, Near, find, known
 from sertool.formats.fitted import TRAINED_PARTS, fitted_before
-from sertool.formats.manifest import PARTS, read_manifest
-from sertool.items import Item
+from sertool.formats.manifest import read_manifest
+from sertool.items import PARTS, Item
 from sertool.ui.console import Console
 
 EXAMPLES = 2  # pairs of names that each fact shows

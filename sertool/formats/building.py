@@ -24,8 +24,7 @@ from sertool.core import workers as pool
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import show
 from sertool.formats.outputs import Parts, atomic
-from sertool.formats.store import StoreWriter
-from sertool.formats.store_hash import frames_sha256
+from sertool.formats.store import StoreWriter, frames_sha256
 from sertool.items import Item
 from sertool.ui.console import Console
 

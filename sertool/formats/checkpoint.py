@@ -7,32 +7,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.formats import shape
-from sertool.formats.lineage import canonical
+from sertool.formats import schema
+from sertool.formats.lineage import Record, Stage, canonical
 from sertool.formats.outputs import atomic
-from sertool.formats.shape import (
-    COUNT,
-    LINEAGE,
-    NAME,
-    NAMES,
-    NUMBER,
-    PIPELINE,
-    TABLE,
-    TEXT,
-    Every,
-    Leaf,
-    Listed,
-    Table,
-)
-from sertool.items import PARTS, Item
+from sertool.formats.schema import Count, Name, Number
+from sertool.items import Item
 
 FORMAT = "sertool-checkpoint"
 VERSION = 1
@@ -53,42 +41,81 @@ ITEM_FIELDS = (
 )
 
 
-def _epochs(history: Any) -> bool:
-    """Return whether a training's history is a list of rows of numbers, all of the same names."""
-    return isinstance(history, list) and all(
-        isinstance(row, dict)
-        and row.keys() == history[0].keys()
-        and all(type(value) in (int, float) for value in row.values())
-        for row in history
-    )
+class Head(Struct):
+    """A further field that a network learns, and its classes in the order of the logits."""
+
+    field: Name
+    classes: list[Name]
 
 
-def _item(item: Any) -> bool:
-    """Return whether an item says what it is called, and its part."""
-    return isinstance(item, dict) and NAME.fits(item.get("id")) and item.get("part") in PARTS
+class Named(Struct):
+    """A part of a model that was chosen by name, with its settings."""
+
+    name: Name
+    settings: dict[str, Any]
 
 
-MODEL = Table(
-    {"name": NAME, "settings": TABLE, "parameters": COUNT, "frames?": COUNT, "outputs?": COUNT}
-    | {"inputs?": Listed(COUNT), "normalisation?": TEXT}
-    | {"heads?": Listed(Table({"field": NAME, "classes": Listed(NAME)}))}
-    | {"head?": Table({"name": NAME, "settings": TABLE})}
-)
-OF_MODEL = {
-    "classes": NAMES,
-    "model": MODEL,
-    "history?": Leaf("is no list of epochs", _epochs),
-    "best_epoch?": COUNT,
-    "baselines?": Listed(NAME),
-    "augment?": TABLE,
-}
-META = Table(
-    OF_MODEL
-    | {"pipeline": PIPELINE, "dims": Listed(COUNT), "lineage": LINEAGE, "kind?": TEXT}
-    | {"sample_rate?": COUNT, "frame_rate?": NUMBER, "protocol?": TABLE, "training?": TABLE}
-    | {"target?": NAME, "kept?": NAME}
-    | {"per?": Table({"field": NAME, "values": Every(Table(OF_MODEL)), "chooser": Table(OF_MODEL)})}
-)
+class Model(Struct, kw_only=True):
+    """Which model it is, and all that is needed to build it before its weights are put in."""
+
+    name: Name
+    settings: dict[str, Any]
+    parameters: Count
+    frames: Count | None = None
+    inputs: list[Count] | None = None
+    outputs: Count | None = None
+    normalisation: str | None = None
+    heads: list[Head] | None = None
+    head: Named | None = None
+
+
+class Trained(Struct, kw_only=True):
+    """One trained model: what it is, and how its training went."""
+
+    classes: Annotated[list[Name], Meta(min_length=1)]
+    model: Model
+    history: list[dict[str, float]] | None = None
+    best_epoch: Count | None = None
+    baselines: list[Name] | None = None
+    augment: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a class that is there twice, or epochs of different columns."""
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes has a name twice")
+        if self.history and any(row.keys() != self.history[0].keys() for row in self.history):
+            raise ValueError("history has epochs of different columns")
+
+
+class Per(Struct):
+    """One model for each value of an item's field, and what chooses among them."""
+
+    field: Name
+    values: dict[str, Trained]
+    chooser: Trained
+
+
+class Header(Trained, kw_only=True):
+    """The JSON of a checkpoint's metadata key, beside `format`, `version` and `sha256`."""
+
+    pipeline: list[Stage]
+    dims: list[Count]
+    lineage: list[Record]
+    kind: str | None = None
+    sample_rate: Count | None = None
+    frame_rate: Number | None = None
+    protocol: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    target: Name | None = None
+    kept: Name | None = None
+    per: Per | None = None
+
+
+class Line(Struct):
+    """One item as a line of JSON: `ITEM_FIELDS`, of which these two decide what it is."""
+
+    id: Name
+    part: Literal["train", "val", "test"]
 
 
 @dataclass
@@ -233,17 +260,19 @@ def load(path: Path) -> Checkpoint:
     if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
         raise InputError(f"{show(path)}: damaged, its checksum is wrong")
     try:
-        shape.check(meta, META)
+        schema.convert(meta, Header)
         lines = tensors.pop(ITEMS).tobytes().decode()
-        items = [json.loads(line) for line in lines.split("\n") if line]
+        rows = [json.loads(line) for line in lines.split("\n") if line]
     except (ValueError, RecursionError) as error:
         why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"
         raise InputError(
             f"{show(path)}: damaged, its description is not that of a checkpoint{why}"
         ) from error
-    if not all(map(_item, items)):
-        raise InputError(f"{show(path)}: damaged, its list of items is none")
-    return Checkpoint(tensors, [Item.from_row(item) for item in items], meta)
+    try:
+        schema.convert(rows, list[Line])
+    except ValueError as error:
+        raise InputError(f"{show(path)}: damaged, its list of items is none: {error}") from error
+    return Checkpoint(tensors, [Item.from_row(row) for row in rows], meta)
 
 
 def plain_weights(path: Path) -> dict[str, Any] | None:

@@ -7,7 +7,48 @@ import json
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from sertool.core.version import VERSION
+from sertool.formats.schema import Count, Number
+
+
+class Input(Struct):
+    """What a stage read: its name, and the SHA-256 of its content."""
+
+    name: str
+    sha256: str
+
+
+class Record(Struct):
+    """One entry of a lineage: the normalised command of a stage."""
+
+    stage: str
+    version: str
+    params: dict[str, Any]
+    input: Input
+
+
+class Stage(Struct, kw_only=True):
+    """One stage of a pipeline; `augment` keeps its own parameters beside these.
+
+    fitted_on: the items that the stage was fitted to, by id or with their fields.
+    """
+
+    stage: str
+    kind: str | None = None
+    settings: dict[str, Any] | None = None
+    sample_rate: Count | None = None
+    channel: str | None = None
+    offset: Number | None = None
+    duration: Number | None = None
+    segment: Number | None = None
+    segment_hop: Number | None = None
+    segment_tail: str | None = None
+    segment_max: Number | None = None
+    fit: str | None = None
+    dtype: str | None = None
+    fitted_on: list[str | dict[str, Any]] | None = None
 
 
 def canonical(value: Any) -> str:

@@ -5,44 +5,54 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, Literal
+
+from msgspec import Meta, Struct, structs
 
 from sertool.core.errors import InputError
 from sertool.core.paths import from_text, to_text
-from sertool.items import FIELDS, PARTS, Item
+from sertool.formats import schema
+from sertool.formats.schema import Count, Name
+from sertool.items import FIELDS, Item
 
 MAX_SECONDS = 1e9  # no recording is longer, and no product with a rate overflows
-_MAX_FOLD = 2**31
+Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
-def _check(name: str, value: Any) -> Any:
-    """Return a manifest value as the type of its field, or raise ValueError."""
-    if value is None:
-        if name in ("id", "path"):
-            raise ValueError(f"no {name!r}")
-        return None
-    if name in ("start", "end"):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name!r} is not a number of seconds")
-        if not 0 <= value <= MAX_SECONDS:
-            raise ValueError(f"{name!r} is {value:g}")
-        return float(value)
-    if name == "fold":
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_FOLD:
-            raise ValueError("'fold' is not a whole number from 0")
+class Line(Struct, kw_only=True):
+    """One line of a manifest; further fields may follow. Null and a missing field: unknown."""
+
+    id: Name
+    path: Name
+    start: Seconds | None = None
+    end: Seconds | None = None
+    corpus: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    language: str | None = None
+    text: str | None = None
+    session: str | None = None
+    label: str | None = None
+    raw_label: str | None = None
+    fold: Count | None = None
+    part: Literal["train", "val", "test"] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a path that no file can have."""
+        if "\0" in self.path:
+            raise ValueError("path holds a NUL")
+
+
+_TEXTS = frozenset(FIELDS) - {"start", "end", "fold"}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return the value of a field, a number as text where text belongs."""
+    if name not in _TEXTS:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = f"{value:g}" if isinstance(value, float) else str(value)
-    if not isinstance(value, str):
-        raise ValueError(f"{name!r} is not text")
-    value = _utf8(name, value)
-    if name in ("id", "path") and not value:
-        raise ValueError(f"empty {name!r}")
-    if name == "path" and "\0" in value:
-        raise ValueError("'path' holds a NUL")
-    if name == "part" and value not in PARTS:
-        raise ValueError(f"'part' is {value!r}, not train, val or test")
-    return value
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return _utf8(name, value) if isinstance(value, str) else value
 
 
 def _utf8(name: str, text: str) -> str:
@@ -52,7 +62,7 @@ def _utf8(name: str, text: str) -> str:
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
-        raise ValueError(f"{name!r} is no Unicode text") from None
+        raise ValueError(f"{name} is not Unicode text") from None
 
 
 def _further(row: dict[str, Any]) -> dict[str, Any]:
@@ -71,9 +81,9 @@ def _further(row: dict[str, Any]) -> dict[str, Any]:
 
 def parse_row(row: dict[str, Any]) -> Item:
     """Return the item of a manifest line as JSON reads it; ValueError names the bad field."""
-    values = {name: _check(name, row.get(name)) for name in FIELDS}
-    extra = {name: value for name, value in row.items() if name not in values}
-    return Item(**values, extra=_further(extra))
+    own = {name: _plain(name, row[name]) for name in FIELDS if row.get(name) is not None}
+    extra = {name: value for name, value in row.items() if name not in FIELDS}
+    return Item(**structs.asdict(schema.convert(own, Line)), extra=_further(extra))
 
 
 def parse_line(line: str) -> Item:

@@ -1,4 +1,4 @@
-"""What files hold, checked against a declared shape: typed objects, or the first place that departs.
+"""What files hold, checked against a declared shape: typed objects, or the first departure.
 
 A shape is a msgspec Struct (or any type that msgspec knows). `msgspec.json.schema` gives its JSON
 Schema.
@@ -30,6 +30,8 @@ _WORDS = {
 }
 _WRONG = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`| (.*?))(?: - at `\$(.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$(.*)`)?")
+_VALUE = re.compile(r"Invalid enum value (.*) - at `\$(.*)`", re.DOTALL)
+_OWN = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)  # what a Struct checks of itself
 
 
 def convert(value: Any, shape: type[T]) -> T:
@@ -54,8 +56,11 @@ def plain(message: str) -> str:
     """Return a message of msgspec as people say it, the place first."""
     if missing := _MISSING.fullmatch(message):
         return f"{_place(missing[2], missing[1])} is missing"
+    if value := _VALUE.fullmatch(message):
+        return f"{_place(value[2])} cannot be {value[1]}"
     if not (wrong := _WRONG.fullmatch(message)):
-        return message
+        own = _OWN.fullmatch(message)
+        return _place(own[2], own[1]) if own else message
     wanted = " or ".join(_WORDS.get(name, name) for name in wrong[1].split(" | "))
     got = f"is {_WORDS.get(wrong[2], wrong[2])}, not {wanted}" if wrong[2] else ""
     return f"{_place(wrong[4])} {got or f'is not {wanted} {wrong[3]}'}".strip()

@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
+import json
 import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 import h5py
 import numpy as np
+from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.formats import store_shape
-from sertool.formats.lineage import canonical
-from sertool.formats.store_hash import content_sha256, frames_sha256
+from sertool.formats import schema
+from sertool.formats.lineage import Record, Stage, canonical
+from sertool.formats.schema import Name
 from sertool.items import FIELDS, STORE_FIELDS, Item
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -34,8 +37,25 @@ FORMAT = "sertool-store"
 VERSION = 1
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
-_NUMBERS = ("start", "end")
-_TEXT_ATTRIBUTES = ("kind", "settings", "pipeline", "classes", "root", "lineage")
+READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
+_JSON = ("settings", "pipeline", "classes", "lineage")  # attributes that are JSON texts
+_KINDS = {"start": "f", "end": "f", "fold": "i"}  # NumPy's kinds of columns; of other fields "S"
+_FURTHER = "Sfiu"  # of columns that are no field of an item
+
+
+class Attributes(Struct, kw_only=True):
+    """A store's root attributes, beside `format`; those of `_JSON` are kept as JSON texts."""
+
+    version: int
+    kind: str
+    settings: dict[str, Any]
+    pipeline: list[Stage]
+    sample_rate: Annotated[int, Meta(ge=1, lt=2**31)]
+    frame_rate: Annotated[float, Meta(ge=0, lt=2**31)]
+    classes: list[Name]
+    root: str
+    lineage: list[Record]
+    sha256: str
 
 
 class Store:
@@ -57,8 +77,8 @@ class Store:
             raise InputError(f"{show(self.path)}: a damaged store, {why}; make it again") from error
 
     def _read_header(self, attributes: dict[str, Any]) -> None:
-        known = store_shape.attributes(attributes)
-        self.version = int(attributes["version"])
+        known = _attributes(attributes)
+        self.version: int = known["version"]
         self.kind: str = known["kind"]
         self.settings: dict[str, Any] = known["settings"]
         self.pipeline: list[dict[str, Any]] = known["pipeline"]
@@ -68,7 +88,7 @@ class Store:
         self.root: str = known["root"]
         self.lineage: list[dict[str, Any]] = known["lineage"]
         self.sha256: str = known["sha256"]
-        self.offsets: np.ndarray = store_shape.content(self._file, STORE_FIELDS)
+        self.offsets: np.ndarray = _checked_offsets(self._file)
         self.shape: tuple[int, ...] = self._file["features"].shape[1:]
         self.dtype: np.dtype = self._file["features"].dtype
 
@@ -183,9 +203,124 @@ class Store:
     def verify(self) -> bool:
         """Return whether the content still has the checksum that was written with it."""
         try:
-            return content_sha256(self._file) == self.sha256
+            return _content_sha256(self._file) == self.sha256
         except (OSError, RuntimeError):
             return False
+
+
+def _attributes(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a store's root attributes as Python values; ValueError where they are not so."""
+    values = {name: _plain(value) for name, value in found.items()}
+    for name in _JSON:
+        try:
+            values[name] = json.loads(values[name])
+            json.dumps(values[name], allow_nan=False)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"its attribute {name} is not JSON") from error
+    try:
+        schema.convert(values, Attributes)
+    except ValueError as error:
+        raise ValueError(f"its attribute {error}") from error
+    return values
+
+
+def _checked_offsets(file: h5py.File) -> np.ndarray:
+    """Return the offsets; ValueError where the datasets of a file are not those of a store."""
+    features, offsets = (_dataset(file, name) for name in ("features", "offsets"))
+    if offsets.dtype.kind != "i" or offsets.ndim != 1 or not len(offsets):
+        raise ValueError("its offsets are no list of whole numbers")
+    if features.dtype.kind not in "fiu" or not features.ndim:
+        raise ValueError("its features are no numbers")
+    edges: np.ndarray = offsets[()]
+    if edges[0] != 0 or (np.diff(edges) < 0).any() or edges[-1] != len(features):
+        raise ValueError("its offsets are not those of its features")
+    if not _stored(features):
+        raise ValueError("it lacks features that it says it has")
+    items = file.get("items")
+    if not hasattr(items, "keys"):
+        raise ValueError("it has no items")
+    for name in STORE_FIELDS:
+        if name not in items:
+            raise ValueError(f"it lacks the column {name}")
+    for name in items:
+        column = _dataset(file, f"items/{name}")
+        allowed = _KINDS.get(name, "S" if name in STORE_FIELDS else _FURTHER)
+        if column.shape != (len(edges) - 1,) or column.dtype.kind not in allowed:
+            raise ValueError(f"its column {show(name)} does not hold one value per item")
+    return edges
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    found = file.get(name)
+    if getattr(found, "shape", None) is None:  # missing, a group, or empty
+        raise ValueError(f"it lacks {show(name)}")
+    return found
+
+
+def _stored(features: h5py.Dataset) -> bool:
+    """Return whether the file holds what the shape of a dataset claims, chunk by chunk."""
+    if not features.size:
+        return True
+    if features.chunks is None:
+        return bool(features.id.get_storage_size() >= features.nbytes)
+    sides = zip(features.shape, features.chunks, strict=True)
+    wanted = math.prod(-(-whole // part) for whole, part in sides)
+    return bool(features.id.get_num_chunks() >= wanted)
+
+
+def _content_sha256(file: Any, features_sha256: str | None = None) -> str:
+    """Return the checksum over attributes, features, offsets and columns.
+
+    `features_sha256` is the digest of the features' bytes where the writer has it already.
+    """
+    digest = hashlib.sha256()
+    names = sorted(set(file.attrs) - {"sha256"})
+    header = {name: _plain(file.attrs[name]) for name in names}
+    digest.update(canonical(header).encode("utf-8"))
+    if features_sha256 is None:
+        features_sha256 = _features_sha256(file["features"], file["offsets"][()])
+    datasets = {"features": file["features"], "offsets": file["offsets"]}
+    datasets |= {f"items/{name}": file["items"][name] for name in sorted(file["items"])}
+    for name, data in datasets.items():
+        known = features_sha256 if name == "features" else _dataset_sha256(data)
+        digest.update(f"{name} {data.dtype.str} {list(data.shape)} {known}\n".encode())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def frames_sha256(frames: np.ndarray) -> bytes:
+    """Return the SHA-256 of contiguous frames, as `StoreWriter.end_item` takes it."""
+    return hashlib.sha256(frames.reshape(-1).view(np.uint8).data).digest()
+
+
+def _features_sha256(data: Any, offsets: np.ndarray) -> str:
+    """Return the SHA-256 of the items' SHA-256s, reading no more than READ_BYTES at once."""
+    digest = hashlib.sha256()
+    rows = _rows(data)
+    for start, end in itertools.pairwise(offsets.tolist()):
+        item = hashlib.sha256()
+        for first in range(start, end, rows):
+            item.update(data[first : min(first + rows, end)].tobytes())
+        digest.update(item.digest())
+    return digest.hexdigest()
+
+
+def _rows(data: Any) -> int:
+    """Return how many rows of a dataset are READ_BYTES."""
+    row = int(np.prod(data.shape[1:], dtype=np.int64)) * data.dtype.itemsize
+    return max(1, READ_BYTES // max(1, row))
+
+
+def _dataset_sha256(data: Any) -> str:
+    """Return the SHA-256 of a dataset's bytes, read block by block through one buffer."""
+    digest = hashlib.sha256()
+    rows = _rows(data)
+    for start in range(0, data.shape[0], rows):
+        digest.update(data[start : start + rows].tobytes())
+    return digest.hexdigest()
 
 
 class StoreWriter:
@@ -283,13 +418,13 @@ class StoreWriter:
         self._file.attrs["version"] = VERSION
         self._file.attrs["sample_rate"] = int(values.pop("sample_rate"))
         self._file.attrs["frame_rate"] = float(values.pop("frame_rate"))
-        for name in _TEXT_ATTRIBUTES:
+        for name in ("kind", "settings", "pipeline", "classes", "root", "lineage"):
             value = values.pop(name)
             text = value if isinstance(value, str) else canonical(value)
             self._file.attrs[name] = text
         if values:
             raise ValueError(f"no such attributes: {sorted(values)}")
-        self._file.attrs["sha256"] = content_sha256(self._file, self._hash.hexdigest())
+        self._file.attrs["sha256"] = _content_sha256(self._file, self._hash.hexdigest())
         self._file.close()
 
     def _need(self, size: int) -> None:
@@ -310,7 +445,7 @@ def _columns(items: list[Item]) -> Iterator[tuple[str, np.ndarray]]:
         values = [item.value(name) for item in items]
         if name == "fold":
             yield name, np.array([-1 if v is None else v for v in values], np.int64)
-        elif name in _NUMBERS or (name not in STORE_FIELDS and _numeric(values)):
+        elif name in ("start", "end") or (name not in STORE_FIELDS and _numeric(values)):
             yield name, np.array([np.nan if v is None else v for v in values], np.float64)
         else:
             texts = [_text(value).encode("utf-8") for value in values]
