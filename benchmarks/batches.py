@@ -87,7 +87,7 @@ def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:
 
     from sertool.models import statistics
     from sertool.models.hyperparameters import Hyperparameters
-    from sertool.targets import make_target
+    from sertool.targets import class_names, make_target
     from sertool.training import loop
     from sertool.training.batches import Source
 
@@ -101,7 +101,7 @@ def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:
         hp = dataclasses.replace(
             found.defaults(found.Settings()), batch_by=by, batch_size=options.batch_size
         )
-    target = make_target(items, train, "label")
+    target = make_target(class_names(items, "label"), train, "label")
     return loop.Task(source, train, [], [target], hp, 0, torch.device("cpu"))
 
 

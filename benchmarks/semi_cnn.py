@@ -141,7 +141,7 @@ def prepared(
     from sertool.formats.store import Store
     from sertool.models import Network, model
     from sertool.models import statistics as normalising
-    from sertool.targets import make_target
+    from sertool.targets import class_names, make_target
     from sertool.training import loop
     from sertool.training.batches import Source
 
@@ -157,7 +157,7 @@ def prepared(
     hp = dataclasses.replace(found.defaults(settings), batch_size=batch_size, precision=precision)
     source = Source(store, found.view(settings), normalising.fit([], hp.normalisation))
     every = list(range(len(store)))
-    target = make_target(store.items(), every, "label")
+    target = make_target(class_names(store.items(), "label"), every, "label")
     task = loop.Task(source, every, [], [target], hp, 0, torch.device("cpu"))
     run = loop.Run(network, loop.make_optimizer(network, task))
     for group in run.optimizer.param_groups:

@@ -1,31 +1,34 @@
-"""What a model is trained to say of each item: class indices and weights, from item fields."""
+"""What a model learns of each item: its class under some field, and its weight in the loss."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sertool.core.errors import InputError, UsageError
-from sertool.items import Item
+from sertool.items import Item, Value
 
 WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
-IGNORED = -100  # index of an item whose field is unknown: it adds nothing to that head's loss
+IGNORED = -100  # index of an item whose class is unknown: it adds nothing to that target's loss
 
 
 @dataclass(frozen=True)
 class Target:
-    """One head's task: its field, its classes in the order of the logits, its weight in the loss.
+    """What a group of a model's outputs learns: a class of every item, and how much it counts.
 
+    field: of the items. classes: their names, in the order of the logits. weight: of the target in
+        the loss.
     indices: (items,) int64, the class of every item of the store, IGNORED where unknown.
     class_weights: (classes,) float64, the weight of each class in the loss; `balanced` says that
         they are n / (classes · the class's items).
     item_weights: (items,) float64, the weight of each training item in the loss, its class's
         counted in; 0 where the index is IGNORED. None: the class weights alone.
+
+    Another kind of target, of numbers, would share `field`, `weight` and `outputs`.
     """
 
     field: str
@@ -36,9 +39,44 @@ class Target:
     balanced: bool = False
     item_weights: np.ndarray | None = None
 
+    @property
+    def outputs(self) -> int:
+        """The number of the model's outputs that are this target's."""
+        return len(self.classes)
+
+
+def class_names(items: Sequence[Item], field: str, option: str | None = None) -> list[str | None]:
+    """Return the class of each item under a field, None where it is unknown (see `class_name`).
+
+    option: what named the field; UsageError says so where no item has it.
+
+    >>> class_names([Item("a", corpus="x", speaker="1"), Item("b")], "speaker")
+    ['x/1', None]
+    """
+    names = [class_name(item, field) for item in items]
+    if option and field != "label" and not any(names):
+        known = sorted({name for i in items for name in i.columns() if _text(i.value(name))})
+        raise UsageError(f"{option} {field}: no item has it; fields: {', '.join(known)}")
+    return names
+
+
+def class_name(item: Item, field: str) -> str | None:
+    """Return an item's value of a field as the name of a class, None where it is unknown.
+
+    A speaker, session or sentence is that of its corpus: "corpus/value".
+    """
+    name = _text(item.value(field))
+    return f"{item.corpus or ''}/{name}" if field in WITHIN_CORPUS and name else name
+
+
+def _text(value: Value) -> str | None:
+    if value is None or value == "":
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
 
 def make_target(
-    items: Sequence[Item],
+    names: Sequence[str | None],
     train: Sequence[int],
     field: str,
     weight: float = 1.0,
@@ -46,14 +84,14 @@ def make_target(
 ) -> Target:
     """Return the target of `field`, its classes and weights taken from the training items alone.
 
-    Raises InputError where no training item has the field.
+    names: the class of every item, None where it is unknown (see `class_names`). Raises
+    InputError where no training item has one.
     """
-    values = [_text(item.get(field)) for item in items]
-    classes = sorted({value for i in train if (value := values[i]) is not None})
+    classes = sorted({name for i in train if (name := names[i]) is not None})
     if not classes:
         raise InputError(f"no training item has the field {field}, which the model learns too")
     number = {name: index for index, name in enumerate(classes)}
-    indices = np.array([number.get(v or "", IGNORED) for v in values], np.int64)
+    indices = np.array([number.get(name or "", IGNORED) for name in names], np.int64)
     trained = indices[np.asarray(train, np.int64)]
     counts = np.bincount(trained[trained != IGNORED], minlength=len(classes))
     weights = np.ones(len(classes))
@@ -73,7 +111,7 @@ def weigh_items(
 
     lengths: (items,), the frames of each item. "inverse": w = (1 / T) · (n / (K · n_class)), the
     loss of Ma et al. (2018, section 4.2), without the second factor where classes are not
-    balanced. "pieces": 1 / the number of training items of the same origin in the place of 1 / T;
+    balanced. "pieces": 1 / the number of training items of the same origin in place of 1 / T;
     n counts recordings then, so that classes are balanced by recordings. "none": the class alone.
     """
     indices = target.indices[np.asarray(train, np.int64)]
@@ -82,7 +120,7 @@ def weigh_items(
     if length_weights == "inverse":
         votes = 1 / lengths[known].astype(np.float64)
     elif length_weights == "pieces":
-        origins = [items[i]["origin"] for i in known]
+        origins = [items[i].origin for i in known]
         number = Counter(origins)
         votes = np.array([1 / number[origin] for origin in origins])
     classes = target.indices[known]
@@ -94,45 +132,3 @@ def weigh_items(
     weights = np.zeros(len(target.indices))
     weights[known] = raw / raw.mean()
     return replace(target, item_weights=weights)
-
-
-def relabel(items: Sequence[Item], target: str) -> Sequence[Item]:
-    """Return the items with the field `target` in the place of their label.
-
-    A speaker, session or sentence is that of its corpus: "corpus/value". Raises UsageError where
-    no item has such a field.
-    """
-    if target == "label":
-        return items
-    return [
-        item | {"label": value}
-        for item, value in zip(items, known_values(items, target, "--target"), strict=True)
-    ]
-
-
-def known_values(items: Sequence[Item], field: str, option: str) -> list[str | None]:
-    """Return each item's value of a field, see `value_of`.
-
-    Raises UsageError, which names `option`, where no item has such a field.
-    """
-    values = [value_of(item, field) for item in items]
-    if not any(values):
-        known = sorted({name for item in items for name, v in item.items() if _text(v)})
-        raise UsageError(f"{option} {field}: no item has it; fields: {', '.join(known)}")
-    return values
-
-
-def value_of(item: Mapping[str, Any], field: str) -> str | None:
-    """Return an item's value of a field as text, None where it is unknown.
-
-    A speaker, session or sentence is that of its corpus: "corpus/value".
-    """
-    value = _text(item.get(field))
-    return f"{item.get('corpus') or ''}/{value}" if field in WITHIN_CORPUS and value else value
-
-
-def _text(value: Any) -> str | None:
-    """Return a field's value as a class name, None where it is unknown."""
-    if value is None or value == "":
-        return None
-    return f"{value:g}" if isinstance(value, float) else str(value)

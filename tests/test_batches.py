@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sertool.items import Item
 from sertool.models.hyperparameters import Hyperparameters
-from sertool.targets import IGNORED, Target, make_target, weigh_items
+from sertool.targets import IGNORED, Target, class_names, make_target, weigh_items
 from sertool.training import batches
 
 Plan = list[list[int]]
@@ -215,17 +216,18 @@ def test_pictures_that_are_changed_as_they_are_read_have_their_items_lengths() -
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[int], np.ndarray, np.ndarray]:
+def situations(draw: st.DrawFn) -> tuple[list[Item], list[int], np.ndarray, np.ndarray]:
     """Return items (a few recordings, cut into pieces), training positions, lengths, logits."""
     n = draw(st.integers(3, 12))
     rows = [
-        {
-            "origin": f"c/{draw(st.integers(0, 4))}",
-            "label": draw(st.sampled_from(["a", "b", "c", None])),
-        }
+        Item(
+            "",
+            origin=f"c/{draw(st.integers(0, 4))}",
+            label=draw(st.sampled_from(["a", "b", "c", None])),
+        )
         for _ in range(n)
     ]
-    rows[0]["label"] = "a"
+    rows[0].label = "a"
     train = [0, *(i for i in range(1, n) if draw(st.booleans()))]
     lengths = np.array([draw(st.integers(1, 500)) for _ in range(n)])
     logits = np.random.default_rng(draw(st.integers(0, 99))).normal(0, 3, (n, 3))
@@ -233,29 +235,27 @@ def situations(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[int], np.nda
 
 
 def defined(
-    rows: list[dict[str, Any]],
+    rows: list[Item],
     train: list[int],
     lengths: np.ndarray,
     balanced: bool,
     by: str,
 ) -> dict[int, float]:
     """Return the weights of the known training items, by the sheet's formula, item by item."""
-    known = [i for i in train if rows[i]["label"] is not None]
+    known = [i for i in train if rows[i].label is not None]
     mean = sum(lengths[i] for i in known) / len(known)
-    pieces = Counter(rows[i]["origin"] for i in known)
+    pieces = Counter(rows[i].origin for i in known)
     votes = {
         "none": lambda i: 1.0,
         "inverse": lambda i: mean / lengths[i],
-        "pieces": lambda i: 1 / pieces[rows[i]["origin"]],
+        "pieces": lambda i: 1 / pieces[rows[i].origin],
     }[by]
     one = votes if by == "pieces" else (lambda i: 1.0)
     n = sum(one(i) for i in known)
     size: Counter[str] = Counter()
     for i in known:
-        size[rows[i]["label"]] += one(i)
-    raw = {
-        i: votes(i) * (n / (len(size) * size[rows[i]["label"]]) if balanced else 1) for i in known
-    }
+        size[rows[i].label] += one(i)
+    raw = {i: votes(i) * (n / (len(size) * size[rows[i].label]) if balanced else 1) for i in known}
     scale = sum(raw.values()) / len(raw)
     return {i: weight / scale for i, weight in raw.items()}
 
@@ -275,7 +275,9 @@ def test_loss_is_its_definition(
     from sertool.training.loop import total_loss
 
     rows, train, lengths, logits = situation
-    target = make_target(rows, train, "label", 0.5, "balanced" if balanced else "none")
+    target = make_target(
+        class_names(rows, "label"), train, "label", 0.5, "balanced" if balanced else "none"
+    )
     target = weigh_items(target, rows, train, lengths, by)
     weights = defined(rows, train, lengths, balanced, by)
     assert target.item_weights is not None
@@ -304,7 +306,9 @@ def test_with_class_weights_alone_the_loss_is_torchs(
     from sertool.training.loop import total_loss
 
     rows, train, lengths, logits = situation
-    plain = make_target(rows, train, "label", 1.0, "balanced" if balanced else "none")
+    plain = make_target(
+        class_names(rows, "label"), train, "label", 1.0, "balanced" if balanced else "none"
+    )
     own = weigh_items(plain, rows, train, lengths, "none")
     x = torch.from_numpy(logits[train, : len(plain.classes)]).float()
     truth = torch.from_numpy(plain.indices[train])
@@ -321,8 +325,11 @@ def test_each_head_is_judged_by_its_own_logits() -> None:
     from sertool.training.loop import total_loss
 
     names = [("a", "f"), ("b", None), ("c", "m"), ("a", "m"), (None, "f"), (None, "m")]
-    rows = [{"label": name, "sex": sex} for name, sex in names]
-    targets = [make_target(rows, range(6), "label"), make_target(rows, range(6), "sex", 0.25)]
+    rows = [Item("", label=name, extra={"sex": sex}) for name, sex in names]
+    targets = [
+        make_target(class_names(rows, "label"), range(6), "label"),
+        make_target(class_names(rows, "sex"), range(6), "sex", 0.25),
+    ]
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, (6, 5)))
 
     def mean(first: int, last: int, wanted: list[tuple[int, int]]) -> float:
@@ -339,12 +346,18 @@ def test_each_head_is_judged_by_its_own_logits() -> None:
 
 def test_heads_have_weights_of_their_own() -> None:
     rows = [
-        {"label": name, "sex": sex, "origin": str(k)}
+        Item("", label=name, origin=str(k), extra={"sex": sex})
         for k, (name, sex) in enumerate([("a", "f"), ("a", None), ("b", "m"), ("b", "f")])
     ]
     lengths = np.array([1, 2, 4, 4])
     label, sex = (
-        weigh_items(make_target(rows, [0, 1, 2, 3], field), rows, [0, 1, 2, 3], lengths, "inverse")
+        weigh_items(
+            make_target(class_names(rows, field), [0, 1, 2, 3], field),
+            rows,
+            [0, 1, 2, 3],
+            lengths,
+            "inverse",
+        )
         for field in ("label", "sex")
     )
     np.testing.assert_allclose(label.item_weights, [2, 1, 0.5, 0.5])
@@ -354,9 +367,9 @@ def test_heads_have_weights_of_their_own() -> None:
 def test_balanced_pieces_balance_recordings() -> None:
     origins = ["r1", "r1", "r1", "r2", "r3", "r4"]
     rows = [
-        {"label": name, "origin": origin} for name, origin in zip("aaabbb", origins, strict=True)
+        Item("", label=name, origin=origin) for name, origin in zip("aaabbb", origins, strict=True)
     ]
-    target = make_target(rows, range(6), "label", 1.0, "balanced")
+    target = make_target(class_names(rows, "label"), range(6), "label", 1.0, "balanced")
     np.testing.assert_allclose(target.class_weights, [1, 1])
     weighed = weigh_items(target, rows, range(6), np.ones(6), "pieces").item_weights
     assert weighed is not None

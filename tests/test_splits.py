@@ -270,7 +270,7 @@ def test_remarks() -> None:
     rows = [row(0, 0, 0), row(1, 0, 1), row(2, 1, 1)]
     places = splits.split(rows, "loso")
     assert splits.remarks(rows, places) == ["fold 1 has no l0"]
-    leaky = {"c/0/0": (0, None), "c/0/1": (1, None), "c/1/2": (1, None)}
+    leaky = {name: splits.Place(k) for name, k in (("c/0/0", 0), ("c/0/1", 1), ("c/1/2", 1))}
     lines = splits.remarks(rows, leaky)
     assert lines[:2] == ["fold 0 has no l1", "fold 1 has no l0"]
     assert "1 of 2 speakers are in several folds" in lines[2]

@@ -15,9 +15,10 @@ from small_store import make
 
 from sertool.core.errors import InputError, UsageError
 from sertool.formats.store import Store
+from sertool.items import Item
 from sertool.models import statistics
 from sertool.models.hyperparameters import Hyperparameters
-from sertool.targets import IGNORED, make_target
+from sertool.targets import IGNORED, class_names, make_target
 from sertool.training import batches, schedules
 
 # ---- statistics
@@ -226,10 +227,10 @@ def test_ragged_batches_are_padded_with_zeros(tmp_path: Path) -> None:
 
 
 def test_targets_know_training_classes_only() -> None:
-    rows = [{"label": name} for name in ("b", "a", "b", "c", None)]
-    target = make_target(rows, [0, 1, 2], "label", class_weights="balanced")
+    rows = [Item("", label=name) for name in ("b", "a", "b", "c", None)]
+    target = make_target(class_names(rows, "label"), [0, 1, 2], "label", class_weights="balanced")
     assert target.classes == ["a", "b"]
     assert target.indices.tolist() == [1, 0, 1, IGNORED, IGNORED]
     np.testing.assert_allclose(target.class_weights, [3 / 2, 3 / 4])
     with pytest.raises(InputError, match="no training item has the field intensity"):
-        make_target(rows, [0, 1], "intensity")
+        make_target(class_names(rows, "intensity"), [0, 1], "intensity")

@@ -12,7 +12,8 @@ from small_store import items, make
 
 from sertool.core.errors import UsageError
 from sertool.formats import checkpoint
-from sertool.targets import relabel
+from sertool.items import Item
+from sertool.targets import class_names
 
 Cli = Callable[..., Any]
 
@@ -84,21 +85,20 @@ def test_predict_says_the_target(cli: Cli, store: Path, tmp_path: Path) -> None:
     assert "gender" in shown.out
 
 
-def test_relabel_leaves_what_it_is_given_alone() -> None:
+def test_classes_of_a_field() -> None:
     rows = items()
-    again = relabel(rows, "intensity")
-    assert [row["label"] for row in again] == [row["intensity"] for row in rows]
-    assert rows == items()
-    assert relabel(rows, "label") is rows
+    assert class_names(rows, "intensity") == [row.extra["intensity"] for row in rows]
+    assert class_names(rows, "label") == [row.label for row in rows]
     two = [
-        {"label": "a", "corpus": corpus, "speaker": speaker}
-        for corpus, speaker in (("x", "1"), ("y", "1"), ("y", ""))
+        Item(str(i), corpus=corpus, speaker=speaker)
+        for i, (corpus, speaker) in enumerate((("x", "1"), ("y", "1"), ("y", "")))
     ]
-    assert [row["label"] for row in relabel(two, "speaker")] == ["x/1", "y/1", None]
-    numbers = relabel([{"label": "a", "n": 2.0}, {"label": "b", "n": None}], "n")
-    assert [row["label"] for row in numbers] == ["2", None]
-    with pytest.raises(UsageError, match="fields: label, n"):
-        relabel([{"label": "a", "n": 2.0}], "m")
+    assert class_names(two, "speaker") == ["x/1", "y/1", None]
+    numbers = [Item("a", extra={"n": 2.0}), Item("b", extra={"n": None})]
+    assert class_names(numbers, "n") == ["2", None]
+    assert class_names(numbers, "label", "--target") == class_names(numbers, "m") == [None, None]
+    with pytest.raises(UsageError, match="fields: id, n"):
+        class_names(numbers, "m", "--target")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sertool.formats.store import Store
 from sertool.models import Network
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division
-from sertool.targets import make_target
+from sertool.targets import class_names, make_target
 from sertool.training.batches import plan_epoch
 from sertool.ui.console import Console
 
@@ -67,7 +67,7 @@ def run(
         train = [i for i, row in enumerate(rows) if row["fold"] != 0]
         val = [i for i, row in enumerate(rows) if row["fold"] == 0 and not row["augmentation"]]
         plan = Plan(tiny_network(dropout), None, hp, 7, torch.device("cpu"))
-        target = make_target(rows, train, "label", 1.0, hp.class_weights)
+        target = make_target(class_names(rows, "label"), train, "label", 1.0, hp.class_weights)
         division = Division(train, val, [], None, "fold")
         parts = Parts(folder / "m.ckpt", {}, resume)
         return train_network(

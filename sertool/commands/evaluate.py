@@ -32,7 +32,7 @@ from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import per
 from sertool.models.hyperparameters import check_device
-from sertool.targets import relabel
+from sertool.targets import class_names
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -269,14 +269,17 @@ def _pool(
     Segments of a file that several checkpoints tested are pooled for each of them alone, for each
     was trained on what the others test; the ids of such scores name the fold.
     """
-    items = relabel(store.items(), plans[0].target)
+    items = store.items()
+    truths = class_names(items, plans[0].target)
     owner = {i: number for number, plan in enumerate(plans) for i in plan.tested}
     groups: dict[tuple[str, int], list[int]] = {}
     for i in sorted(owner):
         groups.setdefault((_unit(items[i], options), owner[i]), []).append(i)
     for (name, _), members in groups.items():
-        if len({items[i]["label"] for i in members}) > 1:
-            raise InputError(f"{show(name)}: its segments differ in label; test with --by item")
+        if len({truths[i] for i in members}) > 1:
+            raise InputError(
+                f"{show(name)}: its segments differ in {plans[0].target}; test with --by item"
+            )
     times = Counter(name for name, _ in groups)
     folds = _folds(plans)
     first = [items[members[0]] for members in groups.values()]
@@ -289,7 +292,7 @@ def _pool(
         )
         for (name, number), item in zip(groups, first, strict=True)
     ]
-    truth = np.array([classes.index(item["label"]) for item in first], np.int64)
+    truth = np.array([classes.index(str(truths[m[0]])) for m in groups.values()], np.int64)
     own = np.array([number for _, number in groups], np.int64)
     names = [plan.path.name for plan in plans]
     tested = results.Tested(list(classes), truth, units, own, names)

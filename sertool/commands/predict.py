@@ -162,7 +162,7 @@ class Predictor:
             return None
         if self._value is not None:
             return Route(self._value, "option")
-        known = per.told(self._field, item.store_row(), self._values) if item else None
+        known = per.told(self._field, item, self._values) if item else None
         return self.load().route(clip.arrays, known)
 
     def _mask(self, posterior: np.ndarray) -> np.ndarray:

@@ -21,8 +21,7 @@ from sertool.corpora.counts import plural, spread, table
 from sertool.corpora.discover import AUTO, Found, Manners, find
 from sertool.formats.outputs import atomic
 from sertool.items import Item
-from sertool.splits import disjoint
-from sertool.splits import protocols as splits
+from sertool.splits import disjoint, protocols
 from sertool.ui.console import Console
 
 STDOUT = Path("-")
@@ -74,7 +73,7 @@ class PrepareOptions(Options):
 
     def check(self) -> None:
         """Raise UsageError for an unknown protocol, or for folds that nothing makes."""
-        protocol = splits.parse(self.split)
+        protocol = protocols.parse(self.split)
         if self.also_disjoint and protocol.name == "none":
             raise UsageError("--also-disjoint: needs a --split that makes folds of groups")
 
@@ -140,12 +139,12 @@ def _split(utterances: list[Item], options: PrepareOptions, console: Console) ->
     """Return the utterances with their folds or parts, less those that --also-disjoint drops."""
     if options.split == "none":
         return utterances
-    places = splits.split(utterances, options.split, options.seed)
+    places = protocols.split(utterances, options.split, options.seed)
     for name in options.also_disjoint:
         utterances, places = _thin(utterances, places, name, options.seed, console)
     for utterance in utterances:
         utterance.fold, utterance.part = places[utterance.id]
-    for line in splits.remarks(utterances, places):
+    for line in protocols.remarks(utterances, places):
         console.warn(line)
     return utterances
 
@@ -173,11 +172,11 @@ def _write(utterances: list[Item], output: Path, to: str, relative: bool, manner
 
 def _thin(
     utterances: list[Item],
-    places: dict[str, splits.Place],
+    places: dict[str, protocols.Place],
     name: str,
     seed: int,
     console: Console,
-) -> tuple[list[Item], dict[str, splits.Place]]:
+) -> tuple[list[Item], dict[str, protocols.Place]]:
     """Return what stays when folds may share no value of a second field, and say what does not."""
     kept = disjoint.also_disjoint(utterances, places, name, seed)
     if len(kept) < len(utterances):

@@ -22,7 +22,7 @@ from sertool.items import Item
 from sertool.models import Whole, model
 from sertool.models.hyperparameters import Hyperparameters, check_device
 from sertool.splits.division import Division
-from sertool.targets import relabel
+from sertool.targets import class_names
 from sertool.training import per_field as train_per
 from sertool.training.augmenting import prepare
 from sertool.training.baselines import Columns
@@ -82,8 +82,9 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
     check_device(options.device)
     settings: Any = parse(found.Settings, list(options.assignments))
     columns = Columns(store, console)
-    items = relabel(store.items(), options.target)
-    values = train_per.values(store.items(), options.per, options.target) if options.per else ()
+    items = store.items()
+    classes = class_names(items, options.target, "--target")
+    values = train_per.values(items, options.per, options.target) if options.per else ()
     augmenting = prepare(found, items, options.augment, options.copies, options.seed)
     if augmenting:
         options = dataclasses.replace(options, augment=augmenting.steps)  # defaults filled in
@@ -101,7 +102,7 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
         if idle:
             console.note(f"{', '.join(idle)}: without effect on {found.name}")
         return Job(
-            store, items, options, found, settings, hp, None, columns, console, values=values
+            store, classes, options, found, settings, hp, None, columns, console, values=values
         )
     hp = dataclasses.replace(found.defaults(settings), **options.overrides)
     hp.check()
@@ -112,7 +113,7 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
     init = initial.load(options.init, found, console) if options.init else None
     more = unlabelled.load(options.unlabelled, store, stack)
     job = Job(
-        store, items, options, found, settings, hp, init, columns, console, more, values=values
+        store, classes, options, found, settings, hp, init, columns, console, more, values=values
     )
     heard = more.heard if more else None
     job.plan = networks.Plan(
@@ -188,10 +189,10 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
     record = lineage.record("train", _params(job, division), store.path.name, store.sha256)
     if resume and not force and _is_whole(output, record, console):
         return
-    items = job.items
+    items = store.items()
     if not job.options.keep_last and _last(output).exists():
         console.warn(f"{show(_last(output))}: stays, of another training")
-    announce(items, division, job.hp.monitor if job.plan else None, console)
+    announce(items, job.classes, division, job.hp.monitor if job.plan else None, console)
     if job.plan and job.plan.augmenting:
         console.note(job.plan.augmenting.sentence)
     listed = _listed(items, division)
@@ -217,7 +218,7 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
 
 def _listed(items: Sequence[Item], division: Division) -> list[Item]:
     """Return the items that were trained on, validated and held out, in the store's order."""
-    side = {i: name for name in ("train", "val", "test") for i in getattr(division, name)}
+    side = {i: name for name in ("train", "val", "test") for i in division.part(name)}
     kept = [name for name in ITEM_FIELDS if name != "part"]
     return [
         Item(**{name: getattr(items[i], name) for name in kept}, part=side[i]) for i in sorted(side)
@@ -237,7 +238,7 @@ def _inherited(
     if not seen:
         return []
     held = {(items[i]["corpus"] or "", items[i]["origin"]) for i in division.test}
-    listed = {items[i]["id"] for name in ("train", "val") for i in getattr(division, name)}
+    listed = {items[i]["id"] for name in ("train", "val") for i in division.part(name)}
     both = {(item.get("corpus") or "", item["origin"]) for item in seen} & held
     if both:
         raise InputError(f"{option}: knows {len(both)} of the recordings that are held out here")

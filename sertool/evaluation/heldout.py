@@ -17,7 +17,7 @@ from sertool.formats.fitted import seen
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import per
-from sertool.targets import relabel
+from sertool.targets import class_names
 from sertool.ui.console import Console
 
 LISTED = 3  # ids or differences named in a message
@@ -157,7 +157,8 @@ def choose(
     UsageError for a condition that is none or of a field that no item has.
     """
     meant = {item["id"] for item in select(store.items(), where)}
-    items = relabel(store.items(), plans[0].target)
+    items = store.items()
+    names = class_names(items, plans[0].target, "--target")
     index = {item["id"]: i for i, item in enumerate(items)}
     if len(index) != len(items):
         raise InputError(f"{show(store.path)}: two items have one id")
@@ -177,7 +178,7 @@ def choose(
     skipped = 0 if copies else sum(bool(item["augmentation"]) for item in items)
     if skipped:
         console.note(f"{skipped} augmented copies are not tested; --copies counts them in")
-    _leave_out(plans, items, classes, console)
+    _leave_out(plans, names, classes, console)
 
 
 def _held_out(plan: Plan, store: Store, index: dict[str, int], copies: bool) -> list[int]:
@@ -213,23 +214,26 @@ def _check_overlap(plans: Sequence[Plan], items: Sequence[Item]) -> None:
 
 def _leave_out(
     plans: Sequence[Plan],
-    items: Sequence[Item],
+    names: Sequence[str | None],
     classes: Sequence[str],
     console: Console,
 ) -> None:
-    """Drop tested items without a label, or of a class that the model does not know."""
+    """Drop tested items without a class, or of one that the model does not know.
+
+    names: the class of every item of the store, None where it is unknown.
+    """
     unlabelled = 0
     unknown: dict[str, int] = {}
     for plan in plans:
         keep = []
         for i in plan.tested:
-            label = items[i]["label"]
-            if label in classes:
-                keep.append(i)
-            elif label is None:
+            name = names[i]
+            if name is None:
                 unlabelled += 1
+            elif name in classes:
+                keep.append(i)
             else:
-                unknown[label] = unknown.get(label, 0) + 1
+                unknown[name] = unknown.get(name, 0) + 1
         plan.tested = keep
     if unlabelled:
         console.warn(f"{unlabelled} items without a {plans[0].target} are left out")

@@ -17,7 +17,7 @@ from sertool.core.errors import UsageError
 from sertool.corpora import where
 from sertool.formats.checkpoint import Checkpoint
 from sertool.items import Item
-from sertool.targets import value_of
+from sertool.targets import class_name
 
 OWN = ("classes", "model", "history", "best_epoch", "baselines", "augment")  # of each model
 CHOOSER = "chooser"
@@ -104,9 +104,9 @@ def named(field: str, word: str, values: Iterable[str]) -> str | None:
     return next((value for value in values if fits(Item("", extra={field: value}))), None)
 
 
-def told(field: str, item: Mapping[str, Any], values: Iterable[str]) -> str | None:
+def told(field: str, item: Item, values: Iterable[str]) -> str | None:
     """Return which of `values` an item has, None where that is unknown or another one."""
-    word = value_of(item, field)
+    word = class_name(item, field)
     return None if word is None else named(field, word, values)
 
 

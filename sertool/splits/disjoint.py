@@ -4,48 +4,48 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.seeds import derive
 from sertool.items import Item
+from sertool.splits.balance import Group
+from sertool.splits.protocols import Place, group_of
 
 FIELDS = ("speaker", "session", "text")
-Place = tuple[int | None, str | None]
-Key = tuple[str, str]  # (corpus, value)
 
 
 def also_disjoint(
-    rows: Sequence[Item], places: Mapping[str, Place], field: str, seed: int = 0
+    items: Sequence[Item], places: Mapping[str, Place], field: str, seed: int = 0
 ) -> dict[str, Place]:
-    """Return the places of the rows that can stay when no two folds may share a value of `field`.
+    """Return the places of the items that can stay when no two folds may share a value of `field`.
 
-    Each value is given to one fold, and a row stays where that fold is its own. A value that only
-    one fold has costs nothing; the others are dealt so that most rows stay, each fold with as many
+    Each value is given to one fold, and an item stays where that fold is its own. A value that only
+    one fold has costs nothing; the others are dealt so that most items stay, each fold with as many
     values as any other, give or take one (Kuhn's assignment). Raises UsageError for a field that
     groups nothing or a split without folds, InputError where values are unknown or too few.
     """
     if field not in FIELDS:
         raise UsageError(f"--also-disjoint {field}: choose one of {', '.join(FIELDS)}")
-    folds = sorted({fold for fold, _ in places.values() if fold is not None})
-    if len(folds) < 2 or any(fold is None for fold, _ in places.values()):
+    folds = sorted({place.fold for place in places.values() if place.fold is not None})
+    if len(folds) < 2 or any(place.fold is None for place in places.values()):
         raise UsageError(f"--also-disjoint {field}: needs a --split that makes folds of groups")
-    counts: defaultdict[Key, Counter[int]] = defaultdict(Counter)
+    counts: defaultdict[Group, Counter[int]] = defaultdict(Counter)
     missing = 0
-    for row in rows:
-        missing += row.get(field) in (None, "")
-        counts[_key(row, field)][places[row["id"]][0] or 0] += 1
+    for item in items:
+        missing += not item.value(field)
+        counts[group_of(item, field)][places[item.id].fold or 0] += 1
     if missing:
         raise InputError(
-            f"--also-disjoint {field}: {missing} of {len(rows)} utterances have no {field}, so"
-            " nobody can say that it is disjoint"
+            f"--also-disjoint {field}: {missing} of {len(items)} utterances have no {field}, so"
+            " they may share one unseen"
         )
     homes = _homes(counts, folds, seed)
-    kept = {row["id"]: places[row["id"]] for row in rows}
-    for row in rows:
-        if homes.get(_key(row, field)) != kept[row["id"]][0]:
-            del kept[row["id"]]
-    empty = sorted(set(folds) - {fold for fold, _ in kept.values() if fold is not None})
+    kept = {
+        item.id: places[item.id]
+        for item in items
+        if homes.get(group_of(item, field)) == places[item.id].fold
+    }
+    empty = set(folds) - {place.fold for place in kept.values()}
     if empty:
         raise InputError(
             f"--also-disjoint {field}: {len(counts)} values of {field} leave {len(empty)} of the"
@@ -54,13 +54,9 @@ def also_disjoint(
     return kept
 
 
-def _key(row: Mapping[str, Any], field: str) -> Key:
-    return str(row.get("corpus") or ""), str(row.get(field))
-
-
 def _homes(
-    counts: Mapping[Key, Mapping[int, int]], folds: Sequence[int], seed: int
-) -> dict[Key, int]:
+    counts: Mapping[Group, Mapping[int, int]], folds: Sequence[int], seed: int
+) -> dict[Group, int]:
     """Return {value: the fold that it is given to}."""
     homes = {key: next(iter(found)) for key, found in counts.items() if len(found) == 1}
     crossing = sorted(
@@ -75,7 +71,7 @@ def _homes(
     rounds = -(-len(crossing) // len(folds))
     slots = [fold for _ in range(rounds) for fold in folds]
     kept = np.array([[counts[key].get(fold, 0) for fold in slots] for key in crossing])
-    # the slots that every fold must fill are worth more than all rows together
+    # the slots that every fold must fill are worth more than all items together
     kept[:, : len(crossing) // len(folds) * len(folds)] += kept.sum() + 1
     chosen, places = linear_sum_assignment(kept, maximize=True)
     return homes | {crossing[i]: slots[slot] for i, slot in zip(chosen, places, strict=True)}

@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.seeds import derive
 from sertool.items import PARTS, Item
-from sertool.splits.balance import balance
+from sertool.splits.balance import Group, balance
 
-Place = tuple[int | None, str | None]  # (fold, part)
-Rows = Sequence[Item]
-Units = Mapping[str, Rows]  # what stays together -> its items
-Key = tuple[str, str]  # (corpus, value of the grouping field)
+Stratum = tuple[str, ...]  # what items are dealt evenly by: a class, or a gender and a class
+
+
+class Place(NamedTuple):
+    """Where a split puts an item: a fold, a part ("train", "val", "test"), or neither."""
+
+    fold: int | None = None
+    part: str | None = None
+
+
+Units = Mapping[str, Sequence[Item]]  # what stays together -> its items
 
 # protocol -> the field whose values stay whole, and what it is called in messages
 GROUPED = {"speakers": "speaker", "loso": "speaker", "sessions": "session", "texts": "text"}
@@ -84,37 +92,63 @@ def _ratios(text: str, rest: str) -> tuple[float, ...]:
     return tuple(ratio / sum(ratios) for ratio in ratios)
 
 
+def unit_of(item: Item, unit: str = "file") -> str:
+    """Return the name of what an item stays with: its utterance, or ("item") itself alone."""
+    return item.id if unit == "item" else str(item.value("origin") or item.id)
+
+
+def group_of(item: Item, field: str) -> Group:
+    """Return the value of a field and the corpus within which it is unique."""
+    return item.corpus or "", str(item.value(field))
+
+
+def by_label(items: Iterable[Item]) -> list[Stratum | None]:
+    """Return each item's label as a stratum, None where it has none."""
+    return [None if item.label is None else (item.label,) for item in items]
+
+
 def split(
-    items: Sequence[Item], protocol: str | Protocol, seed: int = 0, unit: str = "file"
+    items: Sequence[Item],
+    protocol: str | Protocol,
+    seed: int = 0,
+    unit: str = "file",
+    strata: Sequence[Stratum | None] | None = None,
 ) -> dict[str, Place]:
-    """Return {id: (fold, part)} for all items under a protocol.
+    """Return {id: place} for all items under a protocol.
 
     Items of one `origin` (segments, copies) stay together with `unit="file"` and are dealt apart
-    with `unit="item"`. Groups are (corpus, value) and are never split. The result is a function of
-    the seed and of the items' fields, whatever their order. `none` leaves what the items have.
-    Raises UsageError for a protocol that is none, InputError where the items cannot be split so.
+    with `unit="item"`. Groups are (corpus, value) and are never split. strata: what each item is
+    dealt evenly by, its label by default. The result is a function of the seed and of the items'
+    fields, whatever their order. `none` leaves what the items have. Raises UsageError for an
+    unknown protocol, InputError where the items cannot be split so.
     """
     protocol = parse(protocol) if isinstance(protocol, str) else protocol
-    ids = Counter(row.id for row in items)
+    ids = Counter(item.id for item in items)
     if len(ids) < len(items):
         raise InputError(f"two items have the id {ids.most_common(1)[0][0]!r}")
-    rows = sorted(items, key=lambda row: row.id)
+    strata = by_label(items) if strata is None else strata
+    stratum = {item.id: value or () for item, value in zip(items, strata, strict=True)}
+    items = sorted(items, key=lambda item: item.id)
     if protocol.name == "none":
-        return {row.id: (row.fold, row.part) for row in rows}
+        return {item.id: Place(item.fold, item.part) for item in items}
     if protocol.name == "file":
         assert protocol.path is not None
-        return _from_file(rows, protocol.path)
+        return _from_file(items, protocol.path)
     units: dict[str, list[Item]] = defaultdict(list)
-    for row in rows:
-        units[str(row.value("origin") or row.id) if unit == "file" else row.id].append(row)
-    places = _place(protocol, units, seed)
-    return {row.id: places[name] for name, members in units.items() for row in members}
+    for item in items:
+        units[unit_of(item, unit)].append(item)
+    strata_of = {name: stratum[members[0].id] for name, members in units.items()}
+    places = _place(protocol, units, strata_of, seed)
+    return {item.id: places[name] for name, members in units.items() for item in members}
 
 
-def _place(protocol: Protocol, units: Units, seed: int) -> dict[str, Place]:
-    """Return {unit: (fold, part)}."""
+def _place(
+    protocol: Protocol, units: Units, strata: Mapping[str, Stratum], seed: int
+) -> dict[str, Place]:
+    """Return {unit: place}; strata: the stratum of each unit."""
+    order = sorted(units, key=lambda name: (strata[name], derive(seed, "split", name)))
     if protocol.name == "random":
-        places = _random(_by_class(units, seed), protocol.ratios)
+        places = _random(order, protocol.ratios)
         if len(set(places.values())) < len(protocol.ratios):
             raise InputError(f"{protocol.text}: {len(units)} utterances leave a part empty")
         return places
@@ -122,22 +156,14 @@ def _place(protocol: Protocol, units: Units, seed: int) -> dict[str, Place]:
         assert protocol.folds is not None
         if len(units) < protocol.folds:
             raise InputError(f"{protocol.text}: only {len(units)} utterances to split")
-        order = _by_class(units, seed)
-        return {name: (i % protocol.folds, None) for i, name in enumerate(order)}
+        return {name: Place(i % protocol.folds) for i, name in enumerate(order)}
     groups = _groups(protocol, units)
     if protocol.folds is None:
-        folds = {key: i for i, key in enumerate(sorted(groups, key=_natural))}
+        folds = {group: i for i, group in enumerate(sorted(groups, key=_natural))}
     else:
-        traits = {key: _traits(members) for key, members in groups.items()}
+        traits = {group: _traits(members, strata) for group, members in groups.items()}
         folds = balance(traits, protocol.folds, seed)
-    return {name: (folds[key], None) for key, members in groups.items() for name in members}
-
-
-def _by_class(units: Units, seed: int) -> list[str]:
-    """Return the units class by class, each class in the order that the seed draws."""
-    return sorted(
-        units, key=lambda name: (units[name][0].get("label") or "", derive(seed, "split", name))
-    )
+    return {name: Place(folds[group]) for group, members in groups.items() for name in members}
 
 
 def _random(order: Sequence[str], ratios: Sequence[float]) -> dict[str, Place]:
@@ -149,19 +175,18 @@ def _random(order: Sequence[str], ratios: Sequence[float]) -> dict[str, Place]:
         wanting = [ratio * count - have for ratio, have in zip(ratios, given, strict=True)]
         part = wanting.index(max(wanting))
         given[part] += 1
-        places[name] = (None, parts[part])
+        places[name] = Place(part=parts[part])
     return places
 
 
-def _groups(protocol: Protocol, units: Units) -> dict[Key, dict[str, Rows]]:
-    """Return {(corpus, value): its units}; raises InputError where values are missing or few."""
+def _groups(protocol: Protocol, units: Units) -> dict[Group, dict[str, Sequence[Item]]]:
+    """Return {group: its units}; raises InputError where values are missing or few."""
     field = GROUPED.get(protocol.name, "corpus")
-    groups: dict[Key, dict[str, Rows]] = defaultdict(dict)
+    groups: dict[Group, dict[str, Sequence[Item]]] = defaultdict(dict)
     missing = 0
-    for name, rows in units.items():
-        value = rows[0].get(field)
-        missing += value is None or value == ""
-        groups[(str(rows[0].get("corpus") or ""), str(value))][name] = rows
+    for name, members in units.items():
+        missing += not members[0].value(field)
+        groups[group_of(members[0], field)][name] = members
     if missing:
         raise InputError(
             f"{protocol.text}: {missing} of {len(units)} utterances have no {field}; "
@@ -176,37 +201,35 @@ def _groups(protocol: Protocol, units: Units) -> dict[Key, dict[str, Rows]]:
     return groups
 
 
-def _traits(units: Units) -> dict[Hashable, float]:
-    """Return what counts for balance in a group: utterances a class, its gender, its corpus."""
+def _traits(units: Units, strata: Mapping[str, Stratum]) -> dict[Hashable, float]:
+    """Return what counts for balance in a group: utterances per stratum, gender and corpus."""
     first = next(iter(units.values()))[0]
-    traits: Counter[Hashable] = Counter(
-        ("class", rows[0].get("label") or "") for rows in units.values()
-    )
-    if first.get("gender"):
-        traits[("gender", first.get("corpus"), first["gender"])] = 1
-    traits[("corpus", first.get("corpus"))] = 1
+    traits: Counter[Hashable] = Counter(("class", strata[name]) for name in units)
+    if first.gender:
+        traits[("gender", first.corpus, first.gender)] = 1
+    traits[("corpus", first.corpus)] = 1
     return dict(traits)
 
 
-def _natural(key: Key) -> tuple[tuple[tuple[int, str], ...], ...]:
+def _natural(group: Group) -> tuple[tuple[tuple[int, str], ...], ...]:
     """Return a key that sorts numbers within text by value: 9 before 10."""
     return tuple(
         tuple(
             (len(piece), piece) if piece.isdigit() else (0, piece) for piece in _NUMBER.split(text)
         )
-        for text in key
+        for text in group
     )
 
 
-def _from_file(rows: Rows, path: Path) -> dict[str, Place]:
-    """Return the folds or parts that a table with `id` and `fold` or `part` gives the rows."""
+def _from_file(items: Sequence[Item], path: Path) -> dict[str, Place]:
+    """Return the places that a table with `id` and `fold` or `part` gives the items."""
     table = _read_folds(path)
     places: dict[str, Place] = {}
-    for row in rows:
-        place = table.get(row["id"]) or table.get(row.get("origin") or row["id"])
+    for item in items:
+        place = table.get(item.id) or table.get(unit_of(item))
         if place is None:
-            raise InputError(f"{show(path)}: has no line for {show(row['id'])}")
-        places[row["id"]] = place
+            raise InputError(f"{show(path)}: has no line for {show(item.id)}")
+        places[item.id] = place
     return places
 
 
@@ -239,7 +262,7 @@ def _place_of(row: Mapping[str, str | None], where: str) -> Place:
         raise InputError(f"{where}: fold {fold!r} is not a whole number from 0")
     if part is not None and part not in PARTS:
         raise InputError(f"{where}: part {part!r} is none of {', '.join(PARTS)}")
-    return (None if fold is None else int(fold), part)
+    return Place(None if fold is None else int(fold), part)
 
 
 def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
@@ -248,12 +271,12 @@ def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
     Classes that are absent from a fold or part, and speakers that are in several of them.
     """
     classes: dict[Place, set[str]] = defaultdict(set)
-    homes: dict[Key, set[Place]] = defaultdict(set)
+    homes: dict[Group, set[Place]] = defaultdict(set)
     for item in items:
         place = places[item.id]
         classes[place].add(item.label or "")
         if item.speaker:
-            homes[(item.corpus or "", item.speaker)].add(place)
+            homes[group_of(item, "speaker")].add(place)
     lines = []
     every = set().union(*classes.values()) - {""}
     for place in sorted(classes, key=str):
@@ -262,7 +285,7 @@ def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
             lines.append(f"{_name(place)} has no {', '.join(absent)}")
     shared = sum(len(found) > 1 for found in homes.values())
     if shared:
-        what = "folds" if any(fold is not None for fold, _ in classes) else "parts"
+        what = "folds" if any(place.fold is not None for place in classes) else "parts"
         lines.append(
             f"{shared} of {len(homes)} speakers are in several {what}, so figures will be "
             "speaker-dependent; speakers:5 or loso keeps speakers apart"
@@ -271,6 +294,6 @@ def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
 
 
 def _name(place: Place) -> str:
-    fold, part = place
-    words = [f"fold {fold}" if fold is not None else "", f"part {part}" if part else ""]
+    words = [f"fold {place.fold}" if place.fold is not None else ""]
+    words += [f"part {place.part}" if place.part else ""]
     return " ".join(word for word in words if word) or "what is in no fold"

@@ -14,11 +14,10 @@ from sertool import metrics
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
-from sertool.items import Item
 from sertool.models import Network, Whole
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division, PartOptions
-from sertool.targets import Target, make_target
+from sertool.targets import Target, class_names, make_target
 from sertool.training.augmenting import described
 from sertool.training.baselines import Columns, fit_baselines, fit_whole
 from sertool.ui.console import Console
@@ -61,7 +60,7 @@ class Job:
     """One run of the stage: what all folds and models share."""
 
     store: Store
-    items: Sequence[Item]  # of the store, the target in place of the label
+    classes: Sequence[str | None]  # of the store's items, under the target field
     options: TrainOptions
     found: Network | Whole
     settings: Any
@@ -82,7 +81,7 @@ def fit(
     And that of the last epoch, where it is kept. record: the stage's own, for the lineage. start:
     called for a network, once it is known that the items suit it.
     """
-    target = make_target(job.items, division.train, "label", 1.0, job.hp.class_weights)
+    target = make_target(job.classes, division.train, job.options.target, 1.0, job.hp.class_weights)
     last = None
     if isinstance(job.found, Whole):
         fitted, meta = fit_model(job, job.found, job.settings, division, target)
@@ -108,7 +107,9 @@ def _fit_network(job: Job, division: Division, target: Target, start: Start) -> 
     used = division.train + division.val
     frames = networks.check_items(job.plan, job.store, used)
     further = [
-        make_target(job.items, division.train, head.field, head.weight)
+        make_target(
+            class_names(job.store.items(), head.field), division.train, head.field, head.weight
+        )
         for head in job.found.heads(job.settings)[1:]
     ]
     targets = [target, *further]

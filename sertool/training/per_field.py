@@ -14,10 +14,11 @@ from sertool.formats.outputs import Parts
 from sertool.items import Item
 from sertool.models import Whole, model, per
 from sertool.splits.division import Division, divide
-from sertool.targets import known_values, make_target
+from sertool.targets import class_names, make_target
 from sertool.training.fitting import Job, Start, fit, fit_model
 from sertool.training.summary import SIDES
 
+UNKNOWN = "?"  # the value, in a stratum, of an item that has none
 CHOOSER = "linear"  # the model of the field's value: small, and fitted to what it is given
 # what a row of `predict` says under its own name
 TAKEN = ("path", "start", "end", "label", "confidence", "posterior", "duration", "error")
@@ -36,7 +37,7 @@ def values(items: Sequence[Item], field: str, target: str) -> list[str | None]:
     needs = getattr(model(CHOOSER), "needs", None)
     if needs and importlib.util.find_spec(needs) is None:
         raise InputError(f"--per {field}: its chooser ({CHOOSER}) needs {needs}, not installed")
-    return known_values(items, field, "--per")
+    return class_names(items, field, "--per")
 
 
 def divisions(job: Job) -> list[Division]:
@@ -47,14 +48,14 @@ def divisions(job: Job) -> list[Division]:
     alike: to deal and to `--val`, a class is a value's class. Training and validation leave out
     the items whose value is unknown; held out they stay, for the chooser.
     """
-    stored = job.store.items()
+    items, parts = job.store.items(), job.options.parts
     if not job.values:
-        return divide(job.items, job.options.parts, stored)
-    layers = [
-        item if item["label"] is None else item | {"label": f"{value or '?'} · {item['label']}"}
-        for item, value in zip(job.items, job.values, strict=True)
+        return divide(items, parts, [None if name is None else (name,) for name in job.classes])
+    strata = [
+        None if name is None else (value or UNKNOWN, name)
+        for value, name in zip(job.values, job.classes, strict=True)
     ]
-    found = [_known(job, division) for division in divide(layers, job.options.parts, stored)]
+    found = [_known(job, division) for division in divide(items, parts, strata)]
     for division in found:
         by_value(job, division)
     return found
@@ -80,11 +81,11 @@ def _known(job: Job, division: Division) -> Division:
 
 def _never_right(job: Job, train: Sequence[int], test: Sequence[int]) -> int:
     """Return how many items have a class that only models of other values know."""
-    heard = {(job.values[i], job.items[i]["label"]) for i in train}
+    heard = {(job.values[i], job.classes[i]) for i in train}
     classes = {label for _, label in heard}
     return sum(
         label in classes and value is not None and (value, label) not in heard
-        for value, label in ((job.values[i], job.items[i]["label"]) for i in test)
+        for value, label in ((job.values[i], job.classes[i]) for i in test)
     )
 
 
@@ -100,15 +101,15 @@ def by_value(job: Job, division: Division) -> dict[str, Division]:
     found = {}
     for value in sorted(counts):
         train, val, test = (
-            [i for i in getattr(division, name) if job.values[i] == value] for name in SIDES
+            [i for i in division.part(name) if job.values[i] == value] for name in SIDES
         )
-        word = next(job.items[i][field] for i in used if job.values[i] == value)
+        word = next(job.store.items()[i].value(field) for i in used if job.values[i] == value)
         advice = f"--where '{field}!={word}' leaves them out"
         if not train:
             raise InputError(
                 f"{where}: none of the {counts[value]} items of {value} trains; {advice}"
             )
-        classes = {job.items[i]["label"] for i in train}
+        classes = {job.classes[i] for i in train}
         if len(classes) < 2:
             raise InputError(
                 f"{where}: training needs two classes or more, and the {len(train)}"
@@ -132,7 +133,7 @@ def fit_each(job: Job, division: Division, record: dict[str, Any], start: Start)
     models: dict[str, Checkpoint] = {}
     for number, (value, part) in enumerate(divided.items()):
         said = [
-            f"{verb} {len(items)}" for name, verb in SIDES.items() if (items := getattr(part, name))
+            f"{verb} {len(items)}" for name, verb in SIDES.items() if (items := part.part(name))
         ]
         job.console.note(f"{field} {value}: {', '.join(said)} items")
         models[value] = _fit_one(job, part, record, parts, number)
@@ -182,8 +183,7 @@ def _fit_chooser(job: Job, division: Division) -> Checkpoint:
     """
     whole = model(CHOOSER)
     assert isinstance(whole, Whole)
-    items = [Item("", label=value) for value in job.values]
-    target = make_target(items, division.train, "label")
+    target = make_target(job.values, division.train, str(job.options.per))
     settings = whole.Settings()
     tensors, meta = fit_model(job, whole, settings, division, target)
     named = {"name": whole.name, "settings": dataclasses.asdict(settings)}

@@ -10,7 +10,9 @@ from sertool.core.paths import show
 from sertool.formats.checkpoint import Checkpoint
 from sertool.items import Item
 from sertool.models.per import field_of
+from sertool.splits.balance import Group
 from sertool.splits.division import Division
+from sertool.splits.protocols import group_of
 from sertool.ui.console import Console
 
 NAMED = 8  # speakers that a line names at most
@@ -18,18 +20,22 @@ SIDES = {"train": "trains on", "val": "validates on", "test": "holds out"}
 
 
 def announce(
-    items: Sequence[Item], division: Division, monitor: str | None, console: Console
+    items: Sequence[Item],
+    classes: Sequence[str | None],
+    division: Division,
+    monitor: str | None,
+    console: Console,
 ) -> None:
     """Say which items are on each side, of which speakers, and what is odd about this division."""
     prefix = "" if division.fold is None else f"fold {division.fold}: "
     for name, verb in SIDES.items():
-        rows = [items[i] for i in getattr(division, name)]
+        rows = [items[i] for i in division.part(name)]
         if rows:
             console.note(f"{prefix}{verb} {_count(rows)}")
     for note in division.notes:
         console.note(f"{prefix}{note}")
-    trained_on = {items[i]["label"] for i in division.train}
-    strange = sum(items[i]["label"] not in trained_on for i in division.test)
+    trained_on = {classes[i] for i in division.train}
+    strange = sum(classes[i] not in trained_on for i in division.test)
     if strange:
         which = "all" if strange == len(division.test) else "some"
         console.warn(
@@ -49,15 +55,15 @@ def announce(
         )
 
 
-def _count(rows: Sequence[dict[str, Any]]) -> str:
+def _count(rows: Sequence[Item]) -> str:
     """Return "120 items (60 copies) of 4 speakers (03, 08, …)"."""
-    copies = sum(bool(row["augmentation"]) for row in rows)
-    corpora = {row["corpus"] for row in rows}
+    copies = sum(bool(row.augmentation) for row in rows)
+    corpora = {row.corpus for row in rows}
     names = sorted(
         {
-            str(row["speaker"]) if len(corpora) == 1 else f"{row['corpus']}/{row['speaker']}"
+            str(row.speaker) if len(corpora) == 1 else f"{row.corpus}/{row.speaker}"
             for row in rows
-            if row["speaker"] is not None
+            if row.speaker is not None
         }
     )
     text = f"{len(rows)} items"
@@ -69,12 +75,8 @@ def _count(rows: Sequence[dict[str, Any]]) -> str:
     return text
 
 
-def _speakers(items: Sequence[Item], positions: Sequence[int]) -> set[tuple[str, str]]:
-    return {
-        (items[i]["corpus"] or "", items[i]["speaker"])
-        for i in positions
-        if items[i]["speaker"] is not None
-    }
+def _speakers(items: Sequence[Item], positions: Sequence[int]) -> set[Group]:
+    return {group_of(items[i], "speaker") for i in positions if items[i].speaker is not None}
 
 
 def result(made: Checkpoint, output: Path, epochs: int, console: Console) -> None:
