@@ -10,7 +10,6 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 
 from sertool.core.options import Argument, Command, Declared, declared
-from sertool.core.settings import HUGE, any_of
 
 WIDEST = 22  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
@@ -99,16 +98,7 @@ def metavar(one: Declared) -> str:
 def help_of(one: Declared) -> str:
     """Return an option's help with its choices, its range and what it means to leave it out."""
     text, own = one.option.help, one.option
-    more = []
-    if own.choices and not own.open and not all(c in text for c in own.choices):
-        more += [] if "|" in metavar(one) else [any_of(own.choices)]
-    limit = own.most if own.most is not None else own.below
-    if (
-        own.range
-        and (limit is None or limit < HUGE)
-        and own.range not in ("0 or more", "1 or more")
-    ):
-        more.append(own.range)
+    more = own.limits()[1:] if "|" in metavar(one) else own.limits()
     if more:
         text = f"{text.removesuffix('.')} ({'; '.join(more)})."
     return f"{text} [default: {own.unset}]" if own.unset else text

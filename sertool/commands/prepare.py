@@ -92,10 +92,10 @@ def prepare(
     options: PrepareOptions = PrepareOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> None:
-    """Write the manifest of corpora; `manifest` may be `-`, standard output.
+) -> list[Item] | None:
+    """Write the manifest of corpora and return its utterances, None where it is whole already.
 
-    Raises UsageError and InputError, and then writes nothing.
+    `manifest` may be `-`, standard output. Raises UsageError and InputError, then writing nothing.
     """
     console = console or Console.silent()
     chosen = [where.parse(text) for text in options.where]
@@ -105,7 +105,7 @@ def prepare(
     to_file = manifest != STDOUT or options.to == export.LHOTSE
     if to_file and export.check_target(manifest, options.to, run.force, run.resume):
         console.note(f"{show(manifest)}: is whole already; nothing to do")
-        return
+        return None
     manners = Manners(console, strict=True, stop=options.strict)
     found = find(corpora, options.corpus, manners)
     _report(found, console)
@@ -117,6 +117,7 @@ def prepare(
     name = "standard output" if manifest == STDOUT else show(manifest)
     left = f"; {count} of them written" if count < len(utterances) else ""
     console.note(f"{name}: {_summary(utterances)}{left}")
+    return utterances
 
 
 COMMAND = Command(

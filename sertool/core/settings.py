@@ -78,6 +78,15 @@ class Option:
         upper = f"at most {self.most:g}" if self.most is not None else upper
         return ", ".join(filter(None, (lower, upper)))
 
+    def limits(self) -> list[str]:
+        """Return the choices and the range in words, where the help leaves them out."""
+        found = []
+        if self.choices and not self.open and not all(c in self.help for c in self.choices):
+            found.append(any_of(self.choices))
+        limit = self.most if self.most is not None else self.below
+        trivial = self.range in ("0 or more", "1 or more") or (limit or 0) >= HUGE
+        return found + ([self.range] if self.range and not trivial else [])
+
 
 def option(default: Any, help: str, unit: str = "", **more: Any) -> Any:
     """Return a dataclass field with its default and what else an `Option` declares.

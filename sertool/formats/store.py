@@ -64,7 +64,7 @@ class Store:
     Raises InputError where the file is missing, no store, or of a newer version.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._handles: dict[int, h5py.File] = {}
         self._items: list[Item] | None = None

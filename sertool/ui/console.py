@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.version import VERSION
@@ -65,10 +65,18 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+class Failure(NamedTuple):
+    """A file or a line of a manifest that gave nothing, and why."""
+
+    path: str
+    reason: str
+
+
 class Console:
     """One stage's voice. A context manager: leaving it closes the log.
 
-    `failures` counts the items that gave nothing; `exit_code` is 1 where there are any.
+    `failures` counts the items that gave nothing, `failed_files` names them; `exit_code` is 1 where
+    there are any.
     """
 
     def __init__(
@@ -78,6 +86,7 @@ class Console:
             raise UsageError("--quiet and --verbose contradict each other")
         self.stage, self.quiet, self.verbose = stage, quiet, verbose
         self.failures = 0
+        self.failed_files: list[Failure] = []
         self._muted = False
         self._bar: Any = None
         self._log: IO[str] | None = None
@@ -90,9 +99,9 @@ class Console:
         self.event(event="start", host=platform.node(), version=VERSION, command=sys.argv)
 
     @classmethod
-    def silent(cls) -> Console:
-        """Return a console that says nothing: for use as a library."""
-        console = cls("", quiet=True)
+    def silent(cls, stage: str = "", log: Path | None = None) -> Console:
+        """Return a console that prints nothing: for use as a library."""
+        console = cls(stage, quiet=True, log=log)
         console._muted = True
         return console
 
@@ -135,10 +144,12 @@ class Console:
         """Name an item that gave nothing, with its reason, and count it."""
         from sertool.core.paths import show
 
+        failure = Failure(show(path), reason)
         self.failures += 1
+        self.failed_files.append(failure)
         if not self._muted:
-            self._print(f"{show(path)}: {reason}")
-        self.event(event="failed", path=show(path), reason=reason)
+            self._print(f"{failure.path}: {reason}")
+        self.event(event="failed", path=failure.path, reason=reason)
 
     def event(self, **fields: Any) -> None:
         """Write one JSON line with the time to the log, if there is one."""

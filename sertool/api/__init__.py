@@ -1,0 +1,1 @@
+"""The Python API: the stages of the command line as functions that take and return objects."""

@@ -1,0 +1,181 @@
+"""How a function of the API calls the command that it stands for, and what it says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from sertool.core.errors import UsageError
+from sertool.core.options import Command, Declared, build, declared
+from sertool.ui.console import Console, Failure
+
+F = TypeVar("F", bound=Callable[..., Any])
+AnyPath = str | PathLike[str]
+ALONE = {"workers": 1}  # defaults other than the command line's: no process that nobody asked for
+LEFT_OUT = ("quiet", "verbose")  # of the command line's: here silence is the default
+FURTHER = "settings"  # the option that takes every keyword which is no option
+
+
+def documented(command: Command) -> Callable[[F], F]:
+    """Give a function the signature and the list of options that its command declares.
+
+    `{options}` in its docstring becomes the list.
+    """
+
+    def given(function: F) -> F:
+        function.__doc__ = described(function.__doc__ or "", command)
+        function.__signature__ = signature(function, command)  # type: ignore[attr-defined]
+        return function
+
+    return given
+
+
+@functools.cache
+def options_of(command: Command) -> tuple[Declared, ...]:
+    """Return the options of a command that are keywords of its function in the API."""
+    every = [one for cls in command.groups.values() for one in declared(cls)]
+    return tuple(one for one in every if one.name not in LEFT_OUT)
+
+
+def default_of(one: Declared) -> Any:
+    """Return what an option is where it is not given."""
+    return ALONE.get(one.name, one.default)
+
+
+def signature(function: Callable[..., Any], command: Command) -> inspect.Signature:
+    """Return the signature of `function`, its `**options` spelled out."""
+    own = inspect.signature(function)
+    kept = [p for p in own.parameters.values() if p.kind != inspect.Parameter.VAR_KEYWORD]
+    named = {parameter.name for parameter in kept}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    before = [p for p in kept if p.kind != keyword]
+    options = [
+        inspect.Parameter(one.name, keyword, default=default_of(one), annotation=one.hint)
+        for one in options_of(command)
+        if one.name not in named
+    ]
+    rest = [inspect.Parameter(FURTHER, inspect.Parameter.VAR_KEYWORD)]
+    further = [one for one in options if one.name == FURTHER] and rest
+    options = [one for one in options if one.name != FURTHER or not further]
+    after = [p for p in kept if p.kind == keyword]
+    return own.replace(parameters=[*before, *options, *after, *further])
+
+
+def described(text: str, command: Command) -> str:
+    """Return a docstring with `{options}` replaced by a line or two for each option."""
+    lines = ["Options, with their defaults:", ""]
+    for one in options_of(command):
+        default = f"{default_of(one)!r}" + (f" ({one.option.unset})" if one.option.unset else "")
+        limits = "; ".join(filter(None, [one.option.unit, *one.option.limits()]))
+        words = f"{one.name} = {default}: {python_words(one.option.help)}"
+        words = f"{words.removesuffix('.')} ({limits})." if limits else words
+        lines += textwrap.wrap(words, 92, subsequent_indent="    ", break_long_words=False)
+    listed = "\n    ".join(lines)
+    return text.replace("{options}", listed)
+
+
+def python_words(text: str) -> str:
+    """Return a help text with Python's names for options: `--sample-rate` is `sample_rate`."""
+    return re.sub(
+        r"\(see: [^)]*\)|--([a-z][a-z-]*[a-z])",
+        lambda match: match[1].replace("-", "_") if match[1] else match[0],
+        text,
+    )
+
+
+@contextlib.contextmanager
+def listening(
+    console: Console | None, stage: str, verbose: bool, log: Path | None = None
+) -> Iterator[tuple[Console, list[Failure]]]:
+    """Yield a console, silent where neither `console` nor `verbose` says otherwise, and failures.
+
+    The list of failures is filled as the block ends.
+    """
+    failures: list[Failure] = []
+    if console is not None:
+        before = len(console.failed_files)
+        yield console, failures
+        failures += console.failed_files[before:]
+        return
+    made = Console(stage, verbose=True, log=log) if verbose else Console.silent(stage, log)
+    with made:
+        yield made, failures
+    failures += made.failed_files
+
+
+def call(
+    command: Command,
+    arguments: Mapping[str, Any],
+    given: Mapping[str, Any],
+    console: Console | None = None,
+    verbose: bool = False,
+) -> tuple[Any, list[Failure]]:
+    """Return what a command's function returns, and the files that failed.
+
+    arguments: its positional ones by name. given: options by name; a keyword that is none is a
+    setting of the kind or model, where the command knows such. Raises UsageError for any other.
+    """
+    from sertool.core import workers
+
+    if command.threads != 1:
+        workers.patient_threads()
+    groups = groups_of(command, given)
+    run = groups.get("run")
+    with listening(console, command.name, verbose, run.log if run else None) as (voice, failures):
+        taken = {name: _argument(command.arguments[name][0], v) for name, v in arguments.items()}
+        with one_thread() if command.threads == 1 else contextlib.nullcontext():
+            result = command.function(**taken, **groups, console=voice)
+    return result, failures
+
+
+def groups_of(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dataclasses of options that a command takes, with these values; see `call`."""
+    known = {one.name: one for one in options_of(command)}
+    values = {name: value for name, value in ALONE.items() if name in known} | dict(given)
+    others = {name: values.pop(name) for name in list(values) if name not in known}
+    if others and FURTHER not in known:
+        name = next(iter(others))
+        raise UsageError(f"{command.name}: no option {name}; there are {', '.join(known)}")
+    if others:
+        values[FURTHER] = {**(values.get(FURTHER) or {}), **others}
+    read = {name: _read(known[name], value) for name, value in values.items()}
+    return {
+        parameter: build(
+            cls, {one.name: read[one.name] for one in declared(cls) if one.name in read}
+        )
+        for parameter, cls in command.groups.items()
+    }
+
+
+def _read(one: Declared, value: Any) -> Any:
+    """Return a keyword's value as the option holds it: as on the command line where it is text."""
+    several = get_origin(one.hint) is tuple and get_args(one.hint)[1:] == (...,)
+    if several and isinstance(value, str | PathLike):
+        value = [value]
+    return one.read(value, text=isinstance(value, str)) if value is not None else None
+
+
+def _argument(kind: Any, value: Any) -> Any:
+    """Return a positional argument as its command declares it: a path, text, or a list."""
+    if get_origin(kind) is list:
+        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        return [_argument(get_args(kind)[0], one) for one in several]
+    path = getattr(value, "path", value)  # of a store, a checkpoint or a manifest
+    return Path(path) if kind is Path else fspath(path)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let numerical libraries use one thread, as the command line does: the same sums in order."""
+    import numpy  # noqa: F401 (loaded before its threads are counted)
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1):
+        yield

@@ -1,0 +1,182 @@
+"""The Python API: the same as the command line, lazy, and typed; its examples run as doctests."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sertool
+from sertool.api import results, stages
+from sertool.core.options import declared
+
+DEMO = Path(__file__).parent.parent / "data/demo/corpus"
+SPEAKERS = ("spk01", "spk02", "spk03", "spk04")
+FUNCTIONS = [name for name in sertool.__all__ if name.islower() and not name.startswith("_")]
+EXAMPLES = (sertool, stages, results)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the examples have it: part of the demo corpus, its manifest and its store."""
+    folder = tmp_path_factory.mktemp("api")
+    for speaker in SPEAKERS:
+        (folder / "corpus" / speaker).mkdir(parents=True)
+        for path in sorted((DEMO / speaker).glob("*_s[12]_*")):
+            shutil.copy(path, folder / "corpus" / speaker)
+    manifest = sertool.prepare(folder / "corpus", folder / "manifest.jsonl", split="speakers:4")
+    sertool.featurize(manifest, folder / "mel.h5", n_mels=40)
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a copy of `made` that a test may write to."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def same(*names: str) -> None:
+    first, second = (Path(name).read_bytes() for name in names)
+    assert first == second
+
+
+@pytest.mark.parametrize("module", EXAMPLES, ids=lambda module: module.__name__)
+def test_the_examples_run(module, here: Path) -> None:
+    names = {name: getattr(sertool, name) for name in sertool.__all__}
+    found = doctest.testmod(module, extraglobs=names)
+    assert found.attempted
+    assert found.failed == 0
+
+
+def test_every_function_has_an_example() -> None:
+    for name in FUNCTIONS:
+        assert ">>> " in inspect.getdoc(getattr(sertool, name)), name
+
+
+def test_signatures_spell_out_every_option_with_its_default() -> None:
+    from sertool.commands.featurize import FeaturizeOptions
+
+    parameters = inspect.signature(sertool.featurize).parameters
+    options = {one.name: one for one in declared(FeaturizeOptions)}
+    for name, one in options.items():
+        if name not in ("workers", "settings"):
+            assert parameters[name].default == one.default
+    assert parameters["workers"].default == 1
+    assert parameters["settings"].kind is inspect.Parameter.VAR_KEYWORD
+    assert "sample_rate = None (the most common rate): Resample" in sertool.featurize.__doc__
+    assert "{options}" not in sertool.featurize.__doc__
+
+
+def test_no_module_replaces_a_function(here: Path) -> None:
+    code = """
+import importlib, pkgutil, sertool
+for module in pkgutil.walk_packages(sertool.__path__, "sertool."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+for name in sertool.__all__:
+    if name.islower() and not name.startswith("_"):
+        assert callable(getattr(sertool, name)), name
+assert len(sertool.prepare("corpus")) == 64
+assert len(sertool.open_store("mel.h5")) == 64
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_costs_nothing() -> None:
+    code = (
+        "import sertool, sys; assert not {'numpy', 'h5py', 'typing_extensions'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_store_as_a_sequence(here: Path) -> None:
+    with sertool.open_store("mel.h5") as store:
+        assert len(list(store)) == len(store) == 64
+        features, item = store[-1]
+        assert item is store.items()[63]
+        assert np.array_equal(features, store.features(63))
+        with pytest.raises(IndexError):
+            store[64]
+
+
+def test_a_store_for_torch_in_worker_processes(here: Path) -> None:
+    from torch.utils.data import DataLoader
+
+    store = sertool.open_store("mel.h5")
+    data = store.torch(classes=["anger", "neutral"])
+    assert data[0][1] == 0
+    assert set(data.labels) == {0, 1, -100}
+    batches = list(DataLoader(data, batch_size=16, collate_fn=data.collate, num_workers=2))
+    for n, (features, lengths, labels) in enumerate(batches):
+        for k in range(16):
+            expected = store.features(16 * n + k)
+            assert np.array_equal(features[k, : lengths[k]].numpy(), expected)
+            assert not features[k, lengths[k] :].any()
+            assert labels[k] == data.labels[16 * n + k]
+
+
+def test_a_frame_needs_pandas(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for held in (sertool.open_store("mel.h5"), sertool.Manifest.open("manifest.jsonl")):
+        with pytest.raises(sertool.SertoolError, match="python -m pip install pandas"):
+            held.frame()
+
+
+def test_failed_files_are_in_the_result(here: Path) -> None:
+    (here / "corpus/spk01/spk01_anger_s3_r1.flac").write_bytes(b"no audio")
+    store = sertool.featurize("corpus", "f.h5")
+    assert len(store) == 64
+    (failure,) = store.failures
+    assert failure.path.endswith("spk01_anger_s3_r1.flac")
+    with pytest.raises(sertool.InputError, match="strict"):
+        sertool.featurize("corpus", "g.h5", strict=True)
+
+
+def test_errors_are_exceptions(here: Path) -> None:
+    with pytest.raises(sertool.InputError, match="exists"):
+        sertool.featurize("corpus", "mel.h5")
+    with pytest.raises(sertool.UsageError, match="no option splits; there are"):
+        sertool.prepare("corpus", splits="loso")
+    with pytest.raises(sertool.UsageError, match="sampel_rate"):
+        sertool.featurize("corpus", "f.h5", sampel_rate=16000)
+    with pytest.raises(sertool.InputError, match="no such file"):
+        sertool.open_store("nowhere.h5")
+
+
+def test_verbose_speaks_and_silence_is_the_default(here: Path, capfd) -> None:
+    sertool.prepare("corpus")
+    assert capfd.readouterr() == ("", "")
+    sertool.prepare("corpus", verbose=True)
+    assert "64 utterances, 4 classes" in capfd.readouterr().err
+
+
+def test_the_bytes_are_those_of_the_command_line(here: Path, cli) -> None:
+    options = {"split": "speakers:2", "where": "label in anger,sadness", "seed": 3}
+    manifest = sertool.prepare("corpus", "a.jsonl", **options)
+    flags = ("--split", "speakers:2", "--where", "label in anger,sadness", "--seed", 3)
+    assert cli("prepare", "corpus", "b.jsonl", *flags).code == 0
+    same("a.jsonl", "b.jsonl")
+    again = sertool.prepare("corpus", "a.jsonl", **options, resume=True)
+    assert list(again) == list(manifest)
+
+    sertool.featurize(manifest, "a.h5", "mfcc", duration=1, n_mfcc=12)
+    flags = ("--kind", "mfcc", "--duration", 1, "--set", "n_mfcc=12")
+    assert cli("featurize", "a.jsonl", "b.h5", *flags).code == 0
+    same("a.h5", "b.h5")
+
+
+def test_a_manifest_in_memory_gives_the_same_store(here: Path) -> None:
+    manifest = sertool.prepare("corpus", split="speakers:4")
+    assert manifest.path is None
+    sertool.featurize(manifest, "a.h5", settings={"n_mels": 40})
+    sertool.prepare("corpus", "manifest.jsonl", split="speakers:4", force=True)
+    sertool.featurize("manifest.jsonl", "b.h5", n_mels=40)
+    same("a.h5", "b.h5")
