@@ -31,7 +31,7 @@ def model(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("manifest.jsonl", ("12 items", "fold")),
+        ("manifest.jsonl", ("12 utterances", "fold")),
         ("wave.h5", ("kind wave", "version 1")),
         ("mel.h5", ("kind mel", "version 1")),
         ("image.h5", ("kind image", "version 1")),
