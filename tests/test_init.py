@@ -471,8 +471,8 @@ def fser() -> Network:
 
 
 def test_other_segments_of_a_held_out_recording_are_that_recording() -> None:
-    from sertool.commands.train import _inherited
     from sertool.splits.division import Division
+    from sertool.training.folds import _inherited
 
     def segment(i: int, number: int, corpus: str = "c") -> dict[str, Any]:
         return {"id": f"{corpus}/{i}#{number:03d}", "origin": f"c/{i}", "corpus": corpus}

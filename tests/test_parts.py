@@ -195,7 +195,7 @@ def test_validation_classes_that_training_lacks_are_left_out() -> None:
         ({"test_fold": "none", "val_fold": "next"}, UsageError, "with a --test-fold only"),
         ({"test_fold": "1", "val": 0.2, "val_fold": "0"}, UsageError, "contradict"),
         ({"test_fold": "1", "val": 1.5}, UsageError, "between 0 and 1"),
-        ({"test_fold": "1", "val_speakers": 0}, UsageError, "at least 1"),
+        ({"test_fold": "1", "val_speakers": 0}, UsageError, "1 or more"),
         ({"test_fold": "1", "test_where": ("label=joy",)}, UsageError, "contradicts"),
         ({"test_fold": "1", "unit": "item"}, UsageError, "--resplit only"),
         ({"test_fold": "1", "unit": "word", "resplit": "kfold:3"}, UsageError, "file or item"),

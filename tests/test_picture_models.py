@@ -346,10 +346,11 @@ def test_defaults_are_the_papers() -> None:
 def test_lists_of_settings_come_back_from_a_checkpoint(tmp_path: Path) -> None:
     import torch
 
-    from sertool.commands.train import TrainOptions, train
+    from sertool.commands.train import train
     from sertool.formats import checkpoint
     from sertool.models.scoring import Scorer
     from sertool.splits.division import PartOptions
+    from sertool.training.options import TrainOptions
 
     rows, random = items(copies=0), np.random.default_rng(0)
     arrays = [random.integers(0, 256, (1, 24, 20, 3), dtype=np.uint8) for _ in rows]
@@ -357,7 +358,10 @@ def test_lists_of_settings_come_back_from_a_checkpoint(tmp_path: Path) -> None:
     write_store(store, arrays, rows, kind="image")
     sizes = ("widths=[4,6]", "dense=[8]")
     options = TrainOptions(
-        "fser2021", assignments=sizes, overrides={"epochs": 1}, parts=PartOptions(test_fold="0")
+        "fser2021",
+        settings={"widths": [4, 6], "dense": [8]},
+        overrides={"epochs": 1},
+        parts=PartOptions(test_fold="0"),
     )
     train(store, out, options)
     loaded = checkpoint.load(out)

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from small_store import items, make
 
-from sertool.commands.train import TrainOptions, train
+from sertool.commands.train import train
 from sertool.core.errors import InputError
+from sertool.core.options import RunOptions
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store
 from sertool.models.scoring import Scorer
 from sertool.splits.division import PartOptions
+from sertool.training.options import TrainOptions
 
 
 def trained(folder: Path, store: Path, model: str, name: str = "m.ckpt", **more: Any) -> Path:
@@ -25,7 +27,7 @@ def trained(folder: Path, store: Path, model: str, name: str = "m.ckpt", **more:
     if model != "sundharam-cnn":
         overrides = {}
     options = TrainOptions(model, overrides=overrides, parts=PartOptions(test_fold="0"), **more)
-    train(store, path, options, force=True)
+    train(store, path, options, RunOptions(force=True))
     return path
 
 
@@ -83,7 +85,7 @@ def test_validation_in_training_is_what_the_scorer_gives(small: Path) -> None:
     path = small.parent / "val.ckpt"
     parts = PartOptions(test_fold="0", val_fold="1")
     options = TrainOptions("sundharam-cnn", overrides={"epochs": 2}, parts=parts)
-    train(small, path, options, force=True)
+    train(small, path, options, RunOptions(force=True))
     loaded = checkpoint.load(path)
     with Store(small) as store:
         rows = {item["id"]: i for i, item in enumerate(store.items())}
@@ -174,7 +176,7 @@ def test_intensity_head_is_trained_and_left_out_of_the_posterior(small: Path) ->
         small.parent,
         small,
         "sundharam-cnn",
-        assignments=("input=curve", "intensity_head=true"),
+        settings={"input": "curve", "intensity_head": True},
         overrides={"epochs": 1},
     )
     meta = checkpoint.load(path).meta["model"]

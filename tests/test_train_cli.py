@@ -74,7 +74,7 @@ def test_same_command_same_bytes_and_all_folds_are_the_single_ones(
 ) -> None:
     common = (store, *CNN, "--val-fold", "next", "--seed", "3", "--quiet")
     assert cli("train", *common, tmp_path / "a.ckpt", "--test-fold", "1").code == 0
-    assert cli("train", *common, tmp_path / "x{fold}", "--test-fold", "1", "-j", "2").code == 0
+    assert cli("train", *common, tmp_path / "x{fold}", "--test-fold", "1").code == 0
     assert cli("train", *common, tmp_path / "b.ckpt", "--test-fold", "all").code == 0
     one = (tmp_path / "a.ckpt").read_bytes()
     assert one == (tmp_path / "x1").read_bytes()
@@ -204,13 +204,13 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
         ((*CNN, "--device", "abacus"), 2, "--device abacus"),
         ((*CNN, "--optimizer", "lion"), 2, "adam, adamw or sgd"),
         ((*CNN, "--batch-by", "size"), 2, "--batch-by size: needs count, length or frames"),
-        ((*CNN, "--batch-frames", "-5"), 2, "--batch-frames -5: needs 0 or more"),
+        ((*CNN, "--batch-frames", "-5"), 2, "--batch-frames -5: needs a whole number, 0 or more"),
         ((*CNN, "--batch-frames", "9", "--batch-by", "length"), 2, "contradicts --batch-by length"),
-        ((*CNN, "--bucket-noise", "2"), 2, "--bucket-noise 2.0: needs a share, 0 to 1"),
-        ((*CNN, "--bucket-padding", "-1"), 2, "--bucket-padding -1.0: needs a share, 0 to 1"),
+        ((*CNN, "--bucket-noise", "2"), 2, "--bucket-noise 2: needs a number, 0 to 1"),
+        ((*CNN, "--bucket-padding", "-1"), 2, "--bucket-padding -1: needs a number, 0 to 1"),
         ((*CNN, "--length-weights", "1"), 2, "needs none, inverse or pieces"),
         ((*CNN, "--loss-norm", "w"), 2, "needs sum_w or n"),
-        ((*CNN, "--clip-norm", "-1"), 2, "--clip-norm -1.0: needs 0 or more"),
+        ((*CNN, "--clip-norm", "-1"), 2, "--clip-norm -1: needs a number, 0 to"),
         ((*CNN, "--normalisation", "z"), 2, "feature, global, mean"),
         (("--epochs", "many"), 2, "--epochs"),
         ((*CNN, "--init", "none.ckpt"), 3, "none.ckpt"),
@@ -329,9 +329,9 @@ def test_help_names_every_option(cli: Cli) -> None:
         assert name in result.out
     said = " ".join(result.out.replace("│", " ").split())
     for text in (
-        "count: items in random order; length: items of like length together; frames: so, and as",
+        "count: items in random order; length: items of similar length together; frames: the same,",
         "Implies --batch-by frames.",
-        "inverse (1 / frames of the item), or pieces (1 / items of the recording)",
+        "inverse (1 / frames of the item) or pieces (1 / items of its recording)",
         "Scale larger gradients down to this norm (0: never).",
     ):
         assert text in said, said

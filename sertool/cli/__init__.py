@@ -22,7 +22,7 @@ COMMANDS = {  # the module that declares each as its `COMMAND`
     "prepare": "sertool.commands.prepare",
     "featurize": "sertool.commands.featurize",
     "augment": "sertool.cli.augment",
-    "train": "sertool.cli.train",
+    "train": "sertool.commands.train",
     "eval": "sertool.cli.eval",
     "predict": "sertool.cli.predict",
     "report": "sertool.cli.report",

@@ -46,7 +46,8 @@ def _option(one: Declared) -> inspect.Parameter:
     """Return an option: a flag, a list of texts, a path, or one text that `Declared.read` reads."""
     flags = [one.flag, one.option.short] if one.option.short else [one.flag]
     if one.hint is bool and one.default:
-        flags[0] += f"/--no-{one.flag[2:]}"
+        negative = one.flag[2:].startswith("no-")
+        flags[0] = f" /{one.flag}" if negative else f"{one.flag}/--no-{one.flag[2:]}"
     info = typer.Option(
         *flags,
         metavar=metavar(one),
@@ -99,7 +100,9 @@ def help_of(one: Declared) -> str:
     """Return an option's help with its choices, its range and what it means to leave it out."""
     text, own = one.option.help, one.option
     more = own.limits()[1:] if "|" in metavar(one) else own.limits()
-    if more:
+    if more and text.endswith(")."):
+        text = f"{text[:-2]}; {'; '.join(more)})."
+    elif more:
         text = f"{text.removesuffix('.')} ({'; '.join(more)})."
     return f"{text} [default: {own.unset}]" if own.unset else text
 

@@ -69,9 +69,11 @@ class Option:
 
     @property
     def range(self) -> str:
-        """The range of the value in words: "above 0, at most 1", "1 or more", "0 to 1"."""
+        """The range of the value in words: "above 0, at most 10", "1 or more", "0 to 1"."""
         if self.least is not None and self.most is not None:
             return f"{self.least:g} to {self.most:g}"
+        if self.above is not None and self.below is not None:
+            return f"between {self.above:g} and {self.below:g}"
         lower = f"above {self.above:g}" if self.above is not None else ""
         lower = f"{self.least:g} or more" if self.least is not None else lower
         upper = f"below {self.below:g}" if self.below is not None else ""

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sertool.core.errors import UsageError
+from sertool.core.options import Options
+from sertool.core.settings import any_of, option
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "step", "cosine", "plateau")
-NORMALISATIONS = ("cell", "feature", "global", "mean", "unit", "imagenet", "none")
-MONITORS = ("uar", "accuracy", "loss")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("float32", "bfloat16")
-CLASS_WEIGHTS = ("none", "balanced")
-LENGTH_WEIGHTS = ("none", "inverse", "pieces")
-LOSS_NORMS = ("sum_w", "n")
-BATCH_BY = ("count", "length", "frames")
 LARGEST = 1e6  # of a rate or a factor: far beyond use, and far below what float32 holds
-CHOICES = {
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "normalisation": NORMALISATIONS,
-    "monitor": MONITORS,
-    "precision": PRECISIONS,
-    "class_weights": CLASS_WEIGHTS,
-    "length_weights": LENGTH_WEIGHTS,
-    "loss_norm": LOSS_NORMS,
-    "batch_by": BATCH_BY,
-}
+TRAINING = "Training (each model has its own defaults)"
+BATCHES = "Batches and loss (each model has its own defaults)"
+
+
+def device() -> Any:
+    """Return the field of `--device`."""
+    return option("auto", "Where to compute.", choices=DEVICES)
+
+
+def _factor(default: float, help: str, **more: Any) -> Any:
+    """Return the field of a rate or factor, 0 or more."""
+    return option(default, help, least=0, most=LARGEST, panel=TRAINING, **more)
+
+
+def _share(default: float, help: str) -> Any:
+    """Return the field of a share of a batch or of lengths."""
+    return option(default, help, metavar="SHARE", least=0, most=1, panel=BATCHES)
+
+
+def _count(default: int, help: str, least: int, panel: str = TRAINING, **more: Any) -> Any:
+    return option(default, help, least=least, panel=panel, **more)
+
+
+def _choice(default: str, help: str, choices: tuple[str, ...], panel: str = TRAINING) -> Any:
+    return option(default, help, choices=choices, panel=panel)
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
-    """Hyper-parameters of the training loop; a model's defaults are one of these.
+class Hyperparameters(Options):
+    """Hyper-parameters of the training loop; every model has its own defaults.
 
     schedule: "step" multiplies the rate by `schedule_factor` every `schedule_step` epochs;
         "plateau" after `schedule_patience` epochs without a better loss (validation's, or
         training's without validation); "cosine" falls to 0 over all epochs.
-    patience: stop after so many epochs without a better `monitor`; 0 never stops. With a
+    patience: stop after this many epochs without a better `monitor`; 0 never stops. With a
         validation part the best epoch's weights are kept in either case.
     normalisation: fitted on the training part: z-scores per time-frequency "cell" or pixel (items
         of one length), per "feature" dimension or channel, or of all values ("global"), or less
@@ -52,8 +62,8 @@ class Hyperparameters:
         batches differ from epoch to epoch.
     bucket_padding: with either, a batch of two items or more ends where more than this share of
         it would be padding; 1 cuts by `batch_size` or `batch_frames` alone.
-    class_weights: "balanced" weighs each class by n / (classes · its items) in the loss.
-    length_weights: "inverse" weighs each item by 1 / its frames in the loss, "pieces" by 1 / the
+    class_weights: "balanced" weights each class by n / (classes · its items) in the loss.
+    length_weights: "inverse" weights each item by 1 / its frames in the loss, "pieces" by 1 / the
         number of training items of its recording, so that each recording has one vote.
     loss_norm: a batch's loss is the sum of its items' weighted losses, divided by the sum of
         their weights ("sum_w") or by their number ("n"; weights have a mean of 1 over the training
@@ -64,70 +74,109 @@ class Hyperparameters:
     precision: "bfloat16" computes forward passes of training in mixed precision.
     """
 
-    epochs: int = 50
-    batch_size: int = 32
-    lr: float = 1e-3
-    optimizer: str = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    schedule_step: int = 30
-    schedule_factor: float = 0.1
-    schedule_patience: int = 10
-    patience: int = 0
-    monitor: str = "uar"
-    batch_by: str = "count"
-    batch_frames: int = 0
-    bucket_noise: float = 0.02
-    bucket_padding: float = 0.05
-    class_weights: str = "none"
-    length_weights: str = "none"
-    loss_norm: str = "sum_w"
-    clip_norm: float = 0.0
-    mixup: float = 0.0
-    normalisation: str = "feature"
-    precision: str = "float32"
-    lr_scale: float = 1.0
+    epochs: int = _count(50, "Passes over the training part.", 1)
+    batch_size: int = _count(32, "Items per batch.", 1, BATCHES)
+    lr: float = option(1e-3, "Learning rate.", above=0, most=LARGEST, panel=TRAINING)
+    optimizer: str = _choice("adam", "Optimizer.", ("adam", "adamw", "sgd"))
+    betas: tuple[float, float] = option(
+        (0.9, 0.999),
+        "Decay rates of Adam and AdamW, e.g. 0.9:0.999.",
+        metavar="B1:B2",
+        least=0,
+        below=1,
+        panel=TRAINING,
+    )
+    momentum: float = _factor(0.9, "Momentum for SGD.")
+    weight_decay: float = _factor(0.0, "Weight decay.")
+    schedule: str = _choice(
+        "constant", "Learning-rate schedule.", ("constant", "step", "cosine", "plateau")
+    )
+    schedule_step: int = _count(30, "Epochs per step of the schedule step.", 1, metavar="EPOCHS")
+    schedule_factor: float = option(
+        0.1,
+        "What step and plateau multiply the learning rate by.",
+        above=0,
+        most=LARGEST,
+        panel=TRAINING,
+    )
+    schedule_patience: int = _count(
+        10, "Epochs without a lower loss before plateau acts.", 0, metavar="EPOCHS"
+    )
+    patience: int = _count(
+        0, "Stop after this many epochs without improvement (0: never).", 0, metavar="EPOCHS"
+    )
+    monitor: str = _choice("uar", "What counts as improvement.", ("uar", "accuracy", "loss"))
+    batch_by: str = _choice(
+        "count",
+        "count: items in random order; length: items of similar length together; frames: the same,"
+        " with as many items as fit into --batch-frames.",
+        ("count", "length", "frames"),
+        BATCHES,
+    )
+    batch_frames: int = _count(
+        0,
+        "Frames per batch, padding included, which bounds memory (0: --batch-size times the median"
+        " length). Implies --batch-by frames.",
+        0,
+        BATCHES,
+    )
+    bucket_noise: float = _share(
+        0.02,
+        "With --batch-by length or frames: perturb lengths by up to this share before sorting, so"
+        " that batches differ between epochs (0: exact order).",
+    )
+    bucket_padding: float = _share(
+        0.05,
+        "With --batch-by length or frames: end a batch early where more than this share of it would"
+        " be padding (1: never).",
+    )
+    class_weights: str = _choice(
+        "none", "Class weights in the loss.", ("none", "balanced"), BATCHES
+    )
+    length_weights: str = _choice(
+        "none",
+        "Item weights in the loss: none, inverse (1 / frames of the item) or pieces (1 / items of"
+        " its recording).",
+        ("none", "inverse", "pieces"),
+        BATCHES,
+    )
+    loss_norm: str = _choice(
+        "sum_w",
+        "Divide the loss of a batch by sum_w (the sum of its weights) or n (its items).",
+        ("sum_w", "n"),
+        BATCHES,
+    )
+    clip_norm: float = _factor(0.0, "Scale larger gradients down to this norm (0: never).")
+    mixup: float = _factor(
+        0.0,
+        "Mix the items of a batch in pairs, and their losses, in proportions drawn from"
+        " Beta(ALPHA, ALPHA), e.g. 0.2 (0: never).",
+        metavar="ALPHA",
+    )
+    normalisation: str = _choice(
+        "feature",
+        "Normalisation of the features, fitted to the training part.",
+        ("cell", "feature", "global", "mean", "unit", "imagenet", "none"),
+    )
+    precision: str = _choice(
+        "float32", "Precision of training's forward passes.", ("float32", "bfloat16")
+    )
+    lr_scale: float = _factor(1.0, "Factor on the learning rate of weights from --init.")
 
-    def check(self) -> None:
-        """Raise UsageError for a value out of its range, naming the option."""
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise UsageError(f"{_option(name)} {value}: needs {_any_of(allowed)}")
-        for name in ("epochs", "batch_size", "schedule_step"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{_option(name)} {getattr(self, name)}: needs at least 1")
-        at_least_0 = ("weight_decay", "patience", "schedule_patience", "lr_scale", "momentum")
-        for name in (*at_least_0, "clip_norm", "mixup"):
-            value = getattr(self, name)
-            if not 0 <= value <= LARGEST:
-                raise UsageError(f"{_option(name)} {value}: needs 0 or more, at most {LARGEST:g}")
-        for name in ("lr", "schedule_factor"):
-            value = getattr(self, name)
-            if not 0 < value <= LARGEST:
-                raise UsageError(
-                    f"{_option(name)} {value}: needs a number above 0, at most {LARGEST:g}"
-                )
-        if self.batch_frames < 0:
-            raise UsageError(f"--batch-frames {self.batch_frames}: needs 0 or more")
-        for name in ("bucket_noise", "bucket_padding"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{_option(name)} {getattr(self, name)}: needs a share, 0 to 1")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise UsageError(f"--betas {self.betas[0]}:{self.betas[1]}: need 0 <= beta < 1")
+    def overridden(self, values: Mapping[str, Any]) -> Hyperparameters:
+        """Return these with some values replaced; UsageError for ones that contradict each other.
+
+        >>> Hyperparameters().overridden({"batch_frames": 4000}).batch_by
+        'frames'
+        """
+        by = values.get("batch_by", "frames")
+        if "batch_frames" in values and by != "frames":
+            raise UsageError(f"--batch-frames contradicts --batch-by {by}; leave one out")
+        implied = {"batch_by": by} if "batch_frames" in values else {}
+        return dataclasses.replace(self, **{**values, **implied})
 
 
 def check_device(name: str) -> None:
     """Raise UsageError for a `--device` that is none, whether the model uses one or not."""
     if name not in DEVICES:
-        raise UsageError(f"--device {name}: needs {_any_of(DEVICES)}")
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _any_of(allowed: tuple[str, ...]) -> str:
-    return f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        raise UsageError(f"--device {name}: needs {any_of(DEVICES)}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sertool.core.errors import InputError, UsageError
+from sertool.core.options import Options
 from sertool.core.paths import show
 from sertool.core.seeds import derive
+from sertool.core.settings import option
 from sertool.corpora import where
 from sertool.items import PARTS, Item
 from sertool.splits.protocols import Place, Stratum, by_label, parse, split, unit_of
@@ -16,27 +19,58 @@ from sertool.splits.protocols import Place, Stratum, by_label, parse, split, uni
 Units = Mapping[str, Sequence[int]]  # what stays together -> the positions of its items
 
 
+PANEL = "Training, validation and test parts"
+
+
+def _part(default: Any, help: str, **more: Any) -> Any:
+    return option(default, help, panel=PANEL, **more)
+
+
+def _conditions(help: str) -> Any:
+    return _part((), f"{help} Repeatable.", metavar="EXPR")
+
+
 @dataclass(frozen=True)
-class PartOptions:
-    """Who trains, who validates and who is held out.
+class PartOptions(Options):
+    """Which items train, validate and are held out.
 
     test_fold: a fold's number, "none" or "all". val_fold: a number, or "next": the fold after
     the tested one. unit: "file" keeps segments and copies with their origin, "item" does not.
     """
 
-    test_fold: str | None = None
-    val_fold: str | None = None
-    val: float | None = None
-    val_speakers: int | None = None
-    where: tuple[str, ...] = ()
-    test_where: tuple[str, ...] = ()
-    val_where: tuple[str, ...] = ()
-    split_seed: int = 0
-    resplit: str | None = None
-    unit: str = "file"
+    test_fold: str | None = _part(
+        None, "Fold to hold out; all: train every fold in turn, none: train on everything.",
+        metavar="K|all|none",
+    )  # fmt: skip
+    val_fold: str | None = _part(
+        None, "Fold to validate on; next: the one after the test fold.", metavar="K|next"
+    )
+    val: float | None = _part(
+        None, "Validate on this share of the utterances.", metavar="SHARE", above=0, below=1
+    )
+    val_speakers: int | None = _part(None, "Validate on this many speakers.", least=1)
+    where: tuple[str, ...] = _conditions("Use only the items that match, e.g. gender=female.")
+    test_where: tuple[str, ...] = _conditions("Hold out the items that match.")
+    val_where: tuple[str, ...] = _conditions("Validate on the items that match.")
+    split_seed: int | None = _part(None, "Seed of drawn parts.", unset="--seed")
+    resplit: str | None = _part(
+        None, "Folds to use instead of the store's (see: sertool prepare --help).",
+        metavar="PROTOCOL",
+    )  # fmt: skip
+    unit: str = _part(
+        "file",
+        "With --resplit: keep a file's segments and copies together, or deal each item separately.",
+        choices=("file", "item"),
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("test_fold", "val_fold"):
+            if isinstance(getattr(self, name), int):
+                object.__setattr__(self, name, str(getattr(self, name)))
+        super().__post_init__()
 
     def check(self) -> None:
-        """Raise UsageError for options that contradict each other or are out of range."""
+        """Raise UsageError for options that contradict each other."""
         ways = {
             "--val-fold": self.val_fold is not None,
             "--val": self.val is not None,
@@ -46,12 +80,6 @@ class PartOptions:
         given = [name for name, is_given in ways.items() if is_given]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} contradict each other")
-        if self.val is not None and not 0 < self.val < 1:
-            raise UsageError(f"--val {self.val}: needs a share between 0 and 1")
-        if self.val_speakers is not None and self.val_speakers < 1:
-            raise UsageError("--val-speakers: needs at least 1")
-        if self.unit not in ("file", "item"):
-            raise UsageError(f"--unit {self.unit}: needs file or item")
         if self.unit == "item" and not self.resplit:
             raise UsageError("--unit item: takes effect with --resplit only")
         if self.test_where and (self.test_fold is not None or self.resplit):
@@ -89,7 +117,6 @@ def divide(
     is left out. Raises UsageError for options that do not fit each other or the folds, InputError
     where a part lacks what it needs.
     """
-    options.check()
     divider = _Divider(items, options, by_label(items) if strata is None else strata)
     return [divider.division(fold) for fold in divider.folds]
 
@@ -162,7 +189,7 @@ class _Divider:
         if not options.resplit:
             return {i: Place(self._items[i].fold, self._items[i].part) for i in self._strata}
         items, strata = [self._items[i] for i in self._strata], list(self._strata.values())
-        places = split(items, options.resplit, options.split_seed, options.unit, strata)
+        places = split(items, options.resplit, options.split_seed or 0, options.unit, strata)
         return {i: places[self._items[i].id] for i in self._strata}
 
     def _basis(self) -> tuple[str, list[int] | list[None]]:
@@ -260,7 +287,9 @@ class _Divider:
             strata[self._strata[unit[0]]].append(name)
         chosen: list[str] = []
         for names in strata.values():
-            ranked = sorted(names, key=lambda name: derive(self._options.split_seed, "val", name))
+            ranked = sorted(
+                names, key=lambda name: derive(self._options.split_seed or 0, "val", name)
+            )
             chosen += ranked[: min(len(names) - 1, max(1, round(share * len(names))))]
         if not chosen:
             raise InputError("--val: no class has two utterances to train on")
@@ -268,7 +297,7 @@ class _Divider:
 
     def _speakers(self, units: Units, count: int) -> Iterable[str]:
         """Return the units of `count` speakers, drawn by name, genders in turn."""
-        seed = self._options.split_seed
+        seed = self._options.split_seed or 0
         of_unit: dict[str, tuple[str, str]] = {}
         genders: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         for name, unit in units.items():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
 from sertool.models import Network, Whole
 from sertool.models.hyperparameters import Hyperparameters
-from sertool.splits.division import Division, PartOptions
+from sertool.splits.division import Division
 from sertool.targets import Target, class_names, make_target
 from sertool.training.augmenting import described
 from sertool.training.baselines import Columns, fit_baselines, fit_whole
+from sertool.training.options import TrainOptions
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -28,31 +28,6 @@ if TYPE_CHECKING:
     from sertool.training.unlabelled import Unlabelled
 
 Start = Callable[[], Parts]  # the parts of a run, made (and locked) when they are first needed
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What `train` is told: `target` is the field of an item that the model learns to say.
-
-    `per` is the field for each of whose values a model of its own is trained. `overrides` are
-    hyper-parameters by name, over the model's own; `augment` and `copies` say how training
-    items are changed as they are read (see `training.augmenting`).
-    """
-
-    model: str = "linear"
-    target: str = "label"
-    per: str | None = None
-    assignments: tuple[str, ...] = ()
-    overrides: dict[str, Any] = field(default_factory=dict)
-    parts: PartOptions = field(default_factory=PartOptions)
-    seed: int = 0
-    device: str = "auto"
-    baselines: bool = True
-    init: str | None = None  # a file, or a word for published weights
-    augment: dict[str, list[float]] = field(default_factory=dict)
-    copies: int | None = None
-    unlabelled: tuple[Path, ...] = ()  # stores of recordings for a first stage without labels
-    keep_last: bool = False  # write NAME.last.SUFFIX, too: the weights of the last epoch
 
 
 @dataclass

@@ -1,0 +1,96 @@
+"""The options of `train`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sertool.augmentations import read_steps
+from sertool.core.options import Options, nested, seed
+from sertool.core.settings import assignments, option
+from sertool.models import MODELS
+from sertool.models.hyperparameters import TRAINING, Hyperparameters, device
+from sertool.splits.division import PartOptions
+
+
+def _steps(texts: Sequence[str]) -> dict[str, list[float]]:
+    return read_steps("--augment", texts if isinstance(texts, str) else ",".join(texts))
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """What `train` trains, and how.
+
+    `target` is the field of an item that the model learns to predict. `per` is the field for each
+    of whose values a model of its own is trained. `overrides` are hyper-parameters by name, over
+    the model's own. `augment` and `copies` change training items as they are read (see
+    `training.augmenting`). `init` is a file, or a word for published weights.
+    """
+
+    model: str = option(
+        "linear", "Model (see: sertool list models).", metavar="NAME", choices=tuple(MODELS),
+        open=True,
+    )  # fmt: skip
+    settings: dict[str, Any] = option(
+        {},
+        "Setting of the model (see: sertool list models --model NAME); repeatable.",
+        metavar="NAME=VALUE",
+        flag="set",
+        read=assignments,
+    )
+    target: str = option("label", "Target field, which the model learns to predict.",
+                         metavar="FIELD")  # fmt: skip
+    per: str | None = option(
+        None,
+        "One model per value of this field, such as gender, in a single checkpoint.",
+        metavar="FIELD",
+    )
+    parts: PartOptions = nested(PartOptions)
+    overrides: dict[str, Any] = nested(Hyperparameters, partial=True)
+    augment: dict[str, list[float]] = option(
+        {},
+        "Change training items as they are read, anew in every epoch unless there are --copies."
+        " Pictures: shift=0.1,zoom=0.1,flip (flip plays speech backwards). Features over time"
+        " (SpecAugment): time-mask=T:N:P,freq-mask=F:N hides N stretches of at most T frames, each"
+        " at most the share P of the item, and N bands of at most F dimensions.",
+        metavar="LIST",
+        panel=TRAINING,
+        read=_steps,
+    )
+    copies: int | None = option(
+        None,
+        "With --augment: an epoch is every original and this many copies, as augment draws them.",
+        least=1,
+        panel=TRAINING,
+    )
+    init: str | None = option(
+        None,
+        "Start from these weights: a checkpoint, .pth or .safetensors file, or imagenet.",
+        metavar="FILE|NAME",
+        panel=TRAINING,
+    )
+    init_unlabelled: tuple[Path, ...] = option(
+        (),
+        "Recordings for a first stage that needs no labels (huang2014), in addition to the training"
+        " part; repeatable.",
+        metavar="STORE",
+        panel=TRAINING,
+    )
+    device: str = device()
+    keep_last: bool = option(
+        False, "Also write NAME.last.ckpt, the weights of the last epoch beside the best one's."
+    )
+    baselines: bool = option(
+        True, "Leave out the baselines, which are fitted to the same items.", flag="no-baselines"
+    )
+    seed: int = seed()
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other; fill in --split-seed."""
+        Hyperparameters().overridden(self.overrides)
+        if self.parts.split_seed is None:
+            parts = dataclasses.replace(self.parts, split_seed=self.seed)
+            object.__setattr__(self, "parts", parts)
