@@ -1,10 +1,13 @@
-# `make demo` shows the whole chain, `make test` proves it, `make results` writes recipes/README.md
-# from the kept summaries. All make .venv first.
+# `make demo` shows the whole chain, `make test` proves it, `make check` proves the fast part of it,
+# `make results` writes recipes/README.md from the kept summaries. All make .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+# The tests start some hundred processes; each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo results test lint types unit clean
+.PHONY: demo results test check lint types unit fast clean
 
 demo: $(VENV)/ready
 	rm -rf out/demo
@@ -16,6 +19,8 @@ results: $(VENV)/ready
 
 test: lint types unit
 
+check: lint types fast
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,7 +29,10 @@ types: $(VENV)/ready
 	$(BIN)/mypy
 
 unit: $(VENV)/ready
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(CORES)
+
+fast: $(VENV)/ready
+	$(BIN)/python -m pytest -q -n $(CORES) -m "not slow"
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,10 +1,29 @@
-"""What a test needs that starts the program as a process of its own."""
+"""What a test needs that interrupts the program: a process of its own, in which Ctrl-C works."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 
-def ctrl_c_is_heard() -> None:
-    """Undo, as `preexec_fn`, what `nohup make test &` hands down to every child: SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def interruptible(command: Sequence[Any], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a command that SIGINT interrupts, whoever started the tests; kill what is left of it.
+
+    `nohup make test &` hands an ignored SIGINT down to every child.
+    """
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

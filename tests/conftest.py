@@ -7,10 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `train` sets it, before torch is loaded
+os.environ["COLUMNS"] = "100"  # whatever terminal, or none, the tests are started from
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of pure functions first, then the recipes, so that what is short ends the run."""
+    for item in items:
+        if "recipes" in item.path.parts:
+            item.add_marker("slow")
+    stages = {
+        item.path
+        for item in items
+        if "cli" in getattr(item, "fixturenames", ())
+        or hasattr(getattr(item, "module", None), "subprocess")
+    }
+    items.sort(key=lambda item: 1 if "recipes" in item.path.parts else 2 * (item.path in stages))
 
 
 @dataclass
@@ -48,6 +64,7 @@ def corpora() -> Path:
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of class-named folders with twelve half-second WAV files at 16 kHz."""
+    import numpy as np
     import soundfile
 
     root = tmp_path_factory.mktemp("sounds")

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
-from children import ctrl_c_is_heard
+from children import interruptible
 
 from sertool.formats.store import Store
 
@@ -254,20 +254,15 @@ def test_ctrl_c_stops_the_workers_at_once(tmp_path: Path, times: int) -> None:
         soundfile.write(folder / f"{i}.wav", np.tile(TONE, 40), RATE)
     slow = ["--set", "hop_length=2", "--set", "precision=float64", "--workers", "2"]
     command = [sys.executable, "-m", "sertool", "featurize", "-q", *slow]
-    process = subprocess.Popen(
-        [*command, str(tmp_path / "c"), str(tmp_path / "o.h5")],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=ctrl_c_is_heard,
-    )
+    command += [str(tmp_path / "c"), str(tmp_path / "o.h5")]
     parts = tmp_path / ".o.h5.parts"
-    while process.poll() is None and not list(parts.glob(".0*.tmp")):
-        time.sleep(0.05)
-    for _ in range(times):
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.1)
-    _, said = process.communicate(timeout=60)
+    with interruptible(command, start_new_session=True) as process:
+        while process.poll() is None and not list(parts.glob(".0*.tmp")):
+            time.sleep(0.05)
+        for _ in range(times):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "sertool featurize: interrupted\n")
     assert not (tmp_path / "o.h5").exists()
     with pytest.raises(ProcessLookupError):

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from children import ctrl_c_is_heard
+from children import interruptible
 
 from sertool.cli import COMMANDS
 
@@ -98,16 +98,14 @@ def test_ctrl_c_is_130_and_one_line(sounds: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "never.jsonl"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "sertool", "featurize", str(fifo), str(tmp_path / "o.h5")]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=ctrl_c_is_heard
-    )
     writer = None
-    while writer is None and process.poll() is None:
-        with contextlib.suppress(OSError):  # until the program opens the other end
-            writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with interruptible(command) as process:
+        while writer is None and process.poll() is None:
+            with contextlib.suppress(OSError):  # until the program opens the other end
+                writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "sertool featurize: interrupted\n"
     assert not (tmp_path / "o.h5").exists()

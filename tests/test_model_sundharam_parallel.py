@@ -167,18 +167,20 @@ def test_masked_training_in_another_order_and_padding(
 ) -> None:
     """Statistics of the batch too; items below 128 frames are filled up with zeros."""
     torch.manual_seed(len(lengths))
-    net, other = (network(name, *SMALL[name], "mask=true", frames=300, dims=13) for _ in range(2))
+    net, other = (
+        network(name, *SMALL[name], "mask=true", frames=300, dims=13).double() for _ in range(2)
+    )
     other.load_state_dict(net.state_dict())
     order = data.draw(st.permutations(range(len(lengths))))
-    x = torch.randn(len(lengths), 300, 13)
+    x = torch.randn(len(lengths), 300, 13).double()
     y = x[order].clone()
     for row, i in zip(y, order, strict=True):
         row[lengths[i] :] = 50 * torch.randn_like(row[lengths[i] :])
     a = net(x, torch.tensor(lengths))
     b = other(y, torch.tensor([lengths[i] for i in order]))
-    torch.testing.assert_close(a[order], b, rtol=0, atol=2e-5)
+    torch.testing.assert_close(a[order], b, rtol=0, atol=1e-10)
     for mine, theirs in zip(net.buffers(), other.buffers(), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from children import ctrl_c_is_heard
+from children import interruptible
 
 from sertool.audio import blocks as audio_blocks
 from sertool.commands import separate as stage
@@ -319,13 +319,11 @@ def test_nothing_is_left_where_writing_fails(
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     mix = save(tmp_path / "mix.wav", talk(60) @ MIXING.T)
     command = [sys.executable, "-m", "sertool", "separate", mix, tmp_path / "out", "--block", "0.1"]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=ctrl_c_is_heard
-    )
-    while not (tmp_path / "out").exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with interruptible(command) as process:
+        while not (tmp_path / "out").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "sertool separate: interrupted\n")
     assert not (tmp_path / "out").exists()
 
