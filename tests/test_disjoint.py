@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sertool.core.errors import InputError, UsageError
 from sertool.items import Item
-from sertool.splits import protocols as splits
+from sertool.splits import protocols
 from sertool.splits.disjoint import also_disjoint
 
 
@@ -49,15 +49,15 @@ def test_no_fold_shares_speaker_or_text(
     rows: list[Item], folds: int, seed: int, chance: random.Random
 ) -> None:
     try:
-        places = splits.split(rows, f"speakers:{folds}", seed)
+        places = protocols.split(rows, f"speakers:{folds}", seed)
         kept = also_disjoint(rows, places, "text", seed)
     except InputError:
         return
     for field in ("speaker", "text"):
         homes: dict = {}
         for each in rows:
-            if each["id"] in kept:
-                homes.setdefault((each["corpus"], each[field]), set()).add(kept[each["id"]])
+            if each.id in kept:
+                homes.setdefault((each.corpus, each.value(field)), set()).add(kept[each.id])
         assert all(len(found) == 1 for found in homes.values())
     assert {fold for fold, _ in kept.values()} == set(range(folds))
     assert all(places[name] == place for name, place in kept.items())
@@ -70,15 +70,15 @@ def test_no_fold_shares_speaker_or_text(
 @given(ROWS, st.integers(0, 5))
 def test_keeps_as_many_as_any_even_deal_of_texts(rows: list[Item], seed: int) -> None:
     """Two folds, few texts: no other deal with as even a number of texts keeps more."""
-    rows = [r for r in rows if r["text"] in {"t0", "t1", "t2", "t3", "t4"} and r["corpus"] == "c"]
+    rows = [r for r in rows if r.text in {"t0", "t1", "t2", "t3", "t4"} and r.corpus == "c"]
     try:
-        places = splits.split(rows, "speakers:2", seed)
+        places = protocols.split(rows, "speakers:2", seed)
         kept = also_disjoint(rows, places, "text", seed)
     except InputError:
         return
-    counts = {t: [0, 0] for t in {r["text"] for r in rows}}
+    counts = {t: [0, 0] for t in {r.text for r in rows}}
     for each in rows:
-        counts[each["text"]][places[each["id"]][0]] += 1
+        counts[each.text][places[each.id][0]] += 1
     free = sum(sum(n) for n in counts.values() if 0 in n)
     crossing = sorted(t for t, n in counts.items() if 0 not in n)
     deals = itertools.product((0, 1), repeat=len(crossing))
@@ -89,32 +89,32 @@ def test_keeps_as_many_as_any_even_deal_of_texts(rows: list[Item], seed: int) ->
 
 def test_a_crossed_design_loses_all_but_its_diagonal() -> None:
     rows = crossed(10, 10)
-    kept = also_disjoint(rows, splits.split(rows, "speakers:5"), "text")
+    kept = also_disjoint(rows, protocols.split(rows, "speakers:5"), "text")
     assert len(kept) == 20
 
 
 def test_nested_texts_cost_nothing() -> None:
     rows = [row(s, 10 * s + t) for s in range(6) for t in range(5)]
-    places = splits.split(rows, "loso")
+    places = protocols.split(rows, "loso")
     assert also_disjoint(rows, places, "text") == places
 
 
 def test_two_sentences_make_no_six_folds() -> None:
     rows = crossed(12, 2)
     with pytest.raises(InputError, match="2 values of text leave 4 of the 6 folds empty"):
-        also_disjoint(rows, splits.split(rows, "speakers:6"), "text")
+        also_disjoint(rows, protocols.split(rows, "speakers:6"), "text")
 
 
 def test_refusals() -> None:
     rows = crossed(4, 4)
     with pytest.raises(UsageError, match="choose one of speaker, session, text"):
-        also_disjoint(rows, splits.split(rows, "speakers:2"), "label")
+        also_disjoint(rows, protocols.split(rows, "speakers:2"), "label")
     with pytest.raises(UsageError, match="needs a --split"):
-        also_disjoint(rows, splits.split(rows, "random:8:1:1"), "text")
+        also_disjoint(rows, protocols.split(rows, "random:8:1:1"), "text")
     with pytest.raises(UsageError, match="needs a --split"):
-        also_disjoint(rows, splits.split(rows, "none"), "text")
-    places = splits.split(rows, "speakers:2")
-    rows[3]["text"] = None
+        also_disjoint(rows, protocols.split(rows, "none"), "text")
+    places = protocols.split(rows, "speakers:2")
+    rows[3].text = None
     with pytest.raises(InputError, match="1 of 16 utterances have no text"):
         also_disjoint(rows, places, "text")
 
@@ -137,20 +137,20 @@ def test_prepare_says_what_it_leaves_out(cli, sounds, tmp_path) -> None:
 
 def test_the_seed_draws_which_texts_stay() -> None:
     rows = crossed(6, 6)
-    places = splits.split(rows, "speakers:3")
+    places = protocols.split(rows, "speakers:3")
     assert len({tuple(also_disjoint(rows, places, "text", seed)) for seed in range(6)}) > 1
 
 
 def test_texts_of_one_name_in_two_corpora_are_not_one_text() -> None:
     rows = [row(s, t, corpus=corpus) for corpus in "cd" for s in range(2) for t in range(3)]
-    places = splits.split(rows, "corpora")
+    places = protocols.split(rows, "corpora")
     assert also_disjoint(rows, places, "text") == places
 
 
 def test_a_small_fold_gets_its_share_of_texts() -> None:
     takes = {0: 3, 1: 3, 2: 1}
     rows = [row(s, t, k) for s, n in takes.items() for t in range(4) for k in range(n)]
-    kept = also_disjoint(rows, splits.split(rows, "loso"), "text")
-    texts = {(r["speaker"], r["text"]) for r in rows if r["id"] in kept}
+    kept = also_disjoint(rows, protocols.split(rows, "loso"), "text")
+    texts = {(r.speaker, r.text) for r in rows if r.id in kept}
     assert sorted(sum(who == f"s{s}" for who, _ in texts) for s in takes) == [1, 1, 2]
     assert len(kept) == 3 + 3 + 3 + 1

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from small_store import items
 
 from sertool.core.errors import InputError, UsageError
+from sertool.items import Item
 from sertool.splits.division import Division, PartOptions, divide
 
-Rows = list[dict[str, Any]]
+Rows = list[Item]
 
 
 def only(rows: Rows, **options: Any) -> Division:
@@ -21,18 +22,18 @@ def only(rows: Rows, **options: Any) -> Division:
 
 
 def of(rows: Rows, positions: list[int], name: str) -> set[Any]:
-    return {rows[i][name] for i in positions}
+    return {rows[i].value(name) for i in positions}
 
 
 def with_parts(rows: Rows) -> Rows:
     return [
-        row | {"part": ("train", "train", "val", "test")[int(row["speaker"][1:]) % 4]}
+        row.replace(part=("train", "train", "val", "test")[int(row.speaker[1:]) % 4])
         for row in rows
     ]
 
 
 def segments(rows: Rows, count: int = 3) -> Rows:
-    return [row | {"id": f"{row['id']}#{k:03d}"} for row in rows for k in range(count)]
+    return [row.replace(id=f"{row.id}#{k:03d}") for row in rows for k in range(count)]
 
 
 def test_parts_are_taken_as_they_are() -> None:
@@ -68,7 +69,7 @@ def test_all_holds_out_each_fold_once() -> None:
 def test_none_and_no_folds_train_on_everything() -> None:
     rows = items()
     assert only(rows, test_fold="none").train == list(range(len(rows)))
-    bare = [row | {"fold": None} for row in rows]
+    bare = [row.replace(fold=None) for row in rows]
     division = only(bare)
     assert (division.by, len(division.train), division.test) == ("none", len(rows), [])
 
@@ -76,9 +77,9 @@ def test_none_and_no_folds_train_on_everything() -> None:
 def test_copies_train_and_are_held_out_but_never_validate() -> None:
     rows = items(copies=2)
     division = only(rows, test_fold="0", val_fold="1")
-    assert any(rows[i]["augmentation"] for i in division.train)
-    assert any(rows[i]["augmentation"] for i in division.test)
-    assert not any(rows[i]["augmentation"] for i in division.val)
+    assert any(rows[i].augmentation for i in division.train)
+    assert any(rows[i].augmentation for i in division.test)
+    assert not any(rows[i].augmentation for i in division.val)
     assert len(division.val) == 12
 
 
@@ -116,7 +117,7 @@ def test_nothing_is_apart_from_its_origin_and_order_does_not_matter(
 def test_val_share_is_stratified_and_by_origin() -> None:
     rows = segments(items(speakers=10, each=6))
     division = only(rows, test_fold="none", val=0.2)
-    chosen = {rows[i]["origin"]: rows[i]["label"] for i in division.val}
+    chosen = {rows[i].origin: rows[i].label for i in division.val}
     labels = list(chosen.values())
     assert sorted(labels.count(name) for name in set(labels)) == [4, 4, 4]
     other = only(rows, test_fold="none", val=0.2, split_seed=1)
@@ -147,11 +148,11 @@ def test_where_designs() -> None:
 def test_condition_that_would_part_a_copy_from_its_origin_is_refused() -> None:
     rows = items()
     for row in rows:
-        row["noisy"] = "yes" if row["augmentation"] else "no"
+        row.extra["noisy"] = "yes" if row.augmentation else "no"
     with pytest.raises(InputError, match="different sides"):
         only(rows, test_where=("noisy=yes",))
     with pytest.raises(InputError, match="different sides"):
-        broken = [row | {"fold": i % 2} for i, row in enumerate(rows)]
+        broken = [row.replace(fold=i % 2) for i, row in enumerate(rows)]
         only(broken, test_fold="0")
 
 
@@ -163,23 +164,23 @@ def test_resplit_overrides_folds_and_item_units_may_leak() -> None:
     leaky = only(rows, resplit="random:80:20", unit="item", split_seed=3)
     assert leaky.by == "part"
     assert of(rows, leaky.train, "origin") & of(rows, leaky.test, "origin")
-    assert any(rows[i]["augmentation"] for i in leaky.test)
+    assert any(rows[i].augmentation for i in leaky.test)
 
 
 def test_unlabelled_items_are_left_out_and_counted() -> None:
     rows = items()
-    rows[3]["label"] = rows[4]["label"] = None
+    rows[3].label = rows[4].label = None
     division = only(rows, test_fold="0")
     assert "2 items without a label are left out" in division.notes
     assert not {3, 4} & set(division.train + division.test)
     rows = with_parts(items())
     for i in (0, 1):
-        rows[i]["part"] = None
+        rows[i].part = None
     assert "2 items without a part are left out" in only(rows).notes
 
 
 def test_validation_classes_that_training_lacks_are_left_out() -> None:
-    rows = [row for row in items() if row["label"] != "joy" or row["fold"] == 0]
+    rows = [row for row in items() if row.label != "joy" or row.fold == 0]
     division = only(rows, test_fold="2", val_fold="0")
     assert of(rows, division.val, "label") == {"anger", "calm"}
     assert any("joy" in note for note in division.notes)
@@ -216,15 +217,15 @@ def test_what_does_not_fit_is_told(
 
 
 def test_more_that_does_not_fit() -> None:
-    bare = [row | {"fold": None} for row in items()]
+    bare = [row.replace(fold=None) for row in items()]
     with pytest.raises(UsageError, match="has no folds"):
         only(bare, test_fold="1")
     with pytest.raises(UsageError, match="has no folds"):
         only(bare, val_fold="1")
     with pytest.raises(InputError, match="no item has a label"):
-        only([row | {"label": None} for row in bare])
+        only([row.replace(label=None) for row in bare])
     with pytest.raises(InputError, match="has no speaker"):
-        only([row | {"speaker": None} for row in bare], val_speakers=1)
+        only([row.replace(speaker=None) for row in bare], val_speakers=1)
     with pytest.raises(UsageError, match="have a validation part"):
         only(with_parts(items()), val=0.2)
 
@@ -232,17 +233,17 @@ def test_more_that_does_not_fit() -> None:
 def test_a_large_val_share_leaves_every_class_something_to_train_on() -> None:
     rows = items(speakers=1, copies=0)  # two of each class
     division = only(rows, test_fold="none", val=0.9)
-    labels = sorted(rows[i]["label"] for i in division.train)
-    assert labels == sorted(rows[i]["label"] for i in division.val) == ["anger", "calm", "joy"]
+    labels = sorted(rows[i].label for i in division.train)
+    assert labels == sorted(rows[i].label for i in division.val) == ["anger", "calm", "joy"]
 
 
 def test_val_speakers_of_one_name_in_two_corpora_are_two() -> None:
     rows = items(speakers=3)
-    rows += [row | {"id": f"d/{row['id']}", "origin": f"d/{row['origin']}"} for row in rows]
-    rows = [row | {"corpus": row["id"][0]} for row in rows]
+    rows += [row.replace(id=f"d/{row.id}", origin=f"d/{row.origin}") for row in rows]
+    rows = [row.replace(corpus=row.id[0]) for row in rows]
     division = only(rows, test_fold="none", val_speakers=1)
-    assert len({(rows[i]["corpus"], rows[i]["speaker"]) for i in division.val}) == 1
-    assert len({(rows[i]["corpus"], rows[i]["speaker"]) for i in division.train}) == 5
+    assert len({(rows[i].corpus, rows[i].speaker) for i in division.val}) == 1
+    assert len({(rows[i].corpus, rows[i].speaker) for i in division.train}) == 5
 
 
 def test_the_seed_draws_val_speakers_and_which_gender_is_first() -> None:
@@ -267,4 +268,4 @@ def test_the_seed_draws_what_resplit_deals() -> None:
 def test_copies_validate_where_the_unit_is_the_item() -> None:
     rows = items(each=12, copies=3)
     division = only(rows, resplit="random:8:1:1", unit="item", split_seed=3)
-    assert any(rows[i]["augmentation"] for i in division.val)
+    assert any(rows[i].augmentation for i in division.val)

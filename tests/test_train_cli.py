@@ -390,7 +390,7 @@ def test_part_of_another_name_is_refused(cli: Cli, tmp_path: Path) -> None:
     ]
     result = cli("train", make(tmp_path / "s.h5", rows), tmp_path / "m.ckpt")
     assert result.code == 3
-    assert "'dev' is none of train, val, test" in result.err
+    assert "'dev' is not one of train, val, test" in result.err
 
 
 @pytest.mark.parametrize(

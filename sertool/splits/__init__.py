@@ -1,1 +1,1 @@
-"""Protocols, balancing, and the division of a store into training, validation and test."""
+"""Protocols, balanced folds, and the division of a store into training, validation and test."""

@@ -1,4 +1,4 @@
-"""Dealing whole groups (speakers, sessions) into folds that are as alike as the groups allow."""
+"""Dealing whole groups (speakers, sessions) into folds as alike as the groups allow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from sertool.core.seeds import derive
 
-Group = tuple[str, str]  # (corpus, value)
+Group = tuple[str, str]  # (corpus, a value that is unique within it)
 Traits = Mapping[Hashable, float]  # ("class", "anger") -> utterances, ("gender", "male") -> 1, …
 
 # how much each kind of trait weighs; a fold's genders matter more than a few utterances

@@ -1,4 +1,4 @@
-"""Folds that share no value of a second field either: which utterances a split then leaves out."""
+"""Folds that share no value of a second field either, and the utterances that this leaves out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def also_disjoint(
     Each value is given to one fold, and an item stays where that fold is its own. A value that only
     one fold has costs nothing; the others are dealt so that most items stay, each fold with as many
     values as any other, give or take one (Kuhn's assignment). Raises UsageError for a field that
-    groups nothing or a split without folds, InputError where values are unknown or too few.
+    does not group items or a split without folds, InputError where values are unknown or too few.
     """
     if field not in FIELDS:
         raise UsageError(f"--also-disjoint {field}: choose one of {', '.join(FIELDS)}")

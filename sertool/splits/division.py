@@ -1,4 +1,4 @@
-"""Who trains, who validates, who is held out: from folds, stored parts and options to positions."""
+"""The division of a store: which of its items train, validate and are held out."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ class _Divider:
             parts = _assign(self._units, lambda i: str(places[i].part), "the parts")
             for name in parts.values():
                 if name not in PARTS:
-                    raise InputError(f"the part {name!r} is none of {', '.join(PARTS)}")
+                    raise InputError(f"the part {name!r} is not one of {', '.join(PARTS)}")
         else:
             parts = dict.fromkeys(self._units, "train")
         training = {name: unit for name, unit in self._units.items() if parts[name] == "train"}

@@ -1,4 +1,4 @@
-"""Protocols: which fold or part each utterance falls into, by seed and id, never by position."""
+"""Protocols: which fold or part each utterance goes to, by seed and id, never by position."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ class Protocol:
 
 
 def parse(text: str) -> Protocol:
-    """Return the protocol that `text` names; raises UsageError where it names none."""
+    """Return the protocol that `text` names; raises UsageError for any other."""
     name, _, rest = text.partition(":")
     if name == "random":
         return Protocol(text, name, ratios=_ratios(text, rest))
     if name == "kfold" or (name in GROUPED and name != "loso" and rest) or name == "speakers":
         if not (rest.isascii() and rest.isdigit() and int(rest) >= 2):
-            raise UsageError(f"protocol {text}: write {name}:N with a number of folds from 2")
+            raise UsageError(f"protocol {text}: write {name}:N, with at least 2 folds")
         return Protocol(text, name, folds=int(rest))
     if name == "file" and rest:
         return Protocol(text, name, path=Path(rest))
     if name in (*GROUPED, "corpora", "none") and not rest:
         return Protocol(text, name)
-    raise UsageError(f"no protocol {text!r}; there are {', '.join(PROTOCOLS)}")
+    raise UsageError(f"unknown protocol {text!r}; choose one of {', '.join(PROTOCOLS)}")
 
 
 def _ratios(text: str, rest: str) -> tuple[float, ...]:
@@ -155,7 +155,7 @@ def _place(
     if protocol.name == "kfold":
         assert protocol.folds is not None
         if len(units) < protocol.folds:
-            raise InputError(f"{protocol.text}: only {len(units)} utterances to split")
+            raise InputError(f"{protocol.text}: there are only {len(units)} utterances")
         return {name: Place(i % protocol.folds) for i, name in enumerate(order)}
     groups = _groups(protocol, units)
     if protocol.folds is None:
@@ -195,8 +195,8 @@ def _groups(protocol: Protocol, units: Units) -> dict[Group, dict[str, Sequence[
     need = protocol.folds or 2
     if len(groups) < need:
         raise InputError(
-            f"{protocol.text}: {need} folds need at least {need} different values of "
-            f"{field}, and there {'is' if len(groups) == 1 else 'are'} {len(groups)}"
+            f"{protocol.text}: {need} folds need at least {need} different values of {field},"
+            f" and there {'is' if len(groups) == 1 else 'are'} {len(groups)}"
         )
     return groups
 
@@ -228,7 +228,7 @@ def _from_file(items: Sequence[Item], path: Path) -> dict[str, Place]:
     for item in items:
         place = table.get(item.id) or table.get(unit_of(item))
         if place is None:
-            raise InputError(f"{show(path)}: has no line for {show(item.id)}")
+            raise InputError(f"{show(path)}: no line for {show(item.id)}")
         places[item.id] = place
     return places
 
@@ -245,7 +245,7 @@ def _read_folds(path: Path) -> dict[str, Place]:
             for row in reader:
                 where = f"{show(path)}: line {reader.line_num}"
                 if row["id"] in table:
-                    raise InputError(f"{where}: {row['id']} is there twice")
+                    raise InputError(f"{where}: {row['id']} is listed twice")
                 table[row["id"]] = _place_of(row, where)
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
@@ -259,14 +259,14 @@ def _place_of(row: Mapping[str, str | None], where: str) -> Place:
     if fold is None and part is None:
         raise InputError(f"{where}: neither fold nor part")
     if fold is not None and not (fold.isascii() and fold.isdigit()):
-        raise InputError(f"{where}: fold {fold!r} is not a whole number from 0")
+        raise InputError(f"{where}: fold {fold!r} is not a whole number of at least 0")
     if part is not None and part not in PARTS:
-        raise InputError(f"{where}: part {part!r} is none of {', '.join(PARTS)}")
+        raise InputError(f"{where}: part {part!r} is not one of {', '.join(PARTS)}")
     return Place(None if fold is None else int(fold), part)
 
 
 def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
-    """Return one line each for what a reader of the results must know about a split.
+    """Return a line for each thing that a reader of the results must know about a split.
 
     Classes that are absent from a fold or part, and speakers that are in several of them.
     """
