@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 for _name in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_name}_NUM_THREADS"] = "1"
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sertool.formats.store import Store
+    from sertool.models import Network
     from sertool.training.loop import Task
 
 KINDS = ("count", "length", "frames")
@@ -86,7 +87,6 @@ def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:
     import torch
 
     from sertool.models import statistics
-    from sertool.models.hyperparameters import Hyperparameters
     from sertool.targets import class_names, make_target
     from sertool.training import loop
     from sertool.training.batches import Source
@@ -95,21 +95,17 @@ def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:
     train = [i for i, item in enumerate(items) if item["label"] is not None]
     source = Source(store, lambda features: features)
     source.statistics = statistics.fit(map(source.seen, train), "feature")
-    hp = Hyperparameters(batch_by=by, batch_size=options.batch_size)
-    if options.model:
-        found = network(options.model)
-        hp = dataclasses.replace(
-            found.defaults(found.Settings()), batch_by=by, batch_size=options.batch_size
-        )
+    found = network(options.model) if options.model else small()
+    hp = dataclasses.replace(found.defaults(), batch_by=by, batch_size=options.batch_size)
     target = make_target(class_names(items, "label"), train, "label")
-    return loop.Task(source, train, [], [target], hp, 0, torch.device("cpu"))
+    return loop.Task(found, source, train, [], [target], hp, 0, torch.device("cpu"))
 
 
-def network(name: str) -> Any:
+def network(name: str) -> Network:
     """Return a model of the list that takes items of any length."""
     from sertool.models import Network, model
 
-    found = model(name)
+    found = model(name)()
     if not isinstance(found, Network) or found.fixed_length or found.pictures:
         sys.exit(f"{name}: takes no items of any length")
     return found
@@ -125,11 +121,7 @@ def epoch(task: Task, number: int, options: argparse.Namespace) -> float:
     torch.set_num_threads(1)
     shape, outputs = task.source.store.shape, len(task.targets[0].classes)
     torch.manual_seed(0)
-    if options.model:
-        found = network(options.model)
-        made = found.build(found.Settings(), None, shape, outputs)
-    else:
-        made = small(shape[0], outputs)
+    made = task.model.build(None, shape, outputs)
     run = loop.Run(made, loop.make_optimizer(made, task))
     with Console.silent().progress(None, "items") as progress:
         begin = time.process_time()
@@ -137,13 +129,16 @@ def epoch(task: Task, number: int, options: argparse.Namespace) -> float:
         return time.process_time() - begin
 
 
-def small(dims: int, outputs: int) -> nn.Module:
+def small() -> Network:
     """Return two convolutions over time, a GRU, and a linear layer on its last valid state."""
     import torch
     from torch import nn
 
-    class Small(nn.Module):
-        def __init__(self) -> None:
+    from sertool.models import Network
+    from sertool.models.hyperparameters import Hyperparameters
+
+    class Module(nn.Module):
+        def __init__(self, dims: int, outputs: int) -> None:
             super().__init__()
             self.convs = nn.Sequential(
                 *[nn.Conv1d(dims, 64, 5, padding=2), nn.ReLU()],
@@ -156,6 +151,15 @@ def small(dims: int, outputs: int) -> nn.Module:
             states = self.gru(self.convs(x.transpose(1, 2)).transpose(1, 2))[0]
             logits: torch.Tensor = self.out(states[torch.arange(len(x)), lengths - 1])
             return logits
+
+    class Small(Network):
+        name, summary, Settings = "small", "a benchmark's", object
+
+        def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+            return Module(shape[0], outputs)
+
+        def defaults(self) -> Hyperparameters:
+            return Hyperparameters()
 
     return Small()
 

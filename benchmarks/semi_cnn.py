@@ -139,26 +139,24 @@ def prepared(
 
     from sertool.core.settings import parse
     from sertool.formats.store import Store
-    from sertool.models import Network, model
     from sertool.models import statistics as normalising
+    from sertool.models.huang2014.model import Huang2014
     from sertool.targets import class_names, make_target
     from sertool.training import loop
     from sertool.training.batches import Source
 
     assert isinstance(store, Store)
-    found = model("huang2014")
-    assert isinstance(found, Network)
-    settings = parse(found.Settings, sets)
+    model = Huang2014(parse(Huang2014.Settings, sets))
     torch.manual_seed(0)
-    network = found.build(settings, None, store.shape, CLASSES)
-    network.whiten.matrix.copy_(torch.eye(DIMS)[:, : settings.components])  # type: ignore
+    network = model.build(None, store.shape, CLASSES)
+    network.whiten.matrix.copy_(torch.eye(DIMS)[:, : model.settings.components])  # type: ignore
     network.semi.rescale.mean.fill_(0.5)  # type: ignore[union-attr]
     network.semi.rescale.sd.fill_(0.1)  # type: ignore[union-attr]
-    hp = dataclasses.replace(found.defaults(settings), batch_size=batch_size, precision=precision)
-    source = Source(store, found.view(settings), normalising.fit([], hp.normalisation))
+    hp = dataclasses.replace(model.defaults(), batch_size=batch_size, precision=precision)
+    source = Source(store, model.view, normalising.fit([], hp.normalisation))
     every = list(range(len(store)))
     target = make_target(class_names(store.items(), "label"), every, "label")
-    task = loop.Task(source, every, [], [target], hp, 0, torch.device("cpu"))
+    task = loop.Task(model, source, every, [], [target], hp, 0, torch.device("cpu"))
     run = loop.Run(network, loop.make_optimizer(network, task))
     for group in run.optimizer.param_groups:
         group["lr"] = hp.lr

@@ -18,7 +18,7 @@ from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.lineage import record
 from sertool.formats.store import Store, write_store
 from sertool.items import Item
-from sertool.models import Whole, model
+from sertool.models import tabular
 
 RATE = 8000
 CLASSES = ("anger", "happiness", "sadness")
@@ -105,12 +105,11 @@ def train(
             ("baseline.linear", "linear"),
             ("baseline.majority", "majority"),
         ):
-            found = model(name)
-            assert isinstance(found, Whole)
-            rows = np.stack([found.columns(array, found.Settings()) for array in arrays])
+            found = tabular(name)
+            rows = np.stack([found.row(array) for array in arrays])
             weights = np.ones(len(classes))
             groups = np.arange(len(rows))
-            fitted = found.fit(rows, targets, len(classes), found.Settings(), weights, groups)
+            fitted = found.fit(rows, targets, len(classes), weights, groups)
             if baselines or prefix == "model":
                 tensors |= {f"{prefix}.{key}": value for key, value in fitted.items()}
         facts = {

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import made_models
 import torch
 from torch import nn
 from torch.nn import functional
-
-from sertool.core.settings import parse
-from sertool.models import Network, model
 
 STILL = {  # settings without dropout
     "sundharam-bilstm": ["dropout=0.0", "states_dropout=0.0"],
@@ -29,10 +27,7 @@ PAPER_POOLS = {  # (rows, columns) of a picture whose columns are frames
 def network(
     name: str, *assignments: str, frames: int = 563, dims: int = 128, outputs: int = 8
 ) -> Any:
-    found = model(name)
-    assert isinstance(found, Network)
-    setup = parse(found.Settings, list(assignments))
-    return found.build(setup, frames, (dims,), outputs)
+    return made_models.network(name, *assignments).build(frames, (dims,), outputs)
 
 
 class Paper(nn.Module):

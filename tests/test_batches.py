@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import made_models
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -405,7 +406,16 @@ def test_a_step_is_clipped_by_the_norm_of_all_gradients(clip: float, factor: flo
         store=store, batch=lambda positions: (x[positions], np.ones(2, np.int64), positions)
     )
     hp = Hyperparameters(optimizer="sgd", momentum=0.0, lr=0.25, batch_size=2, clip_norm=clip)
-    task = loop.Task(source, [0, 1], [], [target], hp, 0, torch.device("cpu"))  # type: ignore[arg-type]
+    task = loop.Task(
+        made_models.network("ma2018"),
+        source,
+        [0, 1],
+        [],
+        [target],
+        hp,
+        0,
+        torch.device("cpu"),  # type: ignore[arg-type]
+    )
     run = loop.Run(network, loop.make_optimizer(network, task))
     weight, bias = before
     logits = torch.from_numpy(x[:, 0]).double() @ weight.T + bias

@@ -80,7 +80,7 @@ def by_hand(toys: Path, name: str, layer: str, features: np.ndarray) -> torch.Te
     def keep(module: torch.nn.Module, given: Any, out: Any) -> None:
         seen.append(out[0] if isinstance(out, tuple) else out)
 
-    scorer.network.get_submodule(layer).register_forward_hook(keep)
+    scorer.module.get_submodule(layer).register_forward_hook(keep)
     scorer.posterior([features])
     return seen[0].clone()
 
@@ -270,7 +270,7 @@ def test_predict_replays_it(embedded: Path, cli: Callable[..., Any], tmp_path: P
         at = [item["id"] for item in store.items()].index("toy/s1-anger-1")
         expected = Scorer.load(path).posterior([store.features(at)])[0]
     np.testing.assert_allclose(list(row["posterior"].values()), expected, atol=1e-12)
-    embedding._listener.cache_clear()
+    embedding._embedder.cache_clear()
     shutil.move(embedded / "ma2018.ckpt", kept)
     try:
         told = cli("predict", path, one)

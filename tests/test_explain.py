@@ -28,9 +28,10 @@ from sertool.features.stage import Stage
 from sertool.formats.checkpoint import load
 from sertool.items import Item
 from sertool.models import inspection as inside
-from sertool.models import linear, model
+from sertool.models import linear
 from sertool.models.inspection import Recorder, by_shape
 from sertool.models.layers import OverPictures, OverTime, conv, pool
+from sertool.models.ma2018 import Ma2018, Ma2018Fixed, Ma2018FixedSettings, Ma2018Settings
 from sertool.models.scoring import Scorer
 
 
@@ -89,12 +90,11 @@ def test_activations_of_pictures_are_means_over_height():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_activations_of_convolutions_and_a_recurrent_layer(batch_norm):
-    found = model("ma2018")
-    setup = found.Settings(pools=(2, 2, 2), hidden=3, dense=5, batch_norm=batch_norm)
+    found = Ma2018(Ma2018Settings((2, 2, 2), hidden=3, dense=5, batch_norm=batch_norm))
     torch.manual_seed(0)
-    network = found.build(setup, None, (16,), 3).eval()
+    network = found.build(None, (16,), 3).eval()
     x, lengths = torch.randn(1, 43, 16), torch.tensor([43])
-    _, one = run(network, x, shortest=found.shortest(setup))
+    _, one = run(network, x, shortest=found.shortest)
     with torch.no_grad():
         maps, left, expected = x.unsqueeze(1), lengths, []
         for block in network.blocks:
@@ -109,10 +109,9 @@ def test_activations_of_convolutions_and_a_recurrent_layer(batch_norm):
 
 
 def test_what_a_network_fills_up_counts_as_its_frames():
-    found = model("ma2018-fixed")
-    setup = found.Settings(pools=(2, 2, 2), hidden=3, dense=5, frames=40)
-    network = found.build(setup, None, (8,), 3)
-    _, one = run(network, torch.randn(1, 21, 8), shortest=found.shortest(setup))
+    found = Ma2018Fixed(Ma2018FixedSettings((2, 2, 2), hidden=3, dense=5, frames=40))
+    network = found.build(None, (8,), 3)
+    _, one = run(network, torch.randn(1, 21, 8), shortest=found.shortest)
     assert [(len(la.values), la.step, la.exact) for la in one.layers[:3]] == [
         (20, 2, True),
         (10, 4, True),
@@ -159,9 +158,8 @@ def test_saliency_is_a_finite_difference(pictures):
         network = OverPictures(features, nn.Linear(4 * 2 * 3, 3)).double()
         x = torch.randn(1, 1, 6, 8, 3, dtype=torch.float64)
     else:
-        found = model("ma2018")
-        setup = found.Settings(pools=(2, 2, 2), hidden=3, dense=5)
-        network = found.build(setup, None, (8,), 3).double()
+        found = Ma2018(Ma2018Settings((2, 2, 2), hidden=3, dense=5))
+        network = found.build(None, (8,), 3).double()
         x = torch.randn(1, 11, 8, dtype=torch.float64)
     recorder, one = run(network, x, pictures)
     slopes = recorder.saliency(one, 2)
@@ -300,9 +298,9 @@ def test_frequencies_stand_at_their_rows(kind, rows):
 def test_contributions_and_biases_are_the_logit(classes):
     random = np.random.default_rng(0)
     rows, targets = random.random((30, 8)), np.arange(30) % classes
-    fitted = linear.fit(rows, targets, classes, linear.Settings(), np.ones(classes), targets)
+    fitted = linear.Linear().fit(rows, targets, classes, np.ones(classes), targets)
     row = rows[3]
-    logits = np.log(linear.posterior(fitted, row[None])[0])
+    logits = np.log(linear.Linear().posterior(fitted, row[None])[0])
     for k in range(classes):
         of_means, of_sds = contributions(fitted, row, k)
         biases = fitted["intercept"][k] - fitted["intercept"].mean()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import pickle
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_models
 import numpy as np
 import pytest
 import safetensors.torch
@@ -19,10 +19,9 @@ from small_store import items, make
 from test_picture_models import TORCHVISION
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.formats import checkpoint
 from sertool.formats.store import write_store
-from sertool.models import Network, fser2021, model
+from sertool.models import Network, fser2021
 from sertool.targets import Target
 from sertool.training import initial, networks
 from sertool.training.initial import Initial
@@ -55,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(outputs: int = 3, seed: int = 1) -> Any:
     """Return the small network whose settings are `SMALL`."""
     torch.manual_seed(seed)
-    return fser2021.build_cnn(parse(fser2021.CnnSettings, [*SMALL]), None, SHAPE, outputs)
+    return made_models.network("fser2021", *SMALL).build(None, SHAPE, outputs)
 
 
 def saved(path: Path, outputs: int = 3) -> dict[str, torch.Tensor]:
@@ -67,10 +66,8 @@ def saved(path: Path, outputs: int = 3) -> dict[str, torch.Tensor]:
 
 def start(network: Any, init: Initial | None, classes: list[str]) -> frozenset[str]:
     """Return the names of what `init` gives `network` with these classes."""
-    found = model("fser2021")
-    assert isinstance(found, Network)
-    settings = fser2021.CnnSettings()
-    plan = networks.Plan(found, settings, found.defaults(settings), 0, torch.device("cpu"), init)
+    found = fser2021.Fser2021()
+    plan = networks.Plan(found, found.defaults(), 0, torch.device("cpu"), init)
     target = Target("label", classes, 1.0, np.zeros(1, np.int64), np.ones(len(classes)))
     return networks.initialise(network, plan, [target], Console.silent())
 
@@ -85,7 +82,7 @@ def given(
 
 
 def test_torchvisions_weights_fit_all_but_the_last_layer(tmp_path: Path) -> None:
-    found = model("badshah2017-alexnet")
+    found = made_models.network("badshah2017-alexnet")
     assert isinstance(found, Network)
     random = torch.Generator().manual_seed(0)
     state = {
@@ -95,7 +92,7 @@ def test_torchvisions_weights_fit_all_but_the_last_layer(tmp_path: Path) -> None
     state = {n: t.expand(TORCHVISION[n]).bfloat16().contiguous() for n, t in state.items()}
     torch.save(state, tmp_path / "alexnet.pth")
     loaded = initial.load(str(tmp_path / "alexnet.pth"), found, Console.silent())
-    network = found.build(found.Settings(), None, (63, 63, 3), 7)
+    network = found.build(None, (63, 63, 3), 7)
     before = {name: network.state_dict()[name].clone() for name in list(state)[-2:]}
     copied = start(network, loaded, [*"abcdefg"])
     assert copied == set(TORCHVISION) - {"classifier.6.weight", "classifier.6.bias"}
@@ -133,17 +130,13 @@ def test_the_last_layer_is_taken_for_the_same_classes_alone() -> None:
 def test_last_layer(
     name: str, shape: tuple[int, ...], assignments: tuple[str, ...], last: str
 ) -> None:
-    found = model(name)
-    assert isinstance(found, Network)
     with torch.device("meta"):
-        network = found.build(parse(found.Settings, [*assignments]), None, shape, 7)
+        network = made_models.network(name, *assignments).build(None, shape, 7)
     assert networks.last_layer(network) == {f"{last}.weight", f"{last}.bias"}
 
 
 def test_last_layer_of_every_model_gives_the_logits() -> None:
-    found = model("sundharam-cnn")
-    assert isinstance(found, Network)
-    network = found.build(found.Settings(), 40, (4,), 11)
+    network = made_models.network("sundharam-cnn").build(40, (4,), 11)
     tensors = [network.state_dict()[name] for name in networks.last_layer(network)]
     assert [len(tensor) for tensor in tensors] == [11, 11]
 
@@ -340,8 +333,7 @@ def test_old_and_nested_files_are_read(tmp_path: Path, name: str) -> None:
 def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> Path:
     """Let fser2021 have weights at `url`; return the folder that they are kept in."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    having = dataclasses.replace(fser2021.CNN, pretrained={"imagenet": url})
-    monkeypatch.setattr(fser2021, "CNN", having)
+    monkeypatch.setattr(fser2021.Fser2021, "pretrained", {"imagenet": url})
     return tmp_path / "hub" / "hub" / "checkpoints"
 
 
@@ -429,7 +421,7 @@ def test_word_that_only_other_models_know(cli: Cli, store: Path, tmp_path: Path)
     result = cli("train", store, tmp_path / "m.ckpt", *FSER, *ONE_STEP, "--init", "imagenet")
     assert result.code == 2
     assert "no such weights are published for fser2021, only for badshah2017-alexnet" in result.err
-    found = model("fser2021")
+    found = made_models.network("fser2021")
     assert isinstance(found, Network)
     with pytest.raises(UsageError):
         initial.load("imagenet", found, Console.silent())
@@ -438,7 +430,9 @@ def test_word_that_only_other_models_know(cli: Cli, store: Path, tmp_path: Path)
 def test_a_file_may_have_the_words_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     state = saved(tmp_path / "imagenet")
-    assert set(initial.load("imagenet", fser2021.CNN, Console.silent()).tensors) == set(state)
+    assert set(initial.load("imagenet", fser2021.Fser2021(), Console.silent()).tensors) == set(
+        state
+    )
 
 
 def test_features_over_time_take_outside_weights_too(cli: Cli, tmp_path: Path) -> None:
@@ -465,9 +459,7 @@ def test_a_file_whose_header_is_as_long_as_a_pickle_begins(tmp_path: Path) -> No
 
 
 def fser() -> Network:
-    network = model("fser2021")
-    assert isinstance(network, Network)
-    return network
+    return made_models.network("fser2021")
 
 
 def test_other_segments_of_a_held_out_recording_are_that_recording() -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import made_models
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sertool.core.settings import parse
 from sertool.models import MODELS, Network, masking, model
 
 OUTPUT = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -280,10 +280,9 @@ VARIANTS = [(name, texts) for name, variants in SEQUENCE_MODELS.items() for text
 
 
 def network(name: str, texts: list[str], kind: torch.dtype) -> nn.Module:
-    found = model(name)
-    assert isinstance(found, Network)
-    built = found.build(parse(found.Settings, SMALL[name] + texts), None, (8,), 3)
-    if found.prepare is not None:  # as if it had learned something
+    found = made_models.network(name, *SMALL[name], *texts)
+    built = found.build(None, (8,), 3)
+    if found.first_stage_tensors:  # as if it had learned something
         for part, buffer in built.named_buffers():
             nn.init.ones_(buffer) if part.endswith("sd") else nn.init.normal_(buffer)
     return built.to(kind)
@@ -294,7 +293,7 @@ def test_no_sequence_model_is_left_out() -> None:
     over_time = {
         name
         for name, found in listed.items()
-        if isinstance(found, Network) and not found.pictures and not found.fixed_length
+        if issubclass(found, Network) and not found.pictures and not found.fixed_length
     }
     assert over_time == set(SEQUENCE_MODELS)
 
@@ -341,9 +340,7 @@ def test_models_with_norm_in_training(
 
 @pytest.mark.parametrize(("name", "texts", "least"), [VARIANTS[0] + (8,), VARIANTS[4] + (44,)])
 def test_shorter_items_are_filled_up_with_zeros(name: str, texts: list[str], least: int) -> None:
-    found = model(name)
-    assert isinstance(found, Network)
-    assert found.shortest(parse(found.Settings, SMALL[name] + texts)) == least
+    assert made_models.network(name, *SMALL[name], *texts).shortest == least
     net = network(name, texts, torch.float64)
     x = torch.randn(1, least - 1, 8).double()
     filled = nn.functional.pad(x, (0, 0, 0, 1))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_models import network
 from scipy import stats
 from small_store import items, make
 
@@ -133,11 +134,13 @@ def test_a_networks_steps_are_those_of_mixtures(tmp_path: Path) -> None:
     source.statistics = statistics.fit((source.seen(i) for i in range(12)), "feature")
     labels = np.array(["acj".index(row["label"][0]) for row in store.items()])
     hp = Hyperparameters(epochs=1, batch_size=5, lr=0.1, optimizer="sgd", momentum=0.0, mixup=0.5)
-    task = loop.Task(source, list(range(12)), [], [target(labels)], hp, 3, torch.device("cpu"))
+    task = loop.Task(
+        network("ma2018"), source, list(range(12)), [], [target(labels)], hp, 3, torch.device("cpu")
+    )
     torch.manual_seed(0)
-    network, twin = Mean(), Mean()
-    twin.load_state_dict(network.state_dict())
-    run = loop.Run(network, loop.make_optimizer(network, task))
+    module, twin = Mean(), Mean()
+    twin.load_state_dict(module.state_dict())
+    run = loop.Run(module, loop.make_optimizer(module, task))
     for group in run.optimizer.param_groups:
         group["lr"] = 0.1
     with Console.silent().progress(12, "items") as progress:
@@ -160,7 +163,7 @@ def test_a_networks_steps_are_those_of_mixtures(tmp_path: Path) -> None:
         with torch.no_grad():
             for parameter in twin.parameters():
                 parameter -= 0.1 * parameter.grad
-    for one, two in zip(network.parameters(), twin.parameters(), strict=True):
+    for one, two in zip(module.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
 

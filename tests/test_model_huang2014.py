@@ -18,11 +18,11 @@ from torch import nn
 from sertool.core.errors import InputError
 from sertool.formats import checkpoint
 from sertool.formats.store import Store, write_store
-from sertool.models import Heard, Material, svm
+from sertool.models import Examples, svm
 from sertool.models.huang2014 import patches
-from sertool.models.huang2014.network import Huang2014
-from sertool.models.huang2014.settings import Settings
-from sertool.models.scoring import Scorer
+from sertool.models.huang2014.network import OverFragments
+from sertool.models.huang2014.settings import Huang2014Settings as Settings
+from sertool.models.scoring import NetworkScorer, Scorer
 
 Cli = Callable[..., Any]
 TINY: dict[str, Any] = {
@@ -33,9 +33,9 @@ SET = [word for name, value in TINY.items() for word in ("--set", f"{name}={valu
 TRAIN = ("--model", "huang2014", *SET, "--set", "C=[1.0]", "--set", "sigma=[1.0]", "--epochs", 2)
 
 
-def made(**changed: Any) -> Huang2014:
+def made(**changed: Any) -> OverFragments:
     torch.manual_seed(0)
-    network = Huang2014(Settings(**TINY | changed), 4, 3)
+    network = OverFragments(Settings(**TINY | changed), 4, 3)
     for name, buffer in network.named_buffers():
         nn.init.uniform_(buffer, 0.1, 0.3) if name.endswith("sd") else nn.init.normal_(buffer)
     return network
@@ -122,7 +122,7 @@ def test_objective_is_that_of_its_fragments() -> None:
     assert set(terms) == {"reconstruction", "discriminative", "saliency", "orthogonality"}
 
 
-def heard(lengths: list[int], reads: list[int] | None = None) -> Heard:
+def examples(lengths: list[int], reads: list[int] | None = None) -> Examples:
     """Recordings whose frame `t` of item `i` is [i, t]."""
 
     def read(i: int) -> np.ndarray:
@@ -130,14 +130,14 @@ def heard(lengths: list[int], reads: list[int] | None = None) -> Heard:
             reads.append(i)
         return np.stack([np.full(lengths[i], i), np.arange(lengths[i])], 1).astype(np.float32)
 
-    return Heard(np.array(lengths), read, tuple(f"c/{i}" for i in range(len(lengths))))
+    return Examples(np.array(lengths), read, tuple(f"c/{i}" for i in range(len(lengths))))
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(1, 60), st.integers(0, 9))
 @settings(max_examples=40, deadline=None)
 def test_patches_are_there_and_differ(lengths: list[int], most: int, seed: int) -> None:
     reads: list[int] = []
-    chosen = patches.places(Material(heard(lengths, reads), None, seed, print), 1.0)
+    chosen = patches.places(examples(lengths, reads), None, 1.0, seed)
     there = {(i, t) for i, n in enumerate(lengths) for t in range(n - 2)}
     if not there:
         with pytest.raises(InputError, match="3 frames"):
@@ -155,7 +155,7 @@ def test_patches_are_there_and_differ(lengths: list[int], most: int, seed: int) 
 def test_patches_come_from_everywhere_alike() -> None:
     """Every place is as likely: expected counts within four deviations."""
     lengths = [12, 32, 62]
-    chosen = patches.places(Material(heard(lengths), None, 0, print), 1.0)
+    chosen = patches.places(examples(lengths), None, 1.0, 0)
     counts = np.zeros(3)
     for seed in range(60):
         found = patches.draw(chosen, 3, 20, lambda x: x, seed)
@@ -166,13 +166,13 @@ def test_patches_come_from_everywhere_alike() -> None:
 
 
 def test_a_third_by_name_and_all_that_is_unlabelled() -> None:
-    train = heard([9] * 30)
-    chosen = patches.places(Material(train, heard([9] * 4), 3, print), 1 / 3)
+    train = examples([9] * 30)
+    chosen = patches.places(train, examples([9] * 4), 1 / 3, 3)
     assert len(chosen) == 14
-    names = {place.heard.names[place.i] for place in chosen[:10]}
-    turned = Heard(train.lengths, train.read, train.names[::-1])
-    again = patches.places(Material(turned, None, 3, print), 1 / 3)
-    assert {place.heard.names[place.i] for place in again} == names
+    names = {place.examples.names[place.i] for place in chosen[:10]}
+    turned = Examples(train.lengths, train.read, train.names[::-1])
+    again = patches.places(turned, None, 1 / 3, 3)
+    assert {place.examples.names[place.i] for place in again} == names
     assert len(names) == 10
 
 
@@ -238,17 +238,17 @@ def test_eval_and_the_machine_at_the_end(cli: Cli, store: Path, tmp_path: Path) 
         items = opened.items()
     trained = [item for item in items if item["fold"] != 0]
     classes = sorted({item["label"] for item in items})
-    fitted = svm.fit(
+    machine = svm.SupportVectors(svm.SvmSettings(C=(1.0,), sigma=(1.0,)))
+    fitted = machine.fit(
         np.concatenate([rows[item["id"]] for item in trained]),
         np.array([classes.index(item["label"]) for item in trained]),
         3,
-        svm.Settings(C=(1.0,), sigma=(1.0,)),
         np.ones(3),
         np.array([int(item["speaker"][1:]) for item in trained]),
     )
     assert len(said) == 12
     for name, posterior in said.items():
-        expected = svm.posterior(fitted, rows[name])[0]
+        expected = machine.posterior(fitted, rows[name])[0]
         np.testing.assert_allclose([posterior[c] for c in classes], expected, atol=1e-6)
 
 
@@ -260,11 +260,12 @@ def test_fragments_judged_one_by_one(cli: Cli, store: Path, tmp_path: Path, utte
     with Store(store) as opened:
         features = opened.features(3)
     (shares,) = scorer.posterior([features])
-    network = scorer.network
+    assert isinstance(scorer, NetworkScorer)
+    network = scorer.module
     lengths = torch.tensor([len(features)])
-    rows = network(torch.from_numpy(features)[None], lengths).detach().double().numpy()
+    rows = network(torch.from_numpy(features)[None], lengths)[0].detach().double().numpy()
     assert len(rows) == 1 + -(-(len(features) - 12) // 2)
-    each = svm.posterior(scorer.checkpoint.subset("head"), rows)
+    each = svm.SupportVectors().posterior(scorer.checkpoint.subset("head"), rows)
     expected = each.mean(0)
     if utterance == "votes":
         expected = np.bincount(each.argmax(1), minlength=3) / len(each)

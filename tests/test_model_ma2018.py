@@ -7,19 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_models
 import numpy as np
 import pytest
 import soundfile
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import parse
-from sertool.models import Network, ma2018, model
+from sertool.models import ma2018
 
 
 def network(name: str, *assignments: str, bins: int = 400, outputs: int = 4) -> Any:
-    found = model(name)
-    assert isinstance(found, Network)
-    return found.build(parse(found.Settings, list(assignments)), None, (bins,), outputs)
+    return made_models.network(name, *assignments).build(None, (bins,), outputs)
 
 
 def count(part: Any) -> int:
@@ -104,12 +103,12 @@ def test_fixed_fills_up_with_silence_that_is_heard() -> None:
 
 
 def test_defaults() -> None:
-    hp = ma2018.defaults(ma2018.Settings())
+    hp = ma2018.Ma2018().defaults()
     hp.check()
     assert (hp.optimizer, hp.lr, hp.batch_size, hp.epochs) == ("adam", 1e-3, 16, 50)
     assert (hp.monitor, hp.patience, hp.clip_norm, hp.normalisation) == ("uar", 8, 5, "feature")
     assert (hp.batch_by, hp.class_weights, hp.length_weights) == ("length", "balanced", "inverse")
-    fixed = ma2018.fixed_defaults(ma2018.FixedSettings())
+    fixed = ma2018.Ma2018Fixed().defaults()
     assert (fixed.batch_by, fixed.class_weights, fixed.length_weights) == (
         "count",
         "balanced",
@@ -120,7 +119,7 @@ def test_defaults() -> None:
 def test_the_rate_is_halved_after_three_stale_epochs() -> None:
     from sertool.training.schedules import learning_rate
 
-    hp = ma2018.defaults(ma2018.Settings())
+    hp = ma2018.Ma2018().defaults()
     losses = [1.0, 0.9, 0.9, 0.9, 0.9, 0.8]
     rates = [learning_rate(hp, losses[:done]) for done in range(7)]
     assert rates == [1e-3] * 5 + [5e-4] * 2
@@ -128,7 +127,7 @@ def test_the_rate_is_halved_after_three_stale_epochs() -> None:
 
 def test_reconstruction_is_said() -> None:
     for name in ("ma2018", "ma2018-fixed"):
-        assert "reconstruction" in model(name).summary
+        assert "reconstruction" in made_models.network(name).summary
 
 
 WRONG = "pools=[4,4] pools=[4,4,0] hidden=0 dense=0 dropout=1.0 recurrent=rnn"
@@ -137,14 +136,14 @@ WRONG = "pools=[4,4] pools=[4,4,0] hidden=0 dense=0 dropout=1.0 recurrent=rnn"
 @pytest.mark.parametrize("text", WRONG.split())
 def test_settings_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError):
-        parse(ma2018.Settings, [text])
+        parse(ma2018.Ma2018Settings, [text])
 
 
 def test_settings_of_the_fixed_network() -> None:
     with pytest.raises(UsageError, match="frames must be at least 8"):
-        parse(ma2018.FixedSettings, ["frames=7"])
+        parse(ma2018.Ma2018FixedSettings, ["frames=7"])
     with pytest.raises(UsageError, match="no such setting"):
-        parse(ma2018.FixedSettings, ["mask=false"])
+        parse(ma2018.Ma2018FixedSettings, ["mask=false"])
 
 
 def test_too_few_bins_are_refused() -> None:

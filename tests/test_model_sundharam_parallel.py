@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import made_models
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import parse
-from sertool.models import Network, model
+from sertool.models import model
 from sertool.models.inspection import Recorder
 from sertool.models.sundharam import parallel as sundharam_parallel
 
@@ -186,10 +187,8 @@ def test_masked_training_in_another_order_and_padding(
 @pytest.mark.parametrize("name", NAMES)
 def test_very_short_items_are_filled_up_with_zeros(name: str) -> None:
     torch.manual_seed(0)
-    found = model(name)
-    assert isinstance(found, Network)
-    assert found.shortest(parse(found.Settings, ["mask=true"])) == 128
-    assert found.shortest(found.Settings()) == 1
+    assert made_models.network(name, "mask=true").shortest == 128
+    assert made_models.network(name).shortest == 1
     net = network(name, *SMALL[name], "mask=true", frames=300, dims=13).double().eval()
     x = torch.randn(1, 100, 13).double()
     expected = net(functional.pad(x, (0, 0, 0, 28)), torch.tensor([128]))
@@ -254,10 +253,9 @@ def test_the_encoder_begins_as_torchs() -> None:
 
 def test_defaults() -> None:
     for name in NAMES:
-        found = model(name)
-        assert isinstance(found, Network)
+        found = made_models.network(name)
         assert found.fixed_length
-        hp = found.defaults(found.Settings())
+        hp = found.defaults()
         hp.check()
         assert (hp.optimizer, hp.lr, hp.weight_decay, hp.betas) == (
             "adam",
@@ -267,7 +265,7 @@ def test_defaults() -> None:
         )
         assert (hp.batch_size, hp.epochs, hp.monitor) == (150, 500, "accuracy")
         assert (hp.schedule, hp.normalisation) == ("constant", "cell")
-        masked = found.defaults(parse(found.Settings, ["mask=true"]))
+        masked = made_models.network(name, "mask=true").defaults()
         assert masked.normalisation == "feature"
 
 
@@ -299,8 +297,9 @@ def test_settings_that_cannot_be(name: str, text: str) -> None:
     ],
 )
 def test_the_layout_is_chosen_by_the_values_of_a_frame(dims: int, text: str, expected: str) -> None:
-    setup = parse(sundharam_parallel.BilstmSettings, [text])
-    chosen = sundharam_parallel.layout_for("name", setup, 128, dims)
+    found = made_models.network("sundharam-bilstm", text)
+    assert isinstance(found, sundharam_parallel.SundharamBilstm)
+    chosen = found.layout(128, dims)
     assert chosen is sundharam_parallel.LAYOUTS[expected]
     rows = [(values, frames) for frames, values in chosen.blocks]
     assert rows == PAPER_POOLS[expected]
@@ -321,7 +320,7 @@ def test_features_that_leave_nothing_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_layers_lie_at_their_frames(name: str) -> None:
     """What `predict --explain` draws: in both branches, at the middle of what is heard."""
-    recorder = Recorder(network(name, dims=13).eval())
+    recorder = Recorder(network(name, dims=13).eval(), time_axis=2)
     with torch.inference_mode():
         logits = recorder.network(torch.randn(1, 563, 13), torch.tensor([563]))
     (one,) = recorder.passes

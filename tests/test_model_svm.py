@@ -46,7 +46,7 @@ def fresh(n: int = 80) -> np.ndarray:
 
 
 def single(kernel: str = "rbf", **more: Any) -> Any:
-    return svm.Settings(kernel=kernel, C=4.0, sigma=0.5, **more)  # type: ignore[arg-type]
+    return svm.SvmSettings(kernel=kernel, C=4.0, sigma=0.5, **more)  # type: ignore[arg-type]
 
 
 def reference(kernel: str, c: float, sigma: float, weights: np.ndarray) -> Any:
@@ -85,7 +85,7 @@ def reference(kernel: str, c: float, sigma: float, weights: np.ndarray) -> Any:
 
 def decisions(arrays: Arrays, rows: np.ndarray) -> np.ndarray:
     """Return the decisions behind the posterior, the first class's taken off."""
-    logs = np.log(svm.posterior(arrays, rows)) / arrays["temperature"][0]
+    logs = np.log(svm.SupportVectors().posterior(arrays, rows)) / arrays["temperature"][0]
     return logs - logs[:, :1]
 
 
@@ -97,9 +97,9 @@ def test_labels_and_decisions_are_scikit_learns(
 ) -> None:
     rows, targets, groups = data(n_classes)
     weights = np.linspace(0.5, 3, n_classes) if weighted else np.ones(n_classes)
-    arrays = svm.fit(rows, targets, n_classes, single(kernel), weights, groups)
+    arrays = svm.SupportVectors(single(kernel)).fit(rows, targets, n_classes, weights, groups)
     sklearn = reference(kernel, 4.0, 0.5, weights).fit(rows, targets)
-    found = svm.posterior(arrays, fresh())
+    found = svm.SupportVectors().posterior(arrays, fresh())
     np.testing.assert_array_equal(found.argmax(1), sklearn.predict(fresh()))
     expected = sklearn.decision_function(fresh())
     np.testing.assert_allclose(decisions(arrays, fresh()), expected - expected[:, :1], atol=1e-5)
@@ -108,10 +108,10 @@ def test_labels_and_decisions_are_scikit_learns(
 
 def test_equal_votes_are_told_apart_by_the_decisions(exact: None) -> None:
     rows, targets, groups = data(5)
-    arrays = svm.fit(rows, targets, 5, single("linear"), np.ones(5), groups)
+    arrays = svm.SupportVectors(single("linear")).fit(rows, targets, 5, np.ones(5), groups)
     sklearn = reference("linear", 4.0, 0.5, np.ones(5)).fit(rows, targets)
     many = fresh(2000)
-    ours = svm.posterior(arrays, many).argmax(1)
+    ours = svm.SupportVectors().posterior(arrays, many).argmax(1)
     np.testing.assert_array_equal(ours, sklearn.predict(many))
     sklearn.svc.break_ties = False
     assert (ours != sklearn.predict(many)).any()
@@ -141,8 +141,8 @@ def test_search_and_temperature_are_those_of_the_inner_folds(
     rows, targets, groups = data(n_classes, 90)
     weights = np.linspace(1, 1.937, n_classes)  # odd: else the intercept can be any of a range
     every_c, sigmas = (0.1, 1.0, 30.0), (0.05, 0.4, 3.0)
-    given = svm.Settings(kernel=kernel, C=every_c, sigma=sigmas, search=search)  # type: ignore[arg-type]
-    arrays = svm.fit(rows, targets, n_classes, given, weights, groups)
+    given = svm.SvmSettings(kernel=kernel, C=every_c, sigma=sigmas, search=search)  # type: ignore[arg-type]
+    arrays = svm.SupportVectors(given).fit(rows, targets, n_classes, weights, groups)
     folds, whole = svm.inner_folds(targets, groups, 3)
     assert whole
     cv = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(3)]
@@ -181,19 +181,19 @@ def test_search_and_temperature_are_those_of_the_inner_folds(
 def test_of_equals_the_smallest_C_and_the_largest_sigma_are_taken() -> None:
     rows = np.concatenate([np.zeros((12, 1)), np.ones((12, 1))]) + np.arange(24)[:, None] * 1e-3
     targets, groups = np.repeat([0, 1], 12), np.arange(24) % 4
-    given = svm.Settings(C=(64.0, 2.0, 8.0), sigma=(0.5, 1.0, 0.25))
-    chosen = svm.fit(rows, targets, 2, given, np.ones(2), groups)["chosen"]
+    given = svm.SvmSettings(C=(64.0, 2.0, 8.0), sigma=(0.5, 1.0, 0.25))
+    chosen = svm.SupportVectors(given).fit(rows, targets, 2, np.ones(2), groups)["chosen"]
     assert chosen.tolist() == [2, 1, 1, 3, 1]
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_order_of_the_rows_does_not_matter(n_classes: int) -> None:
     rows, targets, groups = data(n_classes, 120)
-    given = svm.Settings(C=(0.5, 8.0), sigma=(0.5, 2.0))
-    one = svm.fit(rows, targets, n_classes, given, np.ones(n_classes), groups)
+    given = svm.SvmSettings(C=(0.5, 8.0), sigma=(0.5, 2.0))
+    one = svm.SupportVectors(given).fit(rows, targets, n_classes, np.ones(n_classes), groups)
     mixed = np.random.default_rng(0).permutation(len(rows))
     rows, targets, groups = rows[mixed], targets[mixed], groups[mixed]
-    other = svm.fit(rows, targets, n_classes, given, np.ones(n_classes), groups)
+    other = svm.SupportVectors(given).fit(rows, targets, n_classes, np.ones(n_classes), groups)
     assert all(one[name].tobytes() == other[name].tobytes() for name in one | other)
 
 
@@ -202,14 +202,16 @@ def test_posterior_is_the_same_alone_and_needs_numpy_only(
     kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, targets, groups = data(3)
-    arrays = svm.fit(rows, targets, 3, single(kernel), np.ones(3), groups)
+    arrays = svm.SupportVectors(single(kernel)).fit(rows, targets, 3, np.ones(3), groups)
     for name in ("sklearn", "sklearn.svm", "scipy", "scipy.optimize"):
         monkeypatch.setitem(sys.modules, name, None)
-    together = svm.posterior(arrays, fresh())
-    alone = np.concatenate([svm.posterior(arrays, row[None]) for row in fresh()])
+    together = svm.SupportVectors().posterior(arrays, fresh())
+    alone = np.concatenate([svm.SupportVectors().posterior(arrays, row[None]) for row in fresh()])
     np.testing.assert_array_equal(together, alone)
-    np.testing.assert_allclose(svm.posterior(arrays, rows * 1e9).sum(1), 1, rtol=1e-12)
-    assert svm.posterior(arrays, np.empty((0, 4))).shape == (0, 3)
+    np.testing.assert_allclose(
+        svm.SupportVectors().posterior(arrays, rows * 1e9).sum(1), 1, rtol=1e-12
+    )
+    assert svm.SupportVectors().posterior(arrays, np.empty((0, 4))).shape == (0, 3)
 
 
 @pytest.mark.parametrize("rare", [0, 1, 3])
@@ -217,8 +219,10 @@ def test_a_class_that_an_inner_fold_lacks_is_wrong_there_alone(rare: int) -> Non
     usual = np.delete(np.arange(4), rare)
     targets = np.append(usual[np.arange(30) % 3], rare)
     rows = np.eye(4)[targets] * 9 + np.random.default_rng(0).standard_normal((31, 4)) * 0.1
-    given = svm.Settings(C=(1.0, 8.0), sigma=1.0, search="accuracy")
-    chosen = svm.fit(rows, targets, 4, given, np.ones(4), np.arange(31) // 2 % 6)["chosen"]
+    given = svm.SvmSettings(C=(1.0, 8.0), sigma=1.0, search="accuracy")
+    chosen = svm.SupportVectors(given).fit(rows, targets, 4, np.ones(4), np.arange(31) // 2 % 6)[
+        "chosen"
+    ]
     assert chosen[2] == pytest.approx(30 / 31)
 
 
@@ -226,16 +230,16 @@ def test_a_class_of_one_item_and_few_items() -> None:
     rows, targets, groups = data(3)
     rows = np.concatenate([rows, [[99.0, 99, 99, 99]]])
     targets, groups = np.append(targets, 3), np.append(groups, 0)
-    given = svm.Settings(C=(1.0, 8.0), sigma=1.0)
-    arrays = svm.fit(rows, targets, 4, given, np.ones(4), groups)
-    assert svm.posterior(arrays, rows).argmax(1)[-1] == 3
+    given = svm.SvmSettings(C=(1.0, 8.0), sigma=1.0)
+    arrays = svm.SupportVectors(given).fit(rows, targets, 4, np.ones(4), groups)
+    assert svm.SupportVectors().posterior(arrays, rows).argmax(1)[-1] == 3
     assert np.isfinite(arrays["temperature"]).all()
     few, classes = rows[[0, 30, 59]], np.array([0, 1, 1])
-    arrays = svm.fit(few, classes, 2, single(), np.ones(2), np.arange(3))
+    arrays = svm.SupportVectors(single()).fit(few, classes, 2, np.ones(2), np.arange(3))
     assert arrays["temperature"][0] == 1
-    assert "too few items" in svm.describe(arrays)
+    assert "too few items" in svm.SupportVectors().describe(arrays)
     with pytest.raises(InputError, match="too few items to choose C and sigma"):
-        svm.fit(few, classes, 2, svm.Settings(), np.ones(2), np.arange(3))
+        svm.SupportVectors(svm.SvmSettings()).fit(few, classes, 2, np.ones(2), np.arange(3))
 
 
 def test_what_cannot_be_fitted_is_refused_in_one_line() -> None:
@@ -249,29 +253,29 @@ def test_what_cannot_be_fitted_is_refused_in_one_line() -> None:
         (np.zeros((many, 1)), np.arange(many) % 2, 2, "--where"),
     ]:
         with pytest.raises(InputError, match=said) as error:
-            svm.fit(values, classes, n_classes, single(), np.ones(n_classes), groups)
+            svm.SupportVectors(single()).fit(values, classes, n_classes, np.ones(n_classes), groups)
         assert "\n" not in str(error.value)
 
 
 def test_constant_columns_are_borne() -> None:
     rows, targets, groups = data(2)
     rows[:, 2] = 0.1
-    arrays = svm.fit(rows, targets, 2, single(), np.ones(2), groups)
+    arrays = svm.SupportVectors(single()).fit(rows, targets, 2, np.ones(2), groups)
     assert arrays["sd"][2] == 1
-    same = svm.fit(rows * 0, targets, 2, single(), np.ones(2), groups)
-    assert np.isfinite(svm.posterior(same, rows)).all()
+    same = svm.SupportVectors(single()).fit(rows * 0, targets, 2, np.ones(2), groups)
+    assert np.isfinite(svm.SupportVectors().posterior(same, rows)).all()
 
 
 def test_statistics_make_the_row() -> None:
     values = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
-    every = svm.Settings(statistics=("range", "min", "sd", "max", "mean"))
+    every = svm.SvmSettings(statistics=("range", "min", "sd", "max", "mean"))
     exact = values.astype(float)
     parts = [np.ptp(exact, 0), exact.min(0), exact.std(0), exact.max(0), exact.mean(0)]
-    np.testing.assert_array_equal(svm.columns(values, every), np.concatenate(parts))
+    np.testing.assert_array_equal(svm.SupportVectors(every).row(values), np.concatenate(parts))
     for shape in ((9, 3), (50,), (1, 4, 9, 3)):
         features = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-        got = svm.columns(features, svm.Settings())
-        np.testing.assert_array_equal(got, linear.columns(features, linear.Settings()))
+        got = svm.SupportVectors().row(features)
+        np.testing.assert_array_equal(got, linear.Linear().row(features))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +297,7 @@ def test_statistics_make_the_row() -> None:
 )
 def test_settings_are_checked(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        parse(svm.Settings, [text])
+        parse(svm.SvmSettings, [text])
 
 
 @pytest.fixture(scope="module")

@@ -8,29 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_models import network
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import parse
-from sertool.models import MODELS, Network, Whole, linear, majority, model
-from sertool.models.sundharam import cnn as sundharam
-
-
-def whole(name: str) -> Whole:
-    found = model(name)
-    assert isinstance(found, Whole)
-    return found
+from sertool.models import MODELS, Model, linear, majority, model, tabular
 
 
 def cnn(frames: int, dims: int, outputs: int, *assignments: str) -> Any:
-    settings = parse(sundharam.CnnSettings, list(assignments))
-    return sundharam.build_cnn(settings, frames, (dims,), outputs)
+    return network("sundharam-cnn", *assignments).build(frames, (dims,), outputs)
 
 
 def test_table_and_descriptions() -> None:
     for name in MODELS:
         found = model(name)
         assert found.name == name
-        assert isinstance(found, Network | Whole)
+        assert issubclass(found, Model)
         assert found.summary
     with pytest.raises(UsageError, match=", ".join(MODELS)):
         model("nothing")
@@ -38,7 +31,7 @@ def test_table_and_descriptions() -> None:
 
 def test_listing_models_imports_neither_torch_nor_sklearn() -> None:
     code = (
-        "import sys; from sertool.models import MODELS, model\n"
+        "import sys; from sertool.models import MODELS, Model, model\n"
         "[model(name) for name in MODELS]\n"
         "assert not {'torch', 'sklearn', 'librosa', 'soundfile'} & set(sys.modules)"
     )
@@ -101,17 +94,17 @@ def test_sundharam_cnn_equals_one_dimensional_convolutions() -> None:
 
 
 def test_sundharam_cnn_variants() -> None:
-    notebook = parse(sundharam.CnnSettings, ["input=curve", "intensity_head=true"])
-    assert [head.field for head in sundharam.cnn_heads(notebook)] == ["label", "intensity"]
-    assert sundharam.cnn_heads(notebook)[1].weight == 1e-3
+    notebook = network("sundharam-cnn", "input=curve", "intensity_head=true")
+    assert [output.field for output in notebook.outputs()] == ["label", "intensity"]
+    assert notebook.outputs()[1].weight == 1e-3
     features = np.arange(12.0, dtype=np.float32).reshape(4, 3)
-    np.testing.assert_array_equal(sundharam.cnn_view(notebook)(features)[:, 0], [1, 4, 7, 10])
-    hp = sundharam.cnn_defaults(notebook)
+    np.testing.assert_array_equal(notebook.view(features)[:, 0], [1, 4, 7, 10])
+    hp = notebook.defaults()
     assert (hp.batch_size, hp.weight_decay, hp.betas) == (512, 1e-3, (0.5, 0.999))
     assert (hp.schedule, hp.schedule_factor, hp.schedule_patience) == ("plateau", 0.1, 10)
-    paper = sundharam.CnnSettings()
-    assert sundharam.cnn_view(paper)(features) is features
-    hp = sundharam.cnn_defaults(paper)
+    paper = network("sundharam-cnn")
+    assert paper.view(features) is features
+    hp = paper.defaults()
     assert (hp.optimizer, hp.lr, hp.batch_size, hp.weight_decay) == ("adam", 1e-3, 150, 1e-4)
     assert (hp.betas, hp.schedule, hp.epochs) == ((0.9, 0.999), "constant", 500)
 
@@ -142,22 +135,22 @@ def test_linear_equals_scikit_learn(n_classes: int, class_weight: str | None) ->
     weights = np.ones(n_classes)
     if class_weight:
         weights = len(targets) / (n_classes * np.bincount(targets))
-    arrays = linear.fit(rows, targets, n_classes, linear.Settings(), weights, targets)
+    arrays = linear.Linear(linear.LinearSettings()).fit(rows, targets, n_classes, weights, targets)
     reference = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=2000, class_weight=class_weight)
     ).fit(rows, targets)
     fresh = np.random.default_rng(2).standard_normal((20, 7)) * 3 + 10
     expected = reference.predict_proba(fresh)
-    np.testing.assert_allclose(linear.posterior(arrays, fresh), expected, atol=1e-9)
-    again = linear.fit(rows, targets, n_classes, linear.Settings(), weights, targets)
+    np.testing.assert_allclose(linear.Linear().posterior(arrays, fresh), expected, atol=1e-9)
+    again = linear.Linear(linear.LinearSettings()).fit(rows, targets, n_classes, weights, targets)
     assert all(arrays[name].tobytes() == again[name].tobytes() for name in arrays)
 
 
 def test_linear_posterior_is_the_same_alone() -> None:
     rows, targets = columns_and_targets(3)
-    arrays = linear.fit(rows, targets, 3, linear.Settings(C=0.1), np.ones(3), targets)
-    together = linear.posterior(arrays, rows)
-    alone = np.concatenate([linear.posterior(arrays, row[None]) for row in rows])
+    arrays = linear.Linear(linear.LinearSettings(C=0.1)).fit(rows, targets, 3, np.ones(3), targets)
+    together = linear.Linear().posterior(arrays, rows)
+    alone = np.concatenate([linear.Linear().posterior(arrays, row[None]) for row in rows])
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_allclose(together.sum(1), 1, rtol=1e-12)
 
@@ -165,15 +158,15 @@ def test_linear_posterior_is_the_same_alone() -> None:
 def test_linear_bears_constant_columns_and_huge_logits() -> None:
     rows, targets = columns_and_targets(3)
     rows[:, 2] = 0.1
-    arrays = linear.fit(rows, targets, 3, linear.Settings(), np.ones(3), targets)
+    arrays = linear.Linear(linear.LinearSettings()).fit(rows, targets, 3, np.ones(3), targets)
     assert arrays["sd"][2] == 1
-    assert np.isfinite(linear.posterior(arrays, rows * 1e6)).all()
+    assert np.isfinite(linear.Linear().posterior(arrays, rows * 1e6)).all()
 
 
 @pytest.mark.parametrize("shape", [(20, 8), (1, 3), (50,)])
 def test_columns_are_mean_and_sd_over_time(shape: tuple[int, ...]) -> None:
     features = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
-    got = linear.columns(features, linear.Settings())
+    got = linear.Linear().row(features)
     dims = shape[-1] if len(shape) > 1 else 1
     assert got.shape == (2 * dims,)
     assert got.dtype == np.float64
@@ -185,7 +178,7 @@ def test_columns_are_mean_and_sd_over_time(shape: tuple[int, ...]) -> None:
 
 def test_columns_of_pictures_are_of_each_row_over_the_width() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (1, 4, 9, 3), dtype=np.uint8)
-    got = linear.columns(picture, linear.Settings())
+    got = linear.Linear().row(picture)
     assert got.shape == (2 * 4 * 3,)
     for row in range(4):
         for channel in range(3):
@@ -196,15 +189,15 @@ def test_columns_of_pictures_are_of_each_row_over_the_width() -> None:
 
 def test_linear_settings_are_checked() -> None:
     with pytest.raises(UsageError, match="C must be above 0"):
-        parse(linear.Settings, ["C=0.0"])
+        parse(linear.LinearSettings, ["C=0.0"])
     with pytest.raises(UsageError, match="no such setting"):
-        parse(majority.Settings, ["C=1"])
+        parse(majority.MajoritySettings, ["C=1"])
 
 
 def test_majority_gives_the_shares_of_training() -> None:
-    found = whole("majority")
+    found = tabular("majority")
     rows = np.empty((5, 0))
     targets = np.array([1, 1, 2, 1, 0])
-    arrays = found.fit(rows, targets, 3, majority.Settings(), np.ones(3), targets)
+    arrays = found.fit(rows, targets, 3, np.ones(3), targets)
     np.testing.assert_allclose(found.posterior(arrays, np.empty((2, 0))), [[0.2, 0.6, 0.2]] * 2)
-    assert found.columns(np.zeros((9, 4)), majority.Settings()).shape == (0,)
+    assert found.row(np.zeros((9, 4))).shape == (0,)

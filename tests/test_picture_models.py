@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import made_models
 import numpy as np
 import pytest
 from small_store import items
@@ -13,7 +14,7 @@ from small_store import items
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import parse
 from sertool.formats.store import write_store
-from sertool.models import Network, badshah2017, fser2021, model
+from sertool.models import badshah2017, fser2021, model
 from sertool.models.hyperparameters import Hyperparameters
 
 PICTURE = (256, 256, 3)
@@ -40,11 +41,10 @@ TORCHVISION = {  # names and shapes of its AlexNet, the last layer's 1000 classe
 def build(name: str, shape: tuple[int, ...], outputs: int, *assignments: str) -> Any:
     import torch
 
-    found = model(name)
-    assert isinstance(found, Network)
+    found = made_models.network(name, *assignments)
     assert found.pictures
     torch.manual_seed(0)
-    return found.build(parse(found.Settings, list(assignments)), None, shape, outputs)
+    return found.build(None, shape, outputs)
 
 
 def on_meta(name: str, shape: tuple[int, ...], outputs: int, *assignments: str) -> Any:
@@ -326,10 +326,10 @@ def test_defaults_are_the_papers() -> None:
         monitor="accuracy",
         normalisation="mean",
     )
-    assert badshah2017.cnn_defaults(badshah2017.CnnSettings()) == badshah
+    assert badshah2017.Badshah2017().defaults() == badshah
     alexnet = asdict(badshah) | {"normalisation": "imagenet", "lr_scale": 0.1}
-    assert asdict(badshah2017.alexnet_defaults(badshah2017.AlexnetSettings())) == alexnet
-    fser = fser2021.cnn_defaults(fser2021.CnnSettings())
+    assert asdict(badshah2017.Badshah2017Alexnet().defaults()) == alexnet
+    fser = fser2021.Fser2021().defaults()
     assert fser == Hyperparameters(
         epochs=400,
         batch_size=64,

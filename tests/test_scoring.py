@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_models
 import numpy as np
 import pytest
 from small_store import items, make
@@ -16,6 +17,7 @@ from sertool.core.options import RunOptions
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store
+from sertool.models import scoring
 from sertool.models.scoring import Scorer
 from sertool.splits.division import PartOptions
 from sertool.training.options import TrainOptions
@@ -66,10 +68,10 @@ def test_posterior_does_not_depend_on_company(small: Path, cnn: Path) -> None:
 def test_posterior_equals_the_network_run_in_float64(small: Path, cnn: Path) -> None:
     import torch
 
-    from sertool.models.sundharam import cnn as sundharam
+    from sertool.models.sundharam.cnn import SundharamCnn
 
     loaded = checkpoint.load(cnn)
-    network = sundharam.build_cnn(sundharam.CnnSettings(), 40, (4,), 3)
+    network = SundharamCnn().build(40, (4,), 3)
     network.load_state_dict(
         {name: torch.from_numpy(array) for name, array in loaded.subset("model").items()}
     )
@@ -219,11 +221,8 @@ def test_checkpoint_that_does_not_fit_its_model_is_refused(cnn: Path, tmp_path: 
 
 
 def test_a_description_larger_than_its_weights_takes_no_memory(cnn: Path, tmp_path: Path) -> None:
-    from sertool.models import model
-    from sertool.models.scoring import _shapes
-
-    found = model("sundharam-bilstm")
-    shapes = _shapes(found, found.Settings(hidden=100_000), (200, (40,), 4))  # 320 GB
+    large = made_models.network("sundharam-bilstm", "hidden=100000")  # 320 GB
+    shapes = scoring.shapes(large, 200, (40,), 4)
     assert shapes
     assert max(shape.numel() for shape in shapes.values()) > 10**10
     loaded = checkpoint.load(cnn)

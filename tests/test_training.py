@@ -27,7 +27,7 @@ HP = Hyperparameters(epochs=5, batch_size=8, lr=0.02)
 
 
 def tiny_network(dropout: float = 0.0) -> Network:
-    """Return a description of the mean over time, dropout, and one linear layer."""
+    """Return a model: the mean over time, dropout, and one linear layer."""
     import torch
     from torch import nn
 
@@ -43,9 +43,18 @@ def tiny_network(dropout: float = 0.0) -> Network:
             logits: torch.Tensor = self.out(self.drop(self.norm(mean)))
             return logits
 
-    return Network(
-        "tiny", "a test's", object, lambda s, frames, shape, n: Mean(shape[0], n), lambda s: HP
-    )
+    class Tiny(Network):
+        name = "tiny"
+        summary = "a test's"
+        Settings = object
+
+        def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+            return Mean(shape[0], outputs)
+
+        def defaults(self) -> Hyperparameters:
+            return HP
+
+    return Tiny()
 
 
 def run(
@@ -66,7 +75,7 @@ def run(
         rows = opened.items()
         train = [i for i, row in enumerate(rows) if row["fold"] != 0]
         val = [i for i, row in enumerate(rows) if row["fold"] == 0 and not row["augmentation"]]
-        plan = Plan(tiny_network(dropout), None, hp, 7, torch.device("cpu"))
+        plan = Plan(tiny_network(dropout), hp, 7, torch.device("cpu"))
         target = make_target(class_names(rows, "label"), train, "label", 1.0, hp.class_weights)
         division = Division(train, val, [], None, "fold")
         parts = Parts(folder / "m.ckpt", {}, resume)
@@ -332,7 +341,7 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
     from sertool.training import networks
 
     network = torch.nn.Linear(2, 2)
-    plan: Any = SimpleNamespace(network=SimpleNamespace(fixed_length=False), hp=Hyperparameters())
+    plan: Any = SimpleNamespace(model=SimpleNamespace(fixed_length=False), hp=Hyperparameters())
     history, fitted = [{"epoch": 1}], statistics.fit([], "none")
 
     def trained() -> dict[str, Any]:

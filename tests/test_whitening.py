@@ -59,9 +59,9 @@ def test_a_direction_without_variance_is_not_blown_up() -> None:
 
 
 def test_too_few_values_or_frames_and_values_that_are_none() -> None:
-    with pytest.raises(InputError, match="8 principal components cannot be had of 7 values"):
+    with pytest.raises(InputError, match="8 principal components are more than 7 values"):
         whitening.fit([frames()], 8)
-    with pytest.raises(InputError, match="of 3 frames"):
+    with pytest.raises(InputError, match="more than 3 frames"):
         whitening.fit([frames(3)], 5)
     with pytest.raises(InputError, match="not finite"):
         whitening.fit([np.full((9, 2), np.nan)], 2)

@@ -17,11 +17,11 @@ from sertool.features.pipeline import Clip, Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.outputs import check_output
 from sertool.items import Item
-from sertool.models import Network, Whole, model
+from sertool.models.linear import Linear, softmax
+from sertool.models.scoring import NetworkScorer
 
 if TYPE_CHECKING:
     from sertool.extras.explain_panels import Explanation, Tick
-    from sertool.models.inspection import Recorder
     from sertool.models.scoring import Routed, Scorer
 
 LONGEST_NAME = 120  # bytes of a file's stem that its figure's name keeps
@@ -139,15 +139,8 @@ class Explainer:
         self.names: dict[str, None] = {}
         self.field: str | None = None  # by whose value the model was chosen, where there are others
         self.meta = scorer.checkpoint.meta
-        self.found = model(scorer.name)
-        self.recorder: Recorder | None = None
-        self.view: Any = None
-        if isinstance(self.found, Network):
-            from sertool.models.inspection import Recorder
-
-            settings = self.found.Settings(**self.meta["model"]["settings"])
-            self.view = self.found.view(settings)
-            self.recorder = Recorder(scorer.network, self.found.pictures, scorer.shortest)
+        self.network = scorer if isinstance(scorer, NetworkScorer) else None
+        self.recorder = self.network.recorder() if self.network else None
         folder.mkdir(exist_ok=True)
 
     def draw(self, item: Item, clip: Clip, row: dict[str, Any]) -> Path | None:
@@ -174,8 +167,8 @@ class Explainer:
         for k, (array, starts) in enumerate(zip(clip.arrays, firsts, strict=True)):
             for first in starts:
                 last = first + (self.scorer.frames or len(array))
-                if passes and not self.scorer.headed:
-                    posterior = _softmax(passes[number].logits[: len(self.scorer.classes)])
+                if self.network is not None and self.network.classifier is None:
+                    posterior = softmax(passes[number].logits[: len(self.scorer.classes)])
                 else:
                     posterior = self._scored(array[first:last])
                 yield _Part(number, k, first, array[first:last], posterior)
@@ -197,7 +190,9 @@ class Explainer:
         parts = list(self._parts(clip))
         part = max(parts, key=lambda one: one.posterior[winner])
         segment = clip.segments[part.array]
-        features = part.features if self.view is None else self.view(part.features)
+        features = part.features
+        if self.network is not None:
+            features = self.network.model.view(features)
         picture = features.ndim == 4
         features = features[0] if picture else features
         columns = features.shape[1] if picture else len(features)
@@ -233,11 +228,9 @@ class Explainer:
             explanation.part = "; ".join(filter(None, [how, explanation.part]))
         if self.recorder is not None:
             self._look_inside(explanation, part, len(parts), winner)
-        elif self.scorer.name == "linear":
+        elif isinstance(self.scorer.model, Linear):
             fitted = self.scorer.checkpoint.subset("model")
-            assert isinstance(self.found, Whole)
-            settings = self.found.Settings(**self.meta["model"]["settings"])
-            means = self.found.columns(part.features, settings)
+            means = self.scorer.model.row(part.features)
             explanation.contributions = contributions(fitted, means, winner)
         return explanation
 
@@ -255,8 +248,9 @@ class Explainer:
             if normalisation in NORMALISED:
                 told.given = one.x[0, : one.length]
                 told.normalised = NORMALISED[normalisation]
-        if self.scorer.headed:
-            decider = self.meta["model"]["head"]["name"]
+        assert self.network is not None
+        if self.network.classifier is not None:
+            decider = self.network.classifier[0].name
             told.ends_in_logits = False
             told.note = f"no saliency: not the network decides, but a model after it ({decider})"
             return
@@ -293,9 +287,3 @@ def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explai
     if isinstance(scorer, Routed):
         return Explainers(scorer, folder, replace)
     return Explainer(scorer, folder, replace)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    odds = np.exp(logits - logits.max())
-    shares: np.ndarray = odds / odds.sum()
-    return shares

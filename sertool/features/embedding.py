@@ -1,6 +1,6 @@
 """What a layer of a trained network computes of a sound: any checkpoint of ours as a feature.
 
-The checkpoint's own pipeline is replayed on the waveform, then its network listens as it does for
+The checkpoint's own pipeline is replayed on the waveform, then its network computes as it does for
 `predict`. A checkpoint was fitted to recordings: the store keeps which, and tests on them are not
 called disjoint.
 """
@@ -27,7 +27,7 @@ from sertool.formats import lineage
 
 if TYPE_CHECKING:
     from sertool.models.inspection import Layer, Pass, Recorder
-    from sertool.models.scoring import Scorer
+    from sertool.models.scoring import NetworkScorer
 
 TRIALS = (256, 64, 16)  # frames that are tried, to see which layers there are
 
@@ -58,19 +58,23 @@ def _hash(path: Path) -> str:
 
 
 @dataclass
-class _Listener:
-    """A checkpoint's network, and what watches its layers."""
+class _Embedder:
+    """A checkpoint's network, and what records its layers."""
 
-    scorer: Scorer
+    scorer: NetworkScorer
     pipeline: Pipeline
     recorder: Recorder
-    pictures: bool
 
-    def layers(self, samples: np.ndarray, rate: int) -> list[_Heard]:
+    @property
+    def pictures(self) -> bool:
+        """Whether the network takes pictures."""
+        return self.scorer.model.pictures
+
+    def layers(self, samples: np.ndarray, rate: int) -> list[_Window]:
         """Return every pass of the network over samples (n,) at `rate` (Hz), in order of time."""
         return self.passes(self.pipeline.arrays(samples, rate))
 
-    def passes(self, arrays: list[np.ndarray]) -> list[_Heard]:
+    def passes(self, arrays: list[np.ndarray]) -> list[_Window]:
         """Return every pass over features (frames, ...); ItemError where they do not suit it."""
         passes = self.recorder.passes
         try:
@@ -79,7 +83,7 @@ class _Listener:
             starts = [self.scorer.window_starts(len(array)) for array in arrays]
             known = [n for windows in starts for n in self._known(windows)]
             return [
-                _Heard(one, n, math.inf if self.pictures else one.length)
+                _Window(one, n, math.inf if self.pictures else one.length)
                 for one, n in zip(passes, known, strict=True)
             ]
         except InputError as error:
@@ -88,13 +92,13 @@ class _Listener:
             self.recorder.passes = []
 
     def trial(self) -> Pass:
-        """Return a pass over zeros, of as many frames as the network hears."""
+        """Return a pass over zeros, of as many frames as the network takes."""
         lengths = [self.scorer.frames or 0, *TRIALS, self.scorer.shortest]
         dims = self.scorer.checkpoint.meta["dims"]
         for length in [1] if self.pictures else [n for n in lengths if n]:
             with contextlib.suppress(ItemError):  # too long for it
                 return self.passes([np.zeros((length, *dims), np.float32)])[0].made
-        raise InputError("the checkpoint's network hears nothing of its own dimensions")
+        raise InputError("the checkpoint's network takes no input of its own dimensions")
 
     def _known(self, windows: list[int]) -> list[int]:
         """Return how many frames of each window (by its first frame) the one before has, too."""
@@ -103,8 +107,8 @@ class _Listener:
 
 
 @dataclass
-class _Heard:
-    """One pass; of its input's frames up to `length`, the first `known` were heard before."""
+class _Window:
+    """One pass; of its input's frames up to `length`, the first `known` were in the one before."""
 
     made: Pass
     known: int
@@ -132,11 +136,9 @@ def _one_thread() -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=2)
-def _listener(path: str, sha256: str) -> _Listener:
-    """Return a checkpoint ready to listen; InputError where it is gone or not the same."""
-    from sertool.models import Network, model
-    from sertool.models.inspection import Recorder
-    from sertool.models.scoring import Routed, Scorer
+def _embedder(path: str, sha256: str) -> _Embedder:
+    """Return a checkpoint ready to embed; InputError where it is gone or not the same."""
+    from sertool.models.scoring import NetworkScorer, Routed, Scorer
 
     file = from_text(path)
     if _hash(file) != sha256:
@@ -145,16 +147,14 @@ def _listener(path: str, sha256: str) -> _Listener:
             f" {sha256[:12]}…"
         )
     scorer = Scorer.load(file)
-    found = model(scorer.name)
     if isinstance(scorer, Routed):
         raise UsageError(
             f"{show(file)}: holds a model for each {scorer.field}, whose layers are not the same;"
             " train without --per"
         )
-    if not isinstance(found, Network):
+    if not isinstance(scorer, NetworkScorer):
         raise UsageError(f"{show(file)}: {scorer.name} is no network and has no layers")
-    recorder = Recorder(scorer.network, found.pictures, scorer.shortest)
-    return _Listener(scorer, Pipeline.from_records(scorer.pipeline), recorder, found.pictures)
+    return _Embedder(scorer, Pipeline.from_records(scorer.pipeline), scorer.recorder())
 
 
 def _named(one: Pass, settings: Settings) -> Layer:
@@ -168,10 +168,10 @@ def _named(one: Pass, settings: Settings) -> Layer:
     return known[settings.layer]
 
 
-def _prepared(settings: Settings) -> _Listener:
+def _prepared(settings: Settings) -> _Embedder:
     if not settings.checkpoint:
         raise UsageError("kind embedding needs --set checkpoint=FILE and --set layer=NAME")
-    return _listener(settings.checkpoint, settings.sha256)
+    return _embedder(settings.checkpoint, settings.sha256)
 
 
 def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
@@ -184,20 +184,20 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     pipeline has nothing of the sound, InputError where the checkpoint is missing, damaged or not
     the one that the settings tell of, UsageError where it has no such layer.
     """
-    heard = _prepared(settings).layers(samples, sample_rate)
-    layers = [_named(one.made, settings) for one in heard]
+    windows = _prepared(settings).layers(samples, sample_rate)
+    layers = [_named(one.made, settings) for one in windows]
     if layers[0].values is not None and layers[0].values.ndim == 1:
         values = [layer.values for layer in layers if layer.values is not None]
         return np.stack(values).mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
-    return np.concatenate([one.rows(layer) for one, layer in zip(heard, layers, strict=True)])
+    return np.concatenate([one.rows(layer) for one, layer in zip(windows, layers, strict=True)])
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
     """Return frames a second, 0 where the layer has no time."""
-    listener = _prepared(settings)
-    layer = _named(listener.trial(), settings)
+    embedder = _prepared(settings)
+    layer = _named(embedder.trial(), settings)
     assert layer.values is not None
-    rate = listener.scorer.checkpoint.meta.get("frame_rate") or 0
+    rate = embedder.scorer.checkpoint.meta.get("frame_rate") or 0
     return float(rate) / layer.step if layer.values.ndim == 2 else 0.0
 
 

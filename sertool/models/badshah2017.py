@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sertool.core.settings import setting
-from sertool.models import Network
+from sertool.models.contract import Network
 from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -38,48 +38,80 @@ class CnnSettings:
             raise ValueError("dropout must be at least 0 and below 1")
 
 
-def size_after(settings: Any, points: int) -> int:
-    """Return the height or width that the convolutions leave of `points`; below 1 is nothing."""
-    for number, (_, width, stride, padding) in enumerate(CONVOLUTIONS, 1):
-        if points < 1:
-            return points
-        points = (points + 2 * padding * settings.padding - width) // stride + 1
-        if number in settings.pools:
-            points = -((POOL - points) // POOL_STRIDE) + 1  # rounded up, as Caffe does
-    return points
+class Badshah2017(Network):
+    """The paper's own CNN: three convolutions, three dense layers."""
 
+    name = "badshah2017"
+    summary = "CNN over spectrogram pictures (Badshah et al. 2017): three convolutions, three dense"
+    pictures = True
+    Settings = CnnSettings
+    settings: CnnSettings
 
-def build_cnn(settings: Any, frames: int | None, shape: Sequence[int], outputs: int) -> nn.Module:
-    """Return the paper's CNN for pictures of `shape` (height, width, channels).
+    def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return the paper's CNN for pictures of `shape` (height, width, channels).
 
-    With the default settings, 256 × 256 × 3 and seven logits: 44 444 967 parameters. With the
-    text taken literally (`pools=[1]`, no padding): 497 429 799. Raises InputError for pictures
-    that are too small. Weights are drawn as in Caffe's AlexNet, with zero biases: Gaussian of
-    sd 0.01, in both hidden dense layers 0.005.
-    """
-    from torch import nn
+        With the default settings, 256 × 256 × 3 and seven logits: 44 444 967 parameters. With the
+        text taken literally (`pools=[1]`, no padding): 497 429 799. Raises InputError for pictures
+        that are too small. Weights are drawn as in Caffe's AlexNet, with zero biases: Gaussian of
+        sd 0.01, in both hidden dense layers 0.005.
+        """
+        from torch import nn
 
-    from sertool.models.layers import OverPictures, check_size
+        from sertool.models.layers import OverPictures, check_size
 
-    height, width, channels = shape
-    check_size("badshah2017", shape, lambda points: size_after(settings, points))
-    convolutions: list[nn.Module] = []
-    for number, (maps, kernel, stride, padding) in enumerate(CONVOLUTIONS, 1):
-        pad = padding if settings.padding else 0
-        convolutions += [nn.Conv2d(channels, maps, kernel, stride, pad), nn.ReLU(inplace=True)]
-        if number in settings.pools:
-            convolutions += [nn.MaxPool2d(POOL, POOL_STRIDE, ceil_mode=True)]
-        channels = maps
-    flat = channels * size_after(settings, height) * size_after(settings, width)
-    hidden = settings.hidden
-    dense = [
-        *[nn.Linear(flat, hidden), nn.ReLU(inplace=True), nn.Dropout(settings.dropout)],
-        *[nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(settings.dropout)],
-        nn.Linear(hidden, outputs),
-    ]
-    network = OverPictures(nn.Sequential(*convolutions), nn.Sequential(*dense))
-    _caffe(network, dense[-1])
-    return network
+        settings = self.settings
+        height, width, channels = shape
+        check_size("badshah2017", shape, self.size_after)
+        convolutions: list[nn.Module] = []
+        for number, (maps, kernel, stride, padding) in enumerate(CONVOLUTIONS, 1):
+            pad = padding if settings.padding else 0
+            convolutions += [nn.Conv2d(channels, maps, kernel, stride, pad), nn.ReLU(inplace=True)]
+            if number in settings.pools:
+                convolutions += [nn.MaxPool2d(POOL, POOL_STRIDE, ceil_mode=True)]
+            channels = maps
+        flat = channels * self.size_after(height) * self.size_after(width)
+        hidden = settings.hidden
+        dense = [
+            *[nn.Linear(flat, hidden), nn.ReLU(inplace=True), nn.Dropout(settings.dropout)],
+            *[nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(settings.dropout)],
+            nn.Linear(hidden, outputs),
+        ]
+        network = OverPictures(nn.Sequential(*convolutions), nn.Sequential(*dense))
+        _caffe(network, dense[-1])
+        return network
+
+    def size_after(self, points: int) -> int:
+        """Return the height or width that the convolutions leave of `points`; below 1: none."""
+        for number, (_, width, stride, padding) in enumerate(CONVOLUTIONS, 1):
+            if points < 1:
+                return points
+            points = (points + 2 * padding * self.settings.padding - width) // stride + 1
+            if number in self.settings.pools:
+                points = -((POOL - points) // POOL_STRIDE) + 1  # rounded up, as Caffe does
+        return points
+
+    def defaults(self) -> Hyperparameters:
+        """Return the paper's training, and Caffe's where the paper is silent.
+
+        Published: batch 100, 30 epochs, rate 0.01, a tenth every 10. Caffe's: momentum, weight
+        decay, and pictures of 0 to 255 less their mean.
+        """
+        return Hyperparameters(
+            epochs=30,
+            batch_size=100,
+            lr=0.01,
+            optimizer="sgd",
+            momentum=0.9,
+            weight_decay=5e-4,
+            schedule="step",
+            schedule_step=10,
+            schedule_factor=0.1,
+            monitor="accuracy",
+            # With weights this small the signal shrinks: values of 0 to 255 begin with logits of
+            # about 0.1 and a first step of 1e-3 to 1e-2 of each weight; divided by 255, and every
+            # bias being 0, logits (5e-4) and steps are 255 times smaller.
+            normalisation="mean",
+        )
 
 
 def _caffe(network: nn.Module, last: nn.Module) -> None:
@@ -94,30 +126,6 @@ def _caffe(network: nn.Module, last: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def cnn_defaults(settings: Any) -> Hyperparameters:
-    """Return the paper's training, and Caffe's where the paper is silent.
-
-    Published: batch 100, 30 epochs, rate 0.01, a tenth every 10. Caffe's: momentum, weight decay,
-    and pictures of 0 to 255 less their mean.
-    """
-    return Hyperparameters(
-        epochs=30,
-        batch_size=100,
-        lr=0.01,
-        optimizer="sgd",
-        momentum=0.9,
-        weight_decay=5e-4,
-        schedule="step",
-        schedule_step=10,
-        schedule_factor=0.1,
-        monitor="accuracy",
-        # With weights this small the signal shrinks: values of 0 to 255 begin with logits of about
-        # 0.1 and a first step of 1e-3 to 1e-2 of each weight; divided by 255, and every bias being
-        # 0, logits (5e-4) and steps are 255 times smaller.
-        normalisation="mean",
-    )
-
-
 @dataclass(frozen=True)
 class AlexnetSettings:
     """Settings of AlexNet."""
@@ -129,62 +137,49 @@ class AlexnetSettings:
             raise ValueError("dropout must be at least 0 and below 1")
 
 
-def build_alexnet(
-    settings: Any, frames: int | None, shape: Sequence[int], outputs: int
-) -> nn.Module:
-    """Return AlexNet as torchvision lays it out (Krizhevsky 2014, one tower).
+class Badshah2017Alexnet(Network):
+    """AlexNet as torchvision lays it out (Krizhevsky 2014, one tower)."""
 
-    Names and shapes of its tensors are torchvision's, so that published weights fit. With three
-    channels and seven logits: 57 032 519 parameters, whatever the pictures' size. Raises
-    InputError for pictures below 63 × 63. Weights are drawn as torch does by default.
-    """
-    from torch import nn
+    name = "badshah2017-alexnet"
+    summary = "AlexNet over pictures, for --init imagenet (Badshah et al. 2017) or from scratch"
+    pictures = True
+    pretrained: Mapping[str, str] = {"imagenet": ALEXNET_URL}
+    Settings = AlexnetSettings
+    settings: AlexnetSettings
 
-    from sertool.models.layers import OverPictures, check_size
+    def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return AlexNet as torchvision lays it out (Krizhevsky 2014, one tower).
 
-    def pool() -> nn.Module:
-        return nn.MaxPool2d(POOL, POOL_STRIDE)
+        Names and shapes of its tensors are torchvision's, so that published weights fit. With three
+        channels and seven logits: 57 032 519 parameters, whatever the pictures' size. Raises
+        InputError for pictures below 63 × 63. Weights are drawn as torch does by default.
+        """
+        from torch import nn
 
-    def relu() -> nn.Module:
-        return nn.ReLU(inplace=True)
+        from sertool.models.layers import OverPictures, check_size
 
-    check_size("badshah2017-alexnet", shape, lambda points: points - SMALLEST_ALEXNET + 1)
-    features = [  # height and width of 256 after each line
-        *[nn.Conv2d(shape[2], 64, 11, stride=4, padding=2), relu(), pool()],  # 31
-        *[nn.Conv2d(64, 192, 5, padding=2), relu(), pool()],  # 15
-        *[nn.Conv2d(192, 384, 3, padding=1), relu()],  # 15
-        *[nn.Conv2d(384, 256, 3, padding=1), relu()],  # 15
-        *[nn.Conv2d(256, 256, 3, padding=1), relu(), pool()],  # 7
-    ]
-    dense = [
-        *[nn.Dropout(settings.dropout), nn.Linear(256 * 6 * 6, 4096), relu()],
-        *[nn.Dropout(settings.dropout), nn.Linear(4096, 4096), relu()],
-        nn.Linear(4096, outputs),
-    ]
-    pooled = nn.AdaptiveAvgPool2d(6)
-    return OverPictures(nn.Sequential(*features), nn.Sequential(*dense), pooled)
+        def pool() -> nn.Module:
+            return nn.MaxPool2d(POOL, POOL_STRIDE)
 
+        def relu() -> nn.Module:
+            return nn.ReLU(inplace=True)
 
-def alexnet_defaults(settings: Any) -> Hyperparameters:
-    """Return the paper's training; weights of `--init` learn at "one tenth of the normal" rate."""
-    return replace(cnn_defaults(settings), normalisation="imagenet", lr_scale=0.1)
+        check_size("badshah2017-alexnet", shape, lambda points: points - SMALLEST_ALEXNET + 1)
+        features = [  # height and width of 256 after each line
+            *[nn.Conv2d(shape[2], 64, 11, stride=4, padding=2), relu(), pool()],  # 31
+            *[nn.Conv2d(64, 192, 5, padding=2), relu(), pool()],  # 15
+            *[nn.Conv2d(192, 384, 3, padding=1), relu()],  # 15
+            *[nn.Conv2d(384, 256, 3, padding=1), relu()],  # 15
+            *[nn.Conv2d(256, 256, 3, padding=1), relu(), pool()],  # 7
+        ]
+        dense = [
+            *[nn.Dropout(self.settings.dropout), nn.Linear(256 * 6 * 6, 4096), relu()],
+            *[nn.Dropout(self.settings.dropout), nn.Linear(4096, 4096), relu()],
+            nn.Linear(4096, outputs),
+        ]
+        pooled = nn.AdaptiveAvgPool2d(6)
+        return OverPictures(nn.Sequential(*features), nn.Sequential(*dense), pooled)
 
-
-CNN = Network(
-    name="badshah2017",
-    summary="CNN over spectrogram pictures (Badshah et al. 2017): three convolutions, three dense",
-    Settings=CnnSettings,
-    build=build_cnn,
-    defaults=cnn_defaults,
-    pictures=True,
-)
-
-ALEXNET = Network(
-    name="badshah2017-alexnet",
-    summary="AlexNet over pictures, for --init imagenet (Badshah et al. 2017) or from scratch",
-    Settings=AlexnetSettings,
-    build=build_alexnet,
-    defaults=alexnet_defaults,
-    pictures=True,
-    pretrained={"imagenet": ALEXNET_URL},
-)
+    def defaults(self) -> Hyperparameters:
+        """Return the paper's training: "one tenth of the normal" rate for weights of `--init`."""
+        return replace(Badshah2017().defaults(), normalisation="imagenet", lr_scale=0.1)

@@ -64,19 +64,25 @@ class Recorder:
     goes on in it to itself. A later output of the same shape (a normalisation, a nonlinearity, a
     mask) takes the place of the layer's own, until the next layer.
 
-    The axis of time of a 4-D output (batch, channels, a, b) is the attribute `time_axis` (2 or 3)
-    of the network's module where it has one. Else it is b for pictures, and where a is 1; otherwise
-    the one of the two whose lengths (time, frequency) are nearer to the input's. One-dimensional
-    convolutions give (batch, units, time), all else in 3-D is (batch, time, units). `shortest` is
-    the frames up to which the network fills its input up.
+    The axis of time of a 4-D output (batch, channels, a, b) is `time_axis` (2 or 3) where it is
+    given. Else it is b for pictures, and where a is 1; otherwise the one of the two whose lengths
+    (time, frequency) are nearer to the input's. One-dimensional convolutions give (batch, units,
+    time), all else in 3-D is (batch, time, units). `shortest` is the frames up to which the network
+    zero-pads its input.
     """
 
-    def __init__(self, network: nn.Module, pictures: bool = False, shortest: int = 1) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        pictures: bool = False,
+        shortest: int = 1,
+        time_axis: int | None = None,
+    ) -> None:
         self.network, self.pictures, self.shortest = network, pictures, shortest
         self.passes: list[Pass] = []
         self._muted = False  # during a pass that is not to be recorded
         self._live = False  # during one that is
-        self._axis: int | None = getattr(network, "time_axis", None)
+        self._axis = time_axis
         self._known: dict[int, tuple[float, float]] = {}  # length -> (start, step) of such frames
         self._begun: list[int] = []  # layers there were when each module under way began
         network.register_forward_pre_hook(self._begin)

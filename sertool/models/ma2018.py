@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
-from sertool.models import Network
+from sertool.models.contract import Network
 from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Settings(Sizes):
+class Ma2018Settings(Sizes):
     """Settings of the network for whole sentences."""
 
     mask: bool = setting(True, "false: padding is heard as if it were sound (an ablation)")
 
 
 @dataclass(frozen=True)
-class FixedSettings(Sizes):
+class Ma2018FixedSettings(Sizes):
     """Settings of the network for pieces of at most one length."""
 
     frames: int = setting(FIXED_FRAMES, "shorter pieces are filled up with zeros to this", "frames")
@@ -67,87 +67,102 @@ class FixedSettings(Sizes):
             raise ValueError(f"frames must be at least {SHORTEST}")
 
 
-def build(settings: Any, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Return the network for features of `shape` (bins,).
+class Ma2018(Network):
+    """The network for whole sentences of any length."""
 
-    With 400 bins and four logits: 413 324 parameters; with `recurrent=gru` 330 892, with
-    `pools=[2,2,2]` 1 855 116, with `pools=[2,4,4]` 609 932. Raises InputError for fewer bins than
-    the poolings need. Weights are drawn as torch does by default.
-    """
-    from torch import nn
+    name = "ma2018"
+    summary = (
+        "CNN and BiLSTM over a whole sentence of any length (Ma et al. 2018), a reconstruction"
+    )
+    longest: int | None = None  # frames of an item
+    Settings: type[Sizes] = Ma2018Settings
+    settings: Sizes
 
-    from sertool.models.masking import ConvBlock, ConvRecurrent, Recurrent
+    def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return the network for features of `shape` (bins,).
 
-    bins, maps = shape[0], 1
-    least = math.prod(settings.pools)
-    if bins < least:
-        raise InputError(
-            f"ma2018 needs at least {least} values a frame with pools of"
-            f" {' × '.join(map(str, settings.pools))}, and these have {bins}; set smaller pools"
+        With 400 bins and four logits: 413 324 parameters; with `recurrent=gru` 330 892, with
+        `pools=[2,2,2]` 1 855 116, with `pools=[2,4,4]` 609 932. Raises InputError for fewer bins
+        than the poolings need. Weights are drawn as torch does by default.
+        """
+        from torch import nn
+
+        from sertool.models.masking import ConvBlock, ConvRecurrent, Recurrent
+
+        settings = self.settings
+        bins, maps = shape[0], 1
+        least = math.prod(settings.pools)
+        if bins < least:
+            raise InputError(
+                f"ma2018 needs at least {least} values a frame with pools of"
+                f" {' × '.join(map(str, settings.pools))}, and these have {bins}; set smaller pools"
+            )
+        blocks = []  # frames × bins of 297 × 400 after each: 148 × 100, 74 × 25, 37 × 6
+        for (wanted, kernel), pool in zip(CONVOLUTIONS, settings.pools, strict=True):
+            blocks += [ConvBlock(maps, wanted, kernel, (TIME_POOL, pool), settings.batch_norm)]
+            maps, bins = wanted, bins // pool
+        recurrent = Recurrent(
+            settings.recurrent, maps * bins, settings.hidden, settings.bidirectional
         )
-    blocks = []  # frames × bins of 297 × 400 after each: 148 × 100, 74 × 25, 37 × 6
-    for (wanted, kernel), pool in zip(CONVOLUTIONS, settings.pools, strict=True):
-        blocks += [ConvBlock(maps, wanted, kernel, (TIME_POOL, pool), settings.batch_norm)]
-        maps, bins = wanted, bins // pool
-    recurrent = Recurrent(settings.recurrent, maps * bins, settings.hidden, settings.bidirectional)
-    dense = nn.Sequential(
-        nn.Linear(settings.hidden * (1 + settings.bidirectional), settings.dense),
-        nn.ReLU(),
-        nn.Dropout(settings.dropout),
-        nn.Linear(settings.dense, outputs),
-    )
-    if isinstance(settings, FixedSettings):
-        return ConvRecurrent(blocks, recurrent, dense, settings.frames, settings.frames)
-    return ConvRecurrent(blocks, recurrent, dense, SHORTEST, mask=settings.mask)
+        dense = nn.Sequential(
+            nn.Linear(settings.hidden * (1 + settings.bidirectional), settings.dense),
+            nn.ReLU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(settings.dense, outputs),
+        )
+        return ConvRecurrent(
+            blocks, recurrent, dense, self.shortest, self.longest, mask=self.masks_padding
+        )
+
+    @property
+    def shortest(self) -> int:
+        """Frames up to which a shorter item is zero-padded."""
+        return SHORTEST
+
+    @property
+    def masks_padding(self) -> bool:
+        """Whether padding is kept out, as the paper does."""
+        return getattr(self.settings, "mask", True)
+
+    def defaults(self) -> Hyperparameters:
+        """Return how it is trained.
+
+        Weights by class and length and the order by length are Sec. 4's; the rest is chosen here.
+        The rate is halved after three epochs without a better loss: `schedule_patience` is the most
+        that go by without.
+        """
+        return Hyperparameters(
+            epochs=50,
+            batch_size=16,
+            lr=1e-3,
+            clip_norm=5.0,
+            schedule="plateau",
+            schedule_factor=0.5,
+            schedule_patience=2,
+            patience=8,
+            monitor="uar",
+            batch_by="length",
+            class_weights="balanced",
+            length_weights="inverse",
+            normalisation="feature",
+        )
 
 
-def shortest(settings: Any) -> int:
-    """Return the frames up to which a shorter item is filled up."""
-    return settings.frames if isinstance(settings, FixedSettings) else SHORTEST
+class Ma2018Fixed(Ma2018):
+    """The network for pieces of at most one length, which are all zero-padded to it."""
 
+    name = "ma2018-fixed"
+    summary = "the same reconstruction over pieces of at most 3 s, for featurize --segment-max 3"
+    Settings = Ma2018FixedSettings
+    settings: Ma2018FixedSettings
 
-def defaults(settings: Any) -> Hyperparameters:
-    """Return how it is trained; weights by class and length and the order by length are Sec. 4's.
+    @property
+    def shortest(self) -> int:
+        """Frames up to which a shorter piece is zero-padded, and the most that it may have."""
+        return self.settings.frames
 
-    The rest is chosen here. The rate is halved after three epochs without a better loss:
-    `schedule_patience` is the most that go by without.
-    """
-    return Hyperparameters(
-        epochs=50,
-        batch_size=16,
-        lr=1e-3,
-        clip_norm=5.0,
-        schedule="plateau",
-        schedule_factor=0.5,
-        schedule_patience=2,
-        patience=8,
-        monitor="uar",
-        batch_by="length",
-        class_weights="balanced",
-        length_weights="inverse",
-        normalisation="feature",
-    )
+    longest = shortest
 
-
-def fixed_defaults(settings: Any) -> Hyperparameters:
-    """Return the same but what concerns lengths: all pieces are as long as each other."""
-    return replace(defaults(settings), batch_by="count", length_weights="none")
-
-
-VARIABLE = Network(
-    name="ma2018",
-    summary="CNN and BiLSTM over a whole sentence of any length (Ma et al. 2018), a reconstruction",
-    Settings=Settings,
-    build=build,
-    defaults=defaults,
-    shortest=shortest,
-)
-
-FIXED = Network(
-    name="ma2018-fixed",
-    summary="the same reconstruction over pieces of at most 3 s, for featurize --segment-max 3",
-    Settings=FixedSettings,
-    build=build,
-    defaults=fixed_defaults,
-    shortest=shortest,
-)
+    def defaults(self) -> Hyperparameters:
+        """Return the same but what concerns lengths: all pieces are as long as each other."""
+        return replace(super().defaults(), batch_by="count", length_weights="none")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
-from sertool.core.settings import check_types
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats.checkpoint import Checkpoint
-from sertool.models import BASELINES, Network, Whole, model, per
+from sertool.models import BASELINES, Model, Network, Tabular, create, per, tabular
 from sertool.models.statistics import Statistics
 
-Score = Callable[[np.ndarray], np.ndarray]  # features (frames, ...) -> posterior (classes,)
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from sertool.models.inspection import Recorder
+
+STRETCH = 2  # times its shortest item's frames: no item of a batch is longer
 
 
 @dataclass(frozen=True)
@@ -34,31 +39,20 @@ class Route:
 class Scorer:
     """A trained model, or a baseline beside it, that gives posteriors.
 
-    classes: the labels, in the order of the posterior's columns. windows_averaged: how many
-    arrays so far were longer than a fixed-length model; padded: how many were shorter than the
-    `shortest` that is not filled up. network: the torch module in evaluation
-    mode, None where the model is no network.
+    classes: the labels, in the order of the posterior's columns. frames: of a network of fixed
+    length, else None. windows_averaged: how many arrays so far were longer than that; padded: how
+    many were shorter than `shortest`, the fewest frames that need no zero-padding.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        name: str,
-        score: Score,
-        frames: int | None = None,
-        shortest: int = 1,
-        network: Any = None,
-    ) -> None:
+    frames: int | None = None
+    shortest: int = 1
+
+    def __init__(self, checkpoint: Checkpoint, model: Model) -> None:
         self.checkpoint = checkpoint
-        self.name = name
+        self.model = model
         self.classes: list[str] = checkpoint.meta["classes"]
-        self.frames = frames
-        self.shortest = shortest
-        self.network = network
-        self.headed = bool(checkpoint.meta["model"].get("head"))  # its output is no logits
         self.windows_averaged = 0
         self.padded = 0
-        self._score = score
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Scorer:
@@ -74,30 +68,26 @@ class Scorer:
                 scorers = {value: cls.of(one, device, path) for value, one in models.items()}
                 return Routed(checkpoint, scorers, cls.of(chooser, device, path))
             _check_finite(checkpoint.tensors)
-            found = model(checkpoint.meta["model"]["name"])
-            check_types(found.Settings, checkpoint.meta["model"]["settings"])
-            if isinstance(found, Whole):
-                settings = found.Settings(**checkpoint.meta["model"]["settings"])
-                score = _score_whole(found, settings, checkpoint, "model")
-                return cls(checkpoint, found.name, score)._with_baselines()
-            network, score = _score_network(found, checkpoint, device)
-            meta = checkpoint.meta["model"]
-            settings = found.Settings(**meta["settings"])
-            least = found.shortest(settings)
-            if meta["frames"] is not None and not found.shorter(settings):
-                least = meta["frames"]
-            made = cls(checkpoint, found.name, score, meta["frames"], least, network)
-            return made._with_baselines()
+            described = checkpoint.meta["model"]
+            model = create(described["name"], described["settings"])
+            if isinstance(model, Tabular):
+                made: Scorer = TabularScorer(checkpoint, model, "model")
+            elif isinstance(model, Network):
+                made = NetworkScorer(checkpoint, model, device)
+            else:
+                raise TypeError(f"{model.name} is neither a network nor a tabular model")
+            for name in BASELINES:
+                made.baseline(name)
+            return made
         except UsageError as error:
             raise InputError(f"{path}: {error}; is the package that made it installed?") from error
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"{path}: its content does not fit its model") from error
 
-    def _with_baselines(self) -> Scorer:
-        """Return the scorer; ValueError or KeyError where a baseline's content does not fit."""
-        for name in BASELINES:
-            self.baseline(name)
-        return self
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
 
     @property
     def pipeline(self) -> list[dict[str, Any]]:
@@ -106,39 +96,48 @@ class Scorer:
         return stages
 
     def baseline(self, name: str) -> Scorer | None:
-        """Return "majority" or "linear", fitted on the same items; None where it was left out."""
+        """Return "majority" or "linear", fitted on the same items; None where it was left out.
+
+        Raises ValueError or KeyError where its arrays do not fit.
+        """
         if name not in self.checkpoint.meta.get("baselines", ()):
             return None
-        found = model(name)
-        assert isinstance(found, Whole)
-        score = _score_whole(found, found.Settings(), self.checkpoint, f"baseline.{name}")
-        return Scorer(self.checkpoint, name, score)
+        return TabularScorer(self.checkpoint, tabular(name), f"baseline.{name}")
 
     def route(self, arrays: Sequence[np.ndarray], value: str | None) -> Route | None:
         """Return by which model a recording of these arrays is scored: None, there is one."""
         return None
 
     def posterior(
-        self, arrays: Sequence[np.ndarray], values: Sequence[str | None] | None = None
+        self,
+        arrays: Sequence[np.ndarray],
+        values: Sequence[str | None] | None = None,
+        batch_size: int = 1,
     ) -> np.ndarray:
         """Return posteriors (items, classes) float64, rows summing to 1, of features (frames, ...).
 
         values: for each array the value that chooses its model, where there are several.
+        batch_size: how many windows a network is given together, those of like length. With 1 a
+        posterior does not depend on the other arrays; with more it differs by rounding alone (less
+        than 1e-6), and is a function of `arrays` in their order.
 
-        Each array is scored alone, in float32 with a float64 softmax, so that its posterior does
-        not depend on its company. For a model of fixed length, one that is longer is averaged
-        over consecutive windows (the last one ends with the array), and one that is shorter is
-        filled up with zeros after normalisation, that is with training means. Raises InputError
-        for arrays of other dimensions than the model was trained on.
+        Networks compute in float32, with a float64 softmax. For a model of fixed length, an array
+        that is longer is averaged over consecutive windows (the last one ends with the array), and
+        one that is shorter is zero-padded after normalisation, that is with training means. Raises
+        InputError for arrays of other dimensions than the model was trained on.
         """
-        rows = np.empty((len(arrays), len(self.classes)))
-        for row, array in zip(rows, arrays, strict=True):
-            self._check(array)
-            windows = self._windows(array)
-            row[:] = np.mean([self._score(window) for window in windows], axis=0)
-        if not np.isfinite(rows).all():
+        if not len(arrays):
+            return np.empty((0, len(self.classes)))
+        windows = [window for array in arrays for window in self._windows(array)]
+        shares = self._score(windows, batch_size)
+        if not np.isfinite(shares).all():
             raise InputError("features that are not finite have no posterior")
-        return rows
+        ends = np.cumsum([len(self.window_starts(len(array))) for array in arrays])
+        return np.stack([part.mean(0) for part in np.split(shares, ends[:-1])])
+
+    def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+        """Return posteriors (windows, classes) of features (frames, ...), at most `frames` each."""
+        raise NotImplementedError
 
     def _check(self, array: np.ndarray) -> None:
         dims = tuple(self.checkpoint.meta["dims"])
@@ -152,9 +151,9 @@ class Scorer:
 
     def _windows(self, array: np.ndarray) -> list[np.ndarray]:
         """Return the array, or its consecutive windows of the model's length."""
+        self._check(array)
         n, frames = len(array), self.frames
-        if n < self.shortest:
-            self.padded += 1
+        self.padded += n < self.shortest
         if frames is None or n <= frames:
             return [array]
         self.windows_averaged += 1
@@ -167,6 +166,120 @@ class Scorer:
         return [*range(0, n - self.frames, self.frames), n - self.frames]
 
 
+class TabularScorer(Scorer):
+    """A tabular model, whose arrays stand under `prefix` in the checkpoint."""
+
+    model: Tabular
+
+    def __init__(self, checkpoint: Checkpoint, model: Tabular, prefix: str) -> None:
+        super().__init__(checkpoint, model)
+        self.arrays = checkpoint.subset(prefix)
+        trial = self._score([np.zeros((1, *checkpoint.meta["dims"]), np.float32)], 1)
+        if trial.shape != (1, len(self.classes)):
+            raise ValueError(f"posteriors of shape {trial.shape}")
+
+    def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+        rows = (self.model.row(window)[np.newaxis] for window in windows)
+        return np.concatenate([self.model.posterior(self.arrays, row) for row in rows])
+
+
+class NetworkScorer(Scorer):
+    """A network, and the classifier that decides after it, if there is one.
+
+    module: in evaluation mode, on its device. classifier: with what was fitted of it.
+    """
+
+    model: Network
+
+    def __init__(self, checkpoint: Checkpoint, model: Network, device: str) -> None:
+        from sertool.models import device as devices
+
+        super().__init__(checkpoint, model)
+        meta = checkpoint.meta["model"]
+        self.frames = meta["frames"]
+        self.shortest = model.shortest
+        if self.frames is not None and not model.takes_shorter:
+            self.shortest = self.frames
+        self._device = devices.choose(device)
+        devices.prepare(self._device)
+        self.module = self._module()
+        devices.place(self.module, self._device)
+        self.module.eval()
+        fitted = checkpoint.subset("statistics")
+        self._statistics = Statistics(meta["normalisation"], fitted["mean"], fitted["sd"])
+        self.classifier: tuple[Tabular, dict[str, np.ndarray]] | None = None
+        if head := meta.get("head"):
+            found = create(head["name"], head["settings"])
+            assert isinstance(found, Tabular)
+            self.classifier = found, checkpoint.subset("head")
+
+    def recorder(self) -> Recorder:
+        """Return what records the passes of the network from now on."""
+        from sertool.models.inspection import Recorder
+
+        return Recorder(self.module, self.model.pictures, self.shortest, self.model.time_axis)
+
+    def _module(self) -> nn.Module:
+        """Return the network with the checkpoint's weights; ValueError where they do not fit."""
+        import torch
+
+        meta = self.checkpoint.meta["model"]
+        if meta["outputs"] < len(self.classes):
+            raise ValueError(f"{meta['outputs']} outputs for {len(self.classes)} classes")
+        if self.model.fixed_length and not self.frames:
+            raise ValueError("a network of fixed length, which is not known")
+        weights = {n: torch.from_numpy(a) for n, a in self.checkpoint.subset("model").items()}
+        size = (self.frames, tuple(meta["inputs"]), meta["outputs"])
+        if shapes(self.model, *size) not in (None, {n: w.shape for n, w in weights.items()}):
+            raise ValueError("weights of another shape than its description's")
+        module = self.model.build(*size)
+        module.load_state_dict(weights)
+        return module
+
+    def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+        found = np.empty((len(windows), len(self.classes)))
+        for batch in self._batches([len(window) for window in windows], batch_size):
+            views = (self.model.view(windows[i]) for i in batch)
+            found[batch] = self._forward([self._statistics.apply(view) for view in views])
+        return found
+
+    def _batches(self, lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+        """Yield the indices of windows that are scored together: those of like length.
+
+        Of one length, unless the network is given all of them at one, or masks what pads them.
+        One by one they stay in their order, which who watches the network relies on.
+        """
+        most = STRETCH if self.model.masks_padding else 1
+        order = range(len(lengths))
+        batch: list[int] = []
+        for i in sorted(order, key=lengths.__getitem__) if size > 1 else order:
+            apart = self.frames is None and batch and lengths[i] > most * lengths[batch[0]]
+            if apart or len(batch) == size:
+                yield batch
+                batch = []
+            batch.append(i)
+        yield batch
+
+    def _forward(self, items: Sequence[np.ndarray]) -> np.ndarray:
+        """Return posteriors (batch, classes) of normalised features, in one pass."""
+        import torch
+
+        lengths = torch.tensor([len(item) for item in items])
+        frames = self.frames or int(lengths.max())
+        x = np.zeros((len(items), frames, *items[0].shape[1:]), np.float32)
+        for row, item in zip(x, items, strict=True):
+            row[: len(item)] = item
+        with torch.inference_mode():
+            there = torch.from_numpy(x).to(self._device), lengths.to(self._device)
+            found: torch.Tensor = self.module(*there).cpu().double()
+        if self.classifier is None:
+            shares: np.ndarray = found[:, : len(self.classes)].softmax(1).numpy()
+            return shares
+        model, arrays = self.classifier
+        rows = map(np.atleast_2d, found.numpy())
+        return np.stack([self.model.pool(model.posterior(arrays, row)) for row in rows])
+
+
 class Routed(Scorer):
     """Several models, one for each value of an item's field, and a chooser among them.
 
@@ -177,7 +290,7 @@ class Routed(Scorer):
     def __init__(
         self, checkpoint: Checkpoint, scorers: Mapping[str, Scorer], chooser: Scorer
     ) -> None:
-        super().__init__(checkpoint, checkpoint.meta["model"]["name"], _routed_elsewhere)
+        super().__init__(checkpoint, next(iter(scorers.values())).model)
         self.field = str(per.field_of(checkpoint.meta))
         self.scorers = dict(scorers)
         self.chooser = chooser
@@ -208,86 +321,30 @@ class Routed(Scorer):
         return self.chooser.classes[int(posteriors.mean(0).argmax())]
 
     def posterior(
-        self, arrays: Sequence[np.ndarray], values: Sequence[str | None] | None = None
+        self,
+        arrays: Sequence[np.ndarray],
+        values: Sequence[str | None] | None = None,
+        batch_size: int = 1,
     ) -> np.ndarray:
         """Return posteriors (items, classes) float64, each by the model of its value.
 
         Each array whose value is None or has no model is a recording of its own to the chooser.
         """
-        rows = np.zeros((len(arrays), len(self.classes)))
-        given = [None] * len(arrays) if values is None else values
-        for row, array, value in zip(rows, arrays, given, strict=True):
-            routed = self.route([array], value).value
-            scorer = self.scorers[routed]
-            averaged, padded = scorer.windows_averaged, scorer.padded
-            row[self._columns[routed]] = scorer.posterior([array])[0]
-            self.windows_averaged += scorer.windows_averaged - averaged
-            self.padded += scorer.padded - padded
-        return rows
-
-
-def _routed_elsewhere(features: np.ndarray) -> np.ndarray:
-    raise AssertionError("the model of a value scores, not all of them")
+        found = np.zeros((len(arrays), len(self.classes)))
+        given = values or [None] * len(arrays)
+        routes = [self.route([a], v).value for a, v in zip(arrays, given, strict=True)]
+        for value, scorer in self.scorers.items():
+            own = [i for i, route in enumerate(routes) if route == value]
+            before = scorer.windows_averaged, scorer.padded
+            rows = scorer.posterior([arrays[i] for i in own], batch_size=batch_size)
+            found[np.ix_(own, self._columns[value])] = rows
+            self.windows_averaged += scorer.windows_averaged - before[0]
+            self.padded += scorer.padded - before[1]
+        return found
 
 
 def _shape(dims: tuple[int, ...]) -> str:
     return " × ".join(map(str, dims)) or "1"
-
-
-def _score_whole(found: Whole, settings: Any, checkpoint: Checkpoint, prefix: str) -> Score:
-    """Return the posterior by the model whose arrays stand under `prefix`."""
-    arrays = checkpoint.subset(prefix)
-
-    def score(features: np.ndarray) -> np.ndarray:
-        return found.posterior(arrays, found.columns(features, settings)[np.newaxis])[0]
-
-    trial = score(np.zeros((1, *checkpoint.meta["dims"]), np.float32))
-    if trial.shape != (len(checkpoint.meta["classes"]),):
-        raise ValueError(f"a posterior of shape {trial.shape}")
-    return score
-
-
-def _score_network(found: Network, checkpoint: Checkpoint, device: str) -> tuple[Any, Score]:
-    """Return the network, and the posterior of one window by it, in float32."""
-    import torch
-
-    from sertool.models import device as devices
-
-    where = devices.choose(device)
-    devices.prepare(where)
-    meta = checkpoint.meta["model"]
-    settings = found.Settings(**meta["settings"])
-    view = found.view(settings)
-    frames, classes = meta["frames"], len(checkpoint.meta["classes"])
-    if meta["outputs"] < classes:
-        raise ValueError(f"{meta['outputs']} outputs for {classes} classes")
-    if found.fixed_length and not frames:
-        raise ValueError("a network of fixed length, which is not known")
-    weights = {name: torch.from_numpy(a) for name, a in checkpoint.subset("model").items()}
-    shape = (frames, tuple(meta["inputs"]), meta["outputs"])
-    if _shapes(found, settings, shape) not in (None, {n: w.shape for n, w in weights.items()}):
-        raise ValueError("weights of another shape than its description's")
-    network = found.build(settings, *shape)
-    network.load_state_dict(weights)
-    devices.place(network, where)
-    network.eval()
-    arrays = checkpoint.subset("statistics")
-    statistics = Statistics(meta["normalisation"], arrays["mean"], arrays["sd"])
-    head = _head(checkpoint, found.poll(settings)) if meta.get("head") else None
-
-    def score(features: np.ndarray) -> np.ndarray:
-        seen = statistics.apply(view(features))
-        x = np.zeros((1, frames or len(seen), *seen.shape[1:]), np.float32)
-        x[0, : len(seen)] = seen
-        with torch.inference_mode():
-            lengths = torch.tensor([len(seen)])
-            said = network(torch.from_numpy(x).to(where), lengths.to(where)).cpu().double()
-        if head is not None:
-            return head(said.numpy())
-        shares: np.ndarray = said[0, :classes].softmax(0).numpy()
-        return shares
-
-    return network, score
 
 
 def _check_finite(tensors: Mapping[str, np.ndarray]) -> None:
@@ -296,8 +353,10 @@ def _check_finite(tensors: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"{name} is not finite")
 
 
-def _shapes(found: Network, settings: Any, shape: tuple[Any, ...]) -> dict[str, Any] | None:
-    """Return the shapes of a network's weights by name; None where they cannot be told.
+def shapes(
+    model: Network, frames: int | None, shape: tuple[int, ...], outputs: int
+) -> dict[str, torch.Size] | None:
+    """Return the shapes of a network's weights by name; None where they cannot be computed.
 
     It takes no memory, and a description may ask for a network of any size.
     """
@@ -305,15 +364,7 @@ def _shapes(found: Network, settings: Any, shape: tuple[Any, ...]) -> dict[str, 
 
     try:
         with torch.device("meta"):
-            network = found.build(settings, *shape)
+            network = model.build(frames, shape, outputs)
     except RuntimeError:  # a network of another package may not be made so
         return None
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
-
-
-def _head(checkpoint: Checkpoint, poll: Callable[[np.ndarray], np.ndarray]) -> Score:
-    """Return the posterior of an item by the model that decides from its rows (rows, columns)."""
-    whole = model(checkpoint.meta["model"]["head"]["name"])
-    arrays = checkpoint.subset("head")
-    assert isinstance(whole, Whole)
-    return lambda rows: poll(whole.posterior(arrays, rows))

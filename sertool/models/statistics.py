@@ -33,26 +33,45 @@ class Moments:
     def __init__(self) -> None:
         self.count = 0
         self.mean: np.ndarray = np.zeros(0)
-        self._squares: np.ndarray = np.zeros(0)  # summed squared distances from the mean
+        self._spread: np.ndarray = np.zeros(0)  # summed squared distances from the mean
 
     def add(self, block: np.ndarray) -> None:
         """Count a block of shape (n, ...) in; all blocks share the trailing shape."""
         values = block.astype(np.float64)
         n = len(values)
         mean = values.sum(0) / n
-        squares = np.square(values - mean).sum(0)
+        values -= mean
         if not self.count:
-            self.count, self.mean, self._squares = n, mean, squares
+            self.count, self.mean, self._spread = n, mean, self._spread_of(values)
             return
         total = self.count + n
         delta = mean - self.mean
         self.mean = self.mean + delta * (n / total)
-        self._squares = self._squares + squares + np.square(delta) * (self.count * n / total)
+        self._merge(self._spread_of(values), delta, self.count * n / total)
         self.count = total
 
     def variance(self) -> np.ndarray:
         """Return the population variance (the divisor is the count)."""
-        return self._squares / self.count
+        return self._spread / self.count
+
+    def _spread_of(self, centred: np.ndarray) -> np.ndarray:
+        """Return the summed squares of a block (n, ...) less its mean."""
+        return np.asarray(np.square(centred).sum(0))
+
+    def _merge(self, spread: np.ndarray, delta: np.ndarray, share: float) -> None:
+        """Add a block's spread, its mean being `delta` away from that of all before."""
+        self._spread = self._spread + spread + np.square(delta) * share
+
+
+class Covariance(Moments):
+    """Mean and covariance of a stream of frames (n, dims); `variance` is (dims, dims)."""
+
+    def _spread_of(self, centred: np.ndarray) -> np.ndarray:
+        products: np.ndarray = centred.T @ centred
+        return products
+
+    def _merge(self, spread: np.ndarray, delta: np.ndarray, share: float) -> None:
+        self._spread += spread + np.outer(delta, delta) * share
 
 
 def standard_deviation(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -60,6 +79,12 @@ def standard_deviation(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
     sd = np.sqrt(variance)
     constant = sd <= FLOAT32_NOISE * np.abs(mean)
     return np.where(constant, 1.0, sd)
+
+
+def mean_and_deviation(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (columns,) of rows (n, columns), by which z-scores are."""
+    mean = rows.mean(0)
+    return mean, standard_deviation(rows.var(0), mean)
 
 
 @dataclass

@@ -3,14 +3,14 @@
 The last stage of Huang, Dong, Mao & Zhan (2014), "Speech emotion recognition using CNN", who
 choose C and sigma by a grid search and say no more. Classes are told apart pair by pair; the class
 of most won pairs wins, and between as many the sum of the decisions (as `SVC` of scikit-learn with
-`break_ties`). `fit` and `posterior` are plain functions of arrays, for other models to call.
+`break_ties`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,10 +19,10 @@ import numpy as np
 from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
-from sertool.models import Whole
+from sertool.models.contract import Tabular
 from sertool.models.inner_folds import fit_temperature, inner_folds
-from sertool.models.linear import over_time
-from sertool.models.statistics import standard_deviation
+from sertool.models.linear import over_time, softmax
+from sertool.models.statistics import mean_and_deviation
 
 STATISTICS = {
     "mean": lambda values: values.mean(0),
@@ -37,7 +37,7 @@ PAIRS = 5000  # of rows, whose distances the median is taken of
 
 
 @dataclass(frozen=True)
-class Settings:
+class SvmSettings:
     """Settings of the support vector machine."""
 
     kernel: Literal["rbf", "linear"] = setting("rbf", "how two rows are compared")
@@ -78,71 +78,112 @@ def _candidates(value: Any) -> list[float]:
     return sorted({float(v) for v in ([value] if isinstance(value, int | float) else value)})
 
 
-def columns(features: np.ndarray, settings: Any) -> np.ndarray:
-    """Return the row of an item: each statistic of each dimension over time, float64.
+class SupportVectors(Tabular):
+    """Support vector machines, one for each pair of classes."""
 
-    Dimensions as in `linear`: statistics · dims columns, in the order of the settings.
-    """
-    values = over_time(features)
-    return np.concatenate([STATISTICS[word](values) for word in settings.statistics])
+    name = "svm"
+    summary = "support vector machine (rbf or linear) on statistics over time of each dimension"
+    needs = "sklearn"
+    Settings = SvmSettings
+    settings: SvmSettings
 
+    def row(self, features: np.ndarray) -> np.ndarray:
+        """Return an item's row: each statistic of each dimension over time, float64.
 
-def fit(
-    rows: np.ndarray,
-    targets: np.ndarray,
-    n_classes: int,
-    settings: Any,
-    weights: np.ndarray,
-    groups: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Return what `posterior` needs of a support vector machine for z-scored rows.
+        The dimensions are those of `linear`: statistics · dims columns, in the settings' order.
+        """
+        values = over_time(features)
+        return np.concatenate([STATISTICS[word](values) for word in self.settings.statistics])
 
-    rows: (n, columns) float64; targets: (n,) class indices, each of `n_classes` at least once;
-    weights: (n_classes,) that C is multiplied with; groups: (n,) int64, what inner folds keep
-    whole. The result does not depend on the rows' order.
+    def fit(
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        n_classes: int,
+        weights: np.ndarray,
+        groups: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Return what `posterior` needs of a support vector machine for z-scored rows.
 
-    Of the candidates C and sigma the pair is taken whose held-out predictions of the inner folds,
-    pooled, have the highest UAR or accuracy; of several such, the smallest C, then the largest
-    sigma. Each inner fold is z-scored, and its median distance taken, by its training side alone.
-    The decisions that were held out set the softmax's temperature; it is 1 where C and sigma are
-    given and the items are too few for folds.
+        rows: (n, columns) float64; targets: (n,) class indices, each of `n_classes` at least once;
+        weights: (n_classes,) that C is multiplied with; groups: (n,) int64, what inner folds keep
+        whole. The result does not depend on the rows' order.
 
-    Arrays: mean, sd (columns,); for rbf: support (vectors, columns), z-scored, coefficients
-    (pairs, vectors) and sigma (1,); for linear: coefficients (pairs, columns); intercepts
-    (pairs,), pairs (0, 1), (0, 2), …, (1, 2), …; temperature (1,); chosen (5,): C, sigma as a
-    multiple of the median, UAR or accuracy of the inner folds, how many they are, and 1 where
-    groups are whole in them; NaN or 0 where there is none.
+        Of the candidates C and sigma the pair is taken whose held-out predictions of the inner
+        folds, pooled, have the highest UAR or accuracy; of several such, the smallest C, then the
+        largest sigma. Each inner fold is z-scored, and its median distance taken, by its training
+        side alone. The decisions that were held out set the softmax's temperature; it is 1 where C
+        and sigma are given and the items are too few for folds.
 
-    Warns where the solver has not converged. Raises InputError for rows that are not finite, more
-    than MOST_ROWS of them (their kernel takes 8 · n² bytes, and half as much again in a search),
-    a single class, a class without a row, and candidates to choose from by too few items.
-    """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        Arrays: mean, sd (columns,); for rbf: support (vectors, columns), z-scored, coefficients
+        (pairs, vectors) and sigma (1,); for linear: coefficients (pairs, columns); intercepts
+        (pairs,), pairs (0, 1), (0, 2), …, (1, 2), …; temperature (1,); chosen (5,): C, sigma as a
+        multiple of the median, UAR or accuracy of the inner folds, how many they are, and 1 where
+        groups are whole in them; NaN or 0 where there is none.
 
-    _check(rows, targets, n_classes)
-    order = _order(rows, targets, groups)
-    rows, targets, groups = rows[order], targets[order], groups[order]
-    every_c, sigmas = _candidates(settings.C), _candidates(settings.sigma)[::-1]
-    if settings.kernel == "linear":
-        sigmas = [float("nan")]
-    several = len(every_c) * len(sigmas) > 1
-    folds, whole = inner_folds(targets, groups, settings.folds)
-    if several and folds is None:
-        raise InputError(
-            "svm: too few items to choose C and sigma by; give one of each: --set C=1 --set sigma=1"
-        )
-    c, sigma, score, temperature, count = every_c[0], sigmas[0], float("nan"), 1.0, 0
-    with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
-        if folds is not None:
-            count = int(folds.max()) + 1
-            decisions = _held_out(rows, targets, folds, every_c, sigmas, settings, weights)
-            scores = _scores(decisions, targets, settings.search)
-            best = np.unravel_index(int(scores.argmax()), scores.shape)
-            c, sigma, score = every_c[best[0]], sigmas[best[1]], float(scores[best])
-            temperature = fit_temperature(decisions[best], targets, weights)
-        arrays = _final(rows, targets, c, sigma, settings, weights)
-    chosen = np.array([c, sigma, score, count, float(whole)])
-    return arrays | {"temperature": np.array([temperature]), "chosen": chosen}
+        Warns where the solver has not converged. Raises InputError for rows that are not finite,
+        more than MOST_ROWS of them (their kernel takes 8 · n² bytes, and half as much again in a
+        search), a single class, a class without a row, and candidates to choose from by too few
+        items.
+        """
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        settings = self.settings
+        _check(rows, targets, n_classes)
+        order = _order(rows, targets, groups)
+        rows, targets, groups = rows[order], targets[order], groups[order]
+        every_c, sigmas = _candidates(settings.C), _candidates(settings.sigma)[::-1]
+        if settings.kernel == "linear":
+            sigmas = [float("nan")]
+        several = len(every_c) * len(sigmas) > 1
+        folds, whole = inner_folds(targets, groups, settings.folds)
+        if several and folds is None:
+            raise InputError(
+                "svm: too few items to choose C and sigma by; give one of each:"
+                " --set C=1 --set sigma=1"
+            )
+        c, sigma, score, temperature, count = every_c[0], sigmas[0], float("nan"), 1.0, 0
+        with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+            if folds is not None:
+                count = int(folds.max()) + 1
+                decisions = _held_out(rows, targets, folds, every_c, sigmas, settings, weights)
+                scores = _scores(decisions, targets, settings.search)
+                best = np.unravel_index(int(scores.argmax()), scores.shape)
+                c, sigma, score = every_c[best[0]], sigmas[best[1]], float(scores[best])
+                temperature = fit_temperature(decisions[best], targets, weights)
+            arrays = _final(rows, targets, c, sigma, settings, weights)
+        chosen = np.array([c, sigma, score, count, float(whole)])
+        return arrays | {"temperature": np.array([temperature]), "chosen": chosen}
+
+    def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Return softmax posteriors (n, n_classes) float64 of rows (n, columns), by NumPy alone.
+
+        softmax(t · decision), the decision that of `decide`, t the temperature. Row by row, so that
+        a row's posterior does not depend on the others.
+        """
+        z = (rows - arrays["mean"]) / arrays["sd"]
+        support = arrays.get("support")
+        if support is not None:
+            lengths = np.square(support).sum(1)
+            scale = -0.5 / float(arrays["sigma"][0]) ** 2
+        pairs = np.empty((len(z), len(arrays["intercepts"])))
+        for i, row in enumerate(z):
+            seen = row
+            if support is not None:
+                squares = np.maximum(lengths - 2 * (support @ row) + row @ row, 0)
+                seen = np.exp(scale * squares)
+            pairs[i] = arrays["coefficients"] @ seen + arrays["intercepts"]
+        classes = int((1 + np.sqrt(1 + 8 * pairs.shape[1])) / 2)
+        return softmax(float(arrays["temperature"][0]) * decide(pairs, classes))
+
+    def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
+        """Return one line about what `fit` chose."""
+        c, sigma, score, folds, whole = arrays["chosen"].tolist()
+        words = f"C {c:g}" + ("" if np.isnan(sigma) else f", sigma {sigma:g} median distances")
+        if not folds:
+            return f"{words}; too few items for inner folds"
+        kept = "speakers or recordings whole" if whole else "items one by one"
+        return f"{words}; {100 * score:.1f} % in {folds:.0f} inner folds, {kept}"
 
 
 def _check(rows: np.ndarray, targets: np.ndarray, n_classes: int) -> None:
@@ -172,7 +213,7 @@ def _held_out(
     folds: np.ndarray,
     every_c: list[float],
     sigmas: list[float],
-    settings: Any,
+    settings: SvmSettings,
     weights: np.ndarray,
 ) -> np.ndarray:
     """Return the decisions on each item by the machines that were not trained on its fold.
@@ -182,7 +223,7 @@ def _held_out(
     decisions = np.full((len(every_c), len(sigmas), len(rows), len(weights)), -np.inf)
     for fold in range(folds.max() + 1):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        mean, sd = _scale(rows[inside])
+        mean, sd = mean_and_deviation(rows[inside])
         train, test = (rows[inside] - mean) / sd, (rows[outside] - mean) / sd
         known = np.unique(targets[inside])
         width = median_distance(train)
@@ -213,11 +254,11 @@ def _final(
     targets: np.ndarray,
     c: float,
     sigma: float,
-    settings: Any,
+    settings: SvmSettings,
     weights: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the machine that is trained on all rows."""
-    mean, sd = _scale(rows)
+    mean, sd = mean_and_deviation(rows)
     z = (rows - mean) / sd
     width = median_distance(z)
     (kernel,) = _kernels(z, z, [sigma], width)
@@ -232,11 +273,6 @@ def _final(
         return arrays | {"coefficients": coefficients @ support}
     rbf = {"support": support, "coefficients": coefficients, "sigma": np.array([sigma * width])}
     return arrays | rbf
-
-
-def _scale(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = rows.mean(0)
-    return mean, standard_deviation(rows.var(0), mean)
 
 
 def median_distance(rows: np.ndarray) -> float:
@@ -334,50 +370,3 @@ def decide(pairs: np.ndarray, classes: int) -> np.ndarray:
         sums[:, j] -= pairs[:, pair]
     decisions: np.ndarray = votes + sums / (3 * (np.abs(sums) + 1))
     return decisions
-
-
-def posterior(arrays: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return softmax posteriors (n, n_classes) float64 of rows (n, columns), by NumPy alone.
-
-    softmax(t · decision), the decision that of `decide`, t the temperature. Row by row, so that a
-    row's posterior does not depend on its company.
-    """
-    z = (rows - arrays["mean"]) / arrays["sd"]
-    support = arrays.get("support")
-    if support is not None:
-        lengths = np.square(support).sum(1)
-        scale = -0.5 / float(arrays["sigma"][0]) ** 2
-    pairs = np.empty((len(z), len(arrays["intercepts"])))
-    for i, row in enumerate(z):
-        seen = row
-        if support is not None:
-            squares = np.maximum(lengths - 2 * (support @ row) + row @ row, 0)
-            seen = np.exp(scale * squares)
-        pairs[i] = arrays["coefficients"] @ seen + arrays["intercepts"]
-    classes = int((1 + np.sqrt(1 + 8 * pairs.shape[1])) / 2)
-    logits = float(arrays["temperature"][0]) * decide(pairs, classes)
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    shares: np.ndarray = odds / odds.sum(1, keepdims=True)
-    return shares
-
-
-def describe(arrays: dict[str, np.ndarray]) -> str:
-    """Return one line about what `fit` chose."""
-    c, sigma, score, folds, whole = arrays["chosen"].tolist()
-    words = f"C {c:g}" + ("" if np.isnan(sigma) else f", sigma {sigma:g} median distances")
-    if not folds:
-        return f"{words}; too few items for inner folds"
-    kept = "speakers or recordings whole" if whole else "items one by one"
-    return f"{words}; {100 * score:.1f} % in {folds:.0f} inner folds, {kept}"
-
-
-MODEL = Whole(
-    name="svm",
-    summary="support vector machine (rbf or linear) on statistics over time of each dimension",
-    Settings=Settings,
-    columns=columns,
-    fit=fit,
-    posterior=posterior,
-    needs="sklearn",
-    describe=describe,
-)

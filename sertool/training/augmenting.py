@@ -14,11 +14,12 @@ from sertool.augmentations.image import Map, draw, warp
 from sertool.core.errors import InputError, UsageError
 from sertool.core.seeds import rng
 from sertool.items import Item
+from sertool.models import Network
 from sertool.models.statistics import FIXED
 from sertool.training.batches import Batch, Source
 
 if TYPE_CHECKING:
-    from sertool.models import Network, Whole
+    from sertool.models import Model
 
 WORDS = {"image": "picture", "frames": "item"}  # what is changed, for people
 
@@ -101,7 +102,7 @@ class Augmenting:
 
 
 def prepare(
-    found: Network | Whole,
+    model: Model,
     items: Sequence[Item],
     steps: augment.Steps,
     copies: int | None,
@@ -118,12 +119,12 @@ def prepare(
                 "--copies: of what? --augment shift=0.1,zoom=0.1,flip or time-mask=40:2 makes some"
             )
         return None
-    if not hasattr(found, "pictures"):
+    if not isinstance(model, Network):
         raise UsageError(
-            f"--augment: {found.name} is fitted once, to the items as they are;"
+            f"--augment: {model.name} is fitted once, to the items as they are;"
             " sertool augment makes copies"
         )
-    family = "image" if found.pictures else "frames"
+    family = "image" if model.pictures else "frames"
     parts = augment.parts(family, steps)
     if (family == "image" or copies) and any(item["augmentation"] for item in items):
         raise InputError(

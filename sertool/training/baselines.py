@@ -1,11 +1,10 @@
-"""Models that are fitted whole: their rows, read from the store once, and the baselines."""
+"""Tabular models: their rows, read from the store once, and the baselines."""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,13 +12,13 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import BASELINES, Whole, model
+from sertool.models import BASELINES, Tabular, tabular
 from sertool.targets import Target
 from sertool.ui.console import Console
 
 
 class Columns:
-    """One row of numbers an item for models fitted whole: all that is ever held of a store.
+    """One row of numbers per item for tabular models: all that is ever held of a store.
 
     Rows are made when they are first asked for and then kept for the folds to come, a set for
     each model and its settings.
@@ -30,27 +29,27 @@ class Columns:
         self._rows: dict[tuple[str, str], np.ndarray] = {}
         self._known: dict[tuple[str, str], np.ndarray] = {}
 
-    def rows(self, whole: Whole, settings: Any, positions: Sequence[int]) -> np.ndarray:
+    def rows(self, model: Tabular, positions: Sequence[int]) -> np.ndarray:
         """Return (positions, columns) float64; InputError for features that are not finite."""
         index = np.asarray(positions, np.int64)
-        key = (whole.name, repr(settings))
+        key = (model.name, repr(model.settings))
         if key not in self._rows:
-            width = len(whole.columns(self._store.features(int(index[0])), settings))
+            width = len(model.row(self._store.features(int(index[0]))))
             self._rows[key] = np.zeros((len(self._store), width))
             self._known[key] = np.zeros(len(self._store), bool)
         rows, known = self._rows[key], self._known[key]
         missing = index[~known[index]]
         if rows.shape[1] and len(missing):
-            with self._console.progress(len(missing), f"rows for {whole.name}") as progress:
+            with self._console.progress(len(missing), f"rows for {model.name}") as progress:
                 for i in missing.tolist():
-                    rows[i] = self._row(whole, settings, i)
+                    rows[i] = self._row(model, i)
                     progress.advance()
         known[missing] = True
         return rows[index]
 
-    def _row(self, whole: Whole, settings: Any, i: int) -> np.ndarray:
+    def _row(self, model: Tabular, i: int) -> np.ndarray:
         try:
-            row = whole.columns(self._store.features(i), settings)
+            row = model.row(self._store.features(i))
         except OSError as error:
             raise InputError(f"{show(self._store.path)}: damaged; make it again") from error
         if not np.isfinite(row).all():
@@ -76,26 +75,25 @@ def groups(items: Sequence[Item], targets: np.ndarray) -> np.ndarray:
         (corpus, item["speaker"], "") if item.get("speaker") else (corpus, "", origin)
         for item, (corpus, _, origin) in zip(items, recordings, strict=True)
     ]
-    said_by: dict[int, set[tuple[str, str, str]]] = {}
+    speakers_of: dict[int, set[tuple[str, str, str]]] = {}
     for target, speaker in zip(targets.tolist(), speakers, strict=True):
-        said_by.setdefault(target, set()).add(speaker)
-    alone = all(len(them) == 1 for them in said_by.values())
+        speakers_of.setdefault(target, set()).add(speaker)
+    alone = all(len(them) == 1 for them in speakers_of.values())
     named = recordings if alone else speakers
     number = {name: i for i, name in enumerate(sorted(set(named)))}
     return np.array([number[name] for name in named], np.int64)
 
 
-def fit_whole(
-    whole: Whole, settings: Any, columns: Columns, train: Sequence[int], target: Target
+def fit_tabular(
+    model: Tabular, columns: Columns, train: Sequence[int], target: Target
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return (the model's arrays, what its solver warned of), fitted on the training positions."""
-    rows = columns.rows(whole, settings, train)
-    return fit_rows(whole, settings, rows, target, columns.items(train), train)
+    rows = columns.rows(model, train)
+    return fit_rows(model, rows, target, columns.items(train), train)
 
 
 def fit_rows(
-    whole: Whole,
-    settings: Any,
+    model: Tabular,
     rows: np.ndarray,
     target: Target,
     items: Sequence[Item],
@@ -109,9 +107,7 @@ def fit_rows(
     together = groups(items, indices)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        arrays = whole.fit(
-            rows, indices, len(target.classes), settings, target.class_weights, together
-        )
+        arrays = model.fit(rows, indices, len(target.classes), target.class_weights, together)
     odd = [str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)]
     return arrays, odd
 
@@ -123,12 +119,11 @@ def fit_baselines(
     tensors: dict[str, np.ndarray] = {}
     fitted = []
     for name in BASELINES:
-        whole = model(name)
-        assert isinstance(whole, Whole)
-        if whole.needs and importlib.util.find_spec(whole.needs) is None:
-            console.note(f"without the baseline {name}: {whole.needs} is not installed")
+        model = tabular(name)
+        if model.needs and importlib.util.find_spec(model.needs) is None:
+            console.note(f"without the baseline {name}: {model.needs} is not installed")
             continue
-        arrays, odd = fit_whole(whole, whole.Settings(), columns, train, target)
+        arrays, odd = fit_tabular(model, columns, train, target)
         for text in odd:
             console.note(f"baseline {name}: {text}")
         tensors |= {f"baseline.{name}.{key}": value for key, value in arrays.items()}

@@ -13,12 +13,12 @@ from sertool import metrics
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
-from sertool.models import Network, Whole
+from sertool.models import Model, Network, Tabular
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division
 from sertool.targets import Target, class_names, make_target
 from sertool.training.augmenting import described
-from sertool.training.baselines import Columns, fit_baselines, fit_whole
+from sertool.training.baselines import Columns, fit_baselines, fit_tabular
 from sertool.training.options import TrainOptions
 from sertool.ui.console import Console
 
@@ -37,8 +37,7 @@ class Job:
     store: Store
     classes: Sequence[str | None]  # of the store's items, under the target field
     options: TrainOptions
-    found: Network | Whole
-    settings: Any
+    model: Model
     hp: Hyperparameters
     init: Initial | None
     columns: Columns
@@ -58,8 +57,8 @@ def fit(
     """
     target = make_target(job.classes, division.train, job.options.target, 1.0, job.hp.class_weights)
     last = None
-    if isinstance(job.found, Whole):
-        fitted, meta = fit_model(job, job.found, job.settings, division, target)
+    if isinstance(job.model, Tabular):
+        fitted, meta = fit_model(job, job.model, division, target)
     else:
         trained = _fit_network(job, division, target, start)
         fitted, meta, last = trained.tensors, trained.meta, trained.last
@@ -78,14 +77,17 @@ def fit(
 def _fit_network(job: Job, division: Division, target: Target, start: Start) -> Trained:
     from sertool.training import networks
 
-    assert isinstance(job.found, Network)
+    assert isinstance(job.model, Network)
     used = division.train + division.val
     frames = networks.check_items(job.plan, job.store, used)
     further = [
         make_target(
-            class_names(job.store.items(), head.field), division.train, head.field, head.weight
+            class_names(job.store.items(), output.field),
+            division.train,
+            output.field,
+            output.weight,
         )
-        for head in job.found.heads(job.settings)[1:]
+        for output in job.model.outputs()[1:]
     ]
     targets = [target, *further]
     return networks.train_network(
@@ -94,20 +96,20 @@ def _fit_network(job: Job, division: Division, target: Target, start: Start) -> 
 
 
 def fit_model(
-    job: Job, whole: Whole, settings: Any, division: Division, target: Target
+    job: Job, model: Tabular, division: Division, target: Target
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit a model in one go; its history is one row, with validation's rates if there is any.
 
     Returns its tensors by their names in the checkpoint, and what describes it.
     """
-    arrays, odd = fit_whole(whole, settings, job.columns, division.train, target)
+    arrays, odd = fit_tabular(model, job.columns, division.train, target)
     for text in odd:
-        job.console.warn(f"{whole.name}: {text}")
-    if whole.describe:
-        job.console.note(f"{whole.name}: {whole.describe(arrays)}")
+        job.console.warn(f"{model.name}: {text}")
+    if chosen := model.describe(arrays):
+        job.console.note(f"{model.name}: {chosen}")
     history = []
     if division.val:
-        shares = whole.posterior(arrays, job.columns.rows(whole, settings, division.val))
+        shares = model.posterior(arrays, job.columns.rows(model, division.val))
         truth = target.indices[np.asarray(division.val)]
         counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
         rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
@@ -127,7 +129,7 @@ def _meta(
 ) -> dict[str, Any]:
     """Return the checkpoint's description."""
     store, parts = job.store, job.options.parts
-    name = {"name": job.found.name, "settings": dataclasses.asdict(job.settings)}
+    name = {"name": job.model.name, "settings": dataclasses.asdict(job.model.settings)}
     kept = {"kept": fitted["kept"]} if "kept" in fitted else {}
     return kept | {
         "classes": target.classes,

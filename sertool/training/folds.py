@@ -20,7 +20,7 @@ from sertool.formats.checkpoint import ITEM_FIELDS
 from sertool.formats.outputs import Parts, check_output, remove_left
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import Whole, model
+from sertool.models import Network, Tabular, model
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division
 from sertool.targets import class_names
@@ -49,9 +49,9 @@ def train_store(
             check_output(path, force, resume, [source, *_inputs(job)])
             if options.keep_last:
                 check_output(_last(path), force, resume, [source, *_inputs(job)])
-        if isinstance(job.found, Whole):
+        if isinstance(job.model, Tabular):
             console.note(
-                f"{job.found.name} is fitted whole: a row of numbers for each item is in memory"
+                f"{job.model.name} is fitted whole: a row of numbers for each item is in memory"
             )
         shared = [n for n in divisions[0].notes if all(n in d.notes for d in divisions)]
         for note in shared:
@@ -71,8 +71,8 @@ def _inputs(job: Job) -> list[Path]:
 
 def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitStack) -> Job:
     """Return the job, its options checked against the model before any work is done."""
-    found = model(options.model)
-    settings: Any = make(found.Settings, options.settings)
+    kind = model(options.model)
+    found = kind(make(kind.Settings, options.settings))
     columns = Columns(store, console)
     items = store.items()
     classes = class_names(items, options.target, "--target")
@@ -80,36 +80,33 @@ def _prepare(store: Store, options: TrainOptions, console: Console, stack: ExitS
     augmenting = prepare(found, items, options.augment, options.copies, options.seed)
     if augmenting:
         options = dataclasses.replace(options, augment=augmenting.steps)  # defaults filled in
-    if options.init_unlabelled and (isinstance(found, Whole) or found.prepare is None):
+    network = found if isinstance(found, Network) else None
+    if options.init_unlabelled and not (network and network.first_stage_tensors):
         raise UsageError(f"--init-unlabelled: {found.name} learns nothing without labels")
-    if options.keep_last and (isinstance(found, Whole) or options.per):
+    if options.keep_last and (network is None or options.per):
         why = f"with --per {options.per}" if options.per else f"of {found.name}, it has no epochs"
         raise UsageError(f"--keep-last: there is none {why}")
-    if isinstance(found, Whole):
+    if network is None:
         if options.init:
             raise UsageError(f"--init: {found.name} is fitted whole and starts from nothing")
         hp = Hyperparameters().overridden(options.overrides)
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: without effect on {found.name}")
-        return Job(
-            store, classes, options, found, settings, hp, None, columns, console, values=values
-        )
-    hp = found.defaults(settings).overridden(options.overrides)
+        return Job(store, classes, options, found, hp, None, columns, console, values=values)
+    hp = network.defaults().overridden(options.overrides)
     from sertool.models import device
     from sertool.training import initial, networks, unlabelled  # torch: seconds, only where needed
 
     where = device.choose(options.device)
-    init = initial.load(options.init, found, console) if options.init else None
+    init = initial.load(options.init, network, console) if options.init else None
     more = unlabelled.load(options.init_unlabelled, store, stack)
-    job = Job(
-        store, classes, options, found, settings, hp, init, columns, console, more, values=values
-    )
-    heard = more.heard if more else None
+    job = Job(store, classes, options, found, hp, init, columns, console, more, values=values)
+    examples = more.examples if more else None
     job.plan = networks.Plan(
-        found, settings, hp, options.seed, where, init, augmenting, heard, options.keep_last
+        network, hp, options.seed, where, init, augmenting, examples, options.keep_last
     )
-    networks.check_last_stage(job.plan)
+    networks.check_classifier(network)
     return job
 
 
@@ -132,9 +129,9 @@ def _params(job: Job, division: Division) -> dict[str, Any]:
     if division.fold is not None:
         parts["test_fold"] = str(division.fold)
     params = {
-        "model": job.found.name,
+        "model": job.model.name,
         "target": options.target,
-        "settings": dataclasses.asdict(job.settings),
+        "settings": dataclasses.asdict(job.model.settings),
         "hyperparameters": dataclasses.asdict(job.hp),
         "parts": parts,
         "seed": options.seed,
@@ -149,7 +146,7 @@ def _params(job: Job, division: Division) -> dict[str, Any]:
         params["per"] = options.per
     if options.keep_last:
         params["keep_last"] = True
-    if isinstance(job.found, Whole):
+    if isinstance(job.model, Tabular):
         params["hyperparameters"] = {"class_weights": job.hp.class_weights}
     plain: dict[str, Any] = json.loads(lineage.canonical(params))
     return plain
@@ -201,7 +198,7 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
         checkpoints.save(last, _last(output))
         console.note(f"{show(_last(output))}: the weights after the last epoch")
     checkpoints.save(made, output)
-    if not isinstance(job.found, Whole):
+    if isinstance(job.model, Network):
         start().remove_all()
     result(made, output, job.hp.epochs, console)
 

@@ -47,7 +47,7 @@ def load(source: str, network: Network, console: Console) -> Initial:
     """Return the weights that `source` names: a word of `network.pretrained`, or a file.
 
     Raises UsageError for a word that only other models know and for another model's checkpoint,
-    InputError for a file that cannot be had or read. Nothing in a file is run.
+    InputError for a file that cannot be fetched or read. Nothing in a file is run.
     """
     url = network.pretrained.get(source)
     if url is None and not Path(source).exists():

@@ -16,6 +16,7 @@ from torch import nn
 from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.seeds import derive
+from sertool.models import Losses, Network
 from sertool.models import device as devices
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.targets import IGNORED, Target
@@ -33,6 +34,7 @@ VALIDATION_BATCH = 64
 class Task:
     """All that the loop needs to know: the data, the targets, and how to train."""
 
+    model: Network
     source: Source
     train: list[int]
     val: list[int]
@@ -132,8 +134,8 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
             x, lengths = mix.items(x, lengths)
         with autocast:
             own = _own_loss(run.network, task, x, lengths, positions)
-            logits = _forward(run.network, x, lengths) if own is None else own[1]
-        loss = own[0] if own else _mixed_loss(logits.float(), positions, task, mix)
+            logits = own.logits if own else _forward(run.network, x, lengths)
+        loss = own.total if own else _mixed_loss(logits.float(), positions, task, mix)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if task.hp.clip_norm:
@@ -143,7 +145,7 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         if not math.isfinite(value):
             raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
         loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
-        for key, part in own[2].items() if own else ():
+        for key, part in own.terms.items() if own else ():
             terms[key] = terms.get(key, 0.0) + float(part.detach()) * len(positions)
         predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
         counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
@@ -163,18 +165,14 @@ def _mixed_loss(
     return mix.loss(loss, total_loss(logits, partners, task.targets, task.hp.loss_norm))
 
 
-Losses = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
-
-
 def _own_loss(
     network: nn.Module, task: Task, x: torch.Tensor, lengths: torch.Tensor, positions: np.ndarray
 ) -> Losses | None:
-    """Return loss, logits and terms of a network with an `objective`, None of any other."""
-    if not hasattr(network, "objective"):
+    """Return what a network with a loss of its own makes of a batch, None of any other."""
+    if not task.model.own_loss:
         return None
     labels = torch.from_numpy(task.targets[0].indices[positions]).to(x.device)
-    losses: Losses = network.objective(x, lengths, labels)  # type: ignore[operator]
-    return losses
+    return task.model.loss(network, x, lengths, labels)
 
 
 def _forward(network: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -230,8 +228,7 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     for positions in plan:
         x, lengths, index = task.source.batch(positions)
         there = _on(task.device, x, lengths)
-        own = getattr(network, "logits", None)  # of a network with a loss of its own
-        logits = (own or network)(*there)
+        logits = task.model.logits(network, *there)
         logits = logits[:, : len(label.classes)].cpu().double()
         truth = label.indices[index]
         loss_sum += float(

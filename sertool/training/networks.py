@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
-from sertool.models import Heard, Material, Network, Whole, model, statistics
+from sertool.models import Examples, Network, statistics
 from sertool.models import device as devices
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division
@@ -43,16 +43,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network and how it is trained: `setup` makes its task for one division of a store."""
+    """A network and how it is trained."""
 
-    network: Network
-    settings: Any
+    model: Network
     hp: Hyperparameters
     seed: int
     device: torch.device
     init: Initial | None = None
     augmenting: Augmenting | None = None
-    unlabelled: Heard | None = None
+    unlabelled: Examples | None = None
     keep_last: bool = False
 
 
@@ -61,11 +60,9 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
 
     Raises InputError where the items do not suit the network, UsageError where the plan does not.
     """
-    name, path = plan.network.name, show(store.path)
-    if len(store.shape) != (3 if plan.network.pictures else 1):
-        wanted = (
-            "pictures (image)" if plan.network.pictures else "features over time (mel, mfcc, …)"
-        )
+    model, name, path = plan.model, plan.model.name, show(store.path)
+    if len(store.shape) != (3 if model.pictures else 1):
+        wanted = "pictures (image)" if model.pictures else "features over time (mel, mfcc, …)"
         raise InputError(
             f"{path}: {name} needs {wanted}, and this store holds {store.kind}; featurize with"
             " another --kind"
@@ -75,20 +72,19 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest == 0:
         raise InputError(f"{path}: an item without a single frame")
-    if plan.network.pictures and longest > 1:
+    if model.pictures and longest > 1:
         raise InputError(f"{path}: an item of {longest} pictures; {name} takes one an item")
-    if not plan.network.fixed_length and plan.hp.normalisation != "cell":
+    if not model.fixed_length and plan.hp.normalisation != "cell":
         _try(plan, store, used[0], None)
         return None
-    uneven = plan.network.shorter(plan.settings) and plan.hp.normalisation != "cell"
+    uneven = model.takes_shorter and plan.hp.normalisation != "cell"
     if shortest != longest and not uneven:
-        why = name if plan.network.fixed_length else "--normalisation cell"
-        masked = getattr(plan.settings, "mask", True) or replace(plan.settings, mask=True)
-        masks = plan.network.fixed_length and masked is not True and plan.network.shorter(masked)
+        why = name if model.fixed_length else "--normalisation cell"
+        or_set = model.shorter_by and not model.takes_shorter
         raise InputError(
             f"{path}: {why} needs items of one length, and these have {shortest} to"
             f" {longest} frames; featurize with --duration S --fit both"
-            + (", or --set mask=true" if masks else "")
+            + (f", or --set {model.shorter_by}" if or_set else "")
         )
     _try(plan, store, used[0], longest)
     return longest
@@ -99,35 +95,30 @@ def _try(plan: Plan, store: Store, item: int, frames: int | None) -> None:
 
     UsageError where the network cannot be trained as the plan says.
     """
-    shape = Source(store, plan.network.view(plan.settings)).seen(item).shape[1:]
+    model = plan.model
+    shape = Source(store, model.view).seen(item).shape[1:]
     try:
         with torch.device("meta"):
-            network = plan.network.build(
-                plan.settings, frames if plan.network.fixed_length else None, shape, 2
-            )
+            model.build(frames if model.fixed_length else None, shape, 2)
     except InputError as error:
         raise InputError(f"{show(store.path)}: {error}") from error
-    if hasattr(network, "objective") and (
+    if model.own_loss and (
         plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w" or plan.hp.mixup
     ):
         raise UsageError(
-            f"--length-weights, --loss-norm and --mixup: {plan.network.name} has a loss of its own"
+            f"--length-weights, --loss-norm and --mixup: {model.name} has a loss of its own"
         )
 
 
-def check_last_stage(plan: Plan) -> None:
-    """Raise UsageError for settings that the last stage does not take, InputError without it."""
-    head = plan.network.head(plan.settings)
-    if head is None:
-        return
-    whole = model(head[0])
-    assert isinstance(whole, Whole)
+def check_classifier(model: Network) -> None:
+    """Raise UsageError for settings that its classifier does not take, InputError without it."""
     try:
-        whole.Settings(**head[1])
+        classifier = model.classifier()
     except ValueError as error:
         raise UsageError(f"--set: {error}") from error
-    if whole.needs and importlib.util.find_spec(whole.needs) is None:
-        raise InputError(f"{plan.network.name}: its last stage needs {whole.needs}, not installed")
+    needs = classifier and classifier.needs
+    if needs and importlib.util.find_spec(needs) is None:
+        raise InputError(f"{model.name}: its classifier needs {needs}, which is not installed")
 
 
 def _check_pixels(normalisation: str, store: Store) -> None:
@@ -159,18 +150,18 @@ def train_network(
     """Fit statistics and weights on the division's training part; see `loop.fit`."""
     devices.prepare(plan.device)
     _say_short(plan, store, division, console)
-    source = Source(store, plan.network.view(plan.settings))
+    model = plan.model
+    source = Source(store, model.view)
     source.statistics = statistics.fit(
         (source.seen(i) for i in division.train), plan.hp.normalisation
     )
     outputs = sum(len(target.classes) for target in targets)
     shape = source.seen(division.train[0]).shape[1:]
     loop.seed_torch(plan.seed, "init")
-    network = plan.network.build(
-        plan.settings, frames if plan.network.fixed_length else None, shape, outputs
-    )
+    network = model.build(frames if model.fixed_length else None, shape, outputs)
     given = initialise(network, plan, targets, console)
     task = loop.Task(
+        model,
         source,
         plan.augmenting.places(division.train) if plan.augmenting else division.train,
         division.val,
@@ -198,7 +189,7 @@ def train_network(
 
     def finished(epoch: int) -> Trained:
         made = _trained(plan, network, history, epoch, fitted, targets, frames, shape)
-        _last_stage(made, network, plan, source, division, targets[0], console)
+        _fit_classifier(made, network, plan, source, division, targets[0], console)
         return made
 
     trained = finished(loop.best_epoch(history, plan.hp.monitor) + 1)
@@ -218,26 +209,25 @@ def _first_stage(
     console: Console,
 ) -> None:
     """Fit what the network learns before gradient descent, unless `--init` has `given` it."""
-    if plan.network.prepare is None:
+    parts = plan.model.first_stage_tensors
+    wanted = {name for name in network.state_dict() if any(p in name.split(".") for p in parts)}
+    if not wanted:
         return
-    starts = plan.network.prepared
-    wanted = {name for name in network.state_dict() if any(s in name.split(".") for s in starts)}
-    if wanted and wanted <= given:
+    if wanted <= given:
         console.note("the first stage is that of --init")
         return
     statistics = source.statistics
     assert statistics is not None
     items, lengths = source.store.items(), source.store.lengths()
-    heard = Heard(
+    train = Examples(
         lengths[np.asarray(division.train)],
         lambda i: statistics.apply(source.seen(division.train[i])),
         tuple(items[i]["id"] for i in division.train),
     )
-    material = Material(heard, plan.unlabelled, plan.seed, console.note)
-    plan.network.prepare(network, plan.settings, material)
+    plan.model.first_stage(network, train, plan.unlabelled, plan.seed, console.note)
 
 
-def _last_stage(
+def _fit_classifier(
     trained: Trained,
     network: nn.Module,
     plan: Plan,
@@ -246,37 +236,35 @@ def _last_stage(
     target: Target,
     console: Console,
 ) -> None:
-    """Fit the model that decides by the network's rows, if there is one.
+    """Fit the classifier that decides by the network's rows, if there is one.
 
     It learns from the training and the validation part: what the latter chose is chosen by now.
     """
-    head = plan.network.head(plan.settings)
-    if head is None:
+    classifier = plan.model.classifier()
+    if classifier is None:
         return
-    name, assigned = head
-    whole = model(name)
-    assert isinstance(whole, Whole)
-    settings = whole.Settings(**assigned)
     network.eval()
     rows, owners = [], []
     known = sorted(i for i in division.train + division.val if target.indices[i] != IGNORED)
-    with console.progress(len(known), f"rows for {name}") as progress:
+    with console.progress(len(known), f"rows for {classifier.name}") as progress:
         for i in known:
             x, lengths, _ = source.batch([i])
             with torch.inference_mode():
                 there = [torch.from_numpy(a).to(plan.device) for a in (x, lengths)]
-                rows.append(network(*there).cpu().double().numpy())
+                found = network(*there)[0].cpu().double().numpy()
+            rows.append(np.atleast_2d(found))
             owners += [i] * len(rows[-1])
             progress.advance()
     items = source.store.items()
     of = [items[i] for i in owners]
-    arrays, odd = fit_rows(whole, settings, np.concatenate(rows), target, of, owners)
+    arrays, odd = fit_rows(classifier, np.concatenate(rows), target, of, owners)
     for text in odd:
-        console.warn(f"{name}: {text}")
-    if whole.describe:
-        console.note(f"{name}: {whole.describe(arrays)}")
+        console.warn(f"{classifier.name}: {text}")
+    if described := classifier.describe(arrays):
+        console.note(f"{classifier.name}: {described}")
     trained.tensors |= {f"head.{key}": value for key, value in arrays.items()}
-    trained.meta["model"]["head"] = {"name": name, "settings": assigned}
+    settings = asdict(classifier.settings)
+    trained.meta["model"]["head"] = {"name": classifier.name, "settings": settings}
 
 
 def _weighted(
@@ -291,7 +279,7 @@ def _weighted(
 
 def _say_short(plan: Plan, store: Store, division: Division, console: Console) -> None:
     """Say how many items the network fills up because they are too short for it."""
-    shortest = plan.network.shortest(plan.settings)
+    shortest = plan.model.shortest
     lengths = store.lengths()[division.train + division.val]
     short = int((lengths < shortest).sum())
     if short:
@@ -320,7 +308,7 @@ def _trained(
     tensors: dict[str, Any] = {f"model.{name}": value for name, value in weights.items()}
     tensors |= {"statistics.mean": fitted.mean, "statistics.sd": fitted.sd}
     described = {
-        "frames": frames if plan.network.fixed_length else None,
+        "frames": frames if plan.model.fixed_length else None,
         "inputs": list(shape),
         "outputs": sum(len(target.classes) for target in targets),
         "heads": [{"field": t.field, "classes": t.classes, "weight": t.weight} for t in targets],

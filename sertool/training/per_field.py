@@ -12,7 +12,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.formats.checkpoint import Checkpoint, dump, undump
 from sertool.formats.outputs import Parts
 from sertool.items import Item
-from sertool.models import Whole, model, per
+from sertool.models import Tabular, per, tabular
 from sertool.splits.division import Division, divide
 from sertool.targets import class_names, make_target
 from sertool.training.fitting import Job, Start, fit, fit_model
@@ -34,7 +34,7 @@ def values(items: Sequence[Item], field: str, target: str) -> list[str | None]:
         raise UsageError(f"--per {field}: it is what the model learns to say (--target)")
     if field in TAKEN:
         raise UsageError(f"--per {field}: a line of predict has its own {field}; choose another")
-    needs = getattr(model(CHOOSER), "needs", None)
+    needs = tabular(CHOOSER).needs
     if needs and importlib.util.find_spec(needs) is None:
         raise InputError(f"--per {field}: its chooser ({CHOOSER}) needs {needs}, not installed")
     return class_names(items, field, "--per")
@@ -129,7 +129,7 @@ def fit_each(job: Job, division: Division, record: dict[str, Any], start: Start)
     """
     field = str(job.options.per)
     divided = by_value(job, division)
-    parts = None if isinstance(job.found, Whole) else _start(job, divided, start)
+    parts = None if isinstance(job.model, Tabular) else _start(job, divided, start)
     models: dict[str, Checkpoint] = {}
     for number, (value, part) in enumerate(divided.items()):
         said = [
@@ -181,12 +181,10 @@ def _fit_chooser(job: Job, division: Division) -> Checkpoint:
 
     Only what trains is fitted to, so that the held-out items tell how often it is right.
     """
-    whole = model(CHOOSER)
-    assert isinstance(whole, Whole)
+    model = tabular(CHOOSER)
     target = make_target(job.values, division.train, str(job.options.per))
-    settings = whole.Settings()
-    tensors, meta = fit_model(job, whole, settings, division, target)
-    named = {"name": whole.name, "settings": dataclasses.asdict(settings)}
+    tensors, meta = fit_model(job, model, division, target)
+    named = {"name": model.name, "settings": dataclasses.asdict(model.settings)}
     return Checkpoint(
         tensors, [], meta | {"classes": target.classes, "model": named | meta["model"]}
     )

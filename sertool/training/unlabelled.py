@@ -14,19 +14,19 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import Heard
+from sertool.models import Examples
 
 SAME = ("kind", "settings", "shape", "sample_rate", "frame_rate")  # of all stores
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Items of further stores: `heard` reads them, `items` says what is known of each.
+    """Items of further stores: `examples` reads them, `items` says what is known of each.
 
     records: each store's name, content hash and number of items, for the lineage.
     """
 
-    heard: Heard
+    examples: Examples
     items: list[Item]
     records: list[dict[str, Any]]
     paths: list[Path]
@@ -65,5 +65,5 @@ def load(paths: Sequence[Path], store: Store, stack: ExitStack) -> Unlabelled | 
         source, place = where[i]
         return source.features(place).astype(np.float32)
 
-    heard = Heard(np.concatenate(lengths), read, tuple(found))
-    return Unlabelled(heard, items, records, list(paths))
+    examples = Examples(np.concatenate(lengths), read, tuple(found))
+    return Unlabelled(examples, items, records, list(paths))

@@ -2,7 +2,7 @@
 
 Three stages. Kernels are learned without labels by sparse auto-encoders, on patches of whitened
 spectrograms of a third of the training part. A layer of features, half of it affect-salient, is
-trained to rebuild what the kernels say and to tell the classes (`semi_cnn_loss`). A support vector
+trained to rebuild the kernels' answers and to tell the classes apart (`loss`). A support vector
 machine decides, from the mean of those features over a recording's fragments. What the machine is
 given instead, `features`, makes the paper's other rows. The paper leaves much open: what is chosen
 here is a reconstruction.
@@ -11,79 +11,101 @@ here is a reconstruction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from sertool.core.errors import InputError
-from sertool.models import Material, Network
-from sertool.models.huang2014.settings import Settings
+from sertool.models.contract import Examples, Losses, Network, Tabular
+from sertool.models.huang2014.settings import Huang2014Settings
 from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
+    from sertool.models.huang2014.network import OverFragments
 
-def build(settings: Any, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Return the network; its whitening and kernels are empty until `prepare` has run."""
-    from sertool.models.huang2014.network import Huang2014
 
-    if shape[0] < settings.components:
-        raise InputError(
-            f"huang2014 keeps {settings.components} components of each frame, and these have"
-            f" {shape[0]} values; featurize with --kind spectrogram, or --set components="
+class Huang2014(Network):
+    """Semi-CNN, and the support vector machine after it."""
+
+    name = "huang2014"
+    summary = "semi-CNN (Huang 2014): kernels without labels, salient features, support vectors"
+    first_stage_tensors = ("whiten", "kernels", "rescale")
+    own_loss = True
+    Settings = Huang2014Settings
+    settings: Huang2014Settings
+
+    def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return the network; its whitening and kernels are empty until `first_stage` has run."""
+        from sertool.models.huang2014.network import OverFragments
+
+        components = self.settings.components
+        if shape[0] < components:
+            raise InputError(
+                f"huang2014 keeps {components} components of each frame, and these have"
+                f" {shape[0]} values; featurize with --kind spectrogram, or --set components="
+            )
+        return OverFragments(self.settings, shape[0], outputs)
+
+    def defaults(self) -> Hyperparameters:
+        """Return ours, for the paper gives none: AdamW, about 450 fragments of 2 s files a step."""
+        return Hyperparameters(
+            epochs=100,
+            batch_size=32,
+            optimizer="adamw",
+            lr=3e-3,
+            weight_decay=1e-3,
+            clip_norm=1.0,
+            patience=15,
+            monitor="loss",
+            normalisation="none",
         )
-    return Huang2014(settings, shape[0], outputs)
 
+    @property
+    def masks_padding(self) -> bool:
+        """Whether an item's fragments become one row, so that a batch of items can be scored."""
+        return self.settings.utterance == "mean" or self.settings.classifier == "logistic"
 
-def prepare(network: nn.Module, settings: Any, material: Material) -> None:
-    """Fit the whitening on the training part, and the kernels on patches: the paper's stage one."""
-    from sertool.models.huang2014.network import first_stage
+    def first_stage(
+        self,
+        module: nn.Module,
+        train: Examples,
+        unlabelled: Examples | None,
+        seed: int,
+        note: Callable[[str], None],
+    ) -> None:
+        """Fit the whitening on the training part, and the kernels on patches: stage one."""
+        from sertool.models.huang2014 import network
 
-    first_stage(network, material)
+        network.first_stage(cast(network.OverFragments, module), train, unlabelled, seed, note)
 
+    def loss(
+        self, module: nn.Module, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
+    ) -> Losses:
+        """Return Eq. 10 over the batch's fragments."""
+        return cast("OverFragments", module).objective(x, lengths, labels)
 
-def head(settings: Any) -> tuple[str, dict[str, Any]] | None:
-    """Return the support vector machine and its settings, or None for the network's own logits."""
-    if settings.classifier == "logistic":
-        return None
-    given = {name: getattr(settings, name) for name in ("C", "sigma") if getattr(settings, name)}
-    return "svm", {"kernel": settings.kernel, **given}
+    def logits(self, module: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the mean of each item's fragments' logits."""
+        return cast("OverFragments", module).logits(x, lengths)
 
+    def classifier(self) -> Tabular | None:
+        """Return the support vector machine, or None for the network's own logits."""
+        if self.settings.classifier == "logistic":
+            return None
+        from sertool.models.svm import SupportVectors, SvmSettings
 
-def poll(settings: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the mean of fragments' posteriors, or with `utterance` votes the share of each label.
+        given = {n: v for n in ("C", "sigma") if (v := getattr(self.settings, n))}
+        return SupportVectors(SvmSettings(self.settings.kernel, **given))
 
-    One row an item, its fragments' mean, is the same either way.
-    """
-    if settings.utterance == "votes":
-        return lambda shares: np.eye(shares.shape[1])[shares.argmax(1)].mean(0)
-    return lambda shares: shares.mean(0)
+    def pool(self, posteriors: np.ndarray) -> np.ndarray:
+        """Return the mean of fragments' posteriors; with `utterance` votes, each label's share.
 
-
-def defaults(settings: Any) -> Hyperparameters:
-    """Return ours, for the paper gives none: AdamW, some 450 fragments of 2 s recordings a step."""
-    return Hyperparameters(
-        epochs=100,
-        batch_size=32,
-        optimizer="adamw",
-        lr=3e-3,
-        weight_decay=1e-3,
-        clip_norm=1.0,
-        patience=15,
-        monitor="loss",
-        normalisation="none",
-    )
-
-
-MODEL = Network(
-    name="huang2014",
-    summary="semi-CNN (Huang 2014): kernels without labels, salient features, support vectors",
-    Settings=Settings,
-    build=build,
-    defaults=defaults,
-    prepare=prepare,
-    prepared=("whiten", "kernels", "rescale"),
-    head=head,
-    poll=poll,
-)
+        One row per item, its fragments' mean, is the same either way.
+        """
+        if self.settings.utterance == "votes":
+            posteriors = np.eye(posteriors.shape[1])[posteriors.argmax(1)]
+        pooled: np.ndarray = posteriors.mean(0)
+        return pooled

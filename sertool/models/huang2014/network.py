@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
 
-from sertool.models import Heard, Material, statistics
+from sertool.models import statistics
+from sertool.models.contract import Examples, Losses
 from sertool.models.huang2014 import loss as losses
 from sertool.models.huang2014 import patches, sparse_autoencoder, whitening
 from sertool.models.huang2014.semi_cnn import MIDDLE, Kernels, SemiCnn, Sizes, Squash, squash
-from sertool.models.huang2014.settings import OF_KERNELS, OF_STAGE_TWO, Settings
+from sertool.models.huang2014.settings import OF_KERNELS, OF_STAGE_TWO, Huang2014Settings
 from sertool.models.huang2014.whitening import Whitening
 
 
@@ -23,10 +26,10 @@ class _OnlyKernels(nn.Module):
         self.rescale = Squash(sizes.local) if rescale else nn.Identity()
 
 
-class Huang2014(nn.Module):
+class OverFragments(nn.Module):
     """From frames of a log spectrum (batch, frames, dims) to rows for the last stage, or logits."""
 
-    def __init__(self, settings: Settings, dims: int, outputs: int) -> None:
+    def __init__(self, settings: Huang2014Settings, dims: int, outputs: int) -> None:
         super().__init__()
         self.settings = settings
         self.whiten = Whitening(dims, settings.components)
@@ -77,14 +80,14 @@ class Huang2014(nn.Module):
         """Return rows (batch, columns), means over each item's fragments.
 
         With `classifier` logistic: logits (batch, outputs), means likewise. With `utterance`
-        other than mean: the rows (n, columns) of the one item's fragments.
+        other than mean: the rows (batch, n, columns) of the fragments of items of equal length.
         """
         fragments, there = self.fragments(x, lengths, self.settings.test_hop)
         values = self.values(fragments)
         if self.settings.classifier == "logistic":
             values = self.semi.classifier(values)
         elif self.settings.utterance != "mean":
-            return values[0]
+            return values
         weights = there.to(values).unsqueeze(2)
         return (values * weights).sum(1) / weights.sum(1)
 
@@ -96,9 +99,7 @@ class Huang2014(nn.Module):
         salient, _ = self.semi.features.split(self.semi.features(y))
         return _means(self.semi.classifier(salient), owner, there)
 
-    def objective(
-        self, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    def objective(self, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor) -> Losses:
         """Return Eq. 10 over the batch's fragments, each item's mean logits, and the terms."""
         fragments, there = self.fragments(x, lengths, self.settings.hop)
         owner = there.nonzero()[:, 0]
@@ -107,7 +108,7 @@ class Huang2014(nn.Module):
             outputs, self.semi.matrices(), labels[owner], self.settings.objective
         )
         named = terms._asdict()
-        return named.pop("total"), _means(outputs.logits, owner, there), named
+        return Losses(named.pop("total"), _means(outputs.logits, owner, there), named)
 
 
 def _means(values: torch.Tensor, owner: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
@@ -116,14 +117,19 @@ def _means(values: torch.Tensor, owner: torch.Tensor, there: torch.Tensor) -> to
     return sums.index_add(0, owner, values) / there.sum(1, keepdim=True)
 
 
-def first_stage(network: nn.Module, material: Material) -> None:
+def first_stage(
+    network: OverFragments,
+    train: Examples,
+    unlabelled: Examples | None,
+    seed: int,
+    note: Callable[[str], None],
+) -> None:
     """Fit the whitening on the training part, and the kernels on patches: the paper's stage one.
 
     The patches are those of a random third of the training recordings (Sec. 3.1), and of all
     unlabelled ones.
     """
-    assert isinstance(network, Huang2014)
-    settings, train = network.settings, material.train
+    settings = network.settings
     frames = (train.read(i) for i in range(len(train.lengths)))
     network.whiten.set(*whitening.fit(frames, settings.components))
     if settings.features not in OF_KERNELS:
@@ -134,22 +140,20 @@ def first_stage(network: nn.Module, material: Material) -> None:
             seen: np.ndarray = network.squashed(torch.from_numpy(features)).numpy()
         return seen
 
-    places = patches.places(material, settings.share)
-    material.tell(f"kernels are learned from patches of {len(places)} recordings, without labels")
+    places = patches.places(train, unlabelled, settings.share, seed)
+    note(f"kernels are learned from patches of {len(places)} recordings, without labels")
     encoders = []
     for length in settings.sizes.kernels:
-        drawn = patches.draw(places, length, settings.patches, see, material.seed)
-        batches = sparse_autoencoder.shuffled(
-            drawn, patches.BATCH, settings.patch_epochs, material.seed
-        )
-        fitted = sparse_autoencoder.fit(batches, settings.autoencoder, material.seed)
+        drawn = patches.draw(places, length, settings.patches, see, seed)
+        batches = sparse_autoencoder.shuffled(drawn, patches.BATCH, settings.patch_epochs, seed)
+        fitted = sparse_autoencoder.fit(batches, settings.autoencoder, seed)
         encoders.append(fitted.encoder)
     network.semi.kernels.set(encoders)
     if settings.rescale:
         _fit_scale(network, train)
 
 
-def _fit_scale(network: Huang2014, train: Heard) -> None:
+def _fit_scale(network: OverFragments, train: Examples) -> None:
     """Fit mean and deviation of what the kernels say of the training part's fragments."""
     moments = statistics.Moments()
     for i in range(len(train.lengths)):

@@ -9,35 +9,35 @@ import numpy as np
 
 from sertool.core.errors import InputError
 from sertool.core.seeds import rng
-from sertool.models import Heard, Material
+from sertool.models.contract import Examples
 
 BATCH = 256  # patches a step of an auto-encoder
 
 
 @dataclass(frozen=True)
 class Place:
-    """A recording that patches are drawn from: item `i` of `heard`."""
+    """A recording that patches are drawn from: item `i` of `examples`."""
 
-    heard: Heard
+    examples: Examples
     i: int
 
     @property
     def frames(self) -> int:
         """Frames of the recording."""
-        return int(self.heard.lengths[self.i])
+        return int(self.examples.lengths[self.i])
 
 
-def places(material: Material, share: float) -> list[Place]:
+def places(train: Examples, unlabelled: Examples | None, share: float, seed: int) -> list[Place]:
     """Return a random `share` of the training part's items, at least one, and all unlabelled ones.
 
     The choice depends on the seed and the items' names, not on their order.
     """
-    train = material.train
-    draws = [rng(material.seed, "patches", name).random() for name in train.names]
+    draws = [rng(seed, "patches", name).random() for name in train.names]
     wanted = max(1, round(share * len(draws)))
     chosen = [Place(train, int(i)) for i in np.sort(np.argsort(draws, kind="stable")[:wanted])]
-    more = material.unlabelled
-    return chosen + ([Place(more, i) for i in range(len(more.lengths))] if more else [])
+    if unlabelled is not None:
+        chosen += [Place(unlabelled, i) for i in range(len(unlabelled.lengths))]
+    return chosen
 
 
 def draw(
@@ -69,7 +69,7 @@ def draw(
     ):
         if first == last:
             continue
-        seen = see(place.heard.read(place.i))
+        seen = see(place.examples.read(place.i))
         if patches is None:
             patches = np.empty((len(wanted), length * seen.shape[1]), np.float32)
         starts = wanted[first:last] - (end - count)

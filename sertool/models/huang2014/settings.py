@@ -17,7 +17,7 @@ OF_KERNELS = ("lif", "k1", "k2", *OF_STAGE_TWO)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Huang2014Settings:
     """Settings of huang2014. The paper gives the sizes, and the weights 1 and 2 of two terms."""
 
     features: Literal["salient", "other", "lif", "k1", "k2", "raw"] = setting(

@@ -9,39 +9,9 @@ import torch
 from torch import nn
 
 from sertool.core.errors import InputError
+from sertool.models.statistics import Covariance
 
 RIDGE = 1e-5  # added to every variance, so that a direction without any is not blown up
-
-
-class Covariance:
-    """Mean and covariance of a stream of frames (n, dims), in float64.
-
-    Blocks are merged by the pairwise update of Chan, Golub & LeVeque (1979). Memory: dims² values.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: np.ndarray = np.zeros(0)
-        self._products: np.ndarray = np.zeros(0)
-
-    def add(self, block: np.ndarray) -> None:
-        """Count a block of frames (n, dims) in."""
-        values = block.astype(np.float64)
-        n, mean = len(values), values.mean(0)
-        values -= mean
-        products = values.T @ values
-        if not self.count:
-            self.count, self.mean, self._products = n, mean, products
-            return
-        total = self.count + n
-        delta = mean - self.mean
-        self.mean = self.mean + delta * (n / total)
-        self._products += products + np.outer(delta, delta) * (self.count * n / total)
-        self.count = total
-
-    def covariance(self) -> np.ndarray:
-        """Return the covariance (dims, dims); the divisor is the count."""
-        return self._products / self.count
 
 
 def fit(blocks: Iterable[np.ndarray], components: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +27,8 @@ def fit(blocks: Iterable[np.ndarray], components: int) -> tuple[np.ndarray, np.n
     dims = len(found.mean)
     if components > min(dims, found.count):
         what = f"{dims} values a frame" if components > dims else f"{found.count} frames"
-        raise InputError(f"{components} principal components cannot be had of {what}")
-    covariance = found.covariance()
+        raise InputError(f"{components} principal components are more than {what} give")
+    covariance = found.variance()
     if not np.isfinite(covariance).all():
         raise InputError("the training items hold features that are not finite; featurize again")
     variances, directions = np.linalg.eigh(covariance)

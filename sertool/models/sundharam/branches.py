@@ -177,8 +177,6 @@ class Parallel(nn.Module):
     items may be shorter than `frames`; those shorter than `shortest` are filled up to it.
     """
 
-    time_axis = 2
-
     def __init__(
         self,
         picture: Picture,

@@ -8,12 +8,13 @@ for 128 mel bands. For MFCC, of which that code's poolings leave nothing, they a
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
-from sertool.models import Network
+from sertool.models.contract import Network
 from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ SHORTEST = LAYOUTS["mel"].least[0]  # frames; of the other layout too
 
 
 @dataclass(frozen=True)
-class Settings:
+class ParallelSettings:
     """Settings of either network."""
 
     layout: Literal["auto", "mel", "mfcc"] = setting(
@@ -60,7 +61,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class BilstmSettings(Settings):
+class BilstmSettings(ParallelSettings):
     """Settings of the network with a BiLSTM."""
 
     hidden: int = setting(128, "width of the BiLSTM, in each direction", "units")
@@ -75,7 +76,7 @@ class BilstmSettings(Settings):
 
 
 @dataclass(frozen=True)
-class TransformerSettings(Settings):
+class TransformerSettings(ParallelSettings):
     """Settings of the network with a Transformer encoder."""
 
     layers: int = setting(4, "layers of the encoder")
@@ -93,137 +94,129 @@ class TransformerSettings(Settings):
             raise ValueError("encoder_dropout must be at least 0 and below 1")
 
 
-def layout_for(name: str, settings: Any, frames: int, dims: int) -> Layout:
-    """Return the poolings for items of at most `frames` frames of `dims` values.
+class _TwoBranches(Network):
+    """What the two networks have in common: all but what the second branch ends in."""
 
-    `auto` is `mel` where its poolings leave something of the values, else `mfcc`. Raises
-    InputError where nothing is left.
-    """
-    chosen = settings.layout
-    if chosen == "auto":
-        chosen = "mel" if dims >= LAYOUTS["mel"].least[1] else "mfcc"
-    layout = LAYOUTS[chosen]
-    least_frames, least = layout.least
-    if dims < least:
-        other = ", or take layout=mfcc" if chosen == "mel" else ""
-        raise InputError(
-            f"{name} needs at least {least} values a frame in the layout {chosen}, and these have"
-            f" {dims}; featurize with --kind mel (128 bands) or mfcc (13 coefficients){other}"
+    fixed_length = True
+    shorter_by = "mask=true"
+    time_axis = 2
+    settings: ParallelSettings
+
+    @abstractmethod
+    def course(self) -> tuple[AttendedStates | EncodedMean, int]:
+        """Return what the second branch ends in, and how many values that gives."""
+
+    def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> Parallel:
+        """Return both branches, and a linear layer on what they give."""
+        from torch import nn
+
+        from sertool.models.sundharam.branches import Parallel, Picture
+
+        assert frames is not None  # fixed_length
+        dims = shape[0]
+        layout = self.layout(frames, dims)
+        course, width = self.course()
+        least_frames, least = layout.least
+        flat = MAPS[-1] * (frames // least_frames) * (dims // least)
+        bins = dims // layout.course[1]
+        project = nn.Identity() if bins == WIDTH else nn.Linear(bins, WIDTH)
+        return Parallel(
+            Picture(MAPS, layout.blocks, self.settings.dropout),
+            layout.course,
+            project,
+            course,
+            nn.Linear(flat + width, outputs),
+            frames,
+            SHORTEST,
+            self.settings.mask,
         )
-    if frames < least_frames:
-        raise InputError(
-            f"{name} needs at least {least_frames} frames an item, and these have {frames};"
-            " featurize with a longer --duration or a shorter hop"
+
+    def layout(self, frames: int, dims: int) -> Layout:
+        """Return the poolings for items of at most `frames` frames of `dims` values.
+
+        `auto` is `mel` where its poolings leave something of the values, else `mfcc`. Raises
+        InputError where nothing is left.
+        """
+        chosen = self.settings.layout
+        if chosen == "auto":
+            chosen = "mel" if dims >= LAYOUTS["mel"].least[1] else "mfcc"
+        layout = LAYOUTS[chosen]
+        least_frames, least = layout.least
+        if dims < least:
+            other = ", or take layout=mfcc" if chosen == "mel" else ""
+            raise InputError(
+                f"{self.name} needs at least {least} values a frame in the layout {chosen},"
+                f" and these have {dims}; featurize with --kind mel (128 bands) or mfcc"
+                f" (13 coefficients){other}"
+            )
+        if frames < least_frames:
+            raise InputError(
+                f"{self.name} needs at least {least_frames} frames an item, and these have"
+                f" {frames}; featurize with a longer --duration or a shorter hop"
+            )
+        return layout
+
+    @property
+    def shortest(self) -> int:
+        """Frames up to which a shorter item is zero-padded."""
+        return SHORTEST if self.settings.mask else 1
+
+    @property
+    def takes_shorter(self) -> bool:
+        """Whether items shorter than the longest are judged by their own lengths."""
+        return self.settings.mask
+
+    def defaults(self) -> Hyperparameters:
+        """Return the paper's training (Sec. 3.4.1), as far as it is known.
+
+        Each time-frequency cell is z-scored; with `mask`, for items of several lengths, each
+        feature.
+        The epochs are those of its 1-D CNN; the epoch of best validation accuracy is kept.
+        """
+        return Hyperparameters(
+            epochs=500,
+            batch_size=150,
+            lr=1e-3,
+            weight_decay=1e-4,
+            monitor="accuracy",
+            normalisation="feature" if self.settings.mask else "cell",
         )
-    return layout
 
 
-def _parallel(
-    layout: Layout,
-    course: AttendedStates | EncodedMean,
-    width: int,
-    settings: Any,
-    frames: int,
-    dims: int,
-    outputs: int,
-) -> Parallel:
-    """Return a network whose second branch ends in `course`, which gives `width` values."""
-    from torch import nn
-
-    from sertool.models.sundharam.branches import Parallel, Picture
-
-    least_frames, least = layout.least
-    flat = MAPS[-1] * (frames // least_frames) * (dims // least)
-    bins = dims // layout.course[1]
-    project = nn.Identity() if bins == WIDTH else nn.Linear(bins, WIDTH)
-    return Parallel(
-        Picture(MAPS, layout.blocks, settings.dropout),
-        layout.course,
-        project,
-        course,
-        nn.Linear(flat + width, outputs),
-        frames,
-        SHORTEST,
-        settings.mask,
-    )
-
-
-def build_bilstm(
-    settings: Any, frames: int | None, shape: tuple[int, ...], outputs: int
-) -> Parallel:
-    """Return the convolutions beside a BiLSTM whose states are attended to.
+class SundharamBilstm(_TwoBranches):
+    """The convolutions beside a BiLSTM whose states are attended to.
 
     For 563 frames and eight logits: 263 593 parameters with 128 mel bands, 264 489 with 13 MFCC.
     """
-    from sertool.models.sundharam.branches import AttendedStates
 
-    assert frames is not None  # fixed_length
-    layout = layout_for("sundharam-bilstm", settings, frames, shape[0])
-    course = AttendedStates(WIDTH, settings.hidden, settings.states_dropout)
-    return _parallel(layout, course, 2 * settings.hidden, settings, frames, shape[0], outputs)
+    name = "sundharam-bilstm"
+    summary = "2-D CNN beside a BiLSTM with attention, over 3 s of mel or MFCC (Sundharam & Johari)"
+    Settings = BilstmSettings
+    settings: BilstmSettings
+
+    def course(self) -> tuple[AttendedStates, int]:
+        """Return the BiLSTM, and the width of both its directions."""
+        from sertool.models.sundharam.branches import AttendedStates
+
+        hidden = self.settings.hidden
+        return AttendedStates(WIDTH, hidden, self.settings.states_dropout), 2 * hidden
 
 
-def build_transformer(
-    settings: Any, frames: int | None, shape: tuple[int, ...], outputs: int
-) -> Parallel:
-    """Return the convolutions beside a Transformer encoder, whose mean over time is taken.
+class SundharamTransformer(_TwoBranches):
+    """The convolutions beside a Transformer encoder, whose mean over time is taken.
 
     For 563 frames and eight logits: 395 176 parameters with 128 mel bands, 396 072 with 13 MFCC.
     """
-    from sertool.models.sundharam.branches import EncodedMean
 
-    assert frames is not None  # fixed_length
-    layout = layout_for("sundharam-transformer", settings, frames, shape[0])
-    course = EncodedMean(
-        WIDTH, settings.layers, settings.heads, settings.dense, settings.encoder_dropout
-    )
-    return _parallel(layout, course, WIDTH, settings, frames, shape[0], outputs)
+    name = "sundharam-transformer"
+    summary = "2-D CNN beside a Transformer encoder, over 3 s of mel or MFCC (Sundharam & Johari)"
+    Settings = TransformerSettings
+    settings: TransformerSettings
 
+    def course(self) -> tuple[EncodedMean, int]:
+        """Return the encoder, and its width."""
+        from sertool.models.sundharam.branches import EncodedMean
 
-def shortest(settings: Any) -> int:
-    """Return the frames up to which a shorter item is filled up."""
-    return SHORTEST if settings.mask else 1
-
-
-def masked(settings: Any) -> bool:
-    """Return whether items shorter than the longest are heard by their own lengths."""
-    return bool(settings.mask)
-
-
-def defaults(settings: Any) -> Hyperparameters:
-    """Return the paper's training (Sec. 3.4.1), as far as it is known.
-
-    Each time-frequency cell is z-scored, with `mask` each feature, for items of several lengths.
-    The epochs are those of its 1-D CNN; the epoch of best validation accuracy is kept.
-    """
-    return Hyperparameters(
-        epochs=500,
-        batch_size=150,
-        lr=1e-3,
-        weight_decay=1e-4,
-        monitor="accuracy",
-        normalisation="feature" if settings.mask else "cell",
-    )
-
-
-BILSTM = Network(
-    name="sundharam-bilstm",
-    summary="2-D CNN beside a BiLSTM with attention, over 3 s of mel or MFCC (Sundharam & Johari)",
-    Settings=BilstmSettings,
-    build=build_bilstm,
-    defaults=defaults,
-    fixed_length=True,
-    shortest=shortest,
-    shorter=masked,
-)
-
-TRANSFORMER = Network(
-    name="sundharam-transformer",
-    summary="2-D CNN beside a Transformer encoder, over 3 s of mel or MFCC (Sundharam & Johari)",
-    Settings=TransformerSettings,
-    build=build_transformer,
-    defaults=defaults,
-    fixed_length=True,
-    shortest=shortest,
-    shorter=masked,
-)
+        given = self.settings
+        encoder = EncodedMean(WIDTH, given.layers, given.heads, given.dense, given.encoder_dropout)
+        return encoder, WIDTH

@@ -1,0 +1,214 @@
+"""What a model is: its name, its settings, and what training and scoring ask of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sertool.models.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+
+class Model(ABC):
+    """A model with its settings; add one by a subclass of `Network` or `Tabular`.
+
+    name: what `--model` calls it. summary: one line for `sertool list models`. Settings: a frozen
+    dataclass of what `--set` may change (see `core.settings`), ValueError for values that make no
+    sense; a subclass annotates `settings` with it.
+    """
+
+    name: str
+    summary: str
+    Settings: type[Any]
+    settings: Any
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = self.Settings() if settings is None else settings
+
+
+class Tabular(Model):
+    """A model fitted in one go to a table: one row of numbers per item.
+
+    needs: a package beyond NumPy that `fit` imports.
+    """
+
+    needs: str | None = None
+
+    @abstractmethod
+    def row(self, features: np.ndarray) -> np.ndarray:
+        """Return the row (columns,) of one item's features (frames, ...)."""
+
+    @abstractmethod
+    def fit(
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        n_classes: int,
+        weights: np.ndarray,
+        groups: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Return the arrays that `posterior` needs, by names of the model's own.
+
+        rows: (items, columns) float64. targets: (items,) class indices, every class at least once.
+        weights: (n_classes,), each class's weight in the loss. groups: (items,) int64; folds within
+        the training part keep a group whole: a speaker's items, or those of a recording (see
+        `training.baselines.groups`).
+        """
+
+    @abstractmethod
+    def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Return posteriors (items, n_classes) float64 of rows (items, columns), each summing to 1.
+
+        arrays: what `fit` returned. A row's posterior does not depend on the other rows.
+        """
+
+    def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
+        """Return one line about what `fit` chose, "" where it chooses nothing."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A group of logits: the field of an item whose classes they are, and its weight in the loss.
+
+    The first group of a network is that of `label`; its classes are the checkpoint's.
+    """
+
+    field: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features without labels, read one item at a time, for a network's first stage.
+
+    lengths: (n,), the frames of each item. read(i): item i as a batch would hold it, normalised,
+    float32 (frames, ...). names: the items' ids.
+    """
+
+    lengths: np.ndarray
+    read: Callable[[int], np.ndarray]
+    names: tuple[str, ...]
+
+
+class Losses(NamedTuple):
+    """What a network with a loss of its own makes of a batch; all of it tensors.
+
+    total: the scalar that is minimised. logits: (batch, classes). terms: the loss's parts by name,
+    for the history.
+    """
+
+    total: torch.Tensor
+    logits: torch.Tensor
+    terms: dict[str, torch.Tensor]
+
+
+class Network(Model):
+    """A model trained by gradient descent: a torch module, and how it is trained and scored.
+
+    fixed_length: `build` needs the number of frames; all items have it, unless `takes_shorter`.
+    pictures: an item is one picture, a frame of shape (height, width, channels).
+    pretrained: published weights for `--init NAME`, each the address of a torch file.
+    first_stage_tensors: the tensors that `first_stage` fits are those whose names have one of these
+        among their parts; none: there is no first stage.
+    own_loss: `loss` takes the place of the cross-entropy of all `outputs`.
+    shorter_by: the setting, as `--set` takes it, that makes `takes_shorter` true; None for none.
+    time_axis: the axis of time, 2 or 3, of the module's maps (batch, channels, a, b); None where
+        their shapes tell (see `inspection.Recorder`).
+    """
+
+    fixed_length: bool = False
+    pictures: bool = False
+    pretrained: Mapping[str, str] = {}
+    first_stage_tensors: tuple[str, ...] = ()
+    own_loss: bool = False
+    shorter_by: str | None = None
+    time_axis: int | None = None
+
+    @abstractmethod
+    def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return the untrained module.
+
+        frames: of an item, None unless `fixed_length`. shape: of one frame, (dims,) or, of
+        pictures, (height, width, channels). outputs: the number of logits. The module's
+        `forward(x, lengths)` takes normalised features (batch, frames, *shape), float32, zeros
+        after each item's `lengths` (batch,) int64, and returns logits (batch, outputs). Raises
+        InputError for features that do not suit the network.
+        """
+
+    @abstractmethod
+    def defaults(self) -> Hyperparameters:
+        """Return how the network is trained, unless options say otherwise: as in its paper."""
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return the groups of logits, in their order: the label's alone, unless overridden."""
+        return (Output("label"),)
+
+    def view(self, features: np.ndarray) -> np.ndarray:
+        """Return what the network is given of an item's features (frames, ...), not normalised."""
+        return features
+
+    @property
+    def shortest(self) -> int:
+        """Frames up to which `forward` zero-pads a shorter item."""
+        return 1
+
+    @property
+    def takes_shorter(self) -> bool:
+        """Whether a network of fixed length takes items of fewer frames, by their `lengths`."""
+        return False
+
+    @property
+    def masks_padding(self) -> bool:
+        """Whether the frames after an item's length change nothing in `forward`.
+
+        Then items of several lengths are scored in one batch, else only those of one length.
+        """
+        return False
+
+    def first_stage(
+        self,
+        module: nn.Module,
+        train: Examples,
+        unlabelled: Examples | None,
+        seed: int,
+        note: Callable[[str], None],
+    ) -> None:
+        """Fit what is learned before gradient descent, without labels, into `module`.
+
+        It is left out where `--init` brings all `first_stage_tensors`. unlabelled: recordings
+        beyond the training part. note: takes a line for people.
+        """
+
+    def loss(
+        self, module: nn.Module, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
+    ) -> Losses:
+        """Return the loss of a training batch, where `own_loss`.
+
+        labels: (batch,) int64, `targets.IGNORED` where unknown.
+        """
+        raise NotImplementedError
+
+    def logits(self, module: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the logits (batch, outputs) that validation goes by."""
+        logits: torch.Tensor = module(x, lengths)
+        return logits
+
+    def classifier(self) -> Tabular | None:
+        """Return the model that is fitted after training and decides; None: the logits do.
+
+        With one, `forward` returns rows for it instead of logits: (batch, columns), or, of items
+        of one length, (batch, rows, columns). Raises ValueError for settings that it does not take.
+        """
+        return None
+
+    def pool(self, posteriors: np.ndarray) -> np.ndarray:
+        """Return an item's posterior (classes,) from those of its rows (rows, classes)."""
+        pooled: np.ndarray = posteriors.mean(0)
+        return pooled
