@@ -290,7 +290,8 @@ class Routed(Scorer):
     def __init__(
         self, checkpoint: Checkpoint, scorers: Mapping[str, Scorer], chooser: Scorer
     ) -> None:
-        super().__init__(checkpoint, next(iter(scorers.values())).model)
+        described = checkpoint.meta["model"]
+        super().__init__(checkpoint, create(described["name"], described["settings"]))
         self.field = str(per.field_of(checkpoint.meta))
         self.scorers = dict(scorers)
         self.chooser = chooser
