@@ -13,9 +13,10 @@ import pytest
 from sklearn import metrics as reference
 
 from sertool import metrics
-from sertool.commands.evaluate import Options, evaluate, unit_of
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation import results
+from sertool.evaluation.options import EvalOptions as Options
+from sertool.evaluation.testing import evaluate, unit_of
 from sertool.formats.store import Store, write_store
 from sertool.metrics import pool_posteriors
 from sertool.models.scoring import Scorer
@@ -174,7 +175,7 @@ def without_speakers(toy, tmp_path):
 
 def test_unknown_speakers_are_said(toy, tmp_path):
     store = without_speakers(toy, tmp_path)
-    report = evaluate([toy / "m.ckpt"], store, Options(every=True), Console.silent())
+    report = evaluate([toy / "m.ckpt"], store, Options(all=True), Console.silent())
     assert report["ci"]["unit"] == "file"
     assert report["ci"]["n_units"] == 24
     assert report["by"]["speaker"] == {}
@@ -183,7 +184,7 @@ def test_unknown_speakers_are_said(toy, tmp_path):
 
 def test_intervals_have_the_seed_and_the_level_that_are_asked_for(toy, tmp_path):
     store = without_speakers(toy, tmp_path)
-    options = Options(every=True, seed=5, ci=0.8)
+    options = Options(all=True, seed=5, ci=0.8)
     report = evaluate([toy / "m.ckpt"], store, options, Console.silent())
     truth, predicted = (
         np.array([report["classes"].index(item[key]) for item in report["items"]])
@@ -227,11 +228,11 @@ def test_nothing_held_out_points_to_all(toy):
     made.train(toy / "all.h5", toy / "ship.ckpt", lambda item: "train")
     with pytest.raises(InputError, match="--all"):
         report_of(toy, ["ship.ckpt"])
-    report = report_of(toy, ["ship.ckpt"], every=True)
+    report = report_of(toy, ["ship.ckpt"], all=True)
     assert len(report["items"]) == 24
     assert report["protocol"]["origin_disjoint"] is False
     with pytest.raises(UsageError, match="one checkpoint"):
-        report_of(toy, ["ship.ckpt", "m.ckpt"], every=True)
+        report_of(toy, ["ship.ckpt", "m.ckpt"], all=True)
 
 
 def test_a_missing_item_is_named(toy, tmp_path):
@@ -287,8 +288,8 @@ def test_copies_are_left_out_unless_asked_for(toy, tmp_path):
     assert plain["protocol"]["train_augmented"] is True
     assert len(copied["items"]) == 12  # a copy is no segment of its origin
     assert copied["protocol"]["test_augmented"] is True
-    assert len(run(every=True)["items"]) == 24
-    assert len(run(every=True, copies=True)["items"]) == 48
+    assert len(run(all=True)["items"]) == 24
+    assert len(run(all=True, copies=True)["items"]) == 48
     original = evaluate([tmp_path / "c.ckpt"], toy / "all.h5", Options(), Console.silent())
     assert original["items"] == plain["items"]  # augment stages are no difference
 
@@ -357,7 +358,7 @@ def test_what_the_model_does_not_know_is_left_out(toy, tmp_path, capfd):
     ]
     made.store(tmp_path / "x.h5", toy / "wav", strange)
     report = evaluate(
-        [toy / "m.ckpt"], tmp_path / "x.h5", Options(every=True), Console("eval", quiet=True)
+        [toy / "m.ckpt"], tmp_path / "x.h5", Options(all=True), Console("eval", quiet=True)
     )
     assert {item["truth"] for item in report["items"]} == {"happiness"}
     err = capfd.readouterr().err
@@ -472,7 +473,7 @@ def test_command_line_streams(toy, cli):
     ("arguments", "code", "word"),
     [
         (["--require", "speaker-disjoint,text-disjoint"], 3, "text-disjoint does not hold"),
-        (["--require", "kindness"], 2, "choose from"),
+        (["--require", "kindness"], 2, "needs speaker-disjoint"),
         (["--tag", "novalue"], 2, "KEY=VALUE"),
         (["--by", "word"], 2, "--by"),
         (["--json", "/nowhere/r.json"], 3, "does not exist"),
@@ -489,7 +490,7 @@ def test_command_line_refuses(toy, cli, arguments, code, word):
 
 def test_where_tests_a_part_of_what_was_held_out(toy):
     """The posteriors stay, the rates are those of the part; of all items just as well."""
-    for options in ({}, {"every": True}):
+    for options in ({}, {"all": True}):
         whole = report_of(toy, **options)
         part = report_of(toy, where=("label in anger,happiness",), **options)
         kept = [item for item in whole["items"] if item["truth"] in ("anger", "happiness")]
@@ -498,7 +499,7 @@ def test_where_tests_a_part_of_what_was_held_out(toy):
         right = [item["truth"] == item["prediction"] for item in kept]
         assert part["accuracy"] == pytest.approx(np.mean(right))
         assert part["protocol"]["n_test"] == len(kept)
-        assert "where" not in whole["lineage"][-1]["params"]
+        assert whole["lineage"][-1]["params"]["where"] == []
         assert part["lineage"][-1]["params"]["where"] == ["label in anger,happiness"]
 
 

@@ -23,7 +23,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from small_store import LABELS, items, make
 
-from sertool.commands.evaluate import Options, evaluate
+from sertool.evaluation.options import EvalOptions as Options
+from sertool.evaluation.testing import evaluate
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store, write_store

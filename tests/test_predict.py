@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sertool.commands import predict as stage
-from sertool.commands.evaluate import Options as EvalOptions
-from sertool.commands.evaluate import evaluate
 from sertool.core.errors import InputError, UsageError
+from sertool.evaluation.options import EvalOptions
 from sertool.evaluation.predictions import formatter
+from sertool.evaluation.testing import evaluate
 from sertool.features.pipeline import Pipeline, spans
 from sertool.formats.store import Store
 from sertool.items import Item

@@ -8,9 +8,10 @@ import made
 import numpy as np
 import pytest
 
-from sertool.commands.evaluate import Options, evaluate
 from sertool.core.errors import InputError
 from sertool.evaluation import curves
+from sertool.evaluation.options import EvalOptions as Options
+from sertool.evaluation.testing import evaluate
 from sertool.formats.store import Store, write_store
 from sertool.ui.console import Console
 
@@ -129,7 +130,7 @@ def test_an_interval_needs_five_speakers(toy, tmp_path, speakers, known):
             tmp_path / "p.h5", arrays, rows, pipeline=store.pipeline, sample_rate=made.RATE, **rest
         )
     path = made.train(tmp_path / "p.h5", tmp_path / "p.ckpt", lambda item: "train")
-    report = evaluate([path], tmp_path / "p.h5", Options(every=True), Console.silent())
+    report = evaluate([path], tmp_path / "p.h5", Options(all=True), Console.silent())
     assert report["ci"]["n_units"] == speakers
     for limits in (report["ci"]["uar"], report["baselines"]["linear"]["ci"]["accuracy"]):
         assert (limits != [None, None]) is known

@@ -23,7 +23,7 @@ COMMANDS = {  # the module that declares each as its `COMMAND`
     "featurize": "sertool.commands.featurize",
     "augment": "sertool.cli.augment",
     "train": "sertool.commands.train",
-    "eval": "sertool.cli.eval",
+    "eval": "sertool.commands.evaluate",
     "predict": "sertool.cli.predict",
     "report": "sertool.cli.report",
     "info": "sertool.cli.info",
@@ -120,7 +120,9 @@ def _call(command: Command, values: dict[str, Any]) -> None:
         if "options" in groups:
             console.detail(f"options: {_spelled(recorded(groups['options']))}")
         given = {name: values[name] for name in command.arguments}
-        command.function(**given, **groups, console=console)
+        result = command.function(**given, **groups, console=console)
+        if command.show is not None:
+            command.show(result, groups.get("options"), console)
         console.detail(f"took {time.monotonic() - start:.2f} s")
     raise typer.Exit(console.exit_code)
 

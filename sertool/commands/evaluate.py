@@ -1,362 +1,104 @@
-"""`eval`: what checkpoints make of the items that they held out, as a report."""
+"""eval: checkpoints are tested on the items that they held out, and a report says how well."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-import numpy as np
-
-from sertool import metrics
-from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
-from sertool.evaluation import audit, curves, results
-from sertool.evaluation.heldout import (
-    Plan,
-    check_contract,
-    choose,
-    common_classes,
-    load_plan,
-    protocol,
-    require,
-)
-from sertool.evaluation.lengths import announce
-from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
-from sertool.formats import lineage
-from sertool.formats.store import Store
-from sertool.items import Item
-from sertool.models import per
-from sertool.models.hyperparameters import check_device
-from sertool.targets import class_names
+from sertool.core.options import Argument, Command, Options, RunOptions, nested
+from sertool.core.settings import option
+from sertool.evaluation.options import EvalOptions
 from sertool.ui.console import Console
 
-if TYPE_CHECKING:
-    from sertool.models.scoring import Scorer
-
-LEVELS = ("file", "item")
-FIGURES = ("confusion.png", "classes.png", "speakers.png")
-BASELINES = ("majority", "linear")
-LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds beside the other
-_SEGMENT = re.compile(r"#\d+")
+OUTPUT = "Output"
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to test.
+class EvalOutputs(Options):
+    """What `eval` tests, and where its report and figures go."""
 
-    every: all items, not those held out. where: conditions that what is tested fulfils. by: level
-    that counts, "file" or "item". pool: how the segments of a file become one posterior. copies:
-    test augmented copies too. ci: level of the intervals. require: facts of the protocol that must
-    hold. noise_snr (dB) and channel_rate (Hz): what the decoded utterance is degraded by. choose:
-    where a checkpoint holds a model for
-    each value of a field, its chooser alone decides, whatever is known of an item.
-    """
-
-    every: bool = False
-    where: tuple[str, ...] = ()
-    by: str = "file"
-    pool: str = "mean"
-    copies: bool = False
-    ci: float = 0.95
-    summary: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
-    require: tuple[str, ...] = ()
-    noise_snr: float | None = None
-    channel_rate: int | None = None
-    choose: bool = False
-    device: str = "cpu"
-    batch_size: int = 64
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raise UsageError for a value that makes no sense."""
-        if self.by not in LEVELS:
-            raise UsageError(f"--by {self.by}: choose {' or '.join(LEVELS)}")
-        if self.pool not in metrics.POOLS:
-            raise UsageError(f"--pool {self.pool}: choose one of {', '.join(metrics.POOLS)}")
-        if not 0 < self.ci < 1:
-            raise UsageError(f"--ci {self.ci:g}: give a fraction between 0 and 1, such as 0.95")
-        if self.channel_rate is not None and self.channel_rate < 100:
-            raise UsageError(f"--channel-rate {self.channel_rate}: give a rate in Hz, such as 8000")
-        if self.noise_snr is not None and not abs(self.noise_snr) <= LOUDEST:
-            raise UsageError(f"--noise-snr {self.noise_snr:g}: give decibels, such as 10")
-        check_device(self.device)
-        for name in self.require:
-            if name not in audit.FACTS:
-                known = ", ".join(fact.replace("_", "-") for fact in audit.FACTS)
-                raise UsageError(f"--require {name.replace('_', '-')}: choose from {known}")
+    test: EvalOptions = nested(EvalOptions)
+    json: str | None = option(
+        None, "Write the report; - prints it instead of the tables.", metavar="FILE", panel=OUTPUT,
+        recorded=False,
+    )  # fmt: skip
+    figures: Path | None = option(
+        None, "Draw figures into this folder.", metavar="DIR", panel=OUTPUT, recorded=False
+    )
 
 
 def evaluate(
-    checkpoints: Sequence[Path],
-    store_path: Path,
-    options: Options,
-    console: Console,
-    finished: Path | None = None,
+    checkpoints: Annotated[
+        list[Path], Argument("CHECKPOINT", "Checkpoints; several are folds, and pooled.")
+    ],
+    store: Annotated[Path, Argument("STORE", "The store with the test items.")],
+    options: EvalOutputs = EvalOutputs(),
+    run: RunOptions = RunOptions(),
+    console: Console | None = None,
 ) -> dict[str, Any]:
-    """Return the report of `checkpoints`, each tested on what it held out of the store, pooled.
+    """Test checkpoints, write the report and its figures where asked for, and return it.
 
-    finished: a report that may be there already; it is returned if this very test made it.
     Raises UsageError for options that make no sense together, InputError where checkpoints and
     store do not belong together, nothing is held out, or a required fact does not hold.
     """
-    options.check()
-    if options.every and len(checkpoints) > 1:
-        raise UsageError("--all tests every item with one checkpoint; name one")
-    with Store(store_path) as store:
-        plans = [load_plan(path) for path in checkpoints]
-        classes = common_classes(plans)
-        if options.choose and per.field_of(plans[0].meta) is None:
-            raise UsageError(
-                f"--choose: {show(plans[0].path)} holds one model, not one --per field"
-            )
-        for plan in plans:
-            check_contract(plan.path, plan.meta, store)
-        choose(
-            plans,
-            store,
-            classes,
-            every=options.every,
-            copies=options.copies,
-            where=options.where,
-            console=console,
-        )
-        facts = protocol(plans, store)
-        require(facts, options.require)
-        step = _step(plans, store, options)
-        if finished is not None and finished.exists():
-            console.note(f"{show(finished)}: whole already")
-            return _finished(finished, step)
-        if options.by == "file":
-            facts |= _split_files(plans, store, console)
-        for plan in plans:
-            if per.field_of(plan.meta) is not None:
-                plan.routes = _routes(plan, store, options, console)
-        scored = _score(plans, store, options, console)
-        tested, pooled = _pool(plans, store, scored, classes, options)
-        return _report(plans, store, tested, pooled, facts, step, options)
+    from sertool.evaluation import results, testing
+    from sertool.formats.figures import check_folder
+    from sertool.formats.outputs import atomic, check_output
 
+    console = console or Console.silent()
+    target = Path(options.json) if options.json not in (None, "-") else None
+    if target is not None:
+        check_output(target, run.force, run.resume, [*checkpoints, store])
+    if options.figures is not None:
+        check_folder(options.figures, testing.FIGURES, run.force or run.resume)
+    finished = target if run.resume else None
+    report = testing.evaluate(checkpoints, store, options.test, console, finished)
+    if target is not None:
+        with atomic(target) as temporary:
+            temporary.write_text(results.dumps(report), encoding="utf-8")
+    if options.figures is not None:
+        from sertool.evaluation.figures import draw
 
-def _step(plans: Sequence[Plan], store: Store, options: Options) -> dict[str, Any]:
-    params = asdict(options) | {"checkpoints": [[p.path.name, p.sha256] for p in plans]}
-    params["all"] = params.pop("every")
-    params["where"] = list(options.where)
-    unused = [name for name in ("choose", "where") if not getattr(options, name)]
-    for name in ["batch_size", "require", *unused]:  # what changes nothing in the report
-        params.pop(name)
-    return lineage.record("eval", params, store.path.name, store.sha256)
-
-
-def _finished(path: Path, step: dict[str, Any]) -> dict[str, Any]:
-    """Return the report in `path` if `step` made it; InputError otherwise."""
-    report = results.read(path)
-    if not report["lineage"] or report["lineage"][-1] != step:
-        raise InputError(f"{show(path)}: exists, made with other settings; --force replaces it")
+        for path in draw(report, options.figures):
+            console.note(f"{path}")
+    if target is not None:
+        console.note(f"{target}: the report")
     return report
 
 
-def _score(
-    plans: Sequence[Plan], store: Store, options: Options, console: Console
-) -> dict[str, dict[int, np.ndarray]]:
-    """Return, for "model" and each baseline that all have, index -> posteriors (rows, classes)."""
-    from sertool.models.scoring import Scorer
+def _show(report: dict[str, Any], options: EvalOutputs, console: Console) -> None:
+    """Print the tables, or the report and the tables beside it."""
+    from rich.console import Console as RichConsole
 
-    scored: dict[str, dict[int, np.ndarray]] = {}
-    total = sum(len(plan.tested) for plan in plans)
-    windows = padded = 0
-    with console.progress(total, "items") as progress:
-        for plan in plans:
-            scorer = Scorer.load(plan.path, device=options.device)
-            systems: dict[str, Scorer | None] = {"model": scorer}
-            systems |= {name: scorer.baseline(name) for name in BASELINES}
-            arrays = _arrays(plan, store, options)
-            while batch := list(islice(arrays, options.batch_size)):
-                indices = [i for i, _ in batch]
-                values = plan.routes.values(indices)
-                try:
-                    rows = {
-                        name: system.posterior([array for _, array in batch], values)
-                        for name, system in systems.items()
-                        if system is not None
-                    }
-                    if plan.routes.chosen:
-                        rows[ALONE] = plan.routes.alone(scorer, batch, rows["model"])
-                except InputError as error:
-                    raise InputError(f"{show(store.path)}: {error}") from error
-                for name, found in rows.items():
-                    scored.setdefault(name, {}).update(zip(indices, found, strict=True))
-                progress.advance(len(batch))
-            windows += scorer.windows_averaged
-            padded += scorer.padded
-    announce(console, windows, padded, "items")
-    return {name: rows for name, rows in scored.items() if len(rows) == total}
+    from sertool.evaluation import results
+    from sertool.evaluation.terminal import render
+
+    file = sys.stdout
+    if options.json == "-":
+        sys.stdout.write(results.dumps(report))
+        if console.quiet:
+            return
+        file = sys.stderr
+    rich = RichConsole(file=file, highlight=False)
+    with rich.capture() as captured:
+        rich.print(render(report, rich.width))
+    # in a pipe, no line ends in spaces
+    file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    file.flush()
 
 
-def _routes(plan: Plan, store: Store, options: Options, console: Console) -> Routes:
-    """Return by which of the checkpoint's models each tested item is scored."""
-    items = store.items()
-    recording = {i: _unit(items[i], options) for i in plan.tested}
-    arrays = _arrays(plan, store, options)
-    return find_routes(plan.path, items, recording, arrays, options.choose, console)
+COMMAND = Command(
+    "eval",
+    evaluate,
+    """Test checkpoints on the items that they held out, beside their baselines.
 
+    [bold]sertool eval model.ckpt features.h5 --json report.json --figures figures/[/bold]
 
-def _unit(item: Item, options: Options) -> str:
-    """Return the name of what counts once: the file that an item is of, or the item."""
-    return unit_of(item) if options.by == "file" else str(item["id"])
+    [bold]sertool eval model.0.ckpt model.1.ckpt features.h5 --require speaker-disjoint[/bold]
 
-
-def _arrays(plan: Plan, store: Store, options: Options) -> Iterator[tuple[int, np.ndarray]]:
-    """Return an iterator over (index, array) of what a plan tests."""
-    if options.noise_snr is None and options.channel_rate is None:
-        return ((i, store.features(i)) for i in plan.tested)
-    from sertool.evaluation.degrade import Degradation, degraded
-
-    degradation = Degradation(options.noise_snr, options.channel_rate, options.seed)
-    return degraded(store, plan.tested, degradation)
-
-
-def unit_of(item: Item) -> str:
-    """Return what an item is a segment of: its utterance, or one augmented copy of it."""
-    origin = item["origin"] or item["id"]
-    if not item["id"].startswith(origin):
-        return str(item["id"])
-    return origin + _SEGMENT.sub("", item["id"][len(origin) :])
-
-
-def _split_files(plans: Sequence[Plan], store: Store, console: Console) -> dict[str, int]:
-    """Return {"files_split": scores of files in parts}, said; {} where every file is whole.
-
-    A file is scored in parts where a checkpoint saw, or left to others, pieces that it does not
-    test. It then counts once for each checkpoint that tests a piece of it.
-    """
-    items = store.items()
-    parts = total = 0
-    for plan in plans:
-        tested = {items[i]["id"]: unit_of(items[i]) for i in plan.tested}
-        rest = {unit_of(item) for item in plan.items if item["id"] not in tested}
-        units = set(tested.values())
-        parts, total = parts + len(units & rest), total + len(units)
-    if not parts:
-        return {}
-    console.note(f"{parts} of {total} files are scored by the segments of them that were held out")
-    return {"files_split": parts}
-
-
-def _folds(plans: Sequence[Plan]) -> list[str]:
-    """Return what tells the plans apart in an id: their folds, or else their numbers."""
-    folds = [plan.protocol.get("fold") for plan in plans]
-    apart = None not in folds and len(set(folds)) == len(folds)
-    return [f"fold {fold}" if apart else f"checkpoint {i}" for i, fold in enumerate(folds)]
-
-
-Pooled = dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-def _pool(
-    plans: Sequence[Plan],
-    store: Store,
-    scored: dict[str, dict[int, np.ndarray]],
-    classes: Sequence[str],
-    options: Options,
-) -> tuple[results.Tested, Pooled]:
-    """Return what was tested and, for each system, (posterior, predicted), in store order.
-
-    Segments of a file that several checkpoints tested are pooled for each of them alone, for each
-    was trained on what the others test; the ids of such scores name the fold.
-    """
-    items = store.items()
-    truths = class_names(items, plans[0].target)
-    owner = {i: number for number, plan in enumerate(plans) for i in plan.tested}
-    groups: dict[tuple[str, int], list[int]] = {}
-    for i in sorted(owner):
-        groups.setdefault((_unit(items[i], options), owner[i]), []).append(i)
-    for (name, _), members in groups.items():
-        if len({truths[i] for i in members}) > 1:
-            raise InputError(
-                f"{show(name)}: its segments differ in {plans[0].target}; test with --by item"
-            )
-    times = Counter(name for name, _ in groups)
-    folds = _folds(plans)
-    first = [items[members[0]] for members in groups.values()]
-    units = [
-        Item(
-            name if times[name] == 1 else f"{name} [{folds[number]}]",
-            corpus=item.corpus,
-            speaker=item.speaker,
-            gender=item.gender,
-        )
-        for (name, number), item in zip(groups, first, strict=True)
-    ]
-    truth = np.array([classes.index(str(truths[m[0]])) for m in groups.values()], np.int64)
-    own = np.array([number for _, number in groups], np.int64)
-    names = [plan.path.name for plan in plans]
-    tested = results.Tested(list(classes), truth, units, own, names)
-    pooled: Pooled = {}
-    for system, rows in scored.items():
-        pairs = [
-            metrics.pool_posteriors(np.stack([rows[i] for i in members]), options.pool)
-            for members in groups.values()
-        ]
-        pooled[system] = (np.stack([p for p, _ in pairs]), np.array([k for _, k in pairs]))
-    return tested, pooled
-
-
-def _report(
-    plans: Sequence[Plan],
-    store: Store,
-    tested: results.Tested,
-    pooled: Pooled,
-    facts: dict[str, Any],
-    step: dict[str, Any],
-    options: Options,
-) -> dict[str, Any]:
-    def figures(system: str) -> dict[str, Any]:
-        return results.figures(tested, *pooled[system], level=options.ci, seed=options.seed)
-
-    report: dict[str, Any] = {"format": results.FORMAT, "version": results.VERSION}
-    report |= {"level": options.by, "pool": options.pool, "tags": options.tags}
-    model = plans[0].meta.get("model") or {}
-    report["target"] = plans[0].target
-    if "kept" in plans[0].meta:
-        report["kept"] = plans[0].meta["kept"]
-    report["model"] = {key: model.get(key) for key in ("name", "settings")}
-    report["store"] = {"name": store.path.name, "sha256": store.sha256, "kind": store.kind}
-    degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}
-    report["conditions"] = {name: v for name, v in degraded.items() if v is not None}
-    report["classes"] = tested.classes
-    report |= figures("model")
-    for fold, plan in zip(report["folds"], plans, strict=True):
-        fold |= {"fold": plan.protocol.get("fold"), "protocol": plan.protocol}
-        history, best = plan.meta.get("history") or [], plan.meta.get("best_epoch") or 0
-        fold["training"] = curves.thinned(history, best)
-        fold |= of_checkpoint(plan.meta, plan.routes)
-    report["baselines"] = {name: figures(name) for name in BASELINES if name in pooled}
-    routes = [plan.routes for plan in plans]
-    alone = pooled[ALONE][1] if ALONE in pooled else None
-    report |= summary(plans[0].meta, routes, tested.truth, alone)
-    report["protocol"] = facts
-    report["lineage"] = [*(plans[0].meta.get("lineage") or []), step]
-    if not options.summary:
-        report["items"] = _items(tested, *pooled["model"])
-    return report
-
-
-def _items(
-    tested: results.Tested, posterior: np.ndarray, predicted: np.ndarray
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": unit["id"],
-            "truth": tested.classes[truth],
-            "prediction": tested.classes[k],
-            "posterior": dict(zip(tested.classes, row.tolist(), strict=True)),
-        }
-        for unit, truth, row, k in zip(
-            tested.units, tested.truth, posterior, predicted, strict=True
-        )
-    ]
+    Exit codes: 0 done, 2 wrong usage, 3 cannot test, or a required fact does not hold.
+    """,
+    show=_show,
+)

@@ -64,7 +64,7 @@ class Declared:
         """Return `value` as declared; `text` where it is a command line's. Raises UsageError."""
         if value is None and self.optional:
             return None
-        if text and self.option.read is not None and isinstance(value, str | list):
+        if self.option.read is not None and isinstance(value, str | list | tuple):
             value = self.option.read(value)
         return convert(f"{self.flag} ", value, self.hint, self.option, text)
 
@@ -164,6 +164,7 @@ class Command:
     name: str
     function: Callable[..., Any]
     help: str
+    show: Callable[[Any, Any, Any], None] | None = None
     threads: int | None = 1
     no_args_is_help: bool = True
 

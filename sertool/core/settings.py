@@ -74,6 +74,8 @@ class Option:
             return f"{self.least:g} to {self.most:g}"
         if self.above is not None and self.below is not None:
             return f"between {self.above:g} and {self.below:g}"
+        if self.least is not None and self.below is not None:
+            return f"{self.least:g} to below {self.below:g}"
         lower = f"above {self.above:g}" if self.above is not None else ""
         lower = f"{self.least:g} or more" if self.least is not None else lower
         upper = f"below {self.below:g}" if self.below is not None else ""
@@ -137,6 +139,19 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"--set {text}: write NAME=VALUE")
         values[name.strip().replace("-", "_")] = read_value(raw.strip())
     return values
+
+
+def pairs(flag: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (key, value) of each "KEY=VALUE"; UsageError, which names the `flag`, otherwise."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"{flag} {text}: write KEY=VALUE")
+        if key in found:
+            raise UsageError(f"{flag} {text}: {key} is given twice")
+        found[key] = value
+    return list(found.items())
 
 
 def make(cls: type[T], values: Mapping[str, Any]) -> T:

@@ -1,0 +1,85 @@
+"""The options of `eval`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sertool.core.options import Options, seed
+from sertool.core.settings import option, pairs
+from sertool.evaluation.leaks import FACTS
+from sertool.models.hyperparameters import device
+
+LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds beside the other
+TESTED = "What is tested"
+
+
+def facts() -> Any:
+    """Return the field of `--require`: facts of a protocol, "speaker-disjoint"."""
+    return option(
+        (),
+        "Exit with 3 unless these facts hold.",
+        metavar="FACT,...",
+        choices=tuple(name.replace("_", "-") for name in FACTS),
+        panel=TESTED,
+        read=lambda texts: tuple(
+            name.strip().replace("_", "-") for text in _several(texts) for name in text.split(",")
+        ),
+        recorded=False,
+    )
+
+
+def _several(texts: str | Sequence[str]) -> Sequence[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _tested(default: Any, help: str, unit: str = "", **more: Any) -> Any:
+    return option(default, help, unit, panel=TESTED, **more)
+
+
+@dataclass(frozen=True)
+class EvalOptions(Options):
+    """How to test.
+
+    by: the level that counts, "file" or "item". pool: how the segments of a file become one
+    posterior. choose: where a checkpoint holds a model for each value of a field, its chooser
+    alone decides, whatever is known of an item.
+    """
+
+    all: bool = _tested(False, "Test every item (another corpus), not only those held out.")
+    where: tuple[str, ...] = _tested(
+        (), "Test only items that match, e.g. gender=female; repeatable.", metavar="EXPR"
+    )
+    copies: bool = _tested(False, "Test augmented copies, too.")
+    by: str = _tested("file", "What counts once: a file, or an item (segment).",
+                      choices=("file", "item"))  # fmt: skip
+    pool: str = _tested(
+        "mean", "How the segments of a file are pooled.", choices=("mean", "max", "vote")
+    )
+    noise_snr: float | None = _tested(
+        None,
+        "Add white noise to the decoded recordings at this signal-to-noise ratio.",
+        "dB",
+        least=-LOUDEST,
+        most=LOUDEST,
+    )
+    channel_rate: int | None = _tested(
+        None, "Pass recordings through a channel of this sample rate.", "Hz", least=100
+    )
+    choose: bool = _tested(
+        False, "Of the models of train --per, use the chooser's, whatever the store says."
+    )
+    require: tuple[str, ...] = facts()
+    ci: float = option(
+        0.95, "Level of the confidence intervals (bootstrap over speakers).", metavar="LEVEL",
+        above=0, below=1,
+    )  # fmt: skip
+    summary: bool = option(False, "Leave the items out of the report.", panel="Output")
+    tags: dict[str, str] = option(
+        {}, "Kept in the report; repeatable.", metavar="KEY=VALUE", flag="tag", panel="Output",
+        read=lambda texts: dict(sorted(pairs("--tag", texts))),
+    )  # fmt: skip
+    device: str = device()
+    batch_size: int = option(64, "Items scored per batch.", least=1)
+    seed: int = seed()
