@@ -31,6 +31,7 @@ from sertool.audio.opening import (
 )
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import show
+from sertool.items import Item
 
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
 CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
@@ -66,8 +67,19 @@ class Decoded:
     fingerprint: str = ""
 
 
+@dataclass(slots=True, eq=False)
+class Sound(Item):
+    """A recording in memory: `samples` (n, channels) at `sample_rate`, int16 or float32."""
+
+    samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    sample_rate: int = 0
+
+
+Recording = str | os.PathLike[str] | Sound
+
+
 def decode(
-    path: str | os.PathLike[str],
+    path: Recording,
     *,
     start: float | None = None,
     end: float | None = None,
@@ -77,7 +89,7 @@ def decode(
     sample_rate: int | None = None,
     fingerprinted: bool = False,
 ) -> Decoded:
-    """Return one utterance of a file, cropped and resampled.
+    """Return one utterance of a file (or of a `Sound`), cropped and resampled.
 
     `start` and `end` (seconds) cut the utterance out of the file; `offset` and `duration`
     (seconds) crop it, before resampling to `sample_rate`. `channel` is "mix" (the mean), "left"
@@ -259,9 +271,15 @@ def _is_int16(block: np.ndarray) -> bool:
 
 
 def _read(
-    path: str | os.PathLike[str], start: float | None, end: float | None, channel: str
+    path: Recording, start: float | None, end: float | None, channel: str
 ) -> tuple[np.ndarray, int, int]:
     """Return (mono samples (n,), rate, channels of the file) between `start` and `end`."""
+    if isinstance(path, Sound):
+        rate, channels = path.sample_rate, path.samples.shape[1]
+        first, last = bounds(len(path.samples), rate, start, end)
+        mixed = channels > 1 and channel == "mix"
+        samples = to_float(path.samples) if mixed else path.samples
+        return _mono(samples[first:last], channel), rate, channels
     if suffix(path) in NEEDS_FFMPEG:
         data, rate = _ffmpeg(path)
         first, last = bounds(len(data), rate, start, end)

@@ -6,14 +6,13 @@ they agree to the last bit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from sertool.audio.decoding import Decoded, decode
+from sertool.audio.decoding import Decoded, Recording, Sound, decode
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show
 from sertool.features.stage import Segment, Stage
@@ -87,14 +86,14 @@ class Pipeline:
             raise InputError(f"{name}: its pipeline cannot be replayed: {error}") from error
 
     def decode(
-        self, path: str | os.PathLike[str], start: float | None = None, end: float | None = None
+        self, path: Recording, start: float | None = None, end: float | None = None
     ) -> Decoded:
         """Return a recording at its own rate, uncropped, mono as the pipeline mixes it."""
         return decode(path, start=start, end=end, channel=self.stages[0].channel)
 
     def replay(self, item: Item) -> Replayed:
         """Return an item's recording as one clip, its duration that before any crop; ItemError."""
-        decoded = self.stages[0].load(from_text(item.path), item.start, item.end)
+        decoded = self.stages[0].load(_recording(item), item.start, item.end)
         clip = Clip(self._segments(decoded), decoded.duration, item.start, item.end)
         return Replayed(item, [clip], decoded.notes)
 
@@ -103,7 +102,7 @@ class Pipeline:
 
         `window` and `hop` are in seconds. Raises ItemError.
         """
-        decoded = self.decode(from_text(item.path), item.start, item.end)
+        decoded = self.decode(_recording(item), item.start, item.end)
         rate, begin = decoded.sample_rate, item.start or 0.0
         replayed = Replayed(item, notes=decoded.notes)
         length, step = max(1, round(window * rate)), max(1, round(hop * rate))
@@ -146,6 +145,11 @@ class Pipeline:
                 raise refused
             segments, rate = following, stage.sample_rate or rate
         return segments
+
+
+def _recording(item: Item) -> Recording:
+    """Return what an item is decoded from: its file, or its samples."""
+    return item if isinstance(item, Sound) else from_text(item.path)
 
 
 def spans(total: int, length: int, hop: int) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sertool.audio import decoding
-from sertool.audio.decoding import Decoded
+from sertool.audio.decoding import Decoded, Recording
 from sertool.core.errors import ItemError
 from sertool.features.spec import FeaturizeSpec
 
@@ -61,7 +60,7 @@ class Stage(FeaturizeSpec):
 
     def load(
         self,
-        path: str | os.PathLike[str],
+        path: Recording,
         start: float | None = None,
         end: float | None = None,
         fingerprinted: bool = False,
