@@ -29,9 +29,14 @@ from sertool.core.version import VERSION as __version__
 _HOMES = {
     "prepare": "sertool.api.stages",
     "featurize": "sertool.api.stages",
+    "train": "sertool.api.stages",
+    "load": "sertool.api.stages",
     "open_store": "sertool.api.stages",
     "Manifest": "sertool.api.results",
     "Store": "sertool.api.results",
+    "Checkpoint": "sertool.api.models",
+    "Prediction": "sertool.api.models",
+    "Predictions": "sertool.api.models",
     "Item": "sertool.items",
 }
 

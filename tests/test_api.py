@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import json
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,13 @@ import numpy as np
 import pytest
 
 import sertool
-from sertool.api import results, stages
+from sertool.api import models, results, stages
 from sertool.core.options import declared
 
 DEMO = Path(__file__).parent.parent / "data/demo/corpus"
 SPEAKERS = ("spk01", "spk02", "spk03", "spk04")
 FUNCTIONS = [name for name in sertool.__all__ if name.islower() and not name.startswith("_")]
-EXAMPLES = (sertool, stages, results)
+EXAMPLES = (sertool, stages, results, models)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path in sorted((DEMO / speaker).glob("*_s[12]_*")):
             shutil.copy(path, folder / "corpus" / speaker)
     manifest = sertool.prepare(folder / "corpus", folder / "manifest.jsonl", split="speakers:4")
-    sertool.featurize(manifest, folder / "mel.h5", n_mels=40)
+    store = sertool.featurize(manifest, folder / "mel.h5", n_mels=40)
+    sertool.train(store, folder / "model.ckpt", test_fold=0)
     return folder
 
 
@@ -180,3 +182,81 @@ def test_a_manifest_in_memory_gives_the_same_store(here: Path) -> None:
     sertool.prepare("corpus", "manifest.jsonl", split="speakers:4", force=True)
     sertool.featurize("manifest.jsonl", "b.h5", n_mels=40)
     same("a.h5", "b.h5")
+
+
+ONE = "corpus/spk01/spk01_sadness_s1_r2.flac"
+
+
+def test_training_gives_the_bytes_of_the_command_line(here: Path, cli) -> None:
+    options = {"model": "svm", "C": 2.0, "val_fold": "next", "seed": 5}
+    checkpoints = sertool.train("mel.h5", "a.ckpt", **options, test_fold="all")
+    flags = ("--model", "svm", "--set", "C=2.0", "--val-fold", "next", "--seed", 5)
+    assert cli("train", "mel.h5", "b.ckpt", *flags, "--test-fold", "all").code == 0
+    assert [made.path.name for made in checkpoints] == [f"a.{k}.ckpt" for k in range(4)]
+    for k in range(4):
+        same(f"a.{k}.ckpt", f"b.{k}.ckpt")
+    assert sertool.load("b.2.ckpt").meta == checkpoints[2].meta
+    assert sertool.train("mel.h5", "c.ckpt", test_fold=1, val_fold=2).path == Path("c.ckpt")
+
+
+def test_predictions_are_those_of_the_command_line(here: Path, cli) -> None:
+    model = sertool.load("model.ckpt")
+    found = model.predict(["corpus/spk01"], only=("anger", "sadness"))
+    lines = cli("predict", "model.ckpt", "corpus/spk01", "--only", "anger,sadness").out
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert [one.posterior for one in found] == [row["posterior"] for row in rows]
+    assert [one.path for one in found] == [row["path"] for row in rows]
+    assert found.failures == []
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+def test_samples_are_heard_as_their_file_is(here: Path, dtype: str) -> None:
+    import soundfile
+
+    model = sertool.load("model.ckpt")
+    samples, rate = soundfile.read(ONE, dtype=dtype)
+    expected = model.predict(ONE)
+    assert model.predict((samples, rate)).posterior == expected.posterior
+    double = np.stack([samples, samples // 2 if dtype == "int16" else samples / 2], axis=1)
+    soundfile.write("two.wav", double, rate, "PCM_16" if dtype == "int16" else "FLOAT")
+    windows = model.predict((double, rate), window=0.4)
+    assert [w.posterior for w in windows] == [
+        w.posterior for w in model.predict("two.wav", window=0.4)
+    ]
+    assert windows[1].start == 0.4
+    several = model.predict([(samples, rate), ONE])
+    assert [one.path for one in several] == ["samples 0", ONE]
+
+
+def test_samples_that_are_none(here: Path) -> None:
+    model = sertool.load("model.ckpt")
+    for samples in (np.zeros((2, 900)), np.zeros(900, np.int32), np.zeros((3, 3, 3))):
+        with pytest.raises(sertool.UsageError, match="samples 0"):
+            model.predict((samples, 16000))
+    with pytest.raises(sertool.UsageError, match="Hz"):
+        model.predict((np.zeros(900), 0))
+    with pytest.raises(sertool.ItemError, match="NaN"):
+        model.predict((np.full(900, np.nan), 16000))
+
+
+def test_a_manifest_is_predicted_item_by_item(here: Path) -> None:
+    manifest = sertool.prepare("corpus", where="speaker=spk02")
+    cuts = [item.replace(start=0.1, end=0.5) for item in manifest]
+    found = sertool.load("model.ckpt").predict(cuts)
+    assert [one.end for one in found] == [0.5] * 16
+
+
+def test_recordings_that_cannot_be_read(here: Path) -> None:
+    (here / "bad.wav").write_bytes(b"no audio")
+    model = sertool.load("model.ckpt")
+    with pytest.raises(sertool.ItemError, match=r"bad\.wav"):
+        model.predict("bad.wav")
+    found = model.predict(["bad.wav", ONE])
+    assert [one.path for one in found] == [ONE]
+    assert [failure.path for failure in found.failures] == ["bad.wav"]
+    with pytest.raises(sertool.InputError, match="strict"):
+        model.predict(["bad.wav", ONE], strict=True)
+    with pytest.raises(sertool.InputError, match="no such file"):
+        model.predict("nowhere.wav")
+    with pytest.raises(sertool.InputError, match="no checkpoint"):
+        sertool.load("mel.h5")

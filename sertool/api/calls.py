@@ -156,6 +156,9 @@ def groups_of(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(one: Declared, value: Any) -> Any:
     """Return a keyword's value as the option holds it: as on the command line where it is text."""
+    kinds = (one.hint, *get_args(one.hint))
+    if type(value) is int and str in kinds and int not in kinds:
+        value = str(value)  # a fold: its number, or a word
     several = get_origin(one.hint) is tuple and get_args(one.hint)[1:] == (...,)
     if several and isinstance(value, str | PathLike):
         value = [value]

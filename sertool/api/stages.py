@@ -6,12 +6,14 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath, call, documented
+from sertool.api.models import Checkpoint
 from sertool.api.results import Manifest, Store
 from sertool.commands import featurize as featurizing
 from sertool.commands import prepare as preparing
+from sertool.commands import train as training
 from sertool.corpora import export
 from sertool.ui.console import Console
 
@@ -71,6 +73,60 @@ def featurize(
         given = {"source": path, "output": out}
         _, failures = call(featurizing.COMMAND, given, options, console, verbose)
     return _opened(out, failures)
+
+
+@overload
+def train(
+    store: AnyPath | Store, out: AnyPath, model: str = "linear", *, test_fold: Literal["all"],
+    console: Console | None = None, verbose: bool = False, **options: Any,
+) -> list[Checkpoint]: ...  # fmt: skip
+@overload
+def train(
+    store: AnyPath | Store, out: AnyPath, model: str = "linear", *,
+    test_fold: int | str | None = None,
+    console: Console | None = None, verbose: bool = False, **options: Any,
+) -> Checkpoint: ...  # fmt: skip
+@documented(training.COMMAND)
+def train(
+    store: AnyPath | Store,
+    out: AnyPath,
+    model: str = "linear",
+    *,
+    test_fold: int | str | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Checkpoint | list[Checkpoint]:
+    """Train a model on a feature store, write the checkpoint, and return it.
+
+    out: the file to write (.ckpt). model: see `sertool list models`; its own settings are given as
+    keywords, too, or as a dictionary `settings`. test_fold: the fold that is held out; with "all"
+    each in turn, and the list of checkpoints (`out` is then the pattern of their names,
+    NAME.0.ckpt, …) is returned.
+
+    >>> checkpoint = train("mel.h5", "new.ckpt", model="svm", C=2.0, test_fold=0)
+    >>> checkpoint.model, checkpoint.classes
+    ('svm', ['anger', 'happiness', 'neutral', 'sadness'])
+    >>> [made.path.name for made in train("mel.h5", "fold.ckpt", test_fold="all")]
+    ['fold.0.ckpt', 'fold.1.ckpt', 'fold.2.ckpt', 'fold.3.ckpt']
+
+    {options}
+    """
+    options |= {"model": model, "test_fold": test_fold}
+    given = {"store": store, "output": out}
+    paths, _ = call(training.COMMAND, given, options, console, verbose)
+    made = [Checkpoint.open(path) for path in paths]
+    return made if test_fold == "all" else made[0]
+
+
+def load(path: AnyPath) -> Checkpoint:
+    """Return the checkpoint in a file, whose `predict` takes recordings; InputError for none.
+
+    >>> model = load("model.ckpt")
+    >>> model.predict("corpus/spk01/spk01_sadness_s1_r2.flac").label
+    'sadness'
+    """
+    return Checkpoint.open(path)
 
 
 def open_store(path: AnyPath) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -99,10 +100,16 @@ class Predictor:
 
     further: the names of what a row says beside the prediction: by which of several models, and
     who chose it. Raises UsageError for a class in `options.only`, or a field or value in
-    `options.fields`, that the checkpoint does not know.
+    `options.fields`, that the checkpoint does not know. scorer: makes the model on a device.
     """
 
-    def __init__(self, path: Path, meta: dict[str, Any], options: Options) -> None:
+    def __init__(
+        self,
+        path: Path,
+        meta: dict[str, Any],
+        options: Options,
+        scorer: Callable[[str], Scorer] | None = None,
+    ) -> None:
         self.path, self.options = path, options
         self.pipeline = Pipeline.of_file(meta["pipeline"], show(path))
         known = list(meta["classes"])
@@ -112,6 +119,7 @@ class Predictor:
         self._field = per.field_of(meta)
         self.further = [self._field, f"{self._field}_by"] if self._field else []
         self._value = per.asked(self._field, self._values, options.fields)
+        self._make = scorer
         self._scorer: Scorer | None = None
         self.explainer: Explainer | Explainers | None = None
 
@@ -120,7 +128,8 @@ class Predictor:
         if self._scorer is None:
             from sertool.models.scoring import Scorer
 
-            self._scorer = Scorer.load(self.path, device=self.options.device)
+            make = self._make or functools.partial(Scorer.load, self.path)
+            self._scorer = make(self.options.device)
             if self.options.explain is not None:
                 from sertool.extras.explain import explainer
 

@@ -1,0 +1,197 @@
+"""What the functions of the API return: checkpoints, and what they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import numpy as np
+
+from sertool.api.calls import AnyPath, listening
+from sertool.audio import FASTEST
+from sertool.audio.decoding import Sound
+from sertool.commands.recordings import check_arguments, sources
+from sertool.core.errors import ItemError, UsageError
+from sertool.core.paths import show
+from sertool.formats import checkpoint as checkpoints
+from sertool.items import Item
+from sertool.ui.console import Console, Failure
+
+if TYPE_CHECKING:
+    from sertool.models.scoring import Scorer
+
+Samples = tuple[np.ndarray, int]  # (n,) or (n, channels), and their rate in Hz
+Audio = AnyPath | Samples | Item
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model makes of a recording, or of a window of it.
+
+    posterior: the probability of each class; label: the likeliest; confidence: its probability.
+    duration: of the recording in seconds; start and end: of a window or a cut, in seconds.
+    path: the file, or "samples 0", by their place in a list. further: by which of several models
+    (`train --per`), and who chose it.
+    """
+
+    path: str
+    label: str
+    confidence: float
+    posterior: dict[str, float]
+    duration: float
+    start: float | None = None
+    end: float | None = None
+    further: Mapping[str, str] = field(default_factory=dict)
+
+
+class Predictions(list[Prediction]):
+    """The predictions of several recordings, or of the windows of one, in order.
+
+    failures: the recordings that could not be read, each with its `path` and `reason`.
+    """
+
+    failures: Sequence[Failure] = ()
+
+
+@dataclass(repr=False)
+class Checkpoint(checkpoints.Checkpoint):
+    """A trained model, and all that it needs to predict from a recording.
+
+    items: what it was trained and validated on and what was held out (`item.part`). meta: the
+    pipeline, model, history and lineage. path: the file. failures: always empty, for symmetry.
+    """
+
+    path: Path = Path()
+    failures: Sequence[Failure] = ()
+    _scorers: dict[str, Scorer] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: AnyPath) -> Checkpoint:
+        """Return the checkpoint in a file; InputError where it is none."""
+        loaded = checkpoints.load(Path(path))
+        return cls(loaded.tensors, loaded.items, loaded.meta, Path(path))
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.path}, model {self.model}, classes {', '.join(self.classes)}>"
+
+    @property
+    def model(self) -> str:
+        """The name of the model, as `sertool list models` shows it."""
+        name: str = self.meta["model"]["name"]
+        return name
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels that it tells apart."""
+        return list(self.meta["classes"])
+
+    @overload
+    def predict(
+        self, audio: Audio, *, window: None = None, console: Console | None = None,
+        verbose: bool = False, **options: Any,
+    ) -> Prediction: ...  # fmt: skip
+    @overload
+    def predict(
+        self, audio: Sequence[Audio], *, window: float | None = None,
+        console: Console | None = None, verbose: bool = False, **options: Any,
+    ) -> Predictions: ...  # fmt: skip
+    @overload
+    def predict(
+        self, audio: Audio, *, window: float, console: Console | None = None,
+        verbose: bool = False, **options: Any,
+    ) -> Predictions: ...  # fmt: skip
+    def predict(
+        self,
+        audio: Audio | Sequence[Audio],
+        *,
+        window: float | None = None,
+        console: Console | None = None,
+        verbose: bool = False,
+        **options: Any,
+    ) -> Prediction | Predictions:
+        """Return what the model makes of a recording, or of several.
+
+        audio: a path, samples and their rate in Hz, `(samples, rate)`, or an `Item`; or a list of
+        these, such as a manifest, and of folders. Samples are int16, or floats with full scale 1,
+        of shape (n,) or (n, channels). window: seconds; a prediction for every window.
+
+        >>> model = load("model.ckpt")
+        >>> prediction = model.predict("corpus/spk01/spk01_sadness_s1_r2.flac")
+        >>> prediction.label, round(sum(prediction.posterior.values()), 6)
+        ('sadness', 1.0)
+        >>> import soundfile
+        >>> samples, rate = soundfile.read("corpus/spk01/spk01_sadness_s1_r2.flac", dtype="int16")
+        >>> model.predict((samples, rate)).posterior == prediction.posterior
+        True
+        >>> len(model.predict(["corpus/spk01"])), len(model.predict((samples, rate), window=0.5))
+        (16, 2)
+
+        A recording that cannot be read raises ItemError; in a list it is left out and named in
+        `.failures`, unless `strict=True`.
+
+        Options: only (classes to choose from), hop (seconds between windows), fields, batch_size,
+        workers, device, strict.
+        """
+        from sertool.commands.predict import Options, Predictor, predict
+
+        single = isinstance(audio, str | PathLike | tuple | Item)
+        given = cast(Sequence[Audio], [audio] if single else audio)
+        chosen = Options(**{"workers": 1, **options, "window": window})
+        chosen.check()
+        made = Predictions()
+
+        def sink(row: dict[str, Any]) -> None:
+            if "error" not in row:
+                made.append(_prediction(row))
+
+        with listening(console, "predict", verbose) as (voice, failures):
+            items = [item for i, one in enumerate(given) for item in _items(one, i, voice)]
+            predictor = Predictor(self.path, self.meta, chosen, self._scorer)
+            predict(predictor, items, sink, voice, False)
+        made.failures = failures
+        if single and failures:
+            raise ItemError(f"{failures[0].path}: {failures[0].reason}")
+        return made[0] if single and window is None else made
+
+    def _scorer(self, device: str) -> Scorer:
+        """Return the model on a device, made once."""
+        if device not in self._scorers:
+            from sertool.models.scoring import Scorer
+
+            self._scorers[device] = Scorer.of(self, device, show(self.path))
+        return self._scorers[device]
+
+
+def _prediction(row: dict[str, Any]) -> Prediction:
+    """Return a row of `predict` as an object."""
+    known = {field.name: row.pop(field.name) for field in fields(Prediction) if field.name in row}
+    return Prediction(**known, further=row)
+
+
+def _items(audio: Audio, number: int, console: Console) -> list[Item]:
+    """Return what is to be predicted: of a folder each recording in it."""
+    if isinstance(audio, Item):
+        return [audio]
+    if isinstance(audio, tuple):
+        return [_sound(*audio, number)]
+    check_arguments([fspath(audio)])
+    return [item for item in sources([fspath(audio)], False, console) if item is not None]
+
+
+def _sound(samples: np.ndarray, sample_rate: int, number: int) -> Sound:
+    """Return samples as `predict` takes them; UsageError for what are none."""
+    array = np.asarray(samples)
+    name = f"samples {number}"
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] > array.shape[0]):
+        raise UsageError(f"{name} of shape {array.shape}: needs (n,) or (n, channels)")
+    if array.dtype != np.int16 and array.dtype.kind != "f":
+        raise UsageError(f"{name} of type {array.dtype}: needs int16, or floats up to 1")
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+    rate = int(sample_rate)
+    if not 0 < rate <= FASTEST:
+        raise UsageError(f"{name} at {rate} Hz: needs a rate above 0, at most {FASTEST}")
+    return Sound(name, name, samples=array.reshape(len(array), -1), sample_rate=rate)
