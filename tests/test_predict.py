@@ -18,9 +18,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sertool.commands import predict as stage
 from sertool.core.errors import InputError, UsageError
-from sertool.evaluation.options import EvalOptions
+from sertool.evaluation import predictor as stage
+from sertool.evaluation.options import EvalOptions, PredictOptions
 from sertool.evaluation.predictions import formatter
 from sertool.evaluation.testing import evaluate
 from sertool.features.pipeline import Pipeline, spans
@@ -432,7 +432,7 @@ def test_a_line_comes_before_the_list_ends(toy, workers):
 def test_options_make_sense():
     for options in ({"hop": 1.0}, {"window": -1.0}, {"window": float("inf")}):
         with pytest.raises(UsageError):
-            stage.Options(**options).check()
+            PredictOptions(**options)
 
 
 @pytest.mark.parametrize(

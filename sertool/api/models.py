@@ -135,12 +135,13 @@ class Checkpoint(checkpoints.Checkpoint):
         Options: only (classes to choose from), hop (seconds between windows), fields, batch_size,
         workers, device, strict.
         """
-        from sertool.commands.predict import Options, Predictor, predict
+        from sertool.core.options import build
+        from sertool.evaluation.options import PredictOptions
+        from sertool.evaluation.predictor import Predictor, predict
 
         single = isinstance(audio, str | PathLike | tuple | Item)
         given = cast(Sequence[Audio], [audio] if single else audio)
-        chosen = Options(**{"workers": 1, **options, "window": window})
-        chosen.check()
+        chosen = build(PredictOptions, {"workers": 1, **options, "window": window})
         made = Predictions()
 
         def sink(row: dict[str, Any]) -> None:

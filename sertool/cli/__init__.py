@@ -24,7 +24,7 @@ COMMANDS = {  # the module that declares each as its `COMMAND`
     "augment": "sertool.cli.augment",
     "train": "sertool.commands.train",
     "eval": "sertool.commands.evaluate",
-    "predict": "sertool.cli.predict",
+    "predict": "sertool.commands.predict",
     "report": "sertool.cli.report",
     "info": "sertool.cli.info",
     "list": "sertool.cli.listing",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from sertool.core.options import Argument, Command, Declared, declared
+from sertool.core.options import EVERY, Argument, Command, Declared, declared
 
 WIDEST = 22  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
@@ -23,9 +23,9 @@ def signature_of(command: Command) -> inspect.Signature:
         _argument(name, kind, argument, defaults[name].default)
         for name, (kind, argument) in command.arguments.items()
     ]
-    for group in command.groups.values():
-        parameters += [_option(one) for one in declared(group)]
-    return inspect.Signature(parameters)
+    options = [one for group in command.groups.values() for one in declared(group)]
+    options.sort(key=lambda one: one.option.panel == EVERY)  # panels come in order of appearance
+    return inspect.Signature([*parameters, *map(_option, options)])
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:

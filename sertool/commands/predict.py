@@ -1,396 +1,168 @@
-"""`predict`: recordings to labels with one checkpoint, a row as soon as it is known."""
+"""predict: recordings become labels, a row as soon as it is known."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-
-from sertool.audio import decoding as audio
-from sertool.core import workers
-from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import show
-from sertool.corpora import labels
-from sertool.evaluation.lengths import announce
-from sertool.features.pipeline import Clip, Pipeline, Replayed
-from sertool.formats import checkpoint
-from sertool.items import Item
-from sertool.models import per
-from sertool.models.hyperparameters import check_device
+from sertool.commands.recordings import check_arguments, refuse_terminal, sources
+from sertool.core.errors import UsageError
+from sertool.core.options import Argument, Command, Options, RunOptions, nested
+from sertool.core.settings import option
+from sertool.evaluation.options import HEARD, PredictOptions
+from sertool.evaluation.predictions import FORMATS, formatter
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
-    from sertool.extras.explain import Explainer, Explainers
-    from sertool.models.scoring import Route, Scorer
+    from sertool.evaluation.predictor import Predictor
 
-STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
-LONGEST = 1e6  # seconds that a window or hop may have
-READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
-NOTES = {
-    "mixed": "mixed down",
-    "resampled": "resampled",
-    "padded": "padded with zeros",
-    "silent": "silent",
-    "clipped": "clipped",
-}
-Row = dict[str, Any]
-Sink = Callable[[Row], None]
+OUTPUT = "Output"
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to predict.
+class PredictOutputs(Options):
+    """How to predict, where recordings come from, and where rows and figures go."""
 
-    only: classes kept, the others masked and the rest renormalised; synonyms will do. window,
-    hop: seconds; a row for every window. fields: what is known of all recordings, where one of
-    several models is chosen by it (`train --per`).
-    explain: a folder for a figure a file; replace: figures that are there are written anew.
-    """
-
-    only: tuple[str, ...] = ()
-    window: float | None = None
-    hop: float | None = None
-    fields: tuple[tuple[str, str], ...] = ()
-    batch_size: int = 1
-    workers: int = 1
-    device: str = "cpu"
-    strict: bool = False
-    explain: Path | None = None
-    replace: bool = False
+    how: PredictOptions = nested(PredictOptions)
+    stream: bool = option(
+        False, "- is 16-bit PCM or WAV; print a line as soon as its window is complete.",
+        panel=HEARD,
+    )  # fmt: skip
+    sample_rate: int | None = option(None, "Sample rate of a raw --stream.", "Hz", above=0,
+                                     panel=HEARD)  # fmt: skip
+    null: bool = option(False, "Names on - end in NUL.", panel=HEARD)
+    format: str = option(
+        "jsonl",
+        "Format of the rows.",
+        choices=FORMATS,
+        panel=OUTPUT,
+        recorded=False,
+    )
+    output: Path | None = option(
+        None,
+        "Write to this file.",
+        metavar="FILE",
+        short="-o",
+        panel=OUTPUT,
+        unset="standard output",
+        recorded=False,
+    )
+    explain: Path | None = option(
+        None,
+        "Draw what the model saw and computed in each file into DIR.",
+        metavar="DIR",
+        panel=OUTPUT,
+        recorded=False,
+    )
 
     def check(self) -> None:
-        """Raise UsageError for values that make no sense."""
-        check_device(self.device)
-        if self.hop is not None and self.window is None:
-            raise UsageError("--hop needs --window")
-        if self.explain is not None and self.window is not None:
+        """Raise UsageError for values that contradict each other."""
+        if self.explain is not None and self.how.window is not None:
             raise UsageError("--explain draws whole files: leave --window out")
-        for name, value in (("window", self.window), ("hop", self.hop)):
-            if value is not None and not 0 < value <= LONGEST:
-                raise UsageError(f"--{name} {value:g}: needs seconds above 0, at most {LONGEST:g}")
-
-
-@dataclass(frozen=True)
-class _Replay:
-    """Decodes one recording and computes its features; runs in a worker."""
-
-    pipeline: Pipeline
-    window: float | None
-    hop: float | None
-
-    def __call__(self, item: Item | None) -> Replayed | None:
-        if item is None:
-            return None
-        try:
-            if self.window is None:
-                return self.pipeline.replay(item)
-            return self.pipeline.replay_windows(item, self.window, self.hop or self.window)
-        except ItemError as error:
-            return Replayed(item, error=str(error))
-
-
-class Predictor:
-    """A checkpoint that turns pieces of sound into rows.
-
-    further: the names of what a row says beside the prediction: by which of several models, and
-    who chose it. Raises UsageError for a class in `options.only`, or a field or value in
-    `options.fields`, that the checkpoint does not know. scorer: makes the model on a device.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        meta: dict[str, Any],
-        options: Options,
-        scorer: Callable[[str], Scorer] | None = None,
-    ) -> None:
-        self.path, self.options = path, options
-        self.pipeline = Pipeline.of_file(meta["pipeline"], show(path))
-        known = list(meta["classes"])
-        self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
-        self.classes = [known[k] for k in self._kept]
-        self._values = per.values_of(meta)
-        self._field = per.field_of(meta)
-        self.further = [self._field, f"{self._field}_by"] if self._field else []
-        self._value = per.asked(self._field, self._values, options.fields)
-        self._make = scorer
-        self._scorer: Scorer | None = None
-        self.explainer: Explainer | Explainers | None = None
-
-    def load(self) -> Scorer:
-        """Return the scorer, loaded once: after worker processes are started."""
-        if self._scorer is None:
-            from sertool.models.scoring import Scorer
-
-            make = self._make or functools.partial(Scorer.load, self.path)
-            self._scorer = make(self.options.device)
-            if self.options.explain is not None:
-                from sertool.extras.explain import explainer
-
-                self.explainer = explainer(self._scorer, self.options.explain, self.options.replace)
-        return self._scorer
-
-    def posteriors(
-        self, clips: Sequence[Clip], items: Sequence[Item | None]
-    ) -> list[tuple[np.ndarray, Route | None]]:
-        """Return (posterior (classes,), by which model) of each clip of its item.
-
-        The posterior is the mean over the clip's segments, masked.
-        """
-        routes = [self._route(*pair) for pair in zip(clips, items, strict=True)]
-        arrays = [array for clip in clips for array in clip.arrays]
-        values = [
-            route.value if route else None
-            for clip, route in zip(clips, routes, strict=True)
-            for _ in clip.segments
-        ]
-        size = self.options.batch_size
-        blocks = [
-            self.load().posterior(arrays[start : start + size], values[start : start + size])
-            for start in range(0, len(arrays), size)
-        ]
-        if not blocks:
-            return []
-        ends = np.cumsum([len(clip.segments) for clip in clips])[:-1]
-        split = np.split(np.concatenate(blocks), ends)
-        return [
-            (self._mask(rows.mean(0)), route) for rows, route in zip(split, routes, strict=True)
-        ]
-
-    def _route(self, clip: Clip, item: Item | None) -> Route | None:
-        """Return by which model a clip is scored; None where there is only one."""
-        from sertool.models.scoring import Route
-
-        if self._field is None:
-            return None
-        if self._value is not None:
-            return Route(self._value, "option")
-        known = per.told(self._field, item, self._values) if item else None
-        return self.load().route(clip.arrays, known)
-
-    def _mask(self, posterior: np.ndarray) -> np.ndarray:
-        if not self.options.only:
-            return posterior
-        kept = posterior[self._kept]
-        total = kept.sum()
-        return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
-
-    def row(self, path: str, scored: tuple[np.ndarray, Route | None], clip: Clip) -> Row:
-        """Return one prediction as JSON values."""
-        posterior, route = scored
-        best = int(posterior.argmax())
-        chosen = (route.value, route.by) if route else ()
-        return {
-            "path": path,
-            **_span(clip),
-            "label": self.classes[best],
-            "confidence": float(posterior[best]),
-            "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
-            "duration": clip.duration,
-            **dict(zip(self.further, chosen, strict=True)),
-        }
-
-
-def _span(clip: Clip) -> dict[str, float | None]:
-    if clip.start is None and clip.end is None:
-        return {}
-    return {"start": clip.start, "end": clip.end}
-
-
-def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """Return the classes that `only` names, all where it is empty; synonyms (angry) will do."""
-    if not only:
-        return list(classes)
-    chosen: list[str] = []
-    for word in only:
-        name = word if word in classes else labels.noun(word)
-        if name not in classes:
-            raise UsageError(f"--only {word}: the model knows {', '.join(classes)}")
-        if name not in chosen:
-            chosen.append(name)
-    return [name for name in classes if name in chosen]
-
-
-def open_checkpoint(path: Path, options: Options) -> Predictor:
-    """Return the predictor of a checkpoint; InputError where the file is none."""
-    options.check()
-    return Predictor(path, checkpoint.load(path).meta, options)
+        if self.explain is not None and self.stream:
+            raise UsageError("--explain draws files: --stream has none")
+        if self.sample_rate is not None and not self.stream:
+            raise UsageError("--sample-rate is the rate of a --stream; files know their own")
 
 
 def predict(
-    predictor: Predictor,
-    items: Iterable[Item | None],
-    sink: Sink,
-    console: Console,
-    bar: bool = True,
+    checkpoint: Annotated[Path, Argument("CHECKPOINT", "The model.")],
+    paths: Annotated[
+        list[str],
+        Argument("PATH", "Audio files, folders, or - (paths or manifest lines on standard input)."),
+    ],
+    options: PredictOutputs = PredictOutputs(),
+    run: RunOptions = RunOptions(),
+    console: Console | None = None,
 ) -> None:
-    """Give `sink` a row for every recording in its order (every window of it, with `window`).
+    """Write one row per recording, or per window, in their order.
 
-    None among `items` means that nothing more is there yet: what was read is predicted at once. A
-    file that fails gives a row with its error and is counted by `console`; with `strict` it
-    raises InputError. bar: show progress (rows on a terminal are progress enough).
+    Raises UsageError for options that contradict each other, InputError where the checkpoint or a
+    named path cannot serve; a recording that cannot be read gives a row with its error.
     """
-    options = predictor.options
-    work = _Replay(predictor.pipeline, options.window, options.hop)
-    notes: Counter[str] = Counter()
-    waiting: list[Replayed] = []
-    # processes start before torch does: they share nothing of it and die small
-    replayed = workers.ordered(work, items, options.workers)
-    predictor.load()
-    shown = console if bar else Console.silent()
-    with contextlib.closing(replayed), shown.progress(None, "files") as progress:
-        for one in replayed:
-            if one is not None:
-                notes.update(one.notes)
-                waiting.append(one)
-            wanted = 1 if options.explain else options.batch_size
-            full = sum(max(1, len(w.clips)) for w in waiting) >= wanted
-            if waiting and (full or one is None):
-                progress.advance(len(waiting))
-                _give(predictor, waiting, sink, console)
-                waiting = []
-        _give(predictor, waiting, sink, console)
-    _say(predictor, notes, console)
+    from sertool.evaluation.predictor import open_checkpoint
+    from sertool.formats.outputs import check_output
 
-
-def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console: Console) -> None:
-    """Predict what was read and hand the rows on, failures at their place."""
-    try:
-        clips = [clip for one in waiting for clip in one.clips]
-        items = [one.item for one in waiting for _ in one.clips]
-        found = iter(predictor.posteriors(clips, items))
-    except InputError as error:  # features that have no posterior: find out whose they are
-        if len(waiting) == 1:
-            waiting = [replace(waiting[0], clips=[], error=str(error))]
-        else:
-            for one in waiting:
-                _give(predictor, [one], sink, console)
+    console = console or Console.silent()
+    if options.stream and paths != ["-"]:
+        raise UsageError("--stream reads sound from standard input: name - and nothing else")
+    if options.output is not None:
+        check_output(options.output, run.force, run.resume, [checkpoint, *paths])
+        if run.resume and options.output.exists():
+            console.note(f"{options.output}: whole already")
             return
-    for one in waiting:
-        path = one.item.path
-        if one.error is not None:
-            sink({"path": path, "error": one.error})
-            console.failed(path, one.error)
-            if predictor.options.strict:
-                raise InputError(f"stopped by --strict at {show(path)}")
-        for clip in one.clips:
-            row = predictor.row(path, next(found), clip)
-            if predictor.explainer is not None:
-                predictor.explainer.draw(one.item, clip, row)
-            sink(row)
-
-
-def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
-    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(notes.items())]
-    if unusual:
-        console.note("; ".join(unusual))
-    scorer = predictor.load()
-    if predictor.explainer is not None:
-        names = len(predictor.explainer.names)
-        what = "a figure of 1 file" if names == 1 else f"figures of {names} files"
-        console.note(f"{show(predictor.explainer.folder)}: {what}")
-    announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
-
-
-class _Rejoined:
-    """A stream whose first bytes were looked at already."""
-
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._file = head, file
-
-    def read(self, n: int) -> bytes:
-        """Return `n` bytes, fewer only at the end."""
-        found, self._head = bytearray(self._head[:n]), self._head[n:]
-        while len(found) < n and (block := self._file.read(min(n - len(found), READ_BYTES))):
-            found += block
-        return bytes(found)
-
-
-def predict_stream(
-    predictor: Predictor, file: BinaryIO, sample_rate: int | None, sink: Sink, console: Console
-) -> None:
-    """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is heard.
-
-    `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
-    as what the pipeline crops to, else `STREAM_WINDOW`. The rest at the end is heard in a last
-    window that ends with the stream.
-    """
-    predictor.load()
-    first = predictor.pipeline.stages[0]
-    head = file.read(4)
-    stream: Any = _Rejoined(head, file)
-    channels = 1
-    if head in (b"RIFF", b"RF64"):
-        try:
-            rate, channels = audio.read_wav_header(stream)
-        except ItemError as error:
-            raise InputError(f"standard input: {error}") from error
-        if sample_rate not in (None, rate):
-            raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {rate} Hz")
-    elif sample_rate is None:
-        raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
+    if options.stream:
+        refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")
     else:
-        rate = sample_rate
-    seconds = predictor.options.window or first.duration or STREAM_WINDOW
-    hop = predictor.options.hop or seconds
-    count = 0
-    for begin, samples in _windows(
-        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
-    ):
-        count += 1
-        clip = Clip([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
-        try:
-            clip.segments = predictor.pipeline.segments(samples, rate)
-        except ItemError as error:
-            sink({"path": "-", **_span(clip), "error": str(error)})
-            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
-            continue
-        (scored,) = predictor.posteriors([clip], [None])
-        sink(predictor.row("-", scored, clip))
-    if not count:
-        raise InputError("standard input: no samples")
-    _say(predictor, Counter(), console)
+        check_arguments(paths)
+    explain = None
+    if options.explain is not None:
+        from sertool.extras import explain as explaining
+
+        replace = run.force or run.resume
+        explain = functools.partial(explaining.explainer, folder=options.explain, replace=replace)
+    predictor = open_checkpoint(checkpoint, options.how, explain)
+    if options.explain is not None:
+        explaining.check(options.explain, paths, replace)
+    _run(predictor, paths, options, console)
 
 
-def _windows(
-    file: BinaryIO, channels: int, length: int, hop: int, channel: str
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first sample, samples) of windows as they are heard, then what is left over.
+def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, console: Console) -> None:
+    """Predict and write the rows."""
+    from sertool.evaluation import predictor as predicting
 
-    Holds one window: the same windows as `pipeline.spans` cuts from a whole recording.
-    """
-    kept = np.zeros(0, np.int16)
-    begin = end = done = 0  # of what is kept; of what was heard in a whole window
-    following = 0
-    while True:
-        wanted = following + length - end
-        block = file.read(2 * channels * wanted)
-        fresh = _mono(block, channels, channel)
-        kept = np.concatenate([kept, fresh])
-        end += len(fresh)
-        if len(kept) > length:
-            begin, kept = end - length, kept[-length:]
-        if end < following + length:
-            break
-        yield begin, kept
-        done = end
-        following += hop
-    if done < end and following < end:
-        yield begin, kept
+    header, text = formatter(options.format, predictor.classes, predictor.further)
+    with _opened(options.output) as write:
+        write(header)
+
+        def sink(row: dict[str, Any]) -> None:
+            write(text(row))
+
+        if options.stream:
+            stream = sys.stdin.buffer
+            predicting.predict_stream(predictor, stream, options.sample_rate, sink, console)
+        else:
+            bar = options.output is not None or not sys.stdout.isatty()
+            items = sources(paths, options.null, console)
+            predicting.predict(predictor, items, sink, console, bar)
 
 
-def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
-    """Return 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
-    data = np.frombuffer(block[: len(block) // (2 * channels) * 2 * channels], "<i2")
-    if channels == 1:
-        return data.astype(np.int16, copy=False)
-    frames = data.reshape(-1, channels)
-    if channel != "mix":
-        return frames[:, 1 if channel == "right" else 0].astype(np.int16)
-    return frames.mean(1, dtype=np.float32) / np.float32(audio.FULL_SCALE)
+@contextmanager
+def _opened(output: Path | None) -> Iterator[Callable[[str], None]]:
+    """Yield a function that writes text at once: to standard output, or to a file kept if whole."""
+
+    def writer(file: IO[str]) -> Callable[[str], None]:
+        def write(text: str) -> None:
+            file.write(text)
+            file.flush()
+
+        return write
+
+    if output is None:
+        yield writer(sys.stdout)  # as it is now: a progress bar may stand in for it later
+        return
+    from sertool.formats.outputs import atomic
+
+    with atomic(output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        yield writer(file)
+
+
+COMMAND = Command(
+    "predict",
+    predict,
+    """Predict the emotion of recordings: one JSON line per file, in order.
+
+    [bold]sertool predict model.ckpt recordings/ one.wav > predictions.jsonl[/bold]
+
+    [bold]sertool predict model.ckpt one.wav --explain figures/[/bold]
+
+    [bold]find . -name '*.wav' -print0 | sertool predict model.ckpt - --null[/bold]
+
+    Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
+    """,
+)

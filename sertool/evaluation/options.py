@@ -1,4 +1,4 @@
-"""The options of `eval`."""
+"""The options of `eval` and `predict`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sertool.core.options import Options, seed
+from sertool.core.errors import UsageError
+from sertool.core.options import Options, seed, strict, workers
 from sertool.core.settings import option, pairs
 from sertool.evaluation.leaks import FACTS
 from sertool.models.hyperparameters import device
@@ -83,3 +84,52 @@ class EvalOptions(Options):
     device: str = device()
     batch_size: int = option(64, "Items scored per batch.", least=1)
     seed: int = seed()
+
+
+LONGEST = 1e6  # seconds that a window or hop may have
+HEARD = "Input"
+
+
+def classes(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the classes of "A,B,..."; UsageError where there is none."""
+    words = tuple(w.strip() for text in _several(texts) for w in text.split(",") if w.strip())
+    if texts and not words:
+        raise UsageError(f"--only {','.join(_several(texts))!r}: names no class")
+    return words
+
+
+@dataclass(frozen=True)
+class PredictOptions(Options):
+    """How to predict.
+
+    only: classes kept, the others masked and the rest renormalised; synonyms will do. fields: what
+    is known of all recordings, where one of several models is chosen by it (`train --per`).
+    window, hop: seconds; a row for every window.
+    """
+
+    only: tuple[str, ...] = option(
+        (), "Keep only these classes and renormalise.", metavar="A,B,...", read=classes
+    )
+    fields: dict[str, str] = option(
+        {},
+        "A known field of all recordings, which chooses among the models of train --per NAME.",
+        metavar="NAME=VALUE",
+        flag="field",
+        read=lambda texts: dict(pairs("--field", texts)),
+    )
+    window: float | None = option(
+        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
+    )
+    hop: float | None = option(
+        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=HEARD,
+        unset="--window",
+    )  # fmt: skip
+    strict: bool = strict()
+    device: str = device()
+    batch_size: int = option(1, "Recordings or windows scored per batch.", least=1)
+    workers: int = workers(1)
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+        if self.hop is not None and self.window is None:
+            raise UsageError("--hop needs --window")
