@@ -90,7 +90,8 @@ def speed(size: str, rounds: str) -> None:
     import numpy as np
 
     from sertool.augmentations import parts
-    from sertool.augmentations.image import draw, warp
+    from sertool.augmentations.image import draw
+    from sertool.augmentations.warping import warp
     from sertool.core.seeds import rng
 
     shape = (BATCH, int(size), int(size), 3)

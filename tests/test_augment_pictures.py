@@ -15,8 +15,9 @@ from scipy import ndimage
 
 from sertool.augmentations import image, parts, suiting
 from sertool.augmentations.copies import of_pictures
-from sertool.augmentations.image import Map, warp
-from sertool.commands.augment import CopySource
+from sertool.augmentations.image import Map
+from sertool.augmentations.stores import Copying, CopySource
+from sertool.augmentations.warping import warp
 from sertool.core.errors import UsageError
 from sertool.core.seeds import rng
 from sertool.formats.store import Store, write_store
@@ -167,7 +168,7 @@ def test_names_belong_to_a_kind() -> None:
     for steps, said in [
         ({"awgn": [1, 2]}, "shift, zoom, flip"),
         ({"shift": [1]}, "shift 1"),
-        ({"shift": [-0.1]}, "fraction"),
+        ({"shift": [-0.1]}, "--shift -0.1: needs a number, 0 or more, below 1"),
         ({"zoom": [float("nan")]}, "zoom nan"),
         ({"zoom": []}, "zoom: takes 1 value, not 0"),
         ({"flip": [1]}, "flip: takes 0 values, not 1"),
@@ -260,9 +261,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
             Store(path).items(),
             [True] * 4,
             parts("image", STEPS),
-            copies,
-            False,
-            0,
+            Copying(copies),
             "image",
         )
         tracemalloc.start()

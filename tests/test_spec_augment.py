@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_store import items, make
 
-from sertool.augmentations import family_of, masks, parts, recorded
+from sertool.augmentations import family_of, masks, parts
 from sertool.augmentations.masks import FreqMask, TimeMask
 from sertool.core.errors import UsageError
 from sertool.core.seeds import rng
@@ -86,18 +86,18 @@ def test_what_can_be_masked() -> None:
     assert family_of("functionals", (88,), 0.0) is None
     assert family_of("image", (8, 8, 3), 0.0) == "image"
     assert family_of("wave", (), 16000.0) == "wave"
-    assert recorded(TimeMask(40.0)) == [40, 1, 1.0]
-    assert recorded(FreqMask(15, 2.0)) == [15, 2]
+    assert TimeMask(40.0).recorded == [40, 1, 1.0]
+    assert FreqMask(15, 2.0).recorded == [15, 2]
 
 
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
         ({"time-mask": []}, "time-mask: takes 1 to 3 values, not 0"),
-        ({"time-mask": [4, 1, 0]}, "the share 0 must be above 0"),
-        ({"time-mask": [4, 1, 1.1]}, "share 1.1"),
-        ({"time-mask": [0]}, "width 0 must be a whole number"),
-        ({"freq-mask": [1.5]}, "freq-mask: width 1.5"),
+        ({"time-mask": [4, 1, 0]}, "--time-mask most 0: needs a number, above 0, at most 1"),
+        ({"time-mask": [4, 1, 1.1]}, "most 1.1"),
+        ({"time-mask": [0]}, "width 0: needs a whole number"),
+        ({"freq-mask": [1.5]}, "freq-mask width 1.5"),
         ({"freq-mask": [3, float("nan")]}, "number nan"),
         ({"freq-mask": [3, 1, 1]}, "takes 1 to 2 values, not 3"),
         ({"flip": []}, "not for features over time; what suits: freq-mask, time-mask"),

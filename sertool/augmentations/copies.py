@@ -9,6 +9,7 @@ import numpy as np
 
 from sertool.audio.decoding import FULL_SCALE, to_float, to_int16
 from sertool.augmentations import image, masks
+from sertool.augmentations.warping import warp
 
 AT_ONCE = 32  # copies resampled together: fast, and memory does not grow with their number
 Randoms = Sequence[np.random.Generator]
@@ -69,7 +70,7 @@ def of_pictures(pictures: np.ndarray, parts: Mapping[str, Any], randoms: Randoms
         drawn = [image.draw(parts, random) for random in randoms[start : start + AT_ONCE]]
         repeated = np.broadcast_to(pictures, (len(drawn), *pictures.shape))
         maps = [one for one, _ in drawn for _ in range(n)]
-        made = image.warp(repeated.reshape(-1, *pictures.shape[1:]), maps)
+        made = warp(repeated.reshape(-1, *pictures.shape[1:]), maps)
         for copy, (_, values) in zip(made.reshape(repeated.shape), drawn, strict=True):
             yield copy, values, []
 

@@ -1,4 +1,4 @@
-"""Pictures shifted, zoomed and flipped: one bilinear resampling, each axis by itself.
+"""Augmentations of pictures: shifted, zoomed and flipped by one resampling, see `warping`.
 
 The semantics are those of Keras's ImageDataGenerator (width_shift_range, height_shift_range,
 zoom_range, horizontal_flip, fill_mode "nearest"), which FSER (Dossou & Gbenou 2021, section 3)
@@ -8,13 +8,14 @@ centre is (size − 1) / 2, as Keras has it now; its releases up to 2020 took a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from sertool.augmentations import Augmentation, required
 
-from sertool.augmentations.ranges import fraction
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -37,62 +38,16 @@ class Map:
         )
 
 
-def warp(pictures: np.ndarray, maps: Sequence[Map]) -> np.ndarray:
-    """Return `pictures` (n, height, width, channels), each resampled by its own map.
-
-    Bilinear in float32; what lies outside is the nearest pixel of the edge. The type stays:
-    whole numbers are rounded half to even.
-    """
-    n, height, width, channels = pictures.shape
-    scale = np.array([m.scale for m in maps], np.float64).reshape(n, 2)
-    shift = np.array([m.shift for m in maps], np.float64).reshape(n, 2)
-    top, bottom, down = _between(height, scale[:, 0], shift[:, 0])
-    left, right, along = _between(width, scale[:, 1], shift[:, 1])
-    channel = np.arange(channels)
-    # columns as places in a flat row (width · channels): one gather of numbers, no tiny copies
-    left, right = ((x[:, :, None] * channels + channel).reshape(n, -1) for x in (left, right))
-    along = np.repeat(along, channels, axis=1)
-    out = np.empty((n, height, width * channels), pictures.dtype)
-    whole = np.issubdtype(pictures.dtype, np.integer)
-    for i in range(n):
-        rows = pictures[i].reshape(height, -1).astype(np.float32)
-        rows = _mix(rows.take(top[i], 0), rows.take(bottom[i], 0), down[i][:, None])
-        rows = _mix(
-            rows.take(left[i], 1, mode="clip"), rows.take(right[i], 1, mode="clip"), along[i]
-        )
-        out[i] = np.rint(rows, out=rows) if whole else rows
-    return out.reshape(pictures.shape)
-
-
-def _between(
-    size: int, scale: np.ndarray, shift: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, (n, size) each, the two pixels that each output pixel lies between, and how far."""
-    centre = (size - 1) / 2
-    at = scale[:, None] * (np.arange(size) - centre) + (shift * size)[:, None] + centre
-    np.clip(at, 0, size - 1, out=at)
-    low = at.astype(np.intp)
-    return low, np.minimum(low + 1, size - 1), (at - low).astype(np.float32)
-
-
-def _mix(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return low + weight · (high − low), in the memory of `high`."""
-    high -= low
-    high *= weight
-    high += low
-    return high
-
-
 @dataclass(frozen=True)
-class Shift:
+class Shift(Augmentation):
     """A shift of each axis, uniform in −share to share of its size."""
 
-    share: float
-
-    def __post_init__(self) -> None:
-        fraction("shift", self.share)
-
-    help = "moved by -F to F of height and of width, uniform; the edge fills up (0 <= F < 1)"
+    share: float = required(
+        "Shift by -F to F of the height and of the width; the edge's pixels fill the gap.",
+        least=0,
+        below=1,
+        metavar="F",
+    )
 
     def __call__(self, random: np.random.Generator) -> tuple[Map, list[float]]:
         """Return the map and [vertical, horizontal] in fractions of height and width."""
@@ -101,18 +56,18 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Zoom:
+class Zoom(Augmentation):
     """Each axis scaled about the centre by a factor of its own, uniform in 1 − share to 1 + share.
 
     The factor is Keras's: above 1 the picture's content gets smaller.
     """
 
-    share: float
-
-    def __post_init__(self) -> None:
-        fraction("zoom", self.share)
-
-    help = "height and width scaled, each by its own factor, 1-F to 1+F, uniform (0 <= F < 1)"
+    share: float = required(
+        "Scale height and width, each by its own factor from 1-F to 1+F.",
+        least=0,
+        below=1,
+        metavar="F",
+    )
 
     def __call__(self, random: np.random.Generator) -> tuple[Map, list[float]]:
         """Return the map and [vertical, horizontal] factors."""
@@ -121,13 +76,11 @@ class Zoom:
 
 
 @dataclass(frozen=True)
-class Flip:
-    """Left and right changed over, in one of two copies: time runs backwards there.
+class Flip(Augmentation):
+    """Mirror every second copy left to right, as FSER did: it plays speech backwards.
 
-    FSER asks for it (section 3), though no voice is ever heard so.
+    FSER asks for it (section 3), though no voice ever sounds like that.
     """
-
-    help = "left and right changed over in every second copy: speech played backwards"
 
     def __call__(self, random: np.random.Generator) -> tuple[Map, bool]:
         """Return the map and whether it changes sides."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from sertool.augmentations import Augmentation, required
+from sertool.core.settings import option
 
-from sertool.core.errors import UsageError
+if TYPE_CHECKING:
+    import numpy as np
 
 Masks = list[list[int]]  # [first, width] of each
 
@@ -28,27 +30,17 @@ def draw(random: np.random.Generator, size: int, most: int, number: int) -> Mask
     return made
 
 
-def _whole(name: str, what: str, value: float) -> int:
-    if not (1 <= value < 2**31 and value == int(value)):
-        raise UsageError(f"{name}: {what} {value:g} must be a whole number, 1 or more")
-    return int(value)
-
-
 @dataclass(frozen=True)
-class FreqMask:
-    """Bands of features next to each other, hidden all the time.
+class FreqMask(Augmentation):
+    """Bands of neighbouring dimensions, hidden all the time.
 
     width: the paper's F, the most dimensions of a mask; never all that there are. number: m_F.
     """
 
-    width: int
-    number: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("width", "number"):
-            object.__setattr__(self, name, _whole("freq-mask", name, getattr(self, name)))
-
-    help = "SpecAugment, freq-mask=F:N hides N bands (1) of 0 to F dimensions"
+    width: int = required(
+        "SpecAugment: hide N bands (default: 1) of 0 to F dimensions.", least=1, metavar="F:N"
+    )
+    number: int = option(1, "How many bands.", least=1)
 
     def __call__(
         self, features: np.ndarray, fill: np.ndarray, random: np.random.Generator
@@ -62,24 +54,21 @@ class FreqMask:
 
 
 @dataclass(frozen=True)
-class TimeMask:
+class TimeMask(Augmentation):
     """Stretches of time that are hidden.
 
     width: the paper's T, the most frames of a mask; no mask is of more than the share `most`
     (the paper's p) of the item's own frames, or of all of them. number: m_T.
     """
 
-    width: int
-    number: int = 1
-    most: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("width", "number"):
-            object.__setattr__(self, name, _whole("time-mask", name, getattr(self, name)))
-        if not 0 < self.most <= 1:
-            raise UsageError(f"time-mask: the share {self.most:g} must be above 0, at most 1")
-
-    help = "SpecAugment, time-mask=T:N:P hides N times (1) 0 to T frames, at most the share P (1)"
+    width: int = required(
+        "SpecAugment: hide N stretches (default: 1) of 0 to T frames, each at most the share P"
+        " of all (default: 1).",
+        least=1,
+        metavar="T:N:P",
+    )
+    number: int = option(1, "How many stretches.", least=1)
+    most: float = option(1.0, "The largest share of all frames.", above=0, most=1)
 
     def __call__(
         self, features: np.ndarray, fill: np.ndarray, random: np.random.Generator
@@ -111,4 +100,4 @@ def masked(
 
 def own_mean(features: np.ndarray) -> np.ndarray:
     """Return the mean of each dimension of `features` (frames, dims), in their type."""
-    return features.mean(0, dtype=np.float64).astype(features.dtype)
+    return features.mean(0, dtype="float64").astype(features.dtype)

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from sertool.augmentations.ranges import fraction, within
-
-FASTEST = 10.0  # times; slower than a tenth and faster than ten times nothing is speech
-HIGHEST = 48.0  # semitones up or down: four octaves
 WINDOW = 2048 / 22050  # seconds: librosa's window at the sample rate that it is made for
-
-Copy = tuple[np.ndarray, dict[str, Any]]
 
 
 def shifted(samples: np.ndarray, by: int) -> np.ndarray:
@@ -84,56 +76,3 @@ def pitched(samples: np.ndarray, rate: int, semitones: float) -> np.ndarray:
             hop_length=size // 4,
         )
     return _as_loud(made, samples)
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A shift in time, uniform in −share to share of the duration."""
-
-    share: float
-
-    def __post_init__(self) -> None:
-        fraction("shift", self.share)
-
-    help = "moved by -F to F of the duration, uniform; silence fills up (0 <= F < 1)"
-
-    def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
-        """Return the moved samples and by how many (later above 0)."""
-        by = round(float(random.uniform(-self.share, self.share)) * len(samples))
-        return shifted(samples, by), {"samples": by}
-
-
-@dataclass(frozen=True)
-class TimeStretch:
-    """Speech `low` to `high` times as fast, uniform, at its own pitch."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        within("time-stretch", self.low, self.high, 1 / FASTEST, FASTEST, "times as fast")
-
-    help = "LOW:HIGH times as fast (2: half as long), uniform; pitch and level stay (phase vocoder)"
-
-    def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
-        """Return the stretched samples and the speed."""
-        speed = float(random.uniform(self.low, self.high))
-        return stretched(samples, rate, speed), {"speed": speed}
-
-
-@dataclass(frozen=True)
-class Pitch:
-    """All frequencies `low` to `high` semitones higher, uniform; the duration stays."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        within("pitch", self.low, self.high, -HIGHEST, HIGHEST, "semitones")
-
-    help = "LOW:HIGH semitones higher, uniform; duration and level stay (phase vocoder)"
-
-    def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
-        """Return the higher or deeper samples and by how many semitones."""
-        semitones = float(random.uniform(self.low, self.high))
-        return pitched(samples, rate, semitones), {"semitones": semitones}

@@ -15,13 +15,15 @@ import typer
 
 from sertool.cli.guard import drop_stdout, guarded, say
 from sertool.cli.parameters import signature_of
+from sertool.core import plugins
+from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, recorded
 from sertool.core.version import VERSION
 
 COMMANDS = {  # the module that declares each as its `COMMAND`
     "prepare": "sertool.commands.prepare",
     "featurize": "sertool.commands.featurize",
-    "augment": "sertool.cli.augment",
+    "augment": "sertool.commands.augment",
     "train": "sertool.commands.train",
     "eval": "sertool.commands.evaluate",
     "predict": "sertool.commands.predict",
@@ -143,12 +145,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     name = next((a for a in arguments if a in COMMANDS), "")
     try:
+        for path in plugins.asked_for(arguments):  # before the options, of which they may add some
+            plugins.load_file(path)
         app = application([name] if arguments[:1] == [name] else list(COMMANDS))
         code = app(args=arguments, prog_name="sertool", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         drop_stdout()
         return 0
+    except SertoolError as error:
+        say(name, str(error))
+        return error.exit_code
     except KeyboardInterrupt:  # before a command began; from then on it is guarded
         say(name, "interrupted")
         return 130

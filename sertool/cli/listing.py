@@ -67,10 +67,10 @@ def _rows(what: str) -> list[tuple[str, str]]:
 
 def _of_kind(row: tuple[str, str]) -> tuple[str, str]:
     """Return the row of an augmentation KIND.NAME under the name that its option has."""
-    from sertool.augmentations import KINDS
+    from sertool.augmentations import FAMILIES
 
     kind, _, name = row[0].partition(".")
-    return name, f"{KINDS.get(kind, kind)}: {row[1]}"
+    return name, f"{FAMILIES.get(kind, kind)}: {row[1]}"
 
 
 def _line(part: Any) -> str:

@@ -1,172 +1,107 @@
-"""`augment`: a store into one with copies of its items, each tied to its origin."""
+"""augment: a store becomes one with copies of its items, each tied to its origin."""
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sertool import augmentations
-from sertool.augmentations import Steps
-from sertool.augmentations.copies import of_item
-from sertool.core.errors import InputError, UsageError
-from sertool.core.seeds import rng
-from sertool.formats import lineage
-from sertool.formats.building import Made, Run, build_store
-from sertool.formats.lineage import canonical
-from sertool.formats.outputs import check_output
-from sertool.formats.reuse import whole
-from sertool.formats.store import Store
-from sertool.items import Item
+from sertool.augmentations import PANELS, Steps
+from sertool.commands.featurize import compress
+from sertool.core.errors import UsageError
+from sertool.core.options import Argument, Command, Options, RunOptions, seed, workers
+from sertool.core.settings import option
+from sertool.items import PARTS
 from sertool.ui.console import Console
 
-COPY = "copy"  # a note of each copy, to count them by
-NOTES = {  # what is said of copies, after their number
-    "no_noise": "copies got no noise: they, or the noise, are silent",
-    "clipped": "copies go beyond full scale: cut off there",
-}
+
+def _masks(texts: str | list[str]) -> dict[str, list[float]]:
+    text = texts if isinstance(texts, str) else ",".join(texts)
+    return augmentations.read_steps("--spec-augment", text)
 
 
-@dataclass
-class CopySource:
-    """Items of a store, each with the copies made of it.
+@dataclass(frozen=True)
+class AugmentOptions(Options):
+    """How copies are made; each augmentation adds its own options."""
 
-    `chosen[i]` says whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
-    """
+    copies: int = option(1, "Copies of each original.", least=1)
+    only_copies: bool = option(False, "Leave the originals out.")
+    part: str = option("train", "Of items with a part, copy those of this one.", choices=PARTS)
+    spec_augment: dict[str, Any] = option(
+        {},
+        "Masks by name, time-mask=T:N:P,freq-mask=F:N, e.g. time-mask=40:2,freq-mask=15:2. The"
+        " item's own mean replaces what they hide."
+        " train --augment does so anew in every epoch.",
+        metavar="LIST",
+        panel=PANELS["frames"],
+        read=_masks,
+    )
+    compress: str = compress()
+    seed: int = seed()
+    workers: int = workers()
 
-    store: Store
-    items: list[Item]
-    chosen: list[bool]
-    parts: dict[str, Any]  # augmentations by name
-    copies: int
-    only_copies: bool
-    seed: int
-    family: str
+    def check(self) -> None:
+        """Raise UsageError for a mask that is none."""
+        known = augmentations.suiting("frames")
+        strange = sorted(set(self.spec_augment) - set(known))
+        if strange:
+            raise UsageError(f"--spec-augment {', '.join(strange)}: needs {' or '.join(known)}")
+
+    @classmethod
+    def complete(cls) -> Any:
+        """Return the class with the options of all augmentations."""
+        fields = augmentations.command_line()
+        return dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), frozen=True)
 
     @property
-    def count(self) -> int:
-        """The number of items."""
-        return len(self.items)
-
-    def name(self, i: int) -> str:
-        """Return the id of item `i`."""
-        return self.items[i].id
-
-    def make(self, i: int) -> Made:
-        """Return item `i` (unless only copies are wanted) and its copies."""
-        features, item = self.store.features(i), self.items[i]
-        made = Made([] if self.only_copies else [(item, features)])
-        if not self.chosen[i]:
-            return made
-        randoms = [rng(self.seed, item.id, k) for k in range(1, self.copies + 1)]
-        copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
-        for k, (array, drawn, notes) in enumerate(copies, 1):
-            # its samples are its own, but it sounds like its origin: the fingerprint stays
-            changes = {"augmentation": canonical(drawn), "audio_hash": ""}
-            made.items.append((item.replace(id=f"{item.id}~{k}", **changes), array))
-            made.notes += [COPY, *notes]
-        return made
+    def steps(self) -> Steps:
+        """The augmentations that were asked for, each with its values in order."""
+        return augmentations.steps_of(self) | self.spec_augment
 
 
 def augment(
-    source: Path,
-    output: Path,
-    steps: Steps,
-    *,
-    copies: int = 1,
-    only_copies: bool = False,
-    part: str = "train",
-    seed: int = 0,
-    compress: str = "none",
-    workers: int = 1,
-    force: bool = False,
-    resume: bool = False,
+    source: Annotated[Path, Argument("STORE", "A store of waveforms, pictures or features.")],
+    output: Annotated[Path, Argument("STORE", "The store to write.")],
+    options: AugmentOptions,
+    run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> None:
-    """Write `source`'s items and `copies` augmented copies of each chosen item to `output`.
+    """Write `source`'s items and augmented copies of each chosen item as the store `output`.
 
-    `steps` maps an augmentation's name to its values (a folder of recordings is a Path); they are
-    applied in the order of the table `AUGMENTATIONS`. Of items with a `part` those of `part` are
-    copied, of the others all. Raises UsageError for an augmentation of something else than
-    `source` holds, InputError where nothing changes that or it holds copies already.
+    Of items with a `part` those of `options.part` are copied, of the others all. Raises UsageError
+    for an augmentation of something else than `source` holds, InputError where nothing changes that
+    or it holds copies already.
     """
-    console = console or Console.silent()
+    from sertool.augmentations.stores import Copying, write_store
+    from sertool.formats.building import Run
+
+    steps = options.steps
     if not steps:
         raise UsageError("nothing to do: name an augmentation, e.g. --awgn 15:30")
-    check_output(output, force, resume, [source])
-    store = Store(source)
-    family = _family(store)
-    parts = _ready(family, steps, store, console)
-    items = store.items()
-    chosen = [item.part is None or item.part == part for item in items]
-    if not any(chosen):
-        there = ", ".join(f"{n} {name}" for name, n in Counter(i.part for i in items).items())
-        raise InputError(f"{store.path}: no item to copy is of part {part}; there are {there}")
-    params = {
-        "steps": [[name, augmentations.recorded(made)] for name, made in parts.items()],
-        "copies": copies,
-        "only_copies": only_copies,
-        "part": part,
-        "seed": seed,
-        "compress": compress,
-    }
-    ids = (item.origin for item in items)
-    if resume and not force and whole(output, params, source.name, store.sha256, ids, console):
-        return
-    attributes = _attributes(store, params)
-    store.close()  # workers open it for themselves
-    built = build_store(
-        CopySource(store, items, chosen, parts, copies, only_copies, seed, family),
-        output,
-        {"stage": "augment", "params": params, "input": store.sha256},
-        lambda built: attributes,
-        Run(console, workers, resume, compress=compress),
-        "items",
+    building = Run(
+        console or Console.silent(), options.workers, run.resume, compress=options.compress
     )
-    _tell(built.items, built.notes, output, console)
+    copying = Copying(options.copies, options.only_copies, options.part, options.seed)
+    write_store(source, output, steps, copying, building, run.force)
 
 
-def _family(store: Store) -> str:
-    """Return the family of what `store` holds; InputError where nothing is to be done with it."""
-    family = augmentations.family_of(store.kind, store.shape, store.frame_rate)
-    if family is None:
-        raise InputError(
-            f"{store.path}: a store of kind {store.kind}, no rows in time; augment works on"
-            " waveforms (featurize --kind wave first, and the features after), on pictures"
-            " (--kind image) and on features over time (mel, mfcc, …)"
-        )
-    if any(item.augmentation for item in store.items()):
-        raise InputError(f"{store.path}: holds copies already; augment the store it came from")
-    return family
+COMMAND = Command(
+    "augment",
+    augment,
+    """Write a store of originals and augmented copies, each copy tied to its origin.
 
+    A copy keeps its origin's label, speaker, fold and part; train uses it only where its origin
+    is in training, and eval leaves it out. What was drawn is in its field augmentation.
+    For pictures and features train --augment draws in the same way as it goes, and stores nothing.
 
-def _ready(family: str, steps: Steps, store: Store, console: Console) -> dict[str, Any]:
-    """Return the augmentations by name, with all that they need for this store's items."""
-    parts = augmentations.parts(family, steps)
-    for name, part in parts.items():
-        if hasattr(part, "prepared"):
-            parts[name] = part.prepared(store.sample_rate, console.failed)
-    return parts
+    [bold]sertool augment --awgn 15:30 --copies 2 wave.h5 noisy.h5[/bold]
 
+    [bold]sertool augment --pitch -2:2 --noise musan/noise --reverb rooms wave.h5 more.h5[/bold]
 
-def _attributes(store: Store, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the root attributes of the store that `params` make of `store`."""
-    record = lineage.record("augment", params, store.path.name, store.sha256)
-    return {
-        "kind": store.kind,
-        "settings": store.settings,
-        "pipeline": [*store.pipeline, {"stage": "augment", **params}],
-        "sample_rate": store.sample_rate,
-        "frame_rate": store.frame_rate,
-        "root": store.root,
-        "lineage": [*store.lineage, record],
-    }
+    [bold]sertool augment --shift 0.1 --zoom 0.1 --flip --copies 20 pictures.h5 more.h5[/bold]
 
-
-def _tell(items: int, notes: Counter[str], output: Path, console: Console) -> None:
-    """Say what is in the store, and what was odd about the copies."""
-    for name, text in NOTES.items():
-        if notes[name]:
-            console.note(f"{notes[name]} {text}")
-    console.note(f"{output}: {items - notes[COPY]} originals, {notes[COPY]} copies")
+    Exit codes: 0 done, 1 a recording of noise or of a room failed, 2 wrong usage, 3 cannot start.
+    """,
+)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sertool.core import plugins
 from sertool.core.errors import UsageError
 from sertool.core.settings import Option, convert, option, option_of
 
@@ -39,6 +40,11 @@ class Options:
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""
+
+    @classmethod
+    def complete(cls) -> Any:
+        """Return the class with the options that plug-ins add, where there can be any."""
+        return cls
 
 
 @dataclass(frozen=True)
@@ -179,11 +185,11 @@ class Command:
         return found
 
     @property
-    def groups(self) -> dict[str, type]:
+    def groups(self) -> dict[str, Any]:
         """The dataclasses of options by parameter: `options`, `run`."""
         hints = typing.get_type_hints(self.function)
         names = inspect.signature(self.function).parameters
-        return {name: hints[name] for name in names if name in ("options", "run")}
+        return {name: hints[name].complete() for name in names if name in ("options", "run")}
 
 
 EVERY = "Every stage"  # the heading of what all stages share
@@ -245,3 +251,5 @@ class RunOptions(Options):
         """Raise UsageError for values that contradict each other."""
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose contradict each other")
+        for path in self.plugin:
+            plugins.load_file(path)

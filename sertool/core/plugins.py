@@ -1,33 +1,103 @@
-"""Tables of named parts (corpora, kinds, augmentations, models), grown by entry points."""
+"""Tables of named parts (corpora, kinds, augmentations, models, metrics) and what adds to them.
+
+An installed package adds parts by entry points of a group (`sertool.features`), a Python file that
+`--plugin` names by its table `PLUGINS`, {group: {name: part}}.
+"""
 
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from sertool.core.errors import UsageError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.paths import show
+
+GROUPS = ("corpora", "features", "augmentations", "models", "metrics")
+_files: dict[str, dict[str, Any]] = {}  # by group: the parts of files that were loaded, by name
+_loaded: set[Path] = set()
 
 
-def names(table: dict[str, str], group: str) -> list[str]:
-    """Return the names of a table, then those that installed packages add under `group`."""
-    extra = sorted({point.name for point in entry_points(group=group)} - set(table))
-    return [*table, *extra]
+def names(table: Mapping[str, Any], group: str) -> list[str]:
+    """Return the names of a table, then those that plug-ins add under `group`."""
+    added = {*_files.get(group, ()), *(point.name for point in _points(group))}
+    return [*table, *sorted(added - set(table))]
 
 
-def lookup(table: dict[str, str], group: str, name: str) -> Any:
+def lookup(table: Mapping[str, str], group: str, name: str) -> Any:
     """Return the part called `name`, importing its module only now.
 
     `table` maps a name to "package.module:attribute" (or to a module alone). Raises UsageError
-    with the known names where there is no such part.
+    with the known names where there is no such part, InputError for a plug-in that fails.
     """
     target = table.get(name)
-    if target is None:
-        for point in entry_points(group=group):
-            if point.name == name:
-                return point.load()
-        what = group.removeprefix("sertool.")
-        raise UsageError(f"no {name!r} among {what}; there are {', '.join(names(table, group))}")
-    module, _, attribute = target.partition(":")
-    loaded = importlib.import_module(module)
-    return getattr(loaded, attribute) if attribute else loaded
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        loaded = importlib.import_module(module)
+        return getattr(loaded, attribute) if attribute else loaded
+    if name in (found := _files.get(group, {})):
+        return found[name]
+    for point in _points(group):
+        if point.name == name:
+            return _load(point)
+    what = group.removeprefix("sertool.")
+    raise UsageError(f"no {name!r} among {what}; there are {', '.join(names(table, group))}")
+
+
+def _points(group: str) -> Sequence[EntryPoint]:
+    """Return the entry points of a group; none while a shell completes a word."""
+    return () if "_SERTOOL_COMPLETE" in os.environ else tuple(entry_points(group=group))
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        package = f" of {point.dist.name}" if point.dist else ""
+        raise InputError(
+            f"plug-in {point.value}{package} fails: {type(error).__name__}: {error}"
+        ) from error
+
+
+def asked_for(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yield the files that a command line names by `--plugin`."""
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option == "--":
+            return
+        if option == "--plugin" and following:
+            yield Path(following)
+        elif option.startswith("--plugin="):
+            yield Path(option.partition("=")[2])
+
+
+def load_file(path: Path) -> None:
+    """Add the parts of a Python file, once; InputError where it cannot be or adds nothing."""
+    path = path.absolute()
+    if path in _loaded:
+        return
+    name = f"sertool_plugin_{path.stem}_{len(_loaded)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"--plugin {show(path)}: not a Python file (.py)")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except FileNotFoundError as error:
+        raise InputError(f"--plugin {show(path)}: no such file") from error
+    except Exception as error:
+        raise InputError(f"--plugin {show(path)}: {type(error).__name__}: {error}") from error
+    table = getattr(module, "PLUGINS", None)
+    known = [f"sertool.{group}" for group in GROUPS]
+    if not isinstance(table, dict) or not table or not set(table) <= set(known):
+        raise InputError(
+            f"--plugin {show(path)}: needs a table PLUGINS of {{group: {{name: part}}}}; groups"
+            f" are {', '.join(known)}"
+        )
+    for group, parts in table.items():
+        _files.setdefault(group, {}).update(parts)
+    _loaded.add(path)

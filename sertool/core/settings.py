@@ -195,7 +195,7 @@ def convert(label: str, value: Any, hint: Any, declared: Option, text: bool = Fa
     text: `value` comes from a command line, where numbers are texts and a pair is LOW:HIGH.
     Raises UsageError, which begins with `label` and the value, for anything else.
     """
-    shown = str(value)
+    shown = spelled(value)
     shown = shown if len(shown) <= LONGEST else shown[:LONGEST] + "…"
     if type(value) is int and abs(value) > LARGEST:
         raise UsageError(f"{label.rstrip('= ')}: at most {LARGEST}")
@@ -210,7 +210,16 @@ def convert(label: str, value: Any, hint: Any, declared: Option, text: bool = Fa
     words = " or ".join(map(_spell, kinds))
     if declared.choices and not declared.open:
         words = any_of(declared.choices)
-    raise UsageError(f"{label}{shown}: needs {', '.join(filter(None, (words, declared.range)))}")
+    limits = f"{declared.range} {declared.unit}".strip() if declared.range else ""
+    raise UsageError(f"{label}{shown}: needs {', '.join(filter(None, (words, limits)))}")
+
+
+def spelled(value: Any) -> str:
+    """Return a value as it is typed: a range as LOW:HIGH, a list with commas."""
+    if not isinstance(value, tuple):
+        return str(value)
+    numbers = [f"{one:g}" for one in value if isinstance(one, int | float)]
+    return ":".join(numbers) if numbers else ",".join(map(str, value))
 
 
 def any_of(words: Sequence[str]) -> str:

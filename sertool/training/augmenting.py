@@ -10,7 +10,8 @@ import numpy as np
 
 from sertool import augmentations as augment
 from sertool.augmentations import masks
-from sertool.augmentations.image import Map, draw, warp
+from sertool.augmentations.image import Map, draw
+from sertool.augmentations.warping import warp
 from sertool.core.errors import InputError, UsageError
 from sertool.core.seeds import rng
 from sertool.items import Item
@@ -46,7 +47,7 @@ class Augmenting:
     @property
     def steps(self) -> dict[str, list[Any]]:
         """What is done by name, every value with its default, as a lineage keeps it."""
-        return {name: augment.recorded(part) for name, part in self.parts.items()}
+        return {name: part.recorded for name, part in self.parts.items()}
 
     @property
     def sentence(self) -> str:

@@ -1,0 +1,165 @@
+"""How a store of originals and augmented copies is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sertool.augmentations import Augmentation, Steps, family_of, parts
+from sertool.augmentations.copies import of_item
+from sertool.core.errors import InputError
+from sertool.core.seeds import rng
+from sertool.formats import lineage
+from sertool.formats.building import Made, Run, build_store
+from sertool.formats.lineage import canonical
+from sertool.formats.outputs import check_output
+from sertool.formats.reuse import whole
+from sertool.formats.store import Store
+from sertool.items import Item
+from sertool.ui.console import Console
+
+COPY = "copy"  # a note of each copy, to count them by
+NOTES = {  # what is said of copies, after their number
+    "no_noise": "copies got no noise: they, or the noise, are silent",
+    "clipped": "copies go beyond full scale: cut off there",
+}
+
+
+@dataclass(frozen=True)
+class Copying:
+    """How many copies are made of which items."""
+
+    copies: int = 1
+    only_copies: bool = False
+    part: str = "train"
+    seed: int = 0
+
+
+@dataclass
+class CopySource:
+    """Items of a store, each with the copies made of it.
+
+    `chosen[i]` says whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
+    """
+
+    store: Store
+    items: list[Item]
+    chosen: list[bool]
+    parts: dict[str, Augmentation]
+    copying: Copying
+    family: str
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    def name(self, i: int) -> str:
+        """Return the id of item `i`."""
+        return self.items[i].id
+
+    def make(self, i: int) -> Made:
+        """Return item `i` (unless only copies are wanted) and its copies."""
+        features, item = self.store.features(i), self.items[i]
+        made = Made([] if self.copying.only_copies else [(item, features)])
+        if not self.chosen[i]:
+            return made
+        randoms = [rng(self.copying.seed, item.id, k) for k in range(1, self.copying.copies + 1)]
+        copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
+        for k, (array, drawn, notes) in enumerate(copies, 1):
+            # its samples are its own, but it sounds like its origin: the fingerprint stays
+            changes = {"augmentation": canonical(drawn), "audio_hash": ""}
+            made.items.append((item.replace(id=f"{item.id}~{k}", **changes), array))
+            made.notes += [COPY, *notes]
+        return made
+
+
+def write_store(
+    source: Path,
+    output: Path,
+    steps: Steps,
+    copying: Copying,
+    run: Run,
+    force: bool,
+) -> None:
+    """Write the items of `source`, and the copies that `copying` and `steps` ask for, to `output`.
+
+    `steps` maps an augmentation's name to its values; they are applied in the order of the table
+    `AUGMENTATIONS`. Raises UsageError for an augmentation of something else than `source` holds,
+    InputError where nothing changes that or it holds copies already.
+    """
+    check_output(output, force, run.resume, [source])
+    store = Store(source)
+    family = _family(store)
+    made = {
+        name: part.prepared(store.sample_rate, run.console.failed)
+        for name, part in parts(family, steps).items()
+    }
+    items = store.items()
+    chosen = [item.part is None or item.part == copying.part for item in items]
+    if not any(chosen):
+        there = ", ".join(f"{n} {name}" for name, n in Counter(i.part for i in items).items())
+        raise InputError(
+            f"{store.path}: no item to copy is of part {copying.part}; there are {there}"
+        )
+    params = {
+        "steps": [[name, part.recorded] for name, part in made.items()],
+        "copies": copying.copies,
+        "only_copies": copying.only_copies,
+        "part": copying.part,
+        "seed": copying.seed,
+        "compress": run.compress,
+    }
+    ids = (item.origin for item in items)
+    known = (output, params, source.name, store.sha256, ids, run.console)
+    if run.resume and not force and whole(*known):
+        return
+    attributes = _attributes(store, params)
+    store.close()  # workers open it for themselves
+    built = build_store(
+        CopySource(store, items, chosen, made, copying, family),
+        output,
+        {"stage": "augment", "params": params, "input": store.sha256},
+        lambda built: attributes,
+        run,
+        "items",
+    )
+    _summary(built.items, built.notes, output, run.console)
+
+
+def _family(store: Store) -> str:
+    """Return the family of what `store` holds; InputError where nothing is to be done with it."""
+    family = family_of(store.kind, store.shape, store.frame_rate)
+    if family is None:
+        raise InputError(
+            f"{store.path}: a store of kind {store.kind}, no rows in time; augment works on"
+            " waveforms (featurize --kind wave first, and the features after), on pictures"
+            " (--kind image) and on features over time (mel, mfcc, …)"
+        )
+    if any(item.augmentation for item in store.items()):
+        raise InputError(f"{store.path}: holds copies already; augment the store it came from")
+    return family
+
+
+def _attributes(store: Store, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the root attributes of the store that `params` make of `store`."""
+    record = lineage.record("augment", params, store.path.name, store.sha256)
+    return {
+        "kind": store.kind,
+        "settings": store.settings,
+        "pipeline": [*store.pipeline, {"stage": "augment", **params}],
+        "sample_rate": store.sample_rate,
+        "frame_rate": store.frame_rate,
+        "root": store.root,
+        "lineage": [*store.lineage, record],
+    }
+
+
+def _summary(items: int, notes: Counter[str], output: Path, console: Console) -> None:
+    """Say what is in the store, and what was unusual about the copies."""
+    for name, text in NOTES.items():
+        if notes[name]:
+            console.note(f"{notes[name]} {text}")
+    console.note(f"{output}: {items - notes[COPY]} originals, {notes[COPY]} copies")
