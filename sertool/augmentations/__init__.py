@@ -158,9 +158,9 @@ def _options(name: str, cls: type[Augmentation]) -> Iterator[tuple[str, Any, Opt
             yield own.flag or name, hint, own
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _numbers(text: Any) -> Any:
     try:
-        return tuple(map(float, text.split(":")))
+        return tuple(map(float, text.split(":"))) if isinstance(text, str) else text
     except ValueError:
         raise UsageError(f"{text}: needs numbers, joined by colons") from None
 

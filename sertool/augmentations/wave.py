@@ -195,8 +195,10 @@ class AWGN(Augmentation):
         return noisy, {"snr_db": snr if added else None}
 
 
-def _edges(text: str) -> tuple[float, ...]:
+def _edges(text: Any) -> Any:
     """Return the four numbers of "A-B:C-D", each of which A-B may be one number alone."""
+    if not isinstance(text, str):
+        return text
     edges: list[float] = []
     for edge in text.split(":"):
         low, dash, high = edge.partition("-")
@@ -281,7 +283,9 @@ class Codec(Augmentation):
         f"Encode and decode with one of these, drawn: {', '.join(CODECS)}.",
         metavar="LIST",
         choices=tuple(CODECS),
-        read=lambda text: tuple(name.strip() for name in text.split(",")),
+        read=lambda text: (
+            tuple(name.strip() for name in text.split(",")) if isinstance(text, str) else text
+        ),
     )
 
     def check(self) -> None:

@@ -17,7 +17,10 @@ from sertool.items import PARTS
 from sertool.ui.console import Console
 
 
-def _masks(texts: str | list[str]) -> dict[str, list[float]]:
+def _masks(texts: Any) -> Any:
+    """Return the masks by name that a text, or several, list."""
+    if not isinstance(texts, str | list):
+        return texts
     text = texts if isinstance(texts, str) else ",".join(texts)
     return augmentations.read_steps("--spec-augment", text)
 
