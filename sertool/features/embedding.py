@@ -11,7 +11,6 @@ import contextlib
 import functools
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,8 +77,7 @@ class _Embedder:
         """Return every pass over features (frames, ...); ItemError where they do not suit it."""
         passes = self.recorder.passes
         try:
-            with _one_thread():
-                self.scorer.posterior(arrays)
+            self.scorer.posterior(arrays)
             starts = [self.scorer.window_starts(len(array)) for array in arrays]
             known = [n for windows in starts for n in self._known(windows)]
             return [
@@ -120,19 +118,6 @@ class _Window:
         middle = layer.start + layer.step * np.arange(len(layer.values))
         kept = (middle >= self.known) & (middle < self.length)
         return layer.values[kept] if kept.any() else layer.values[:1]
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: the same bits whatever the number, and a fork stays safe."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @functools.lru_cache(maxsize=2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -31,6 +33,17 @@ def choose(name: str) -> torch.device:
 def place(network: nn.Module, device: torch.device) -> None:
     """Move a network to `device`, weights of 2-D convolutions in the channels-last layout."""
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: the same bits whatever the number, and a fork stays safe."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def prepare(device: torch.device) -> None:

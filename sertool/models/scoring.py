@@ -264,12 +264,14 @@ class NetworkScorer(Scorer):
         """Return posteriors (batch, classes) of normalised features, in one pass."""
         import torch
 
+        from sertool.models.device import one_thread
+
         lengths = torch.tensor([len(item) for item in items])
         frames = self.frames or int(lengths.max())
         x = np.zeros((len(items), frames, *items[0].shape[1:]), np.float32)
         for row, item in zip(x, items, strict=True):
             row[: len(item)] = item
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             there = torch.from_numpy(x).to(self._device), lengths.to(self._device)
             found: torch.Tensor = self.module(*there).cpu().double()
         if self.classifier is None:
