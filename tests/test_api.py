@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stub
 
 import sertool
 from sertool.api import models, results, stages
 from sertool.core.options import declared
 
-DEMO = Path(__file__).parent.parent / "data/demo/corpus"
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "data/demo/corpus"
 SPEAKERS = ("spk01", "spk02", "spk03", "spk04")
 FUNCTIONS = [name for name in sertool.__all__ if name.islower() and not name.startswith("_")]
 EXAMPLES = (sertool, stages, results, models)
@@ -260,3 +262,38 @@ def test_recordings_that_cannot_be_read(here: Path) -> None:
         model.predict("nowhere.wav")
     with pytest.raises(sertool.InputError, match="no checkpoint"):
         sertool.load("mel.h5")
+
+
+def test_the_stub_names_every_option() -> None:
+    assert stub.STUB.read_text(encoding="utf-8") == stub.text(), "run: python tests/stub.py"
+
+
+USAGE = """
+# mypy: disallow-untyped-calls, disallow-any-generics, warn-return-any, strict-equality
+import sertool
+
+
+manifest = sertool.prepare("corpus", split="speakers:4", where=["speaker=03"])
+store = sertool.featurize(manifest, "mel.h5", kind="mel", n_mels=40, sample_rate=16000)
+checkpoints: list[sertool.Checkpoint] = sertool.train(store, "m.ckpt", test_fold="all")
+one: sertool.Checkpoint = sertool.train(store, "m.ckpt", model="svm", test_fold=0, C=2.0)
+label: str = one.predict("a.wav").label
+windows: sertool.Predictions = one.predict("a.wav", window=1.0)
+ends = [window.end for window in sertool.load("m.ckpt").predict(["a.wav"])]
+item: sertool.Item = store[0][1]
+sertool.featurize("a", "b", sample_rate="fast")  # error
+sertool.prepare("corpus", splits="loso")  # error
+reveal_type(ends)  # list[float | None]
+"""
+
+
+def test_the_types_are_those_of_a_careful_caller(tmp_path: Path) -> None:
+    path = tmp_path / "usage.py"
+    path.write_text(USAGE)
+    command = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml"]
+    command += ["--cache-dir", ROOT / ".mypy_cache", "--no-error-summary", path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    lines = [line.partition(".py:")[2] for line in done.stdout.splitlines()]
+    assert [line.split(": ")[1] for line in lines] == ["error", "error", "note", "note"], lines
+    assert 'Unexpected keyword argument "splits"' in lines[1]
+    assert "list[float | None]" in lines[3]

@@ -31,6 +31,7 @@ def documented(command: Command) -> Callable[[F], F]:
 
     def given(function: F) -> F:
         function.__doc__ = described(function.__doc__ or "", command)
+        function.command = command  # type: ignore[attr-defined]
         function.__signature__ = signature(function, command)  # type: ignore[attr-defined]
         return function
 
@@ -56,11 +57,12 @@ def signature(function: Callable[..., Any], command: Command) -> inspect.Signatu
     named = {parameter.name for parameter in kept}
     keyword = inspect.Parameter.KEYWORD_ONLY
     before = [p for p in kept if p.kind != keyword]
-    options = [
-        inspect.Parameter(one.name, keyword, default=default_of(one), annotation=one.hint)
-        for one in options_of(command)
-        if one.name not in named
-    ]
+    options = []
+    for one in options_of(command):
+        default = default_of(one)
+        hint = one.hint | None if default is None else one.hint
+        if one.name not in named:
+            options.append(inspect.Parameter(one.name, keyword, default=default, annotation=hint))
     rest = [inspect.Parameter(FURTHER, inspect.Parameter.VAR_KEYWORD)]
     further = [one for one in options if one.name == FURTHER] and rest
     options = [one for one in options if one.name != FURTHER or not further]
