@@ -2,17 +2,23 @@
 
 A confusion matrix is (classes, classes), rows the truth, columns the prediction. Functions of a
 matrix take a stack of them too, shape (..., classes, classes), so that a bootstrap is one call.
-Rates are fractions, 0 to 1, and NaN where they are undefined (no item at all, a class that never
-occurs).
+Values are NaN where they are undefined (no item at all, a class that never occurs).
+
+`METRICS` is the table of single numbers that sum up a confusion matrix. One entry there, or one
+from the entry point `sertool.metrics`, is computed, printed, stored, bootstrapped, pooled and
+compared by `eval` and `report`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sertool.core import plugins
 from sertool.core.seeds import rng
 
 RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
@@ -96,12 +102,71 @@ def macro_f1(matrix: NDArray) -> Rates:
     return _mean_where(f1_scores(matrix), present)
 
 
+def kappa(matrix: NDArray) -> Rates:
+    """Cohen's kappa (1960), the agreement beyond chance: (p_o − p_e) / (1 − p_e), −1 to 1.
+
+    scikit-learn's `cohen_kappa_score`. NaN where truth and prediction are one and the same class.
+    """
+    n = matrix.sum((-2, -1))
+    chance = _ratio((matrix.sum(-1) * matrix.sum(-2)).sum(-1), n.astype(np.float64) ** 2)
+    return _ratio(accuracy(matrix) - chance, 1 - chance)
+
+
+def mcc(matrix: NDArray) -> Rates:
+    """Matthews' correlation coefficient for several classes (Gorodkin, 2004, eq. 8), −1 to 1.
+
+    scikit-learn's `matthews_corrcoef`: 0 where every truth or every prediction is one class.
+    """
+    true, predicted = (matrix.sum(axis).astype(np.float64) for axis in (-1, -2))
+    n = true.sum(-1)
+    right = np.trace(matrix, axis1=-2, axis2=-1)
+    covariance = right * n - (true * predicted).sum(-1)
+    scale = np.sqrt((n**2 - (predicted**2).sum(-1)) * (n**2 - (true**2).sum(-1)))
+    return np.where(n > 0, np.nan_to_num(_ratio(covariance, scale)), np.nan)
+
+
 Measure = Callable[[NDArray], Rates]
-SUMMARIES: dict[str, Measure] = {
-    "accuracy": accuracy,
-    "uar": uar,
-    "macro_f1": macro_f1,
-}
+GROUP = "sertool.metrics"  # entry points
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that sums up a confusion matrix.
+
+    compute: from matrices (..., classes, classes) to values (...), NaN where undefined. label: a
+    table's heading. percent: whether people read it as a percentage. low, high: its range.
+    overview: whether `report` gives it a column in its overview of systems.
+    """
+
+    name: str
+    compute: Measure
+    label: str
+    percent: bool = True
+    low: float = 0.0
+    high: float = 1.0
+    overview: bool = True
+
+
+ACCURACY = Metric("accuracy", accuracy, "WA")
+UAR = Metric("uar", uar, "UAR")
+MACRO_F1 = Metric("macro_f1", macro_f1, "macro-F1")
+KAPPA = Metric("kappa", kappa, "kappa", percent=False, low=-1.0, overview=False)
+MCC = Metric("mcc", mcc, "MCC", percent=False, low=-1.0, overview=False)
+METRICS = {metric.name: f"sertool.metrics:{metric.name.upper()}"
+           for metric in (ACCURACY, UAR, MACRO_F1, KAPPA, MCC)}  # fmt: skip
+
+
+@functools.cache
+def known() -> dict[str, Metric]:
+    """Return every metric by its name: those of `METRICS`, then those of entry points."""
+    names = plugins.names(METRICS, GROUP)
+    return {name: plugins.lookup(METRICS, GROUP, name) for name in names}
+
+
+def compute(matrix: NDArray) -> dict[str, float | None]:
+    """Return every metric of one confusion matrix, None where it is undefined."""
+    values = {name: float(metric.compute(matrix)) for name, metric in known().items()}
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
 def auc(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
@@ -166,7 +231,7 @@ def cluster_matrices(
 
 def resample(
     matrices: Matrix,
-    measures: Mapping[str, Measure] = SUMMARIES,
+    measures: Mapping[str, Measure],
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Rates]:
@@ -208,15 +273,16 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of accuracy, uar and macro_f1 when whole clusters are drawn again.
+    """Percentile intervals of every metric when whole clusters are drawn again.
 
     matrices: (clusters, classes, classes), one confusion matrix a speaker; see `resample`. Fewer
     than `FEWEST` clusters say too little about another speaker: the limits are NaN.
     """
+    measures = {name: metric.compute for name, metric in known().items()}
     if len(matrices) < FEWEST:
         nothing = np.full(1, np.nan)
-        return {name: limits(nothing, level) for name in SUMMARIES}
-    drawn = resample(matrices[:, None], SUMMARIES, resamples, seed)
+        return {name: limits(nothing, level) for name in measures}
+    drawn = resample(matrices[:, None], measures, resamples, seed)
     return {name: limits(values, level) for name, values in drawn.items()}
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sertool.evaluation import audit, curves, results
+from sertool.evaluation import audit, curves, pooling, results
+from sertool.evaluation import report as reports
 from sertool.formats import lineage
+from sertool.items import Item
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 HASH = "0" * 64
@@ -24,7 +26,7 @@ class Speech:
     posterior, linear: (n, classes).
     """
 
-    units: list[dict[str, Any]]
+    units: list[Item]
     truth: np.ndarray
     posterior: np.ndarray
     linear: np.ndarray
@@ -37,13 +39,11 @@ class Speech:
     @property
     def clusters(self) -> np.ndarray:
         """Corpus and speaker of each unit, its own id where the speaker is unknown."""
-        return np.array(
-            [f"{u['corpus']}/{u['speaker']}" if u["speaker"] else u["id"] for u in self.units]
-        )
+        return np.array([f"{u.corpus}/{u.speaker}" if u.speaker else u.id for u in self.units])
 
     def of(self, field: str, *wanted: str) -> Speech:
         """Return the units whose field is one of these."""
-        return self.only([unit[field] in wanted for unit in self.units])
+        return self.only([unit.value(field) in wanted for unit in self.units])
 
     def only(self, mask: Sequence[bool] | np.ndarray) -> Speech:
         """Return the units that a mask of booleans keeps."""
@@ -79,12 +79,12 @@ def speech(
     truth = random.choice(k, n, p=weights / weights.sum())
     strength = skill * random.uniform(0.0, 1.0, speakers)[who]
     units = [
-        {
-            "id": f"{corpora[s // 2 % len(corpora)]}/{i:04d}",
-            "corpus": corpora[s // 2 % len(corpora)],
-            "speaker": None if s in unknown else f"s{s:02d}",
-            "gender": ("female", "male")[s % 2],
-        }
+        Item(
+            f"{corpora[s // 2 % len(corpora)]}/{i:04d}",
+            corpus=corpora[s // 2 % len(corpora)],
+            speaker=None if s in unknown else f"s{s:02d}",
+            gender=("female", "male")[s % 2],
+        )
         for i, s in enumerate(who)
     ]
 
@@ -98,17 +98,18 @@ def speech(
     return Speech(units, truth, posterior(seed, strength), linear, tuple(classes))
 
 
-def facts(made: Speech, apart: bool | None = True) -> dict[str, Any]:
+def facts(made: Speech, apart: bool | None = True) -> reports.Protocol:
     """Return the protocol of a model trained on other speakers, on the same, or on unknown ones."""
 
-    def item(part: str, i: int, speaker: str | None, corpus: str) -> dict[str, Any]:
+    def item(part: str, i: int, speaker: str | None, corpus: str) -> Item:
         name = f"{corpus}/{part}{i}"
-        common = {"id": name, "origin": name, "audio_hash": name, "text": "t", "augmentation": ""}
-        return common | {"part": part, "corpus": corpus, "speaker": speaker}
+        return Item(
+            name, origin=name, audio_hash=name, text="t", part=part, corpus=corpus, speaker=speaker
+        )
 
-    tested = [item("test", i, u["speaker"], u["corpus"]) for i, u in enumerate(made.units)]
+    tested = [item("test", i, u.speaker, u.corpus) for i, u in enumerate(made.units)]
     trained = [
-        item("train", i, {True: f"other{i}", False: u["speaker"], None: None}[apart], u["corpus"])
+        item("train", i, {True: f"other{i}", False: u.speaker, None: None}[apart], u.corpus)
         for i, u in enumerate(made.units)
     ]
     return audit.combine([audit.protocol(trained, tested)], tested)
@@ -123,7 +124,7 @@ def history(tags: Mapping[str, str], trained: Mapping[str, Any]) -> list[dict[st
     ]
 
 
-def training(losses: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+def training(losses: Sequence[tuple[float, float]]) -> curves.Training | None:
     """Return what a report keeps of a training with these losses of training and validation."""
     rates = {"val_uar": 0.5, "val_accuracy": 0.6}
     rows = [
@@ -160,7 +161,7 @@ def report(
     names = [f"m.{i}.ckpt" for i in range(int(which.max(initial=0)) + 1)]
     tested = results.Tested(list(made.classes), made.truth, made.units, which, names)
 
-    def figures(posterior: np.ndarray) -> dict[str, Any]:
+    def figures(posterior: np.ndarray) -> reports.Figures:
         return results.figures(tested, posterior, posterior.argmax(1), level=0.95, seed=0)
 
     tags = dict(tags or {})
@@ -173,22 +174,33 @@ def report(
         "hyperparameters": {"epochs": epochs, "lr": 0.001, "precision": precision},
         "parts": {"test_fold": None if fold is None else str(fold), "split_seed": seed},
     }
-    whole: dict[str, Any] = {"format": results.FORMAT, "version": results.VERSION}
-    whole |= {"level": level, "pool": "mean", "tags": tags}
-    whole["model"] = {"name": model, "settings": {"width": 8}}
-    whole["store"] = {"name": "mel.h5", "sha256": HASH, "kind": "mel"}
-    whole |= {"conditions": dict(conditions or {}), "classes": list(made.classes)}
-    whole |= figures(made.posterior)
-    for i, row in enumerate(whole["folds"]):
-        number = fold if len(names) == 1 else i
-        row |= {"fold": number, "protocol": protocol}
+    own = figures(made.posterior)
+    for i, row in enumerate(own.folds):
+        row.fold = fold if len(names) == 1 else i
+        row.protocol = protocol
         if losses is not None:
-            row["training"] = training(losses)
+            row.training = training(losses)
     given = {"majority": np.tile(np.eye(k)[0], (n, 1)), "linear": made.linear}
-    whole["baselines"] = {name: figures(given[name]) for name in baselines}
-    whole |= {"protocol": protocol, "lineage": history(tags, trained)}
-    back: dict[str, Any] = json.loads(results.dumps(whole))
+    whole = reports.Report(
+        level=level,
+        pool="mean",
+        tags=tags,
+        model=reports.Model(name=model, settings={"width": 8}),
+        store=reports.StoreUsed(name="mel.h5", sha256=HASH, kind="mel"),
+        conditions=dict(conditions or {}),
+        classes=list(made.classes),
+        figures=own,
+        baselines={name: figures(given[name]) for name in baselines},
+        protocol=protocol,
+        lineage=history(tags, trained),
+    )
+    back: dict[str, Any] = json.loads(reports.dumps(whole))
     return back
+
+
+def result(name: str, made: dict[str, Any]) -> pooling.Result:
+    """Return a report, given as JSON has it, as `report` reads it."""
+    return pooling.result(name, reports.parse(made, name))
 
 
 def write(path: Path, made: dict[str, Any]) -> Path:

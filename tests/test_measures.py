@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_reports import CLASSES, report, speech
+from made_reports import CLASSES, report, result, speech
 from sklearn import metrics as reference
 
 from sertool.evaluation import measures, pooling
@@ -19,7 +19,7 @@ CLOSE = 0.012  # about three Monte Carlo errors of a limit here
 
 
 def pooled(*reports):
-    (group,) = pooling.group([pooling.result(f"{i}.json", r) for i, r in enumerate(reports)])
+    (group,) = pooling.group([result(f"{i}.json", r) for i, r in enumerate(reports)])
     return pooling.pool(group)
 
 

@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from made_reports import CLASSES, report, speech
+from made_reports import CLASSES, report, result, speech
 from sklearn import metrics as reference
 
 from sertool.core.errors import InputError, UsageError
-from sertool.evaluation import measures, pooling
+from sertool.evaluation import measures
 from sertool.papers import pages, papers, study_json
 from sertool.papers.study import study
 from sertool.ui import blocks
@@ -91,7 +91,7 @@ def own(tmp_path):
 
 
 def study_of(paper, *reports):
-    return study([pooling.result(f"{i}.json", r) for i, r in enumerate(reports)], paper)
+    return study([result(f"{i}.json", r) for i, r in enumerate(reports)], paper)
 
 
 def tables(found):
@@ -629,7 +629,7 @@ def test_unknown_speakers_are_not_called_speakers(own):
 
 def test_what_has_no_name_of_its_own_is_not_in_empty_brackets():
     reports = [report(speech()), report(speech(), {"level": "item"}, level="item")]
-    found = study([pooling.result(str(i), each) for i, each in enumerate(reports)])
+    found = study([result(str(i), each) for i, each in enumerate(reports)])
     text = blocks.markdown(pages.page(found))
     assert "- measured: seed" in text
     assert "- measured (item): seed" in text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_reports import CLASSES, report, speech, write
+from made_reports import CLASSES, report, result, speech, write
 from sklearn import metrics as reference
 
 from sertool.commands import report as stage
@@ -33,7 +33,7 @@ FIGURES = [
 
 
 def pooled(*reports):
-    (group,) = pooling.group([pooling.result(f"{i}.json", r) for i, r in enumerate(reports)])
+    (group,) = pooling.group([result(f"{i}.json", r) for i, r in enumerate(reports)])
     return pooling.pool(group)
 
 
@@ -193,10 +193,10 @@ def test_a_part_that_only_some_folds_have():
 
 
 def test_tags_win_over_lineage():
-    bare = pooling.result("r", report(speech(), fold=3, seed=7, epochs=30))
+    bare = result("r", report(speech(), fold=3, seed=7, epochs=30))
     assert (bare.fold, bare.seed, bare.made["epochs"]) == ("3", "7", "30")
     tags = {"fold": "five", "seed": "1", "epochs": "400", "model": "ours", "feature": "mel"}
-    told = pooling.result("r", report(speech(), tags, fold=3, seed=7, epochs=30))
+    told = result("r", report(speech(), tags, fold=3, seed=7, epochs=30))
     assert (told.fold, told.seed) == ("five", "1")
     assert dict(told.key).items() >= {"epochs": "400", "model": "ours", "feature": "mel"}.items()
     assert not {"fold", "seed"} & set(dict(told.key))
@@ -230,14 +230,14 @@ def test_what_makes_another_system(other):
     made = speech(speakers=4)
     for second in ({"seed": 0}, {"seed": 1}):  # where it would clash, and where it would pool
         reports = [report(made, seed=0), report(made, **second | other)]
-        groups = pooling.group(pooling.result(str(i), r) for i, r in enumerate(reports))
+        groups = pooling.group(result(str(i), r) for i, r in enumerate(reports))
         assert [len(group) for group in groups] == [1, 1]
 
 
 def test_conditions_that_differ_are_two_systems():
     made = speech(speakers=4)
     reports = [report(made, conditions={"noise_snr": snr}) for snr in (10.0, 20.0, 10.5)]
-    assert len(pooling.group(pooling.result(str(i), r) for i, r in enumerate(reports))) == 3
+    assert len(pooling.group(result(str(i), r) for i, r in enumerate(reports))) == 3
 
 
 def test_another_feature_is_not_pooled_in_silence():
@@ -246,7 +246,7 @@ def test_another_feature_is_not_pooled_in_silence():
     reports = folds(made, np.arange(64) % 2)
     reports[1]["store"] = {"name": "mfcc.h5", "sha256": "1" * 64, "kind": "mfcc"}
     reports[1]["lineage"][0]["params"]["kind"] = "mfcc"
-    results = [pooling.result(f"{i}.json", r) for i, r in enumerate(reports)]
+    results = [result(f"{i}.json", r) for i, r in enumerate(reports)]
     groups = pooling.group(results)
     assert len(groups) == 2 or pooling.differences(pooling.pool(results))
 
@@ -254,7 +254,7 @@ def test_another_feature_is_not_pooled_in_silence():
 @pytest.mark.parametrize("tags", [{}, {"feature": "mel", "fold": "2", "seed": "1"}])
 def test_the_same_test_twice_is_refused(tags):
     made = speech(speakers=4)
-    results = [pooling.result(f"{n}.json", report(made, tags, fold=1)) for n in ("one", "two")]
+    results = [result(f"{n}.json", report(made, tags, fold=1)) for n in ("one", "two")]
     with pytest.raises(InputError, match=r"two\.json.*one\.json"):
         pooling.group(results)
 
@@ -351,7 +351,7 @@ def test_models_of_each_value_and_last_weights_are_systems_of_their_own():
     plain, last, each = (report(speech(n), {"feature": "mel"}, fold=n) for n in range(3))
     last["kept"] = "last"
     each["lineage"][1]["params"]["per"] = "gender"
-    found = study([pooling.result(f"{i}.json", r) for i, r in enumerate((plain, last, each))])
+    found = study([result(f"{i}.json", r) for i, r in enumerate((plain, last, each))])
     assert [(s.tags.get("kept"), s.tags.get("per")) for s in found.systems] == [
         (None, None),
         ("last", None),
@@ -390,7 +390,7 @@ def test_facts_hold_if_they_hold_in_every_report():
         reports = [
             report(made.only(number == f), fold=f, apart=value) for f, value in enumerate(apart)
         ]
-        return pooling.facts(pooled(*reports))["speaker_disjoint"]
+        return pooling.evidence(pooled(*reports)).facts["speaker_disjoint"]
 
     assert fact(True, True, True) is True
     assert fact(True, False, True) is False
@@ -401,7 +401,7 @@ def test_facts_hold_if_they_hold_in_every_report():
 def test_counts_of_what_was_tested():
     made = speech(speakers=5, unknown=(4,))
     system = pooled(*folds(made, np.arange(80) % 3))
-    found = pooling.facts(system)
+    found = pooling.evidence(system).to_dict()
     assert found["n_test"] == (80, 80)
     assert found["n_speakers"] == 4
     assert found["n_train"] == (26, 27)
@@ -411,12 +411,12 @@ def test_files_in_parts_add_up_over_folds():
     """Each fold says how many of its own it scored in parts; a seed's are theirs together."""
     made = speech(speakers=5)
     reports = [r for s in (0, 1) for r in folds(made, np.arange(80) % 2, seed=s)]
-    assert pooling.facts(pooled(*reports))["files_split"] == 0
+    assert pooling.evidence(pooled(*reports)).files_split == 0
     for each, n in zip(reports, (7, 5, 9, 1), strict=True):
         each["protocol"]["files_split"] = n
     found = pooled(*reports)
-    assert pooling.facts(found)["files_split"] == 12
-    page = blocks.markdown(pages.page(study([pooling.result("r", r) for r in reports])))
+    assert pooling.evidence(found).files_split == 12
+    page = blocks.markdown(pages.page(study([result("r", r) for r in reports])))
     assert "12 of these files SCORED IN PARTS" in page
 
 
@@ -431,11 +431,11 @@ def test_a_baseline_that_some_reports_do_not_have_is_left_out():
 def test_a_network_without_epochs_has_no_number_of_them():
     """One that trains nothing tells of no training; a report of old says nothing of it."""
     made = report(speech(speakers=4), fold=0, epochs=100)
-    assert pooling.result("a.json", made).made["epochs"] == "100"
+    assert result("a.json", made).made["epochs"] == "100"
     made["folds"][0]["training"] = None
-    assert "epochs" not in pooling.result("a.json", made).made
+    assert "epochs" not in result("a.json", made).made
     del made["folds"][0]["training"]
-    assert pooling.result("a.json", made).made["epochs"] == "100"
+    assert result("a.json", made).made["epochs"] == "100"
 
 
 def test_a_corpus_whose_name_begins_anothers_keeps_its_own_speakers():
@@ -451,6 +451,6 @@ def test_facts_of_unlike_reports_are_the_worst_and_the_widest():
     few["protocol"] |= {"n_train": 10, "n_train_most": 50, "test_augmented": False}
     many["protocol"] |= {"n_train": 20, "n_train_most": 30, "test_augmented": True}
     for order in ((few, many), (many, few)):
-        found = pooling.facts(pooled(*order))
+        found = pooling.evidence(pooled(*order)).to_dict()
         assert found["test_augmented"] is True
         assert found["n_train"] == (10, 50)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_reports import report, speech, training, write
+from made_reports import report, result, speech, training, write
 
-from sertool.evaluation import curves, pooling
+from sertool.evaluation import curves
 from sertool.evaluation.curves import Curve
 from sertool.papers import convergence, curve_figures, pages, study_json
 from sertool.papers.study import study
@@ -98,7 +98,7 @@ def test_validation_rising(val, rising):
 
 
 def made_study(*reports):
-    return study([pooling.result(f"{i}.json", r) for i, r in enumerate(reports)])
+    return study([result(f"{i}.json", r) for i, r in enumerate(reports)])
 
 
 FALLS = [(2.0 - 0.1 * i, 1.9 - 0.05 * i) for i in range(10)]

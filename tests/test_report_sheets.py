@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_reports import CLASSES, report, speech
+from made_reports import CLASSES, report, result, speech
 from rich.cells import cell_len
 from rich.console import Console
 from sklearn import metrics as reference
 
-from sertool.evaluation import pooling
 from sertool.papers import pages, papers
 from sertool.papers.study import study
 from sertool.ui import blocks
@@ -65,7 +64,7 @@ def paper(tmp_path):
 
 
 def page(paper, *reports):
-    found = study([pooling.result(f"{i}.json", r) for i, r in enumerate(reports)], paper)
+    found = study([result(f"{i}.json", r) for i, r in enumerate(reports)], paper)
     return pages.page(found)
 
 

@@ -303,9 +303,10 @@ def _epoch(own: dict[str, Any]) -> str:
 
 
 def _report(found: dict[str, Any]) -> list[Any]:
+    from sertool.evaluation.report import parse
     from sertool.evaluation.terminal import describe_report
 
-    return [describe_report(found["report"])]
+    return [describe_report(parse(found["report"], "report"))]
 
 
 def _further(found: dict[str, Any]) -> list[str]:

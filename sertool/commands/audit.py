@@ -104,7 +104,7 @@ def check(result: dict[str, Any], names: Sequence[str]) -> None:
     """Raise InputError for the first of `names`, facts of an audit, that is not known to hold."""
     facts = {name: fact["apart"] for name, fact in result["facts"].items()}
     counts = {FACTS[name]: fact["shared"] for name, fact in result["facts"].items()}
-    require(facts | {"shared": counts}, names)
+    require(facts, counts, names)
 
 
 def _load(path: Path, console: Console) -> Side:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from sertool.core.options import Argument, Command, Options, RunOptions, nested
 from sertool.core.settings import option
 from sertool.evaluation.options import EvalOptions
 from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.evaluation.report import Report
 
 OUTPUT = "Output"
 
@@ -37,13 +40,14 @@ def evaluate(
     options: EvalOutputs = EvalOutputs(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Test checkpoints, write the report and its figures where asked for, and return it.
 
     Raises UsageError for options that make no sense together, InputError where checkpoints and
     store do not belong together, nothing is held out, or a required fact does not hold.
     """
-    from sertool.evaluation import results, testing
+    from sertool.evaluation import testing
+    from sertool.evaluation.report import dumps
     from sertool.formats.figures import check_folder
     from sertool.formats.outputs import atomic, check_output
 
@@ -57,7 +61,7 @@ def evaluate(
     report = testing.evaluate(checkpoints, store, options.test, console, finished)
     if target is not None:
         with atomic(target) as temporary:
-            temporary.write_text(results.dumps(report), encoding="utf-8")
+            temporary.write_text(dumps(report), encoding="utf-8")
     if options.figures is not None:
         from sertool.evaluation.figures import draw
 
@@ -68,16 +72,16 @@ def evaluate(
     return report
 
 
-def _show(report: dict[str, Any], options: EvalOutputs, console: Console) -> None:
+def _show(report: Report, options: EvalOutputs, console: Console) -> None:
     """Print the tables, or the report and the tables beside it."""
     from rich.console import Console as RichConsole
 
-    from sertool.evaluation import results
+    from sertool.evaluation.report import dumps
     from sertool.evaluation.terminal import render
 
     file = sys.stdout
     if options.json == "-":
-        sys.stdout.write(results.dumps(report))
+        sys.stdout.write(dumps(report))
         if console.quiet:
             return
         file = sys.stderr

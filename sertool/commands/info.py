@@ -182,7 +182,8 @@ def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
 
 
 def _report(path: Path, with_items: bool) -> dict[str, Any]:
-    from sertool.evaluation.results import read
+    from sertool.evaluation.report import load, parse
 
-    report = read(path)
-    return {"report": report}
+    raw = load(path)[0][1]
+    parse(raw, show(path))
+    return {"report": raw}

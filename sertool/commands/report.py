@@ -12,20 +12,28 @@ from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.pooling import Pooled
 from sertool.papers.papers import paper
-from sertool.papers.study import BASELINES, OVERALL, Study, study
+from sertool.papers.study import BASELINES, Study, overall, study
 from sertool.ui.console import Console
 
 FIGURE = "curves.png"
 
 
 @dataclass(frozen=True)
+class Beside:
+    """One metric of two systems, and its difference."""
+
+    left: Value | None
+    right: Value | None
+    gap: Difference | None
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Two systems tested alike: their names, their figures, and the differences of these."""
+    """Two systems tested alike: their names, and each metric of both."""
 
     left: str
     right: str
-    values: list[tuple[Value | None, Value | None]]
-    differences: list[Difference | None]
+    figures: dict[str, Beside]
     n_speakers: int
     n_tested: int
 
@@ -109,11 +117,17 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
     reason = measures.alike(left, right) or _untestable(left, right)
     if reason:
         raise InputError(f"cannot compare {left_name} with {right_name}: {reason}")
+    figures = overall()
+    rows = zip(
+        measures.values(left, figures),
+        measures.values(right, figures),
+        measures.differences(left, right, figures),
+        strict=True,
+    )
     return Comparison(
         left_name,
         right_name,
-        list(zip(measures.values(left, OVERALL), measures.values(right, OVERALL), strict=True)),
-        measures.differences(left, right, OVERALL),
+        {f["measure"]: Beside(*row) for f, row in zip(figures, rows, strict=True)},
         len(left.clusters),
         int(left.matrices[:, 0].sum()),
     )

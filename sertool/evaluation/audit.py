@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from sertool.evaluation.leaks import (
     FACTS,
     Leak,
@@ -18,6 +20,7 @@ from sertool.evaluation.leaks import (
     origin_of,
     speaker_of,
 )
+from sertool.evaluation.report import Protocol, States, all_hold
 from sertool.formats.fitted import TRAINED_PARTS, fitted_before, seen
 from sertool.items import Item
 
@@ -30,19 +33,18 @@ STRONGER: dict[str, tuple[str, ...]] = {
 
 def near(trained: Iterable[Item], tested: Iterable[Item]) -> Near:
     """Return which fingerprints of two lists of items are near-duplicates, compared once."""
-    sides = ((str(item.get("fingerprint") or "") for item in side) for side in (trained, tested))
-    return Near(*sides)
+    return Near(*((item.fingerprint for item in side) for side in (trained, tested)))
 
 
-def states(leaks: dict[str, Leak]) -> tuple[dict[str, Any], dict[str, int]]:
+def states(leaks: dict[str, Leak]) -> tuple[States, dict[str, int]]:
     """Return (facts, shared): True, False or None for each fact, and how many values overlap."""
-    facts: dict[str, bool | None] = {name: leak.apart for name, leak in leaks.items()}
+    facts = {name: leak.apart for name, leak in leaks.items()}
     return facts, {FACTS[name]: leak.shared for name, leak in leaks.items() if leak.comparable}
 
 
 def compare(
     trained: Sequence[Item], tested: Sequence[Item], fitted: Sequence[Item] | None = ()
-) -> tuple[dict[str, Any], dict[str, int]]:
+) -> tuple[States, dict[str, int]]:
     """Return (facts, shared): each of `FACTS` for two lists of items, and how many values overlap.
 
     An overlap is False whatever else is unknown; no overlap is True only if every item's value
@@ -68,7 +70,8 @@ def protocol(
     pipeline: Sequence[dict[str, Any]] = (),
     compared: Near | None = None,
     augment: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    declared: dict[str, Any] | None = None,
+) -> Protocol:
     """Return the protocol of one checkpoint, from its `items` and those it is `tested` on.
 
     The facts of `FACTS` against training and validation together, `shared` (how many values they
@@ -77,23 +80,21 @@ def protocol(
     (`n_train_origins`, …), speakers (`n_train_speakers`, …). What the stages of `pipeline` were
     fitted to counts as trained on. compared: the fingerprints, where `near` has compared them.
     augment: how training pictures were changed as they were read, if they were; the copies that
-    it `added` to an epoch are counted in `n_train`, though no item lists them.
+    it `added` to an epoch are counted in `n_train`, though no item lists them. declared: what the
+    checkpoint says of its split.
     """
     before = fitted_before(pipeline)
-    rows = {name: [item for item in items if item.get("part") == name] for name in TRAINED_PARTS}
-    rest = [item for item in items if item.get("part") not in TRAINED_PARTS]
+    rows = {name: [item for item in items if item.part == name] for name in TRAINED_PARTS}
+    rest = [item for item in items if item.part not in TRAINED_PARTS]
     train, val, earlier, test, _ = known(*rows.values(), before or (), tested, rest)
     parts = {"train": train + earlier, "val": val}
     trained = [k for part in parts.values() for k in part]
     if compared is None:
         compared = near(seen(items, pipeline), tested)
     fitted = None if before is None else parts["train"]
-    whole = states(find(trained, test, fitted, compared))
-    facts, shared = {**whole[0]}, whole[1]
-    facts["test_augmented"] = any(item.get("augmentation") for item in tested)
-    facts["train_augmented"] = bool(augment) or any(k.copy for k in train + val)
+    facts, shared = states(find(trained, test, fitted, compared))
     against = {
-        name: whole[0]
+        name: facts
         if len(part) == len(trained)
         else states(find(part, test, fitted if name == "train" else (), compared))[0]
         for name, part in parts.items()
@@ -102,39 +103,50 @@ def protocol(
     counted = {**rows, "test": tested}
     counts = {key: n for name, part in counted.items() for key, n in _counts(name, part).items()}
     counts["n_train"] += (augment or {}).get("added", 0)
-    return {**facts, "shared": shared, "against": against, **counts}
+    return Protocol(
+        declared=declared or {},
+        facts=facts,
+        shared=shared,
+        against=against,
+        test_augmented=any(item.augmentation for item in tested),
+        train_augmented=bool(augment) or any(k.copy for k in train + val),
+        counts=counts,
+    )
 
 
-def _all(values: Iterable[bool | None]) -> bool | None:
-    """AND that keeps the unknown: False if any is, else None if any is, else True."""
-    seen = set(values)
-    return False if False in seen else (None if None in seen else True)
-
-
-def combine(folds: Sequence[dict[str, Any]], tested: Sequence[Item]) -> dict[str, Any]:
+def combine(folds: Sequence[Protocol], tested: Sequence[Item]) -> Protocol:
     """Return the protocol of checkpoints pooled, from each one's own and all items `tested`.
 
     A disjointness holds if it holds for each checkpoint against its own test items; `shared` is
-    the most that any of them shares. Training parts overlap between folds, so their counts are
-    not added: `n_train…` and `n_val…` are the smallest of any checkpoint, `n_train_most` is the
-    largest `n_train`.
+    the most that any of them shares; `declared` is what all of them declare. Training parts
+    overlap between folds, so their counts are not added: `n_train…` and `n_val…` are the smallest
+    of any checkpoint, `n_train_most` is the largest `n_train`.
     """
+    first = folds[0]
     if len(folds) == 1:
-        return {**folds[0], "n_checkpoints": 1}
-    result: dict[str, Any] = {name: _all(fold[name] for fold in folds) for name in FACTS}
-    for name in ("test_augmented", "train_augmented"):
-        result[name] = any(fold[name] for fold in folds)
-    names = [what for what in FACTS.values() if any(what in fold["shared"] for fold in folds)]
-    result["shared"] = {what: max(fold["shared"].get(what, 0) for fold in folds) for what in names}
-    result["against"] = {
-        part: {name: _all(facts[name] for facts in every) for name in FACTS}
-        for part in TRAINED_PARTS
-        if (every := [fold["against"][part] for fold in folds if part in fold["against"]])
+        return replace(first, counts=first.counts | {"n_checkpoints": 1})
+    names = [what for what in FACTS.values() if any(what in fold.shared for fold in folds)]
+    counts = {
+        name: min(fold.of(name) for fold in folds)
+        for name in first.counts
+        if name.startswith(("n_train", "n_val"))
     }
-    for name in folds[0]:
-        if name.startswith(("n_train", "n_val")):
-            result[name] = min(fold[name] for fold in folds)
-    result |= _counts("test", tested)
-    result["n_train_most"] = max(fold["n_train"] for fold in folds)
-    result["n_checkpoints"] = len(folds)
-    return result
+    counts |= _counts("test", tested)
+    counts |= {"n_train_most": max(f.of("n_train") for f in folds), "n_checkpoints": len(folds)}
+    return Protocol(
+        declared={
+            name: value
+            for name, value in first.declared.items()
+            if all(fold.declared.get(name) == value for fold in folds)
+        },
+        facts={name: all_hold(fold.facts[name] for fold in folds) for name in FACTS},
+        shared={what: max(fold.shared.get(what, 0) for fold in folds) for what in names},
+        against={
+            part: {name: all_hold(states[name] for states in every) for name in FACTS}
+            for part in TRAINED_PARTS
+            if (every := [fold.against[part] for fold in folds if part in fold.against])
+        },
+        test_augmented=any(fold.test_augmented for fold in folds),
+        train_augmented=any(fold.train_augmented for fold in folds),
+        counts=counts,
+    )

@@ -42,8 +42,8 @@ def complete(sides: Sequence[Side], console: Console, workers: int) -> dict[str,
     wanted: dict[Cut, list[Item]] = {}
     for side in sides:
         for item in side.items:
-            lacks = not all(item.get(name) for name in FIELDS)
-            if lacks and item.get("file") and not item.get("augmentation"):
+            lacks = not (item.audio_hash and item.fingerprint)
+            if lacks and item.value("file") and not item.augmentation:
                 wanted.setdefault(_cut(item, side), []).append(item)
     cuts = sorted(wanted, key=lambda cut: (cut[0], cut[1] or 0.0, cut[2] or 0.0, cut[3]))
     failed = 0
@@ -67,7 +67,7 @@ def complete(sides: Sequence[Side], console: Console, workers: int) -> dict[str,
 def _cut(item: Item, side: Side) -> Cut:
     """Return what of which file an item's recording is, and the channel that its store took."""
     first = next((s for s in side.pipeline if s.get("stage") == "featurize"), {})
-    return item["file"], item.get("start"), item.get("end"), str(first.get("channel") or "mix")
+    return str(item.value("file")), item.start, item.end, str(first.get("channel") or "mix")
 
 
 def _hear(cut: Cut) -> tuple[str, str] | str:
@@ -108,7 +108,7 @@ def verify(
 
 
 def _place(item: Item) -> Cut:
-    return item.get("file") or "", item.get("start"), item.get("end"), "mix"
+    return str(item.value("file") or ""), item.start, item.end, "mix"
 
 
 def _same(one: Cut, other: Cut) -> bool | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from sertool.formats.schema import Number
+
+if TYPE_CHECKING:
+    from sertool.evaluation.report import Report
 
 MOST = 50  # epochs that a report keeps of a long training
 DIGITS = 4
@@ -65,7 +72,36 @@ class Curve:
         return back and self.val_loss[-1] > (1 + ROSE) * self.val_loss[lowest]
 
 
-def thinned(history: Sequence[dict[str, Any]], best: int) -> dict[str, Any] | None:
+class Training(Struct, kw_only=True, omit_defaults=True):
+    """What a report keeps of a training: some of its epochs (from 1), one value of each column.
+
+    epochs: how many were trained. best_epoch: whose weights were kept.
+    """
+
+    epochs: int = 0
+    best_epoch: int
+    epoch: list[int]
+    loss: list[Number]
+    val_loss: list[Number] | None = None
+    val_accuracy: list[Number] | None = None
+    val_uar: list[Number] | None = None
+
+    def check(self) -> None:
+        """Raise ValueError where it is not as `thinned` made it."""
+        if not self.epoch or sorted(set(self.epoch)) != self.epoch or self.epoch[0] < 1:
+            raise ValueError("the epochs of training are not in order")
+        for name in COLUMNS:
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.epoch):
+                raise ValueError(f"training/{name} is not one value per epoch")
+
+    @property
+    def curve(self) -> Curve:
+        """The losses by epoch."""
+        return Curve(self.epoch, self.loss, self.val_loss, self.best_epoch)
+
+
+def thinned(history: Sequence[dict[str, Any]], best: int) -> Training | None:
     """Return what a report keeps of a checkpoint's `history`; None for a model fitted whole.
 
     best: the best epoch, from 1. At most `MOST` epochs, evenly apart, with the first, the best,
@@ -85,46 +121,24 @@ def thinned(history: Sequence[dict[str, Any]], best: int) -> dict[str, Any] | No
         for name in COLUMNS
         if all(math.isfinite(row.get(name, math.nan)) for row in rows)
     }
-    return {"epochs": n, "best_epoch": best, "epoch": [i + 1 for i in sorted(kept)], **columns}
+    if "loss" not in columns:
+        return None
+    return Training(epochs=n, best_epoch=best, epoch=[i + 1 for i in sorted(kept)], **columns)
 
 
-def check(training: Any) -> None:
-    """Raise ValueError where what a report keeps of a training is not as `thinned` made it."""
-    if training is None:
-        return
-    if not isinstance(training, dict):
-        raise ValueError("training is no table")
-    epochs = training.get("epoch")
-    if not isinstance(epochs, list) or not epochs or not all(type(e) is int for e in epochs):
-        raise ValueError("training has no epochs")
-    if sorted(set(epochs)) != epochs or epochs[0] < 1:
-        raise ValueError("the epochs of training are not in order")
-    if type(training.get("best_epoch")) is not int or training.get("loss") is None:
-        raise ValueError("training lacks its best epoch or its loss")
-    for name in COLUMNS:
-        values = training.get(name)
-        if values is None:
-            continue
-        if not isinstance(values, list) or len(values) != len(epochs):
-            raise ValueError(f"training's {name} is not one value an epoch")
-        if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-            raise ValueError(f"training's {name} holds what is no number")
-
-
-def curves(report: dict[str, Any]) -> list[Curve]:
+def curves(report: Report) -> list[Curve]:
     """Return the trainings of a report's checkpoints; those it does not know are left out."""
-    kept = [fold.get("training") for fold in report["folds"]]
-    return [Curve(t["epoch"], t["loss"], t.get("val_loss"), t["best_epoch"]) for t in kept if t]
+    return [fold.training.curve for fold in report.figures.folds if fold.training]
 
 
-def train_log_loss(report: dict[str, Any]) -> float | None:
+def train_log_loss(report: Report) -> float | None:
     """Return the training loss at the best epoch, each checkpoint weighted by what it tested.
 
     It was counted while the weights moved, with dropout, and with any further head's loss. None
     where a checkpoint's training is not known.
     """
     found = curves(report)
-    weights = [fold.get("n") or 0 for fold in report["folds"]]
+    weights = [fold.n for fold in report.figures.folds]
     if not found or len(found) < len(weights) or not sum(weights):
         return None
     total = sum(w * c.best_loss for w, c in zip(weights, found, strict=True))

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sertool.core.paths import show
+from sertool.evaluation.report import Report
 from sertool.evaluation.terminal import percent, plural, systems
 from sertool.formats import figures as folders
 from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel
-
-Report = dict[str, Any]
 
 
 def _caption(report: Report) -> str:
     """Name, UAR with interval, and whether speakers were apart: no figure without its protocol."""
     name, figures = systems(report)[0]
-    limits = (figures.get("ci") or {}).get("uar")
-    interval = ""
-    if limits and limits[0] is not None:
-        interval = f" [{percent(limits[0])}, {percent(limits[1])}]"
-    apart = report["protocol"].get("speaker_disjoint")
-    words = {True: "speakers apart", False: "speakers NOT apart"}.get(apart, "speakers unknown")
-    n = sum(sum(row) for row in report["confusion"])
-    return f"{name}: UAR {percent(report['uar'])} %{interval} · {n} {report['level']}s · {words}"
+    low, high = figures.ci.limits.get("uar", (None, None))
+    interval = "" if low is None else f" [{percent(low)}, {percent(high)}]"
+    apart = report.protocol.facts.get("speaker_disjoint")
+    words = {True: "speakers apart", False: "speakers NOT apart", None: "speakers unknown"}[apart]
+    tested = f"{figures.n} {report.level}s"
+    return f"{name}: UAR {percent(figures.uar)} %{interval} · {tested} · {words}"
 
 
 def confusion_figure(report: Report) -> Figure:
     """The confusion matrix in percent of each row, counts below; rows the truth."""
-    classes, matrix = report["classes"], report["confusion"]
+    classes, matrix = report.classes, report.figures.confusion
     k = len(classes)
     side = min(14.0, 2.6 + 0.72 * k)
     figure, axes = one_panel(side, side * 0.92)
@@ -65,17 +61,17 @@ def confusion_figure(report: Report) -> Figure:
 
 def classes_figure(report: Report) -> Figure:
     """Recall of each class: the model beside the linear baseline, and chance."""
-    classes = [c for c in report["classes"] if report["per_class"][c]["support"]]
+    classes = [c for c in report.classes if report.figures.per_class[c].support]
     rows = [row for row in systems(report) if row[0] != "majority"][:2]
     figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 3.8)
     width = 0.8 / len(rows)
     for number, (name, figures) in enumerate(rows):
-        recalls = [100 * (figures["per_class"][c]["recall"] or 0.0) for c in classes]
+        recalls = [100 * (figures.per_class[c].recall or 0.0) for c in classes]
         at = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(classes))]
         axes.bar(at, recalls, width * 0.92, color=(MODEL, LINEAR)[number], label=name)
-    chance = 100 / len(report["classes"])
+    chance = 100 / len(report.classes)
     axes.axhline(chance, color=INK, linewidth=1, linestyle=":", label="chance")
-    labels = [f"{c}\nn {report['per_class'][c]['support']}" for c in classes]
+    labels = [f"{c}\nn {report.figures.per_class[c].support}" for c in classes]
     axes.set_xticks(range(len(classes)), labels)
     _percent_axis(axes, "recall, %")
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left",
@@ -86,20 +82,27 @@ def classes_figure(report: Report) -> Figure:
 
 def speakers_figure(report: Report) -> Figure | None:
     """UAR of each speaker, worst first, the linear baseline as marks; None with fewer than two."""
-    speakers = report["by"].get("speaker") or {}
+    speakers = report.figures.by.get("speaker", {})
     if len(speakers) < 2:
         return None
-    names = sorted(speakers, key=lambda name: (speakers[name]["uar"], name))
+    names = sorted(speakers, key=lambda name: (speakers[name].uar, name))
     n = len(names)
     figure, axes = one_panel(min(16.0, max(5.0, 1.6 + 0.3 * n)), 3.8)
     at = range(n)
-    axes.bar(at, [100 * speakers[name]["uar"] for name in names], 0.78, color=MODEL,
+    axes.bar(at, [100 * speakers[name].uar for name in names], 0.78, color=MODEL,
              label=systems(report)[0][0])  # fmt: skip
-    linear = dict(systems(report)[1:]).get("linear", {}).get("by", {}).get("speaker") or {}
+    baseline = dict(systems(report)[1:]).get("linear")
+    linear = baseline.by.get("speaker") if baseline else None
     if linear:
-        axes.plot(at, [100 * linear[name]["uar"] for name in names], linestyle="none", marker="_",
+        axes.plot(at, [100 * linear[name].uar for name in names], linestyle="none", marker="_",
                   markersize=9, markeredgewidth=2, color=LINEAR, label="linear")  # fmt: skip
-    axes.axhline(100 * report["uar"], color=INK, linewidth=1, linestyle=":", label="UAR, pooled")
+    axes.axhline(
+        100 * (report.figures.uar or 0.0),
+        color=INK,
+        linewidth=1,
+        linestyle=":",
+        label="UAR, pooled",
+    )
     if n <= MOST_SPEAKERS:
         one_corpus = len({name.split("/", 1)[0] for name in names}) == 1
         shown = [show(name.split("/", 1)[1] if one_corpus else name) for name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.corpora.where import select
 from sertool.evaluation import audit
+from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.report import Protocol, States
 from sertool.evaluation.routing import Routes
 from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
@@ -24,7 +26,7 @@ LISTED = 3  # ids or differences named in a message
 
 
 @dataclass
-class Plan:
+class CheckpointTest:
     """One checkpoint and what it is tested on: indices of the store's items."""
 
     path: Path
@@ -32,7 +34,7 @@ class Plan:
     items: list[Item]
     sha256: str
     tested: list[int] = field(default_factory=list)
-    protocol: dict[str, Any] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
     routes: Routes = field(default_factory=Routes)
 
     @property
@@ -41,45 +43,45 @@ class Plan:
         return str(self.meta.get("target") or "label")
 
 
-def load_plan(path: Path) -> Plan:
+def load_test(path: Path) -> CheckpointTest:
     """Return a checkpoint's facts and items, its weights let go."""
     loaded = checkpoint.load(path)
-    return Plan(path, loaded.meta, loaded.items, lineage.file_sha256(path))
+    return CheckpointTest(path, loaded.meta, loaded.items, lineage.file_sha256(path))
 
 
-def common_classes(plans: Sequence[Plan]) -> list[str]:
-    """Return the classes that all plans share, in their order.
+def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
+    """Return the classes that all tests share, in their order.
 
     Raises InputError where models or classes differ: those are no folds of one experiment.
     """
-    first = plans[0]
-    for plan in plans[1:]:
+    first = tests[0]
+    for test in tests[1:]:
         for what, mine, theirs in (
-            ("model", _model(plan), _model(first)),
-            ("target", plan.target, first.target),
-            ("models", _models(plan), _models(first)),
-            ("weights", _weights(plan), _weights(first)),
-            ("classes", ", ".join(plan.meta["classes"]), ", ".join(first.meta["classes"])),
+            ("model", _model(test), _model(first)),
+            ("target", test.target, first.target),
+            ("models", _models(test), _models(first)),
+            ("weights", _weights(test), _weights(first)),
+            ("classes", ", ".join(test.meta["classes"]), ", ".join(first.meta["classes"])),
         ):
             if mine != theirs:
                 raise InputError(
-                    f"{show(plan.path)}: its {what} ({mine}) differ from those of"
+                    f"{show(test.path)}: its {what} ({mine}) differ from those of"
                     f" {show(first.path)} ({theirs}); folds of one experiment are pooled"
                 )
     return list(first.meta["classes"])
 
 
-def _model(plan: Plan) -> str:
-    return str((plan.meta.get("model") or {}).get("name"))
+def _model(test: CheckpointTest) -> str:
+    return str((test.meta.get("model") or {}).get("name"))
 
 
-def _models(plan: Plan) -> str:
-    field = per.field_of(plan.meta)
+def _models(test: CheckpointTest) -> str:
+    field = per.field_of(test.meta)
     return "one" if field is None else f"one per {field}"
 
 
-def _weights(plan: Plan) -> str:
-    return f"of the {plan.meta.get('kept', 'best')} epoch"
+def _weights(test: CheckpointTest) -> str:
+    return f"of the {test.meta.get('kept', 'best')} epoch"
 
 
 def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -139,7 +141,7 @@ def check_contract(path: Path, meta: dict[str, Any], store: Store) -> None:
 
 
 def choose(
-    plans: Sequence[Plan],
+    tests: Sequence[CheckpointTest],
     store: Store,
     classes: Sequence[str],
     *,
@@ -148,7 +150,7 @@ def choose(
     where: Sequence[str] = (),
     console: Console,
 ) -> None:
-    """Set what each plan tests: the items it held out, found in the store by id.
+    """Set what each test tests: the items it held out, found in the store by id.
 
     every: all items instead. copies: augmented copies too. where: conditions that a tested item
     fulfils, too. Items without a label, or of a class
@@ -156,64 +158,64 @@ def choose(
     out, the store lacks what it held out, two checkpoints held out one item, or nothing is left;
     UsageError for a condition that is none or of a field that no item has.
     """
-    meant = {item["id"] for item in select(store.items(), where)}
+    meant = {item.id for item in select(store.items(), where)}
     items = store.items()
-    names = class_names(items, plans[0].target, "--target")
-    index = {item["id"]: i for i, item in enumerate(items)}
+    names = class_names(items, tests[0].target, "--target")
+    index = {item.id: i for i, item in enumerate(items)}
     if len(index) != len(items):
         raise InputError(f"{show(store.path)}: two items have one id")
-    for plan in plans:
-        chosen = list(range(len(items))) if every else _held_out(plan, store, index, copies)
-        chosen = [i for i in chosen if copies or not items[i]["augmentation"]]
-        plan.tested = [i for i in chosen if items[i]["id"] in meant]
-        if len(plan.tested) < len(chosen):
-            console.note(f"--where: {len(plan.tested)} of {len(chosen)} items are tested")
+    for test in tests:
+        chosen = list(range(len(items))) if every else _held_out(test, store, index, copies)
+        chosen = [i for i in chosen if copies or not items[i].augmentation]
+        test.tested = [i for i in chosen if items[i].id in meant]
+        if len(test.tested) < len(chosen):
+            console.note(f"--where: {len(test.tested)} of {len(chosen)} items are tested")
     if not every:
-        _check_overlap(plans, items)
-        known = {item["id"] for plan in plans for item in plan.items}
-        strangers = sum(item["id"] not in known and not item["augmentation"] for item in items)
+        _check_overlap(tests, items)
+        known = {item.id for test in tests for item in test.items}
+        strangers = sum(item.id not in known and not item.augmentation for item in items)
         if strangers:
-            what = "the checkpoint" if len(plans) == 1 else "the checkpoints"
+            what = "the checkpoint" if len(tests) == 1 else "the checkpoints"
             console.note(f"{strangers} items that {what} never saw are not tested; --all does")
-    skipped = 0 if copies else sum(bool(item["augmentation"]) for item in items)
+    skipped = 0 if copies else sum(bool(item.augmentation) for item in items)
     if skipped:
         console.note(f"{skipped} augmented copies are not tested; --copies counts them in")
-    _leave_out(plans, names, classes, console)
+    _leave_out(tests, names, classes, console)
 
 
-def _held_out(plan: Plan, store: Store, index: dict[str, int], copies: bool) -> list[int]:
-    held = [item for item in plan.items if item["part"] == "test"]
+def _held_out(test: CheckpointTest, store: Store, index: dict[str, int], copies: bool) -> list[int]:
+    held = [item for item in test.items if item.part == "test"]
     if not held:
         raise InputError(
-            f"{show(plan.path)}: held no items out; --all tests every item of {show(store.path)}"
+            f"{show(test.path)}: held no items out; --all tests every item of {show(store.path)}"
         )
-    wanted = [item["id"] for item in held if copies or not item["augmentation"]]
+    wanted = [item.id for item in held if copies or not item.augmentation]
     missing = [name for name in wanted if name not in index]
     if missing:
         raise InputError(
             f"{show(store.path)}: lacks {len(missing)} of the {len(wanted)} items that"
-            f" {show(plan.path)} held out ({', '.join(map(show, missing[:LISTED]))}"
+            f" {show(test.path)} held out ({', '.join(map(show, missing[:LISTED]))}"
             f"{', …' if len(missing) > LISTED else ''}); give the store it was trained from,"
             " or --all to test on another"
         )
     return sorted(index[name] for name in wanted)
 
 
-def _check_overlap(plans: Sequence[Plan], items: Sequence[Item]) -> None:
-    owner: dict[int, Plan] = {}
-    for plan in plans:
-        for i in plan.tested:
+def _check_overlap(tests: Sequence[CheckpointTest], items: Sequence[Item]) -> None:
+    owner: dict[int, CheckpointTest] = {}
+    for test in tests:
+        for i in test.tested:
             if i in owner:
                 raise InputError(
                     f"{show(items[i]['id'])}: held out by {show(owner[i].path)} and by"
-                    f" {show(plan.path)}; pool checkpoints of one partition into folds, or"
+                    f" {show(test.path)}; pool checkpoints of one partition into folds, or"
                     " test them one by one"
                 )
-            owner[i] = plan
+            owner[i] = test
 
 
 def _leave_out(
-    plans: Sequence[Plan],
+    tests: Sequence[CheckpointTest],
     names: Sequence[str | None],
     classes: Sequence[str],
     console: Console,
@@ -224,9 +226,9 @@ def _leave_out(
     """
     unlabelled = 0
     unknown: dict[str, int] = {}
-    for plan in plans:
+    for test in tests:
         keep = []
-        for i in plan.tested:
+        for i in test.tested:
             name = names[i]
             if name is None:
                 unlabelled += 1
@@ -234,54 +236,51 @@ def _leave_out(
                 keep.append(i)
             else:
                 unknown[name] = unknown.get(name, 0) + 1
-        plan.tested = keep
+        test.tested = keep
     if unlabelled:
-        console.warn(f"{unlabelled} items without a {plans[0].target} are left out")
+        console.warn(f"{unlabelled} items without a {tests[0].target} are left out")
     if unknown:
         named = ", ".join(f"{show(label)} {n}" for label, n in sorted(unknown.items()))
         console.warn(
             f"{sum(unknown.values())} items of classes that the model does not know are left out"
             f" ({named}); prepare --labels maps them"
         )
-    for plan in plans:
-        if not plan.tested:
-            raise InputError(f"{show(plan.path)}: nothing left to test it on")
+    for test in tests:
+        if not test.tested:
+            raise InputError(f"{show(test.path)}: nothing left to test it on")
 
 
-def protocol(plans: Sequence[Plan], store: Store) -> dict[str, Any]:
-    """Return the protocol of all plans together; each plan keeps its own.
+def protocol(tests: Sequence[CheckpointTest], store: Store) -> Protocol:
+    """Return the protocol of all checkpoints together; each test keeps its own.
 
     What the checkpoints declare of their split (`resplit`, `unit`, …) stands beside the computed
     facts, and in the common protocol where they agree.
     """
     items = store.items()
-    declared = [plan.meta.get("protocol") or {} for plan in plans]
-    trained = [item for plan in plans for item in seen(plan.items, plan.meta["pipeline"])]
-    near = audit.near(trained, [items[i] for plan in plans for i in plan.tested])
-    for plan, said in zip(plans, declared, strict=True):
-        tested = [items[i] for i in plan.tested]
-        plan.protocol = said | audit.protocol(
-            plan.items, tested, plan.meta["pipeline"], near, plan.meta.get("augment")
+    trained = [item for test in tests for item in seen(test.items, test.meta["pipeline"])]
+    tested = [items[i] for test in tests for i in test.tested]
+    near = audit.near(trained, tested)
+    for test in tests:
+        test.protocol = audit.protocol(
+            test.items,
+            [items[i] for i in test.tested],
+            test.meta["pipeline"],
+            near,
+            test.meta.get("augment"),
+            test.meta.get("protocol"),
         )
-    common = {
-        key: value
-        for key, value in declared[0].items()
-        if all(said.get(key) == value for said in declared)
-    }
-    tested = [items[i] for plan in plans for i in plan.tested]
-    return common | audit.combine([plan.protocol for plan in plans], tested)
+    return audit.combine([test.protocol for test in tests], tested)
 
 
-def require(facts: dict[str, Any], names: Sequence[str]) -> None:
+def require(facts: States, shared: Mapping[str, int], names: Sequence[str]) -> None:
     """Raise InputError for the first of `names` that is not known to hold.
 
-    facts: each fact's state, and `shared`; one that a stronger fact breaks does not hold either.
+    One that a stronger fact breaks does not hold either. shared: how many values are shared.
     """
     for name in names:
         broken = [fact for fact in audit.STRONGER.get(name, ()) if facts[fact] is False]
         if broken or facts[name] is not True:
             fact = (broken or [name])[0]
-            what = audit.FACTS[fact]
-            shared = facts["shared"].get(what)
-            reason = f"{shared} {what} shared" if facts[fact] is False else f"{what} unknown"
+            what = FACTS[fact]
+            reason = f"{what} unknown" if facts[fact] is None else f"{shared[what]} {what} shared"
             raise InputError(f"--require {name.replace('_', '-')} does not hold: {reason}")

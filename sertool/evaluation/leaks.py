@@ -41,8 +41,8 @@ def by_corpus(field: str) -> Callable[[Item], Key | None]:
     """Return a function from an item to its (corpus, value), or None where the value is unknown."""
 
     def key(item: Item) -> Key | None:
-        value = item.get(field)
-        return None if value in (None, "") else (str(item.get("corpus") or ""), str(value))
+        value = item.value(field)
+        return None if value in (None, "") else (item.corpus or "", str(value))
 
     return key
 
@@ -75,31 +75,31 @@ def known(*sides: Iterable[Item]) -> list[list[Known]]:
     A copy has no audio of its own: hash and fingerprint are those of its origin, if any side
     knows that.
     """
-    rows = [sorted(side, key=lambda item: str(item.get("id"))) for side in sides]
-    copied = {origin_of(item) for side in rows for item in side if item.get("augmentation")}
+    rows = [sorted(side, key=lambda item: item.id) for side in sides]
+    copied = {origin_of(item) for side in rows for item in side if item.augmentation}
     sounds: dict[tuple[str, Key | None], str] = {}
     for item in chain.from_iterable(rows) if copied else ():
-        if not item.get("augmentation") and (origin := origin_of(item)) in copied:
+        if not item.augmentation and (origin := origin_of(item)) in copied:
             for name in ("audio_hash", "fingerprint"):
-                value = str(item.get(name) or "")
+                value = str(item.value(name) or "")
                 if value and value < sounds.get((name, origin), value + "\0"):
                     sounds[name, origin] = value
     return [[_known(item, sounds) for item in side] for side in rows]
 
 
 def _known(item: Item, sounds: dict[tuple[str, Key | None], str]) -> Known:
-    copy, origin = bool(item.get("augmentation")), origin_of(item)
+    copy, origin, file = bool(item.augmentation), origin_of(item), item.value("file")
 
     def sound(name: str) -> str:
-        own = str(item.get(name) or "")
+        own = str(item.value(name) or "")
         return own or (sounds.get((name, origin), "") if copy and origin else "")
 
     return Known(
         item,
-        str(item.get("id")),
+        item.id,
         copy,
         speaker_of(item),
-        origin or (("", str(item["file"])) if item.get("file") else None),
+        origin or (("", str(file)) if file else None),
         text_of(item),
         tuple(_places(item, origin)),
         sound("audio_hash"),
@@ -117,9 +117,8 @@ def _places(item: Item, origin: Key | None) -> Iterable[tuple[Key, Span]]:
             yield (origin[0], cut[1]), (first, last)
         else:
             yield origin, (0.0, math.inf)
-    if item.get("file"):
-        begin, end = item.get("start"), item.get("end")
-        yield ("file", str(item["file"])), (begin or 0.0, math.inf if end is None else end)
+    if file := item.value("file"):
+        yield ("file", str(file)), (item.start or 0.0, math.inf if item.end is None else item.end)
 
 
 def _overlap(a: Span, b: Span) -> bool:
@@ -301,7 +300,7 @@ def _refitted(fitted: Iterable[Known], tested: Iterable[Known]) -> Iterable[Link
     recordings: dict[Key, Known] = {}
     for k in fitted:
         items.setdefault(k.id, k)
-        if k.item.get("part") == FITTED and k.recording is not None:
+        if k.item.part == FITTED and k.recording is not None:
             recordings.setdefault(k.recording, k)
     for t in tested:
         match = items.get(t.id)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sertool import metrics
 from sertool.evaluation import curves
 from sertool.evaluation.pooling import Pooled
+from sertool.evaluation.report import Report
 from sertool.metrics import FEWEST, Measure, Rates
 
 FIGURE_KEYS = ("measure", "class", "truth", "prediction")
@@ -56,8 +57,7 @@ def _macro(rates: Measure) -> Measure:
     return measure
 
 
-WHOLE: dict[str, Measure] = {
-    **metrics.SUMMARIES,
+WHOLE: dict[str, Measure] = {  # beside `metrics.METRICS`
     "macro_precision": _macro(metrics.precisions),
     "macro_recall": metrics.uar,
     "weighted_precision": _weighted(metrics.precisions),
@@ -101,11 +101,12 @@ def of_corpus(figure: Figure) -> bool:
 def check_figure(figure: Figure) -> None:
     """Raise ValueError for a measure that is none, or that comes with other keys than its own."""
     name = figure["measure"]
-    if name not in KNOWN:
-        raise ValueError(f"measure {name!r} is none of {', '.join(sorted(KNOWN))}")
+    known = {key: [()] for key in metrics.known()} | KNOWN
+    if name not in known:
+        raise ValueError(f"measure {name!r} is none of {', '.join(sorted(known))}")
     keys = tuple(key for key in FIGURE_KEYS[1:] if key in figure)
-    if keys not in KNOWN[name]:
-        wanted = " or ".join(" and ".join(each) or "nothing" for each in KNOWN[name])
+    if keys not in known[name]:
+        wanted = " or ".join(" and ".join(each) or "nothing" for each in known[name])
         given = " and ".join(keys) or "nothing"
         raise ValueError(f"measure {name!r} takes {wanted} beside it, not {given}")
 
@@ -118,7 +119,8 @@ def of_matrix(figure: Figure, classes: Sequence[str]) -> Measure | None:
         return None
     at = [classes.index(place) for place in places]
     if not at:
-        return WHOLE.get(name)
+        metric = metrics.known().get(name)
+        return metric.compute if metric else WHOLE.get(name)
     if len(at) == 1 and name in OF_CLASS and "class" in figure:
         return lambda matrix: OF_CLASS[name](matrix)[..., at[0]]
     if len(at) == 2 and name == "count":
@@ -140,36 +142,39 @@ def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
     name, label = figure["measure"], figure.get("class")
     for run in pooled.reports:
         if label is not None:
-            run = [r for r in run if (r["per_class"].get(label) or {}).get("support")]
+            run = [r for r in run if (own := r.figures.per_class.get(label)) and own.support]
         if name in OF_FOLDS:
-            rates = [fold.get(OF_FOLDS[name]) for report in run for fold in report["folds"]]
+            rates = [fold.metrics.get(OF_FOLDS[name]) for r in run for fold in r.figures.folds]
             if None in rates:
                 return None
-            found.append(float(np.mean(rates)))
+            found.append(float(np.mean(np.array(rates, float))))
             continue
         values = [_field(report, figure) for report in run]
-        weights = [sum(map(sum, report["confusion"])) for report in run]
+        weights = [report.figures.n for report in run]
         if name == "mean_probability":
-            weights = [report["per_class"][label]["support"] for report in run]
+            weights = [report.figures.per_class[label or ""].support for report in run]
         if any(value is None for value in values) or not sum(weights):
             return None
         found.append(float(np.average(np.array(values, float), weights=weights)))
     return found
 
 
-def _field(report: dict[str, Any], figure: Figure) -> float | None:
-    if figure["measure"] == "log_loss" and len(figure) == 1:
-        return report.get("log_loss")
-    if figure["measure"] == "train_log_loss" and len(figure) == 1:
+def _field(report: Report, figure: Figure) -> float | None:
+    name, classes = figure["measure"], report.figures.per_class
+    if name in OF_REPORT_CLASS and set(figure) == {"measure", "class"}:
+        own = classes.get(figure["class"])
+        return None if own is None else own.auc if name == "auc" else own.mean_probability
+    if len(figure) > 1:
+        return None
+    if name == "log_loss":
+        return report.figures.log_loss
+    if name == "train_log_loss":
         return curves.train_log_loss(report)
-    if figure["measure"] in OF_REPORT_CLASS and set(figure) == {"measure", "class"}:
-        row = report["per_class"].get(figure["class"]) or {}
-        found: float | None = row.get(figure["measure"])
-        return found
-    if figure["measure"] in ("macro_auc", "weighted_auc") and len(figure) == 1:
-        rows = [row for row in report["per_class"].values() if row.get("auc") is not None]
-        weights = [row["support"] for row in rows] if figure["measure"] == "weighted_auc" else None
-        return float(np.average([row["auc"] for row in rows], weights=weights)) if rows else None
+    if name in ("macro_auc", "weighted_auc"):
+        rows = [(auc, row.support) for row in classes.values() if (auc := row.auc) is not None]
+        aucs, supports = ([row[i] for row in rows] for i in (0, 1))
+        weights = supports if name == "weighted_auc" else None
+        return float(np.average(aucs, weights=weights)) if rows else None
     return None
 
 

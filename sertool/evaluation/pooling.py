@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
+from msgspec.structs import replace as changed
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.evaluation.audit import FACTS
-from sertool.evaluation.results import read
+from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.report import Figures, Report, all_hold, read_all
 
 FREE = ("fold", "seed")  # tags that make no other system
 PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
@@ -29,7 +31,6 @@ FREE_PARAMS = {
 }
 
 _FOLD = re.compile(r"\s*fold\W")  # a condition on the fold
-Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -78,52 +79,40 @@ class Pooled:
 
 def load(paths: Sequence[Path]) -> list[Result]:
     """Return the reports in files; InputError names the first that is none."""
-    return [result(show(path), read(path)) for path in paths]
+    return [result(name, report) for name, report in read_all(paths)]
 
 
 def result(name: str, report: Report) -> Result:
     """Return a report with its tags; fold, seed, epochs come from its lineage if untagged."""
-    given = report.get("tags") or {}
-    if not isinstance(given, dict):
-        raise InputError(f"{name}: a damaged report, its tags are no table")
-    tags = {show(key): show(value) for key, value in given.items()}
-    params = training(report)
-    folds = [fold.get("fold") for fold in report["folds"]]
-    fold = str(folds[0]) if len(folds) == 1 and folds[0] is not None else ""
+    tags = {show(key): show(value) for key, value in (report.tags or {}).items()}
+    params = report.params("train")
+    folds = report.figures.folds
+    fold = str(folds[0].fold) if len(folds) == 1 and folds[0].fold is not None else ""
     made = {
-        name: str((report.get(part) or {}).get(key) or "")
-        for name, part, key in (("model", "model", "name"), ("kind", "store", "kind"))
+        "model": (report.model and report.model.name) or "",
+        "kind": (report.store and report.store.kind) or "",
     }
-    epochs = (params.get("hyperparameters") or {}).get("epochs")
-    none = all(
-        f.get("training", {}) is None and "per" not in f for f in report["folds"]
-    )  # of its epochs
-    if epochs is not None and not none:
+    hyperparameters = params.get("hyperparameters")
+    epochs = hyperparameters.get("epochs") if isinstance(hyperparameters, dict) else None
+    untrained = all(each.training is None and each.per is UNSET for each in folds)
+    if epochs is not None and not untrained:
         made["epochs"] = str(epochs)
-    if report.get("level") not in (None, "file"):
-        made["level"] = str(report["level"])
-    made |= {k: f"{v:g}" for k, v in (report.get("conditions") or {}).items()}
-    target = report.get("target")
-    if target not in (None, "label"):
-        made["target"] = str(target)
-    made |= {k: str(v) for k, v in (("kept", report.get("kept")), ("per", params.get("per"))) if v}
+    if report.level not in (None, "file"):
+        made["level"] = str(report.level)
+    made |= {k: f"{v:g}" for k, v in (report.conditions or {}).items()}
+    if report.target != "label":
+        made["target"] = report.target
+    made |= {k: str(v) for k, v in (("kept", report.kept), ("per", params.get("per"))) if v}
     seed = tags.pop("seed", str(params.get("seed", "")))
     return Result(name, report, tags, tags.pop("fold", fold), seed, made, _scoring(report))
 
 
 def _scoring(report: Report) -> dict[str, str]:
-    steps = [s for s in report.get("lineage") or [] if s.get("stage") == "eval"]
-    params = dict(steps[-1].get("params") or {}) if steps else {}
+    params = report.params("eval")
     if isinstance(params.get("where"), list):  # of another fold other items: that is no other test
         texts = sorted(map(str, params["where"]))
         params["where"] = [text for text in texts if not _FOLD.match(text)]
     return {f"--{name}": repr(params[name]) for name in SCORING if params.get(name)}
-
-
-def training(report: Report) -> dict[str, Any]:
-    """Return the parameters of the `train` that made a report's checkpoint; {} if unknown."""
-    steps = [s for s in report.get("lineage") or [] if s.get("stage") == "train"]
-    return dict(steps[-1].get("params") or {}) if steps else {}
 
 
 def group(results: Iterable[Result]) -> list[list[Result]]:
@@ -155,10 +144,10 @@ def pool(results: Sequence[Result]) -> Pooled:
     A run that lacked some of the others' classes in training, as a single speaker's may, never
     says them. Raises InputError where no run has all classes.
     """
-    first = max(results, key=lambda each: len(each.report["classes"]))
-    classes = list(first.report["classes"])
+    first = max(results, key=lambda each: len(each.report.classes))
+    classes = list(first.report.classes)
     for each in results:
-        if not set(each.report["classes"]) <= set(classes):
+        if not set(each.report.classes) <= set(classes):
             raise InputError(
                 f"{each.name}: its classes are not those of {first.name}, which has the same tags;"
                 " tell them apart with eval --tag KEY=VALUE"
@@ -170,11 +159,12 @@ def pool(results: Sequence[Result]) -> Pooled:
         sorted((r for r in results if r.seed == s), key=lambda r: _natural(r.fold)) for s in seeds
     ]
     reports = [[each.report for each in run] for run in runs]
-    clusters, matrices = _matrices(reports, len(classes))
-    names = set.intersection(*(set(each.report["baselines"]) for each in results))
+    own = [[report.figures for report in run] for run in reports]
+    clusters, matrices = _matrices(own, len(classes))
+    names = set.intersection(*(set(each.report.baselines) for each in results))
     baselines = {}
     for name in sorted(names):
-        rows = [[report["baselines"][name] for report in run] for run in reports]
+        rows = [[report.baselines[name] for report in run] for run in reports]
         baselines[name] = _matrices(rows, len(classes))[1]
     return Pooled(
         tags=first.tags,
@@ -192,38 +182,44 @@ def pool(results: Sequence[Result]) -> Pooled:
 
 def _widened(report: Report, classes: Sequence[str]) -> Report:
     """Return a report with a row and a column for each of `classes` in every confusion matrix."""
-    own = report["classes"]
+    own = report.classes
     if own == list(classes):
         return report
     place = np.ix_(*[[classes.index(name) for name in own]] * 2)
 
-    def wide(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        made = {name: wide(inner) for name, inner in value.items()}
-        if "confusion" in value:
-            matrix = np.zeros((len(classes),) * 2, np.int64)
-            matrix[place] = np.array(value["confusion"], np.int64).reshape(len(own), len(own))
-            made["confusion"] = matrix.tolist()
-        return made
+    def wide(matrix: list[list[int]]) -> list[list[int]]:
+        made = np.zeros((len(classes),) * 2, np.int64)
+        made[place] = matrix
+        return [list(map(int, row)) for row in made]
 
-    widened: Report = wide(report) | {"classes": list(classes)}
-    return widened
+    def widened(figures: Figures) -> Figures:
+        by = {
+            field: {name: changed(g, confusion=wide(g.confusion)) for name, g in groups.items()}
+            for field, groups in figures.by.items()
+        }
+        return changed(figures, confusion=wide(figures.confusion), by=by)
+
+    return changed(
+        report,
+        classes=list(classes),
+        figures=widened(report.figures),
+        baselines={name: widened(figures) for name, figures in report.baselines.items()},
+    )
 
 
 def _natural(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() else (-1, text)
 
 
-def _matrices(runs: Sequence[Sequence[Report]], n: int) -> tuple[list[str], np.ndarray]:
+def _matrices(runs: Sequence[Sequence[Figures]], n: int) -> tuple[list[str], np.ndarray]:
     """Return (speakers, (speakers, runs, n, n)); units of unknown speaker are clusters named ""."""
     speakers: dict[str, list[np.ndarray]] = {}
     rest = np.zeros((len(runs), n, n), np.int64)
     for i, run in enumerate(runs):
-        for report in run:
-            left = np.array(report["confusion"], np.int64).reshape(n, n)
-            for name, row in (report["by"].get("speaker") or {}).items():
-                matrix = np.array(row["confusion"], np.int64).reshape(n, n)
+        for figures in run:
+            left = np.array(figures.confusion, np.int64).reshape(n, n)
+            for name, group in figures.by.get("speaker", {}).items():
+                matrix = np.array(group.confusion, np.int64).reshape(n, n)
                 empty = [np.zeros((n, n), np.int64) for _ in runs]
                 speakers.setdefault(name, empty)[i] += matrix
                 left -= matrix
@@ -250,19 +246,19 @@ def part(pooled: Pooled, name: str, value: str) -> Pooled | None:
     A corpus keeps its speakers, a gender is one cluster: a report does not say who is what.
     """
     rows = [
-        [found for report in run if (found := (report["by"].get(name) or {}).get(value))]
+        [found for r in run if (found := r.figures.by.get(name, {}).get(value))]
         for run in pooled.reports
     ]
     if name not in PARTS or not all(rows):
         return None
-    total = sum(row["n"] for run in rows for row in run)
+    total = sum(row.n for run in rows for row in run)
     if total == pooled.matrices.sum():
         return pooled
     if name == "corpus":
         mine = [i for i, c in enumerate(pooled.clusters) if c.startswith(f"{value}/")]
         if pooled.matrices[mine].sum() == total:
             return _replaced(pooled, [pooled.clusters[i] for i in mine], pooled.matrices[mine])
-    whole = [sum(np.array(row["confusion"], np.int64) for row in run) for run in rows]
+    whole = [sum(np.array(row.confusion, np.int64) for row in run) for run in rows]
     return _replaced(pooled, [f"{name} {value}"], np.stack(whole)[None])
 
 
@@ -297,7 +293,7 @@ def _parameters(report: Report) -> dict[str, str]:
     """Return the parameters of the stages up to `train`, each named by its stage."""
     found = {}
     times: Counter[str] = Counter()
-    for step in report.get("lineage") or []:
+    for step in report.lineage or []:
         stage = str(step.get("stage"))
         times[stage] += 1
         which = stage if times[stage] == 1 else f"{stage} {times[stage]}"
@@ -315,25 +311,45 @@ def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield prefix + name, value
 
 
-def facts(pooled: Pooled) -> dict[str, Any]:
-    """Return the protocol of all that was pooled: a fact holds if it holds in every report.
+@dataclass(frozen=True)
+class Evidence:
+    """The protocol of all that was pooled: a fact holds if it holds in every report.
 
     Numbers are (least, most) of a run's training and validation items, and of a seed's tests.
     """
-    protocols = [report["protocol"] for run in pooled.reports for report in run]
-    made: dict[str, Any] = {}
-    for name in FACTS:
-        values = {protocol.get(name) for protocol in protocols}
-        made[name] = False if False in values else None if None in values else True
-    made["test_augmented"] = any(protocol.get("test_augmented") for protocol in protocols)
-    parts = [sum(r["protocol"].get("files_split") or 0 for r in run) for run in pooled.reports]
-    made["files_split"] = max(parts, default=0)
-    made["resplit"] = sorted({str(p["resplit"]) for p in protocols if p.get("resplit")})
-    for name in ("n_train", "n_val"):
-        least = [p.get(name) or 0 for p in protocols]
-        most = [p.get(f"{name}_most") or p.get(name) or 0 for p in protocols]
-        made[name] = (min(least), max(most))
+
+    facts: dict[str, bool | None]
+    test_augmented: bool
+    files_split: int
+    resplit: list[str]
+    n_train: tuple[int, int]
+    n_val: tuple[int, int]
+    n_test: tuple[int, int]
+    n_speakers: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, every fact beside the numbers."""
+        return self.facts | {k: v for k, v in vars(self).items() if k != "facts"}
+
+
+def evidence(pooled: Pooled) -> Evidence:
+    """Return the protocol of all that was pooled."""
+    protocols = [report.protocol for run in pooled.reports for report in run]
     tested = pooled.matrices.sum((0, 2, 3))
-    made["n_test"] = (int(tested.min()), int(tested.max()))
-    made["n_speakers"] = len([name for name in pooled.clusters if name])
-    return made
+
+    def span(name: str) -> tuple[int, int]:
+        most = [p.of(f"{name}_most") or p.of(name) for p in protocols]
+        return min(p.of(name) for p in protocols), max(most)
+
+    return Evidence(
+        facts={name: all_hold(p.facts.get(name) for p in protocols) for name in FACTS},
+        test_augmented=any(p.test_augmented for p in protocols),
+        files_split=max(
+            (sum(r.protocol.files_split or 0 for r in run) for run in pooled.reports), default=0
+        ),
+        resplit=sorted({str(split) for p in protocols if (split := p.declared.get("resplit"))}),
+        n_train=span("n_train"),
+        n_val=span("n_val"),
+        n_test=(int(tested.min()), int(tested.max())),
+        n_speakers=len([name for name in pooled.clusters if name]),
+    )

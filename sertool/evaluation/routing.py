@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation import curves, results
+from sertool.evaluation import curves
+from sertool.evaluation.report import FoldDecided, Routed
 from sertool.items import Item
 from sertool.models import per
 from sertool.ui.console import Console
@@ -100,7 +102,7 @@ def find_routes(
             progress.advance()
     choice = {name: scorer.chosen(np.stack(rows)) for name, rows in said.items()}
     told = {i: per.told(scorer.field, items[i], scorer.scorers) for i in recording}
-    known = {i: items[i].get(scorer.field) for i in recording}
+    known = {i: items[i].value(scorer.field) for i in recording}
     strange = [v for i, v in known.items() if told[i] is None and v not in (None, "")]
     if strange and not by_chooser:
         console.note(
@@ -112,31 +114,34 @@ def find_routes(
     return Routes(told, chosen, sorted(first.values()), by_chooser)
 
 
-def of_checkpoint(meta: dict[str, Any], routes: Routes) -> dict[str, Any]:
-    """Return what a report says of one checkpoint's models: {} where it holds one."""
+def of_checkpoint(meta: dict[str, Any], routes: Routes) -> FoldDecided | UnsetType:
+    """Return what a report says of one checkpoint's models: UNSET where it holds one."""
     if per.field_of(meta) is None:
-        return {}
+        return UNSET
     training = {
         value: curves.thinned(own.get("history") or [], own.get("best_epoch") or 0)
         for value, own in meta["per"]["values"].items()
     }
-    return {"per": routes.counts() | {"training": training}}
+    return FoldDecided(**routes.counts(), training=training)
 
 
 def summary(
     meta: dict[str, Any], routes: Sequence[Routes], truth: np.ndarray, alone: np.ndarray | None
-) -> dict[str, Any]:
-    """Return what a report says of all checkpoints' models: {} where each holds one.
+) -> Routed | UnsetType:
+    """Return what a report says of all checkpoints' models: UNSET where each holds one.
 
     Counts as those of `Routes.counts`, the chooser's accuracy, and the rates with the chooser
     alone: what to expect where nobody knows the field. truth, alone: (recordings,) class indices.
     """
     name = per.field_of(meta)
     if name is None or alone is None:
-        return {}
+        return UNSET
     counts = [one.counts() for one in routes]
     total = {key: sum(one[key] for one in counts) for key in counts[0]}
-    accuracy = results.number(total["right"] / total["known"]) if total["known"] else None
-    rates = results.summary(metrics.confusion(truth, alone, len(meta["classes"])))
-    named = {"field": name, "values": per.values_of(meta)}
-    return {"per": named | total | {"chooser_accuracy": accuracy, ALONE: rates}}
+    return Routed(
+        field=name,
+        values=per.values_of(meta),
+        **total,
+        chooser_accuracy=total["right"] / total["known"] if total["known"] else None,
+        alone=metrics.compute(metrics.confusion(truth, alone, len(meta["classes"]))),
+    )

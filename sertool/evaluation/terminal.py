@@ -1,26 +1,25 @@
 """A report as tables in the terminal: results, protocol, confusion matrix, classes, speakers.
 
-Every function takes the report as `eval` writes it (a dictionary as read from JSON) and returns
-something that rich prints. Rates are percentages here. Nothing depends on colour.
+Every function takes a report and returns what rich prints. Nothing depends on colour. A metric that
+the report lacks is "not computed".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation.results import check
+from sertool.evaluation.report import Figures, Model, Protocol, Report
+from sertool.metrics import Metric
 from sertool.ui.blocks import short_names
 
-Report = dict[str, Any]
-
-MEASURES = {"accuracy": "WA", "uar": "UAR", "macro_f1": "macro-F1"}
+NOT_COMPUTED = "not computed"
 FACTS = (
     ("speaker_disjoint", "speakers apart", "speakers"),
     ("origin_disjoint", "recordings apart", "recordings"),
@@ -32,6 +31,7 @@ RARE = (
     ("near_disjoint", "near-duplicates: {} SHARED", "near-duplicates"),
     ("fit_disjoint", "FITTED to {} test items", "fitted items"),
 )
+ACROSS = 3  # metrics side by side
 WORST = 10  # speakers listed one by one
 # background and foreground of a cell by its share of the row, both given: any terminal's theme
 SHADES = (
@@ -60,63 +60,82 @@ def _plain_table(*columns: str) -> Table:
     return table
 
 
-def systems(report: Report) -> list[tuple[str, Report]]:
+def systems(report: Report) -> list[tuple[str, Figures]]:
     """Return (name, figures) of the model, then its baselines, the stronger first.
 
     A baseline is left out beside the model that it is.
     """
     order = ["linear", "majority"]
-    model = (report.get("model") or {}).get("name") or "model"
-    baselines = {n: b for n, b in (report.get("baselines") or {}).items() if n != model}
+    model = (report.model and report.model.name) or "model"
+    baselines = {n: b for n, b in report.baselines.items() if n != model}
     names = [n for n in order if n in baselines] + [n for n in baselines if n not in order]
-    return [(model, report), *((name, baselines[name]) for name in names)]
+    return [(model, report.figures), *((name, baselines[name]) for name in names)]
 
 
-def _with_interval(figures: Report, measure: str, decimals: int) -> str:
-    limits = (figures.get("ci") or {}).get(measure)
-    value = percent(figures[measure])
-    if not limits or limits[0] is None:
+def shown(metric: Metric, value: float | None, decimals: int = 1) -> str:
+    """Return a metric's value as people read it: a percentage, or a number of two more digits."""
+    if metric.percent or value is None:
+        return percent(value, decimals)
+    return f"{value:.{decimals + 2}f}"
+
+
+def _with_interval(figures: Figures, metric: Metric, decimals: int) -> str:
+    if metric.name not in figures.metrics:
+        return NOT_COMPUTED
+    value = shown(metric, figures.metrics[metric.name])
+    low, high = figures.ci.limits.get(metric.name, (None, None))
+    if low is None:
         return value
-    return f"{value} [{percent(limits[0], decimals)}, {percent(limits[1], decimals)}]"
+    return f"{value} [{shown(metric, low, decimals)}, {shown(metric, high, decimals)}]"
 
 
-def result_table(report: Report, width: int = 80) -> Table:
-    """WA, UAR and macro-F1 with intervals: model, linear, majority, and means of folds."""
-    table = _plain_table("", *MEASURES.values())
+def result_tables(report: Report, width: int = 80) -> list[Table]:
+    """Every metric with its interval, `ACROSS` to a table; see `result_table`."""
+    every = list(metrics.known().values())
+    parts = [every[i : i + ACROSS] for i in range(0, len(every), ACROSS)]
+    return [result_table(report, width, part) for part in parts]
+
+
+def result_table(report: Report, width: int, chosen: Sequence[Metric]) -> Table:
+    """Some metrics with intervals: model, linear, majority, and means of folds."""
+    table = _plain_table("", *(metric.label for metric in chosen))
     rows = systems(report)
     label = max(13, *(len(name) for name, _ in rows))
-    decimals = 1 if width >= label + 2 + 3 * 20 else 0
+    decimals = 1 if width >= label + 2 + ACROSS * 20 else 0
     for i, (name, figures) in enumerate(rows):
-        cells = [_with_interval(figures, measure, decimals) for measure in MEASURES]
+        cells = [_with_interval(figures, metric, decimals) for metric in chosen]
         table.add_row(name, *cells, style="bold" if i == 0 else "")
-        mean = figures.get("mean_of_folds")
+        mean = figures.mean_of_folds
         if mean:
-            spread = [f"{percent(mean[m])} ± {percent(mean['sd'][m])}" for m in MEASURES]
+            pairs = [(m, mean.metrics.get(m.name), mean.sd.get(m.name)) for m in chosen]
+            spread = [f"{shown(m, value)} ± {shown(m, sd)}" for m, value, sd in pairs]
             table.add_row("  mean of folds", *spread, style="dim")
     return table
 
 
 def scope_line(report: Report) -> Text:
     """What was tested, by which field if not by label, and what the intervals are over."""
-    noun = "file" if report.get("level") == "file" else "item"
-    n = sum(sum(row) for row in report["confusion"])
-    parts = [plural(n, noun)]
-    if report.get("target", "label") != "label":
-        parts[0] += f" by {show(report['target'])}"
-    checkpoints = len(report.get("folds") or [])
+    parts = [plural(report.figures.n, _unit(report))]
+    if report.target != "label":
+        parts[0] += f" by {show(report.target)}"
+    checkpoints = len(report.figures.folds)
     if checkpoints > 1:
         parts[0] += f" pooled over {checkpoints} checkpoints"
-    ci = report.get("ci")
-    if ci and ci.get("uar") and ci["uar"][0] is not None:
-        parts.append(f"{100 * ci['level']:g} % intervals over {plural(ci['n_units'], ci['unit'])}")
-        if ci["unit"] == "file":
+    ci = report.figures.ci
+    if ci.limits.get("uar", (None,))[0] is not None:
+        parts.append(f"{100 * ci.level:g} % intervals over {plural(ci.n_units, ci.unit)}")
+        if ci.unit == "file":
             parts.append("speakers unknown, so the intervals are too narrow")
-    elif ci:
-        parts.append(f"no interval: {plural(ci['n_units'], ci['unit'])}")
-    conditions = report.get("conditions") or {}
+    else:
+        parts.append(f"no interval: {plural(ci.n_units, ci.unit)}")
+    conditions = report.conditions or {}
     parts += [f"{name.replace('_', ' ')} {value:g}" for name, value in conditions.items()]
-    tags = [f"{key}={value}" for key, value in (report.get("tags") or {}).items()]
+    tags = [f"{key}={value}" for key, value in (report.tags or {}).items()]
     return Text(" · ".join(parts + tags))
+
+
+def _unit(report: Report) -> str:
+    return "file" if report.level == "file" else "item"
 
 
 def protocol_line(report: Report, width: int = 80) -> Text:
@@ -124,28 +143,27 @@ def protocol_line(report: Report, width: int = 80) -> Text:
 
     Broken between facts where it is longer than `width`.
     """
-    protocol = report["protocol"]
+    protocol = report.protocol
+    facts, shared = protocol.facts, protocol.shared
     pieces: list[tuple[str, str] | str] = []
     for name, words, what in FACTS:
-        value = protocol.get(name)
-        if value is False:
-            shared = (protocol.get("shared") or {}).get(what)
-            pieces.append((f"{words}: NO" + (f" ({shared} shared)" if shared else ""), "bold red"))
+        if facts.get(name) is False:
+            n = shared.get(what)
+            pieces.append((f"{words}: NO" + (f" ({n} shared)" if n else ""), "bold red"))
         else:
-            pieces.append(f"{words}: {'yes' if value else 'unknown'}")
+            pieces.append(f"{words}: {'yes' if facts.get(name) else 'unknown'}")
     # reports from before near-duplicates counted segments of one recording as identical, too
-    new = "near_disjoint" in protocol or protocol.get("origin_disjoint") is not False
+    new = "near_disjoint" in facts or facts.get("origin_disjoint") is not False
     for name, words, what in RARE if new else ():
-        if protocol.get(name) is False:
-            shared = (protocol.get("shared") or {}).get(what, "some")
-            pieces.append((words.format(shared), "bold red"))
-    if protocol.get("files_split"):
-        pieces.append((f"files scored in parts: {protocol['files_split']}", "bold red"))
-    augmented = protocol.get("test_augmented")
+        if facts.get(name) is False:
+            pieces.append((words.format(shared.get(what, "some")), "bold red"))
+    if protocol.files_split:
+        pieces.append((f"files scored in parts: {protocol.files_split}", "bold red"))
+    augmented = protocol.test_augmented
     pieces.append(("test augmented: YES", "bold red") if augmented else "test augmented: no")
-    if protocol.get("resplit"):
-        unit = f" by {protocol['unit']}" if protocol.get("unit") else ""
-        pieces.append((f"resplit{unit}: {protocol['resplit']}", "bold red"))
+    if resplit := protocol.declared.get("resplit"):
+        unit = protocol.declared.get("unit")
+        pieces.append((f"resplit{f' by {unit}' if unit else ''}: {resplit}", "bold red"))
     pieces.append(_counts(protocol))
     line = Text("protocol  ", style="bold")
     column = len(line)
@@ -162,12 +180,12 @@ def protocol_line(report: Report, width: int = 80) -> Text:
     return line
 
 
-def _counts(protocol: Report) -> str:
-    train, most = protocol["n_train"], protocol.get("n_train_most")
+def _counts(protocol: Protocol) -> str:
+    train, most = protocol.of("n_train"), protocol.of("n_train_most")
     trained = f"{train}–{most} train" if most and most != train else f"{train} train"
-    validated = f" / {protocol['n_val']} validation" if protocol.get("n_val") else ""
-    each = " each" if protocol.get("n_checkpoints", 1) > 1 else ""
-    return f"{trained}{validated}{each} / {protocol['n_test']} test"
+    validated = f" / {protocol.of('n_val')} validation" if protocol.of("n_val") else ""
+    each = " each" if protocol.of("n_checkpoints") > 1 else ""
+    return f"{trained}{validated}{each} / {protocol.of('n_test')} test"
 
 
 def model_line(report: Report) -> Text | None:
@@ -175,20 +193,20 @@ def model_line(report: Report) -> Text | None:
 
     With the chooser alone: what to expect of recordings of which nobody knows the field.
     """
-    per = report.get("per")
+    per = report.per
     if not per:
         return None
-    noun = "file" if report.get("level") == "file" else "item"
-    by_field, by_chooser = per["by_field"], per["by_chooser"]
-    line = f"{plural(by_field, noun)} by {show(per['field'])}, {by_chooser} by the chooser"
-    if not by_field:
-        line = f"{plural(by_chooser, noun)} by the chooser"
+    line = f"{plural(per.by_field, _unit(report))} by {show(per.field)}"
+    line += f", {per.by_chooser} by the chooser"
+    if not per.by_field:
+        line = f"{plural(per.by_chooser, _unit(report))} by the chooser"
     worth = []
-    if per["known"]:
-        share = percent(per["chooser_accuracy"])
-        worth.append(f"right in {per['right']} of {per['known']} ({share} %)")
-    if by_field:
-        rates = [f"{MEASURES[m]} {percent(per['alone'][m])}" for m in ("accuracy", "uar")]
+    if per.known:
+        share = percent(per.chooser_accuracy)
+        worth.append(f"right in {per.right} of {per.known} ({share} %)")
+    if per.by_field:
+        two = (metrics.ACCURACY, metrics.UAR)
+        rates = [f"{m.label} {percent(per.alone.get(m.name))}" for m in two]
         worth.append(f"alone it gives {', '.join(rates)}")
     if worth:
         line += "\n          chooser: " + "; ".join(worth)
@@ -204,7 +222,7 @@ def confusion_matrix(report: Report, width: int = 80) -> Text:
 
     Eight classes fit 60 columns.
     """
-    classes, matrix = report["classes"], report["confusion"]
+    classes, matrix = report.classes, report.figures.confusion
     digits = max(2, *(len(str(n)) for row in matrix for n in row))
     total = max(3, *(len(str(sum(row))) for row in matrix))
     label = max(5, *(len(c) for c in classes))
@@ -243,10 +261,10 @@ def _cells(row: Sequence[int], digits: int, one_line: bool) -> list[list[str]]:
 def class_table(report: Report) -> Table:
     """Precision, recall, F1, AUC and support of each class."""
     table = _plain_table("class", "precision", "recall", "F1", "AUC", "n")
-    for name in report["classes"]:
-        row = report["per_class"][name]
-        rates = [percent(row[key]) for key in ("precision", "recall", "f1", "auc")]
-        table.add_row(name, *rates, str(row["support"]))
+    for name in report.classes:
+        row = report.figures.per_class[name]
+        rates = [percent(rate) for rate in (row.precision, row.recall, row.f1, row.auc)]
+        table.add_row(name, *rates, str(row.support))
     return table
 
 
@@ -254,32 +272,30 @@ def group_lines(report: Report) -> list[Text]:
     """One line each for gender and corpus where they have several values: UAR of each."""
     lines = []
     for field in ("gender", "corpus"):
-        groups = (report.get("by") or {}).get(field) or {}
+        groups = report.figures.by.get(field, {})
         if len(groups) > 1:
-            values = [f"{show(k)} {percent(g['uar'])} (n {g['n']})" for k, g in groups.items()]
+            values = [f"{show(k)} {percent(g.uar)} (n {g.n})" for k, g in groups.items()]
             lines.append(Text.assemble((f"UAR by {field}  ", "bold"), " · ".join(values)))
     return lines
 
 
 def speaker_table(report: Report) -> RenderableType | None:
     """Speakers, the worst recognised first; None where fewer than two are known."""
-    speakers = (report.get("by") or {}).get("speaker") or {}
+    speakers = report.figures.by.get("speaker", {})
     if len(speakers) < 2:
         return None
     corpora = {name.split("/", 1)[0] for name in speakers}
     table = _plain_table("speaker", "UAR", "WA", "n", "")
     table.columns[4].justify = "left"
-    ranked = sorted(speakers.items(), key=lambda pair: (pair[1]["uar"], pair[0]))
+    ranked = sorted(speakers.items(), key=lambda pair: (pair[1].uar, pair[0]))
     for name, row in ranked[:WORST]:
-        shown = name.split("/", 1)[1] if len(corpora) == 1 else name
-        bar = "█" * round(20 * row["uar"])
-        table.add_row(
-            show(shown), percent(row["uar"]), percent(row["accuracy"]), str(row["n"]), bar
-        )
+        label = name.split("/", 1)[1] if len(corpora) == 1 else name
+        bar = "█" * round(20 * row.uar)
+        table.add_row(show(label), percent(row.uar), percent(row.accuracy), str(row.n), bar)
     rest = ranked[WORST:]
     if not rest:
         return table
-    best = rest[-1][1]["uar"]
+    best = rest[-1][1].uar
     return Group(
         table, Text(f"… and {plural(len(rest), 'speaker')} more, the best {percent(best)}")
     )
@@ -288,7 +304,7 @@ def speaker_table(report: Report) -> RenderableType | None:
 def render(report: Report, width: int = 80) -> Group:
     """All that `eval` shows people."""
     parts: list[RenderableType] = [
-        result_table(report, width),
+        *result_tables(report, width),
         scope_line(report),
         protocol_line(report, width),
         *filter(None, [model_line(report)]),
@@ -308,24 +324,17 @@ def render(report: Report, width: int = 80) -> Group:
 
 
 def describe_report(report: Report, width: int = 80) -> RenderableType:
-    """A report file for `sertool info`: what was tested on what, then what `eval` showed.
-
-    Raises InputError where it is no report, or a newer one.
-    """
-    check(report, "report")
-    model = report.get("model") or {}
-    settings = ", ".join(f"{key}={value}" for key, value in (model.get("settings") or {}).items())
-    lines = [f"report of sertool, version {report.get('version')}"]
-    lines.append(
-        f"model    {model.get('name') or 'unknown'}" + (f" ({settings})" if settings else "")
-    )
-    store = report.get("store") or {}
+    """A report file for `sertool info`: what was tested on what, then what `eval` showed."""
+    model, store = report.model or Model(), report.store
+    settings = ", ".join(f"{key}={value}" for key, value in (model.settings or {}).items())
+    lines = [f"sertool report, version {report.version}"]
+    lines.append(f"model    {model.name or 'unknown'}" + (f" ({settings})" if settings else ""))
     if store:
-        lines.append(f"store    {show(store.get('name', ''))} ({store.get('kind', 'unknown')})")
-    checkpoints = [show(fold["checkpoint"]) for fold in report.get("folds") or []]
+        lines.append(f"store    {show(store.name or '')} ({store.kind or 'unknown'})")
+    checkpoints = [show(fold.checkpoint) for fold in report.figures.folds]
     if checkpoints:
         lines.append(f"tested   {', '.join(checkpoints)}")
-    items = report.get("items")
+    items = report.items
     lines.append(
         "items    " + (f"{len(items)}, with posteriors" if items else "left out (--summary)")
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 
 from sertool import metrics
 from sertool.core.errors import InputError, UsageError
@@ -17,16 +18,25 @@ from sertool.core.options import recorded
 from sertool.core.paths import show
 from sertool.evaluation import curves, results
 from sertool.evaluation.heldout import (
-    Plan,
+    CheckpointTest,
     check_contract,
     choose,
     common_classes,
-    load_plan,
+    load_test,
     protocol,
     require,
 )
 from sertool.evaluation.lengths import announce
 from sertool.evaluation.options import EvalOptions
+from sertool.evaluation.report import (
+    Figures,
+    Model,
+    Protocol,
+    Report,
+    Scored,
+    StoreUsed,
+    read,
+)
 from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
 from sertool.formats import lineage
 from sertool.formats.store import Store
@@ -49,7 +59,7 @@ def evaluate(
     options: EvalOptions,
     console: Console,
     finished: Path | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Return the report of `checkpoints`, each tested on what it held out of the store, pooled.
 
     finished: a report that may be there already; it is returned if this very test made it.
@@ -59,16 +69,16 @@ def evaluate(
     if options.all and len(checkpoints) > 1:
         raise UsageError("--all tests every item with one checkpoint; name one")
     with Store(store_path) as store:
-        plans = [load_plan(path) for path in checkpoints]
-        classes = common_classes(plans)
-        if options.choose and per.field_of(plans[0].meta) is None:
+        tests = [load_test(path) for path in checkpoints]
+        classes = common_classes(tests)
+        if options.choose and per.field_of(tests[0].meta) is None:
             raise UsageError(
-                f"--choose: {show(plans[0].path)} holds one model, not one --per field"
+                f"--choose: {show(tests[0].path)} holds one model, not one --per field"
             )
-        for plan in plans:
-            check_contract(plan.path, plan.meta, store)
+        for test in tests:
+            check_contract(test.path, test.meta, store)
         choose(
-            plans,
+            tests,
             store,
             classes,
             every=options.all,
@@ -76,61 +86,61 @@ def evaluate(
             where=options.where,
             console=console,
         )
-        facts = protocol(plans, store)
-        require(facts, [name.replace("-", "_") for name in options.require])
-        step = _step(plans, store, options)
+        facts = protocol(tests, store)
+        require(facts.facts, facts.shared, [name.replace("-", "_") for name in options.require])
+        step = _step(tests, store, options)
         if finished is not None and finished.exists():
             console.note(f"{show(finished)}: whole already")
             return _finished(finished, step)
         if options.by == "file":
-            facts |= _split_files(plans, store, console)
-        for plan in plans:
-            if per.field_of(plan.meta) is not None:
-                plan.routes = _routes(plan, store, options, console)
-        scored = _score(plans, store, options, console)
-        tested, pooled = _pool(plans, store, scored, classes, options)
-        return _report(plans, store, tested, pooled, facts, step, options)
+            facts.files_split = _split_files(tests, store, console) or UNSET
+        for test in tests:
+            if per.field_of(test.meta) is not None:
+                test.routes = _routes(test, store, options, console)
+        scored = _score(tests, store, options, console)
+        tested, pooled = _pool(tests, store, scored, classes, options)
+        return _report(tests, store, tested, pooled, facts, step, options)
 
 
-def _step(plans: Sequence[Plan], store: Store, options: EvalOptions) -> dict[str, Any]:
-    params = recorded(options) | {"checkpoints": [[p.path.name, p.sha256] for p in plans]}
+def _step(tests: Sequence[CheckpointTest], store: Store, options: EvalOptions) -> dict[str, Any]:
+    params = recorded(options) | {"checkpoints": [[p.path.name, p.sha256] for p in tests]}
     return lineage.record("eval", params, store.path.name, store.sha256)
 
 
-def _finished(path: Path, step: dict[str, Any]) -> dict[str, Any]:
+def _finished(path: Path, step: dict[str, Any]) -> Report:
     """Return the report in `path` if `step` made it; InputError otherwise."""
-    report = results.read(path)
-    if not report["lineage"] or report["lineage"][-1] != step:
+    report = read(path)
+    if not report.lineage or report.lineage[-1] != step:
         raise InputError(f"{show(path)}: exists, made with other settings; --force replaces it")
     return report
 
 
 def _score(
-    plans: Sequence[Plan], store: Store, options: EvalOptions, console: Console
+    tests: Sequence[CheckpointTest], store: Store, options: EvalOptions, console: Console
 ) -> dict[str, dict[int, np.ndarray]]:
     """Return, for "model" and each baseline that all have, index -> posteriors (rows, classes)."""
     from sertool.models.scoring import Scorer
 
     scored: dict[str, dict[int, np.ndarray]] = {}
-    total = sum(len(plan.tested) for plan in plans)
+    total = sum(len(test.tested) for test in tests)
     windows = padded = 0
     with console.progress(total, "items") as progress:
-        for plan in plans:
-            scorer = Scorer.load(plan.path, device=options.device)
+        for test in tests:
+            scorer = Scorer.load(test.path, device=options.device)
             systems: dict[str, Scorer | None] = {"model": scorer}
             systems |= {name: scorer.baseline(name) for name in BASELINES}
-            arrays = _arrays(plan, store, options)
+            arrays = _arrays(test, store, options)
             while batch := list(islice(arrays, options.batch_size)):
                 indices = [i for i, _ in batch]
-                values = plan.routes.values(indices)
+                values = test.routes.values(indices)
                 try:
                     rows = {
                         name: system.posterior([array for _, array in batch], values)
                         for name, system in systems.items()
                         if system is not None
                     }
-                    if plan.routes.chosen:
-                        rows[ALONE] = plan.routes.alone(scorer, batch, rows["model"])
+                    if test.routes.chosen:
+                        rows[ALONE] = test.routes.alone(scorer, batch, rows["model"])
                 except InputError as error:
                     raise InputError(f"{show(store.path)}: {error}") from error
                 for name, found in rows.items():
@@ -142,59 +152,60 @@ def _score(
     return {name: rows for name, rows in scored.items() if len(rows) == total}
 
 
-def _routes(plan: Plan, store: Store, options: EvalOptions, console: Console) -> Routes:
+def _routes(test: CheckpointTest, store: Store, options: EvalOptions, console: Console) -> Routes:
     """Return by which of the checkpoint's models each tested item is scored."""
     items = store.items()
-    recording = {i: _unit(items[i], options) for i in plan.tested}
-    arrays = _arrays(plan, store, options)
-    return find_routes(plan.path, items, recording, arrays, options.choose, console)
+    recording = {i: _unit(items[i], options) for i in test.tested}
+    arrays = _arrays(test, store, options)
+    return find_routes(test.path, items, recording, arrays, options.choose, console)
 
 
 def _unit(item: Item, options: EvalOptions) -> str:
     """Return the name of what counts once: the file that an item is of, or the item."""
-    return unit_of(item) if options.by == "file" else str(item["id"])
+    return unit_of(item) if options.by == "file" else item.id
 
 
-def _arrays(plan: Plan, store: Store, options: EvalOptions) -> Iterator[tuple[int, np.ndarray]]:
-    """Return an iterator over (index, array) of what a plan tests."""
+def _arrays(
+    test: CheckpointTest, store: Store, options: EvalOptions
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Return an iterator over (index, array) of what a test tests."""
     if options.noise_snr is None and options.channel_rate is None:
-        return ((i, store.features(i)) for i in plan.tested)
+        return ((i, store.features(i)) for i in test.tested)
     from sertool.evaluation.degrade import Degradation, degraded
 
     degradation = Degradation(options.noise_snr, options.channel_rate, options.seed)
-    return degraded(store, plan.tested, degradation)
+    return degraded(store, test.tested, degradation)
 
 
 def unit_of(item: Item) -> str:
     """Return what an item is a segment of: its utterance, or one augmented copy of it."""
-    origin = item["origin"] or item["id"]
-    if not item["id"].startswith(origin):
-        return str(item["id"])
-    return origin + _SEGMENT.sub("", item["id"][len(origin) :])
+    origin = item.origin or item.id
+    if not item.id.startswith(origin):
+        return item.id
+    return origin + _SEGMENT.sub("", item.id[len(origin) :])
 
 
-def _split_files(plans: Sequence[Plan], store: Store, console: Console) -> dict[str, int]:
-    """Return {"files_split": scores of files in parts}, said; {} where every file is whole.
+def _split_files(tests: Sequence[CheckpointTest], store: Store, console: Console) -> int:
+    """Return how many files are scored in parts, with a note where there are any.
 
     A file is scored in parts where a checkpoint saw, or left to others, pieces that it does not
     test. It then counts once for each checkpoint that tests a piece of it.
     """
     items = store.items()
     parts = total = 0
-    for plan in plans:
-        tested = {items[i]["id"]: unit_of(items[i]) for i in plan.tested}
-        rest = {unit_of(item) for item in plan.items if item["id"] not in tested}
+    for test in tests:
+        tested = {items[i].id: unit_of(items[i]) for i in test.tested}
+        rest = {unit_of(item) for item in test.items if item.id not in tested}
         units = set(tested.values())
         parts, total = parts + len(units & rest), total + len(units)
-    if not parts:
-        return {}
-    console.note(f"{parts} of {total} files are scored by the segments of them that were held out")
-    return {"files_split": parts}
+    if parts:
+        console.note(f"{parts} of {total} files are scored by the held-out segments alone")
+    return parts
 
 
-def _folds(plans: Sequence[Plan]) -> list[str]:
-    """Return what tells the plans apart in an id: their folds, or else their numbers."""
-    folds = [plan.protocol.get("fold") for plan in plans]
+def _folds(tests: Sequence[CheckpointTest]) -> list[str]:
+    """Return what tells the tests apart in an id: their folds, or else their numbers."""
+    folds = [test.protocol.declared.get("fold") for test in tests]
     apart = None not in folds and len(set(folds)) == len(folds)
     return [f"fold {fold}" if apart else f"checkpoint {i}" for i, fold in enumerate(folds)]
 
@@ -203,7 +214,7 @@ Pooled = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def _pool(
-    plans: Sequence[Plan],
+    tests: Sequence[CheckpointTest],
     store: Store,
     scored: dict[str, dict[int, np.ndarray]],
     classes: Sequence[str],
@@ -215,18 +226,18 @@ def _pool(
     was trained on what the others test; the ids of such scores name the fold.
     """
     items = store.items()
-    truths = class_names(items, plans[0].target)
-    owner = {i: number for number, plan in enumerate(plans) for i in plan.tested}
+    truths = class_names(items, tests[0].target)
+    owner = {i: number for number, test in enumerate(tests) for i in test.tested}
     groups: dict[tuple[str, int], list[int]] = {}
     for i in sorted(owner):
         groups.setdefault((_unit(items[i], options), owner[i]), []).append(i)
     for (name, _), members in groups.items():
         if len({truths[i] for i in members}) > 1:
             raise InputError(
-                f"{show(name)}: its segments differ in {plans[0].target}; test with --by item"
+                f"{show(name)}: its segments differ in {tests[0].target}; test with --by item"
             )
     times = Counter(name for name, _ in groups)
-    folds = _folds(plans)
+    folds = _folds(tests)
     first = [items[members[0]] for members in groups.values()]
     units = [
         Item(
@@ -239,7 +250,7 @@ def _pool(
     ]
     truth = np.array([classes.index(str(truths[m[0]])) for m in groups.values()], np.int64)
     own = np.array([number for _, number in groups], np.int64)
-    names = [plan.path.name for plan in plans]
+    names = [test.path.name for test in tests]
     tested = results.Tested(list(classes), truth, units, own, names)
     pooled: Pooled = {}
     for system, rows in scored.items():
@@ -252,55 +263,54 @@ def _pool(
 
 
 def _report(
-    plans: Sequence[Plan],
+    tests: Sequence[CheckpointTest],
     store: Store,
     tested: results.Tested,
     pooled: Pooled,
-    facts: dict[str, Any],
+    facts: Protocol,
     step: dict[str, Any],
     options: EvalOptions,
-) -> dict[str, Any]:
-    def figures(system: str) -> dict[str, Any]:
+) -> Report:
+    def figures(system: str) -> Figures:
         return results.figures(tested, *pooled[system], level=options.ci, seed=options.seed)
 
-    report: dict[str, Any] = {"format": results.FORMAT, "version": results.VERSION}
-    report |= {"level": options.by, "pool": options.pool, "tags": options.tags}
-    model = plans[0].meta.get("model") or {}
-    report["target"] = plans[0].target
-    if "kept" in plans[0].meta:
-        report["kept"] = plans[0].meta["kept"]
-    report["model"] = {key: model.get(key) for key in ("name", "settings")}
-    report["store"] = {"name": store.path.name, "sha256": store.sha256, "kind": store.kind}
+    own = figures("model")
+    for fold, test in zip(own.folds, tests, strict=True):
+        fold.fold = test.protocol.declared.get("fold")
+        fold.protocol = test.protocol
+        history, best = test.meta.get("history") or [], test.meta.get("best_epoch") or 0
+        fold.training = curves.thinned(history, best)
+        fold.per = of_checkpoint(test.meta, test.routes)
+    meta, model = tests[0].meta, tests[0].meta.get("model") or {}
     degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}
-    report["conditions"] = {name: v for name, v in degraded.items() if v is not None}
-    report["classes"] = tested.classes
-    report |= figures("model")
-    for fold, plan in zip(report["folds"], plans, strict=True):
-        fold |= {"fold": plan.protocol.get("fold"), "protocol": plan.protocol}
-        history, best = plan.meta.get("history") or [], plan.meta.get("best_epoch") or 0
-        fold["training"] = curves.thinned(history, best)
-        fold |= of_checkpoint(plan.meta, plan.routes)
-    report["baselines"] = {name: figures(name) for name in BASELINES if name in pooled}
-    routes = [plan.routes for plan in plans]
     alone = pooled[ALONE][1] if ALONE in pooled else None
-    report |= summary(plans[0].meta, routes, tested.truth, alone)
-    report["protocol"] = facts
-    report["lineage"] = [*(plans[0].meta.get("lineage") or []), step]
-    if not options.summary:
-        report["items"] = _items(tested, *pooled["model"])
-    return report
+    return Report(
+        level=options.by,
+        pool=options.pool,
+        tags=options.tags,
+        target=tests[0].target,
+        kept=meta.get("kept", UNSET),
+        model=Model(name=model.get("name"), settings=model.get("settings")),
+        store=StoreUsed(name=store.path.name, sha256=store.sha256, kind=store.kind),
+        conditions={name: v for name, v in degraded.items() if v is not None},
+        classes=tested.classes,
+        figures=own,
+        baselines={name: figures(name) for name in BASELINES if name in pooled},
+        per=summary(meta, [test.routes for test in tests], tested.truth, alone),
+        protocol=facts,
+        lineage=[*(meta.get("lineage") or []), step],
+        items=UNSET if options.summary else _items(tested, *pooled["model"]),
+    )
 
 
-def _items(
-    tested: results.Tested, posterior: np.ndarray, predicted: np.ndarray
-) -> list[dict[str, Any]]:
+def _items(tested: results.Tested, posterior: np.ndarray, predicted: np.ndarray) -> list[Scored]:
     return [
-        {
-            "id": unit["id"],
-            "truth": tested.classes[truth],
-            "prediction": tested.classes[k],
-            "posterior": dict(zip(tested.classes, row.tolist(), strict=True)),
-        }
+        Scored(
+            id=unit.id,
+            truth=tested.classes[truth],
+            prediction=tested.classes[k],
+            posterior=dict(zip(tested.classes, row.tolist(), strict=True)),
+        )
         for unit, truth, row, k in zip(
             tested.units, tested.truth, posterior, predicted, strict=True
         )

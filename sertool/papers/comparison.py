@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sertool import metrics
 from sertool.evaluation.measures import LEVEL
-from sertool.papers.study import OVERALL
 from sertool.papers.study_json import difference_json, value_json
-from sertool.papers.words import NAMES, difference, value
+from sertool.papers.words import difference, named, unit, value
 from sertool.ui.blocks import Block, Grid, Text
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
     """Return a table a pair, and what the intervals and p are."""
     blocks: list[Block] = []
     for pair in pairs:
-        rows = [
-            [
-                f"{NAMES[figure['measure']]}, %",
-                value(left, "%"),
-                value(right, "%"),
-                difference(gap, "%"),
-                "" if gap is None or gap.p is None else p_value(gap.p),
-            ]
-            for figure, (left, right), gap in zip(
-                OVERALL, pair.values, pair.differences, strict=True
+        rows = []
+        for name, line in pair.figures.items():
+            unit_ = unit(metrics.known()[name])
+            rows.append(
+                [
+                    named(name) + (", %" if unit_ == "%" else ""),
+                    value(line.left, unit_),
+                    value(line.right, unit_),
+                    difference(line.gap, unit_),
+                    "" if line.gap is None or line.gap.p is None else p_value(line.gap.p),
+                ]
             )
-        ]
         blocks.append(Grid(["", pair.left, pair.right, "difference", "p"], rows, 1))
     if pairs:
         blocks.append(
@@ -61,13 +61,11 @@ def json_values(pairs: Sequence[Comparison]) -> dict[str, Any]:
                 "n_speakers": pair.n_speakers,
                 "n_tested": pair.n_tested,
                 "figures": {
-                    figure["measure"]: {
-                        "systems": [value_json(left), value_json(right)],
-                        "difference": difference_json(gap),
+                    name: {
+                        "systems": [value_json(line.left), value_json(line.right)],
+                        "difference": difference_json(line.gap),
                     }
-                    for figure, (left, right), gap in zip(
-                        OVERALL, pair.values, pair.differences, strict=True
-                    )
+                    for name, line in pair.figures.items()
                 },
             }
             for pair in pairs

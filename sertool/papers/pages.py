@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sertool import metrics
 from sertool.core.paths import show
 from sertool.evaluation import measures, pooling
-from sertool.evaluation.audit import FACTS
+from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FEWEST, LEVEL
 from sertool.papers import convergence, sheets
 from sertool.papers.papers import Paper
-from sertool.papers.study import BASELINES, OVERALL, Row, Section, Study, System
+from sertool.papers.study import BASELINES, Row, Section, Study, System
 from sertool.papers.words import (
-    NAMES,
     difference,
     label,
     mark,
@@ -20,6 +20,7 @@ from sertool.papers.words import (
     published,
     runs_of,
     telling,
+    unit,
     value,
 )
 from sertool.ui.blocks import Block, Grid, Heading, Text
@@ -183,8 +184,10 @@ def _row(study: Study, row: Row, notes: list[str], gaps: bool) -> list[str]:
 
 
 def _overview(study: Study) -> Grid:
-    """Return WA, UAR and macro-F1 of every system and baseline, a line a protocol."""
+    """Return the metrics of every system and baseline, one line per protocol."""
     keys = telling(study.systems)
+    chosen = [metric for metric in metrics.known().values() if metric.overview]
+    shown = [{"measure": metric.name} for metric in chosen]
     protocols = any(p.tag for p in study.columns)
     rows = []
     for system in study.systems:
@@ -192,22 +195,23 @@ def _overview(study: Study) -> Grid:
             for name in ("", *BASELINES):
                 if name and (name not in run.baselines or name == run.made.get("model")):
                     continue
-                found = measures.values(run, OVERALL, run.baselines[name] if name else None)
+                found = measures.values(run, shown, run.baselines[name] if name else None)
                 line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
                 last = ["", ""] if name else [shared(run), runs_of(run)]
-                rows.append([*line, name or "model", *(value(v, "%") for v in found), *last])
+                cells = [value(v, unit(m)) for v, m in zip(found, chosen, strict=True)]
+                rows.append([*line, name or "model", *cells, *last])
     header = [*keys, *(["protocol"] if protocols else [])]
-    last = ["system", *(NAMES[figure["measure"]] for figure in OVERALL)]
+    last = ["system", *(metric.label for metric in chosen)]
     head = [*header, *last, "shared with training", "runs"]
     return Grid(head, rows, len(header) + 1, len(header))
 
 
 def shared(run: pooling.Pooled) -> str:
     """Return what test and training share, as found in their items: "speakers, sentences"."""
-    facts = pooling.facts(run)
-    found = [what for name, what in FACTS.items() if facts[name] is False]
-    unknown = [f"{FACTS[name]}?" for name, _ in APART if facts[name] is None]
-    copies = ["test has copies"] if facts["test_augmented"] else []
+    evidence = pooling.evidence(run)
+    found = [what for name, what in FACTS.items() if evidence.facts[name] is False]
+    unknown = [f"{FACTS[name]}?" for name, _ in APART if evidence.facts[name] is None]
+    copies = ["test has copies"] if evidence.test_augmented else []
     return ", ".join([*found, *unknown, *copies]) or "nothing"
 
 
@@ -230,22 +234,22 @@ def _tested(study: Study) -> list[str]:
 
 
 def _facts(run: pooling.Pooled) -> str:
-    facts = pooling.facts(run)
+    told = pooling.evidence(run)
     folds = list(dict.fromkeys(_listed([f for f in each if f]) for each in run.folds))
     seeds = [seed for seed in run.seeds if seed]
     what = "items" if run.made.get("level") == "item" else "files"
-    speakers = f"{facts['n_speakers']} speakers" if facts["n_speakers"] else "unknown speakers"
+    speakers = f"{told.n_speakers} speakers" if told.n_speakers else "unknown speakers"
     parts = [
         f"{_noun('seed', seeds)} {_listed(seeds)}" if seeds else "",
         f"{_noun('fold', folds)} {' or '.join(folds)}" if any(folds) else "",
-        f"trained on {_span(facts['n_train'])} items",
-        f"validated on {_span(facts['n_val'])}" if facts["n_val"][1] else "",
-        f"tested on {_span(facts['n_test'])} {what} of {speakers}",
-        f"{facts['files_split']} of these {what} SCORED IN PARTS, by what a fold held out of them"
-        if facts["files_split"]
+        f"trained on {_span(told.n_train)} items",
+        f"validated on {_span(told.n_val)}" if told.n_val[1] else "",
+        f"tested on {_span(told.n_test)} {what} of {speakers}",
+        f"{told.files_split} of these {what} SCORED IN PARTS, by what a fold held out of them"
+        if told.files_split
         else "",
-        *(f"{words}: {WORDS[facts[name]]}" for name, words in APART),
-        "COPIES IN THE TEST" if facts["test_augmented"] else "no copies in the test",
+        *(f"{words}: {WORDS[told.facts[name]]}" for name, words in APART),
+        "COPIES IN THE TEST" if told.test_augmented else "no copies in the test",
     ]
     return "; ".join(part for part in parts if part)
 

@@ -14,7 +14,7 @@ from typing import Any
 from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
-from sertool.evaluation.audit import FACTS
+from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FIGURE_KEYS, check_figure, of_corpus
 from sertool.evaluation.pooling import PARTS
 

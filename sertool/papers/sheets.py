@@ -9,7 +9,7 @@ from typing import Any
 
 from sertool.papers.papers import Protocol
 from sertool.papers.study import Row
-from sertool.papers.words import NAMES, mean, part, published, runs_of, value
+from sertool.papers.words import mean, named, part, published, runs_of, value
 from sertool.ui.blocks import Block, Heading, Sheet, Text
 
 Cell = Callable[[Row], str]
@@ -106,7 +106,7 @@ def _measured(
             + [value(row.measured.get(p.tag), row.unit) for p in known]
             for row in {row.figure["class"]: row for row in rows}.values()
         ]
-        name = NAMES.get(rows[0].figure["measure"], rows[0].figure["measure"].replace("_", " "))
+        name = named(rows[0].figure["measure"])
         return [Text([f"{name[:1].upper()}{name[1:]}{_said(family)}:"]), Sheet(header, lines)]
     made: list[Block] = []
     for p in known:
@@ -145,8 +145,7 @@ def _sheet(family: Family, rows: Sequence[Row], shown: Cell, tag: str | None = N
         units = {row.figure["measure"]: row.unit for row in rows}
         several = len(set(units.values())) > 1
         names = [
-            NAMES.get(name, name.replace("_", " "))
-            + (f", {units[name]}" if several and units.get(name, "1") != "1" else "")
+            named(name) + (f", {units[name]}" if several and units.get(name, "1") != "1" else "")
             for name in across
         ]
     lines = [

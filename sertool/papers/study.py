@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Figure, Value
@@ -13,7 +14,6 @@ from sertool.evaluation.pooling import Pooled, Result
 from sertool.papers.papers import Cell, Paper, Protocol, Table
 
 ACCURACY, UAR = {"measure": "accuracy"}, {"measure": "uar"}
-OVERALL = (ACCURACY, UAR, {"measure": "macro_f1"})
 BASELINES = ("linear", "majority")
 Part = tuple[str, str]  # the tests of one corpus or one gender
 EVERY: Part = ("", "")
@@ -112,7 +112,7 @@ def study(results: Sequence[Result], paper: Paper | None = None) -> Study:
 def _check_column(result: Result, protocol: Protocol | None) -> None:
     """Raise InputError where a report does not state what its column promises."""
     for fact in protocol.requires if protocol else ():
-        value = result.report["protocol"].get(fact)
+        value = result.report.protocol.facts.get(fact)
         if value is not True:
             why = "does not hold" if value is False else "cannot be known"
             raise InputError(
@@ -149,11 +149,16 @@ def _match(cell: Cell, system: System, paper: Paper) -> Part | None:
     return parts[0] if len(parts) == 1 and any(tested) else None
 
 
+def overall() -> list[dict[str, str]]:
+    """Return every metric as a figure."""
+    return [{"measure": name} for name in metrics.known()]
+
+
 class _Measuring:
     """Values of systems, each computed once: a bootstrap serves all figures of a table."""
 
     def __init__(self, figures: Sequence[Figure], leak: tuple[str, str] | None) -> None:
-        self.figures = list({tuple(f.items()): dict(f) for f in [*figures, *OVERALL]}.values())
+        self.figures = list({tuple(f.items()): dict(f) for f in [*figures, ACCURACY, UAR]}.values())
         self.leak = leak
         self._known: dict[Any, list[Any]] = {}
 

@@ -7,7 +7,7 @@ from typing import Any
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.papers import convergence
-from sertool.papers.study import OVERALL, Row, Study, System
+from sertool.papers.study import Row, Study, System, overall
 
 
 def json_values(study: Study) -> dict[str, Any]:
@@ -30,21 +30,22 @@ def json_values(study: Study) -> dict[str, Any]:
 
 
 def _system_json(system: System) -> dict[str, Any]:
-    def overall(run: pooling.Pooled, name: str = "") -> dict[str, Any]:
-        found = measures.values(run, OVERALL, run.baselines[name] if name else None)
-        return {f["measure"]: value_json(v) for f, v in zip(OVERALL, found, strict=True)}
+    def rates(run: pooling.Pooled, name: str = "") -> dict[str, Any]:
+        figures = overall()
+        found = measures.values(run, figures, run.baselines[name] if name else None)
+        return {f["measure"]: value_json(v) for f, v in zip(figures, found, strict=True)}
 
     runs = {}
     for tag, run in system.runs.items():
         runs[tag] = {
             "seeds": run.seeds,
             "folds": run.folds,
-            "protocol": pooling.facts(run),
-            **overall(run),
+            "protocol": pooling.evidence(run).to_dict(),
+            **rates(run),
             "classes": run.classes,
             "training": convergence.json_value(run),
             "confusion": run.matrices.sum(0).tolist(),
-            "baselines": {name: overall(run, name) for name in run.baselines},
+            "baselines": {name: rates(run, name) for name in run.baselines},
         }
     return {"tags": system.tags, "protocols": runs}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sertool import metrics
 from sertool.evaluation import pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.papers.papers import UNITS
@@ -11,11 +12,8 @@ from sertool.papers.study import EVERY, Row, System
 
 COUNTED = ("files", "items")  # units
 NAMES = {
-    "accuracy": "WA",
     "fold_accuracy": "WA, mean of folds",
     "fold_uar": "UAR, mean of folds",
-    "uar": "UAR",
-    "macro_f1": "macro-F1",
     "log_loss": "cross-entropy",
     "auc": "AUC",
     "f1": "F1",
@@ -26,6 +24,18 @@ NAMES = {
 }
 
 
+def named(measure: str) -> str:
+    """Return what a table calls a measure: "WA" for accuracy."""
+    if metric := metrics.known().get(measure):
+        return metric.label
+    return NAMES.get(measure, measure.replace("_", " "))
+
+
+def unit(metric: metrics.Metric) -> str:
+    """Return the unit in which a table has a metric."""
+    return "%" if metric.percent else "1"
+
+
 def mark(i: int) -> str:
     """Return the sign of a table's i-th note: a, b, …, z, aa."""
     return f"({chr(97 + i) if i < 26 else chr(96 + i // 26) + chr(97 + i % 26)})"
@@ -34,7 +44,7 @@ def mark(i: int) -> str:
 def label(row: Row) -> str:
     """Return what a row's figures are, with their unit: "recall of anger, %"."""
     figure = row.figure
-    name = NAMES.get(figure["measure"], figure["measure"].replace("_", " "))
+    name = named(figure["measure"])
     if "class" in figure:
         name += f" of {figure['class']}"
     if "truth" in figure:
@@ -89,7 +99,7 @@ def value(found: Value | None, unit: str) -> str:
 
 def runs_of(run: pooling.Pooled) -> str:
     """Return "5 seeds", "6 folds", "3 seeds × 6 folds" or "1 run"; a checkpoint is a fold."""
-    folds = {sum(max(1, len(report["folds"])) for report in each) for each in run.reports}
+    folds = {sum(max(1, len(report.figures.folds)) for report in each) for each in run.reports}
     most = max(folds)
     parts = [f"{len(run.seeds)} seeds"] if len(run.seeds) > 1 else []
     parts += [f"{most} folds" if len(folds) == 1 else f"up to {most} folds"] if most > 1 else []

@@ -1,0 +1,457 @@
+"""The report of `eval`: what it holds, as JSON has it, and how it is read, written and packed.
+
+In JSON some tables lie within the one around them: metrics beside the counts that they sum up,
+intervals beside what they were drawn over, facts and numbers of items beside what else a protocol
+says. `LEVELLED` names them. A metric that a report lacks was not computed by the program that
+wrote it; one that it has and nobody knows is kept as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType
+
+from sertool import metrics
+from sertool.core.errors import InputError
+from sertool.core.paths import show
+from sertool.evaluation.curves import Training
+from sertool.evaluation.leaks import FACTS
+from sertool.formats import schema
+from sertool.formats.schema import Count, Name, Number, Rate
+
+FORMAT = "sertool-report"
+VERSION = 1
+MOST_UNKNOWN = 1_000_000  # tests of unknown speakers: each is a cluster of its own in a bootstrap
+LEVELLED = ("figures", "metrics", "limits", "declared", "facts", "counts")
+
+Confusion = list[list[Count]]  # rows the truth
+Metrics = dict[str, Number | None]  # by name, None where undefined
+Limits = dict[str, tuple[Number | None, Number | None]]
+States = dict[str, bool | None]  # of facts: None where unknown
+
+
+def all_hold(states: Iterable[bool | None]) -> bool | None:
+    """Return False if any state is, else None if any is unknown, else True."""
+    found = set(states)
+    return False if False in found else None if None in found else True
+
+
+class Group(Struct, kw_only=True):
+    """The tests of one speaker, gender or corpus."""
+
+    n: Count
+    accuracy: Rate
+    uar: Rate
+    confusion: Confusion
+
+
+class ClassFigures(Struct, kw_only=True):
+    """How one class was recognised; None where undefined."""
+
+    precision: Rate | None
+    recall: Rate | None
+    f1: Rate | None
+    support: Count
+    auc: Rate | None = None
+    mean_probability: Rate | None = None
+
+
+class Intervals(Struct, kw_only=True):
+    """Percentile intervals of metrics, by a bootstrap over `n_units` speakers (or files)."""
+
+    level: Rate
+    unit: str
+    n_units: Count
+    resamples: Count | UnsetType = UNSET
+    seed: int | UnsetType = UNSET
+    limits: Limits = {}
+
+
+class Mean(Struct, kw_only=True):
+    """Mean and sample standard deviation of metrics over checkpoints."""
+
+    metrics: Metrics = {}
+    sd: Metrics = {}
+    n: Count | UnsetType = UNSET
+
+
+class Protocol(Struct, kw_only=True):
+    """What a test is worth as evidence, from the items trained on and tested.
+
+    declared: what the checkpoints say of their split (`resplit`, `unit`, `fold`, …). facts: those
+    of `leaks.FACTS`; `against`: the same against training and validation part alone. shared: how
+    many values train and test have in common. counts: `n_train`, `n_test_speakers`, ….
+    """
+
+    declared: dict[str, Any] = {}
+    facts: States = {}
+    shared: dict[str, Count] = {}
+    against: dict[str, States] = {}
+    test_augmented: bool = False
+    train_augmented: bool = False
+    counts: dict[str, Count] = {}
+    files_split: Count | UnsetType = UNSET
+
+    def of(self, name: str) -> int:
+        """Return a count, 0 where it was not made."""
+        return self.counts.get(name, 0)
+
+
+class Decided(Struct, kw_only=True):
+    """How many recordings field and chooser decided about, and how often the chooser was right."""
+
+    by_field: Count
+    by_chooser: Count
+    known: Count
+    right: Count
+
+
+class FoldDecided(Decided, kw_only=True):
+    """The same of one checkpoint, and how each of its models was trained."""
+
+    training: dict[str, Training | None] = {}
+
+
+class Routed(Decided, kw_only=True):
+    """The same of all checkpoints; `alone`: metrics with the chooser deciding about everything."""
+
+    field: str
+    values: list[str] = []
+    chooser_accuracy: Rate | None = None
+    alone: Metrics = {}
+
+
+class Fold(Struct, kw_only=True):
+    """One checkpoint on its own tests. training is UNSET where the report is older than it."""
+
+    checkpoint: str
+    n: Count = 0
+    metrics: Metrics = {}
+    fold: Any = None
+    protocol: Protocol | UnsetType = UNSET
+    training: Training | UnsetType | None = UNSET
+    per: FoldDecided | UnsetType = UNSET
+
+
+class Figures(Struct, kw_only=True):
+    """All figures of one system, the model or a baseline.
+
+    by: "speaker", "gender", "corpus" -> value -> group; a speaker is "corpus/name".
+    """
+
+    metrics: Metrics = {}
+    log_loss: Number | None = None
+    per_class: dict[str, ClassFigures]
+    confusion: Confusion
+    ci: Intervals
+    by: dict[str, dict[str, Group]]
+    folds: list[Fold]
+    mean_of_folds: Mean | None = None
+
+    @property
+    def n(self) -> int:
+        """How many files (or items) were tested."""
+        return sum(map(sum, self.confusion))
+
+    @property
+    def uar(self) -> float | None:
+        """UAR, None where it is undefined or was not computed."""
+        return self.metrics.get("uar")
+
+
+class Model(Struct, kw_only=True):
+    """What was tested."""
+
+    name: str | None = None
+    settings: dict[str, Any] | None = None
+
+
+class StoreUsed(Struct, kw_only=True):
+    """The store that it was tested on."""
+
+    name: str | None = None
+    sha256: str | None = None
+    kind: str | None = None
+
+
+class Scored(Struct, kw_only=True):
+    """One tested file or item, posteriors by class."""
+
+    id: str
+    truth: str
+    prediction: str
+    posterior: dict[str, float]
+
+
+class Report(Struct, kw_only=True):
+    """What `eval` found. kept: which epoch's weights, where not the best. items: without them a
+    report is a summary."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    level: str | None = None
+    pool: str | None = None
+    tags: dict[str, Any] | None = None
+    target: str = "label"
+    kept: str | UnsetType = UNSET
+    model: Model | None = None
+    store: StoreUsed | None = None
+    conditions: dict[str, Number] | None = None
+    classes: list[Name]
+    figures: Figures
+    baselines: dict[str, Figures]
+    per: Routed | UnsetType | None = UNSET
+    protocol: Protocol
+    lineage: list[dict[str, Any]] | None = None
+    items: list[Scored] | UnsetType = UNSET
+
+    def params(self, stage: str) -> dict[str, Any]:
+        """Return the parameters of the last stage of this name; {} if it is unknown."""
+        steps = [step for step in self.lineage or [] if step.get("stage") == stage]
+        return dict(steps[-1].get("params") or {}) if steps else {}
+
+
+# --- JSON ---
+
+
+def to_json(value: Any) -> Any:
+    """Return a report (or a part of one) as JSON has it."""
+    return _levelled(msgspec.to_builtins(value))
+
+
+def _levelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_levelled(one) for one in value] if value and isinstance(value[0], dict) else value
+    if not isinstance(value, dict):
+        return value
+    made: dict[str, Any] = {}
+    for name, inner in value.items():
+        if name in LEVELLED and isinstance(inner, dict):
+            made |= _levelled(inner)
+        else:
+            made[name] = _levelled(inner)
+    return made
+
+
+def dumps(report: Report) -> str:
+    """Return a report as JSON text: one line a field, and one a tested item.
+
+    Equal reports give equal text, and two of them can be compared line by line.
+    """
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    fields = []
+    for key, value in to_json(report).items():
+        if key == "items" and value:
+            body = "[\n  " + ",\n  ".join(text(item) for item in value) + "\n ]"
+        elif isinstance(value, dict) and key in ("by", "baselines", "per_class"):
+            rows = ",\n  ".join(f"{text(name)}: {text(row)}" for name, row in value.items())
+            body = "{\n  " + rows + "\n }" if rows else "{}"
+        else:
+            body = text(value)
+        fields.append(f" {text(key)}: {body}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def parse(raw: Any, name: str) -> Report:
+    """Return JSON values as a report; InputError naming it where it is none, newer or damaged."""
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise InputError(f"{name}: not a sertool report")
+    if type(raw.get("version")) is not int or raw["version"] > VERSION:
+        raise InputError(
+            f"{name}: report version {raw.get('version')} is newer than this sertool's"
+            f" ({VERSION}); update sertool"
+        )
+    try:
+        json.dumps(raw, allow_nan=False)
+        report = schema.convert(_nested(raw), Report)
+        _check(report)
+    except ValueError as error:
+        what = str(error)
+        what = "a number is not finite" if what.startswith("Out of range float") else what
+        what = re.sub(rf"\b({'|'.join(LEVELLED)})/", "", what)  # of which JSON knows nothing
+        raise InputError(f"{name}: a damaged report: {what}") from error
+    return report
+
+
+def _nested(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a report's JSON with the tables of `LEVELLED` in their places."""
+    own = {name: value for name, value in raw.items() if name in Report.__struct_fields__}
+    own["figures"] = _figures({name: value for name, value in raw.items() if name not in own})
+    if isinstance(raw.get("baselines"), dict):
+        own["baselines"] = {name: _figures(value) for name, value in raw["baselines"].items()}
+    if "protocol" in raw:
+        own["protocol"] = _protocol(raw["protocol"])
+    return own
+
+
+def _figures(row: Any) -> Any:
+    made = _gathered(row, Figures, "metrics", _is_metric)
+    if isinstance(made, dict):
+        if "ci" in made:
+            made["ci"] = _gathered(made["ci"], Intervals, "limits", lambda name, value: True)
+        if isinstance(made.get("folds"), list):
+            made["folds"] = [_fold(fold) for fold in made["folds"]]
+        if "mean_of_folds" in made:
+            made["mean_of_folds"] = _gathered(made["mean_of_folds"], Mean, "metrics", _is_metric)
+    return made
+
+
+def _fold(row: Any) -> Any:
+    made = _gathered(row, Fold, "metrics", _is_metric)
+    if isinstance(made, dict) and "protocol" in made:
+        made["protocol"] = _protocol(made["protocol"])
+    return made
+
+
+def _protocol(row: Any) -> Any:
+    made = _gathered(row, Protocol, "declared", lambda name, value: True)
+    if isinstance(made, dict):
+        rest = made["declared"]
+        facts = {name: value for name, value in rest.items() if name.endswith("_disjoint")}
+        counts = {name: value for name, value in rest.items() if name.startswith("n_")}
+        made |= {"facts": facts, "counts": counts}
+        made["declared"] = {n: v for n, v in rest.items() if n not in facts and n not in counts}
+    return made
+
+
+def _is_metric(name: str, value: Any) -> bool:
+    return name in metrics.known() or value is None or type(value) in (int, float)
+
+
+def _gathered(row: Any, shape: type[Struct], home: str, fits: Callable[[str, Any], bool]) -> Any:
+    """Return a table with what fits among the further keys of its shape in the field `home`."""
+    if not isinstance(row, dict):
+        return row
+    own = {*shape.__struct_fields__} - {home}
+    made: dict[str, Any] = {name: value for name, value in row.items() if name in own}
+    made[home] = {n: value for n, value in row.items() if n not in own and fits(n, value)}
+    return made
+
+
+def _check(report: Report) -> None:
+    """Raise ValueError where the parts of a report contradict each other."""
+    if not report.classes or len(set(report.classes)) < len(report.classes):
+        raise ValueError("classes is not a list of different names")
+    for label in report.classes:
+        if label not in report.figures.per_class:
+            raise ValueError(f"per_class/{show(label)} is missing")
+    for name in ("n_train", "n_test"):
+        if name not in report.protocol.counts:
+            raise ValueError(f"protocol/{name} is missing")
+    for step in report.lineage or []:
+        schema.convert(step, _Step)
+    for fold in report.figures.folds:
+        if fold.training:
+            fold.training.check()
+    for figures in (report.figures, *report.baselines.values()):
+        _check_metrics(figures)
+        _check_counts(figures, len(report.classes))
+
+
+class _Step(Struct):
+    """As much of a stage of the lineage as is read here."""
+
+    stage: str = ""
+    params: dict[str, Any] | None = None
+
+
+def _check_metrics(figures: Figures) -> None:
+    for name, metric in metrics.known().items():
+        value = figures.metrics.get(name)
+        if value is not None and not metric.low <= value <= metric.high:
+            raise ValueError(f"{name} is not between {metric.low:g} and {metric.high:g}")
+
+
+def _check_counts(figures: Figures, n: int) -> None:
+    total = _matrix(figures.confusion, n)
+    named = np.zeros_like(total)
+    for field, groups in figures.by.items():
+        parts = np.zeros_like(total)
+        for group in groups.values():
+            matrix = _matrix(group.confusion, n)
+            if group.n != matrix.sum():
+                raise ValueError(f"the counts by {show(field)} contradict themselves")
+            parts += matrix
+        if (parts > total).any():
+            raise ValueError(f"the counts by {show(field)} are more than those of all")
+        named = parts if field == "speaker" else named
+    if (total - named).sum() > MOST_UNKNOWN:
+        raise ValueError(f"more than {MOST_UNKNOWN} tests are of unknown speakers")
+
+
+def _matrix(rows: list[list[int]], n: int) -> np.ndarray:
+    """Return a confusion matrix (n, n) of counts from JSON; ValueError where it is none."""
+    if [len(row) for row in rows] != [n] * n:
+        raise ValueError(f"a confusion matrix is not {n} by {n}")
+    return np.array(rows, np.int64)
+
+
+# --- files: one report in JSON, or several in JSON Lines ---
+
+
+def load(path: Path) -> list[tuple[str, Any]]:
+    """Return what a file holds as (name, JSON values): one report, or each line of a `.jsonl`.
+
+    Raises InputError where it cannot be read or is not JSON; `parse` makes reports of them.
+    """
+    name = show(path)
+    try:
+        text = path.read_bytes()
+        if path.suffix != ".jsonl":
+            return [(name, json.loads(text))]
+        lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        return [(f"{name}:{i}", json.loads(line)) for i, line in lines]
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not a sertool report") from error
+
+
+def read(path: Path) -> Report:
+    """Return the report in a file; InputError where it cannot be read or is none."""
+    found = load(path)
+    if len(found) != 1:
+        raise InputError(f"{show(path)}: holds {len(found)} reports, not one")
+    return parse(found[0][1], show(path))
+
+
+def read_all(paths: Iterable[Path]) -> list[tuple[str, Report]]:
+    """Return (name, report) of every report in files; InputError names the first that is none."""
+    return [(name, parse(raw, name)) for path in paths for name, raw in load(path)]
+
+
+def pack(raw: Sequence[Any]) -> str:
+    """Return reports as JSON Lines, one line each, everything that they hold kept."""
+    rows = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in raw)
+    return "".join(row + "\n" for row in rows)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a report file."""
+    made = msgspec.json.schema(Report)
+    for shape in made["$defs"].values():
+        properties = shape.get("properties", {})
+        for home in [name for name in LEVELLED if name in properties]:
+            del properties[home]
+            if home == "metrics":
+                for name, metric in metrics.known().items():
+                    kinds: list[dict[str, Any]] = [{"type": "null"}]
+                    kinds.append({"type": "number", "minimum": metric.low, "maximum": metric.high})
+                    properties[name] = {"anyOf": kinds}
+            elif home == "facts":
+                properties |= {name: {"type": ["boolean", "null"]} for name in FACTS}
+            shape["required"] = [name for name in shape.get("required", []) if name != home]
+    report, own = made["$defs"]["Report"], made["$defs"]["Figures"]
+    report["properties"] |= own["properties"]
+    report["required"] += own["required"]
+    return made
