@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sertool.evaluation import audit, curves, pooling, results
+from sertool.evaluation import audit, curves, pooling, results, testing
 from sertool.evaluation import report as reports
 from sertool.formats import lineage
 from sertool.items import Item
@@ -195,6 +195,12 @@ def report(
         lineage=history(tags, trained),
     )
     back: dict[str, Any] = json.loads(reports.dumps(whole))
+    return back
+
+
+def evaluate(*given: Any, **options: Any) -> dict[str, Any]:
+    """Return what `eval` reports, as JSON has it."""
+    back: dict[str, Any] = json.loads(reports.dumps(testing.evaluate(*given, **options)))
     return back
 
 

@@ -14,8 +14,9 @@ import soundfile
 
 from sertool.evaluation import audit
 from sertool.evaluation.audit_deep import SAME, likeness
+from sertool.evaluation.report import Protocol, _protocol
 from sertool.evaluation.terminal import protocol_line
-from sertool.formats import checkpoint
+from sertool.formats import checkpoint, schema
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store, write_store
 from sertool.items import Item
@@ -605,12 +606,16 @@ def test_a_report_of_before_is_read_and_shown(toy):
         "n_train": 5,
         "n_test": 3,
     }
-    text = protocol_line({"protocol": old}).plain
+
+    def read(protocol):
+        return schema.convert(_protocol(protocol), Protocol)
+
+    text = protocol_line(read(old)).plain
     assert "recordings apart: NO (3 shared)" in text
     assert "identical" not in text  # segments of one recording were counted so, then
     assert "near" not in text
     new = old | {"near_disjoint": False, "fit_disjoint": False}
-    text = protocol_line({"protocol": new}).plain
+    text = protocol_line(read(new)).plain
     assert "identical recordings: 3 SHARED" in text
     assert "near-duplicates: some SHARED" in text
     assert "FITTED to some test items" in text

@@ -196,7 +196,7 @@ def test_a_plain_training_tells_of_none(cli, store: Path, tmp_path: Path) -> Non
     trained = [item for item in made.items if item["part"] == "train"]
     for given, n, augmented in [(None, 8, False), (anew, 8, True)]:
         facts = audit.protocol(trained, [], augment=given)
-        assert (facts["n_train"], facts["train_augmented"]) == (n, augmented)
+        assert (facts.of("n_train"), facts.train_augmented) == (n, augmented)
 
 
 def test_refused(cli, store: Path, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from dataclasses import replace
 import made
 import numpy as np
 import pytest
+from made_reports import evaluate
 from sklearn import metrics as reference
 
 from sertool import metrics
 from sertool.core.errors import InputError, UsageError
-from sertool.evaluation import results
 from sertool.evaluation.options import EvalOptions as Options
-from sertool.evaluation.testing import evaluate, unit_of
+from sertool.evaluation.report import dumps, parse
+from sertool.evaluation.testing import unit_of
 from sertool.formats.store import Store, write_store
+from sertool.items import Item
 from sertool.metrics import pool_posteriors
 from sertool.models.scoring import Scorer
 from sertool.ui.console import Console
@@ -347,7 +349,7 @@ def test_pooling_by_hand():
     ],
 )
 def test_what_an_item_is_a_segment_of(name, origin, unit):
-    assert unit_of({"id": name, "origin": origin}) == unit
+    assert unit_of(Item(name, origin=origin)) == unit
 
 
 def test_what_the_model_does_not_know_is_left_out(toy, tmp_path, capfd):
@@ -419,10 +421,10 @@ def test_a_degraded_test_needs_the_very_recordings(toy, tmp_path):
 
 def test_the_report_is_json_of_one_form(toy):
     report = report_of(toy, [f"m.{i}.ckpt" for i in range(4)], tags={"table": "2"})
-    text = results.dumps(report)
+    text = dumps(parse(report, "r.json"))
     assert json.loads(text) == report
-    assert text == results.dumps(
-        report_of(toy, [f"m.{i}.ckpt" for i in range(4)], tags={"table": "2"})
+    assert text == dumps(
+        parse(report_of(toy, [f"m.{i}.ckpt" for i in range(4)], tags={"table": "2"}), "again")
     )
     assert report["format"] == "sertool-report"
     assert report["tags"] == {"table": "2"}

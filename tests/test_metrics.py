@@ -45,6 +45,21 @@ def test_equals_sklearn(pairs):
 
 @quick
 @given(PAIRS)
+@pytest.mark.filterwarnings("ignore")
+def test_agreement_beyond_chance(pairs):
+    """Kappa and MCC may be negative; undefined is kappa where both are one and the same class."""
+    k, truth, predicted = pairs
+    matrix = metrics.confusion(truth, predicted, k)
+    assert metrics.mcc(matrix) == pytest.approx(reference.matthews_corrcoef(truth, predicted))
+    kappa = reference.cohen_kappa_score(truth, predicted)
+    assert metrics.kappa(matrix) == pytest.approx(kappa, nan_ok=True)
+    for name, value in metrics.compute(matrix).items():
+        metric = metrics.known()[name]
+        assert value is None or metric.low - 1e-12 <= value <= metric.high + 1e-12
+
+
+@quick
+@given(PAIRS)
 def test_equals_audmetric_where_predictions_occur_in_the_truth(pairs):
     k, truth, predicted = pairs
     predicted = np.where(np.isin(predicted, truth), predicted, truth[0])
@@ -117,7 +132,7 @@ def test_confusion_refuses_what_does_not_match(truth, predicted):
 
 def test_nothing_is_undefined_not_zero():
     empty = metrics.confusion(np.array([], int), np.array([], int), 3)
-    for summary in metrics.SUMMARIES.values():
+    for summary in [metric.compute for metric in metrics.known().values()]:
         assert np.isnan(summary(empty))
 
 
@@ -131,7 +146,7 @@ def test_stacks_equal_single_matrices(pairs, n):
     for name, matrix in zip(names, stack, strict=True):
         mine = np.array(clusters) == name
         np.testing.assert_array_equal(matrix, metrics.confusion(truth[mine], predicted[mine], k))
-    for summary in metrics.SUMMARIES.values():
+    for summary in [metric.compute for metric in metrics.known().values()]:
         np.testing.assert_allclose(summary(stack), [summary(matrix) for matrix in stack])
 
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_reports import evaluate
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from small_store import LABELS, items, make
 
 from sertool.evaluation.options import EvalOptions as Options
-from sertool.evaluation.testing import evaluate
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store, write_store
@@ -545,8 +545,8 @@ def test_the_chooser_is_judged_where_the_value_is_known() -> None:
     told = {0: "male", 1: None, 2: "female", 3: "male"}
     routes = Routes(told, dict.fromkeys(told, "male"), [0, 1, 2, 3])
     meta = {"classes": ["a", "b"], "per": {"field": "gender", "values": {"female": {}, "male": {}}}}
-    said = summary(meta, [routes], np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1]))["per"]
-    counts = [said[name] for name in ("by_field", "by_chooser", "known", "right")]
+    said = summary(meta, [routes], np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1]))
+    counts = [getattr(said, name) for name in ("by_field", "by_chooser", "known", "right")]
     assert counts == [3, 1, 3, 2]
-    assert said["chooser_accuracy"] == pytest.approx(2 / 3)
-    assert said["alone"]["accuracy"] == 0.75
+    assert said.chooser_accuracy == pytest.approx(2 / 3)
+    assert said.alone["accuracy"] == 0.75

@@ -17,12 +17,12 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from made_reports import evaluate
 
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation import predictor as stage
 from sertool.evaluation.options import EvalOptions, PredictOptions
 from sertool.evaluation.predictions import formatter
-from sertool.evaluation.testing import evaluate
 from sertool.features.pipeline import Pipeline, spans
 from sertool.formats.store import Store
 from sertool.items import Item

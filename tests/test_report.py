@@ -110,23 +110,23 @@ def test_unknown_speakers_make_no_secret_of_it():
 
 
 def test_protocol_line():
-    line = printed(terminal.protocol_line(make(), 200), 200)
+    line = printed(terminal.protocol_line(make().protocol, 200), 200)
     assert "speakers apart: yes" in line
     assert "sentences apart: NO (1 shared)" in line
     assert "test augmented: no" in line
     assert "864 train / 288 test" in line
     bad = make(speaker_disjoint=None, test_augmented=True, resplit="random:80:20")
-    line = printed(terminal.protocol_line(bad, 200), 200)
+    line = printed(terminal.protocol_line(bad.protocol, 200), 200)
     assert "speakers apart: unknown" in line
     assert "test augmented: YES" in line
     assert "resplit: random:80:20" in line
     assert "in parts" not in line
-    line = printed(terminal.protocol_line(make(files_split=12), 200), 200)
+    line = printed(terminal.protocol_line(make(files_split=12).protocol, 200), 200)
     assert "files scored in parts: 12" in line
 
 
 def test_protocol_breaks_between_facts():
-    lines = printed(terminal.protocol_line(make(), 60), 60).splitlines()
+    lines = printed(terminal.protocol_line(make().protocol, 60), 60).splitlines()
     assert max(map(len, lines)) <= 60
     facts = [fact for line in lines for fact in line.removeprefix("protocol").strip().split(" · ")]
     assert "sentences apart: NO (1 shared)" in facts

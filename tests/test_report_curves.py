@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_reports import report, result, speech, training, write
 
 from sertool.evaluation import curves
-from sertool.evaluation.curves import Curve
+from sertool.evaluation.report import to_json
 from sertool.papers import convergence, curve_figures, pages, study_json
 from sertool.papers.study import study
 from sertool.ui import blocks
@@ -33,34 +33,36 @@ def test_what_is_kept_is_a_part_of_it(losses, best):
     """The first, best and last epoch, no more than fifty, none far from the next, rounded."""
     n = len(losses)
     kept = curves.thinned(rows(losses, losses[::-1]), best)
-    curves.check(json.loads(json.dumps(kept)))
-    epochs = kept["epoch"]
+    kept.check()
+    epochs = kept.epoch
     assert len(epochs) <= curves.MOST
-    assert kept["epochs"] == n == epochs[-1]
+    assert kept.epochs == n == epochs[-1]
     lowest = int(np.argmin(losses[::-1])) + 1
     assert {1, n, lowest, min(max(best, 1), n)} <= set(epochs)
     assert len(epochs) == n or n > curves.MOST - 3
     assert max(np.diff(epochs), default=0) <= 1 + n / (curves.MOST - 3)
-    np.testing.assert_allclose(kept["loss"], [losses[e - 1] for e in epochs], rtol=5.1e-4)
-    np.testing.assert_allclose(kept["val_loss"], [losses[n - e] for e in epochs], rtol=5.1e-4)
+    np.testing.assert_allclose(kept.loss, [losses[e - 1] for e in epochs], rtol=5.1e-4)
+    np.testing.assert_allclose(kept.val_loss, [losses[n - e] for e in epochs], rtol=5.1e-4)
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1, "val_uar": 0.5, "val_accuracy": 0.5}]])
 def test_a_model_fitted_whole_has_no_curve(history):
     assert curves.thinned(history, 1) is None
-    curves.check(None)
 
 
 def test_a_column_that_is_not_finite_is_left_out():
     kept = curves.thinned(rows([2.0, 1.0], [1.0, float("nan")]), 1)
-    assert "val_loss" not in kept
-    assert kept["loss"] == [2.0, 1.0]
-    json.dumps(kept, allow_nan=False)
+    assert kept.val_loss is None
+    assert kept.loss == [2.0, 1.0]
+
+
+def thinned(*given):
+    """What is kept of a training, as JSON has it."""
+    return to_json(curves.thinned(*given))
 
 
 def curve(losses, val=None):
-    kept = curves.thinned(rows(losses, val), 1)
-    return Curve(kept["epoch"], kept["loss"], kept.get("val_loss"), 1)
+    return curves.thinned(rows(losses, val), 1).curve
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_last_weights_and_other_tests_of_a_training_are_its_one_line():
         report(speech(), tags | more, losses=losses)
         for more in ({}, {"kept": "last"}, {"gender": "female", "trained": "male"})
     )
-    last["folds"][0]["training"] = curves.thinned(
+    last["folds"][0]["training"] = thinned(
         [{"epoch": i, "loss": a, "val_loss": b} for i, (a, b) in enumerate(losses, 1)], 99
     )
     for order in ((other, last, base), (base, last, other)):
@@ -229,8 +231,8 @@ def test_the_command_draws_them(cli, tmp_path):
 
 def test_made_trainings_are_as_eval_keeps_them():
     kept = training(FALLS)
-    curves.check(kept)
-    assert kept["best_epoch"] == 10
+    kept.check()
+    assert kept.best_epoch == 10
     text = blocks.markdown(pages.page(made_study(*both())))
     assert "### Had it converged?" in text
     first = convergence.told(made_study(*both()))[0].curves[0]

@@ -7,11 +7,11 @@ from dataclasses import replace
 import made
 import numpy as np
 import pytest
+from made_reports import evaluate
 
 from sertool.core.errors import InputError
 from sertool.evaluation import curves
 from sertool.evaluation.options import EvalOptions as Options
-from sertool.evaluation.testing import evaluate
 from sertool.formats.store import Store, write_store
 from sertool.ui.console import Console
 
@@ -52,7 +52,7 @@ def test_files_in_parts_are_scored_fold_by_fold(toy, tmp_path, capfd, numbered):
     whole, items = run(*paths), run(*paths, by="item")["items"]
     assert "files_split" not in run(*paths, by="item")["protocol"]
     alone = [run(path) for path in paths]
-    assert capfd.readouterr().err.count("scored by the segments of them") == 3
+    assert capfd.readouterr().err.count("scored by the held-out segments alone") == 3
     ids = [item["id"] for item in whole["items"]]
     assert len(set(ids)) == len(ids)
     assert one in ids  # all its segments are in one fold

@@ -138,12 +138,11 @@ def _unit(report: Report) -> str:
     return "file" if report.level == "file" else "item"
 
 
-def protocol_line(report: Report, width: int = 80) -> Text:
+def protocol_line(protocol: Protocol, width: int = 80) -> Text:
     """The protocol as the data tells it; what weakens the test stands out in capitals.
 
     Broken between facts where it is longer than `width`.
     """
-    protocol = report.protocol
     facts, shared = protocol.facts, protocol.shared
     pieces: list[tuple[str, str] | str] = []
     for name, words, what in FACTS:
@@ -306,7 +305,7 @@ def render(report: Report, width: int = 80) -> Group:
     parts: list[RenderableType] = [
         *result_tables(report, width),
         scope_line(report),
-        protocol_line(report, width),
+        protocol_line(report.protocol, width),
         *filter(None, [model_line(report)]),
         Text(),
         confusion_matrix(report, width),
