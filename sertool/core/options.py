@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from sertool.core import plugins
@@ -175,10 +176,17 @@ class Command:
     no_args_is_help: bool = True
 
     @property
+    def _hints(self) -> dict[str, Any]:
+        """The types of the parameters; what is returned may need imports that cost much."""
+        given = {n: hint for n, hint in self.function.__annotations__.items() if n != "return"}
+        names = getattr(self.function, "__globals__", {})
+        return typing.get_type_hints(SimpleNamespace(__annotations__=given), names, {}, True)
+
+    @property
     def arguments(self) -> dict[str, tuple[Any, Argument]]:
         """The type and declaration of each positional argument by name."""
         found = {}
-        for name, hint in typing.get_type_hints(self.function, include_extras=True).items():
+        for name, hint in self._hints.items():
             if typing.get_origin(hint) is typing.Annotated:
                 kind, argument = typing.get_args(hint)
                 found[name] = (kind, argument)
@@ -187,7 +195,7 @@ class Command:
     @property
     def groups(self) -> dict[str, Any]:
         """The dataclasses of options by parameter: `options`, `run`."""
-        hints = typing.get_type_hints(self.function)
+        hints = self._hints
         names = inspect.signature(self.function).parameters
         return {name: hints[name].complete() for name in names if name in ("options", "run")}
 
