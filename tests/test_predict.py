@@ -200,11 +200,11 @@ def test_features_without_posterior_fail_alone(toy, cli, monkeypatch):
     real = Scorer.posterior
     calls = []
 
-    def sometimes(self, arrays, values):
+    def sometimes(self, arrays, values, batch_size):
         calls.append(len(arrays))
         if any(len(array) > 16 for array in arrays):
             raise InputError("features that are not finite have no posterior")
-        return real(self, arrays, values)
+        return real(self, arrays, values, batch_size)
 
     monkeypatch.setattr(Scorer, "posterior", sometimes)
     result = cli("predict", toy / "m.ckpt", toy / "wav", "--batch-size", "4")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import made_models
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_store import items, make
 
 from sertool.commands.train import train
@@ -278,3 +281,98 @@ def test_arrays_that_do_not_fit_their_model_are_refused() -> None:
     for arrays in ({}, {"model.prior": np.ones(1)}):
         with pytest.raises(InputError, match="does not fit its model"):
             Scorer.of(Checkpoint(arrays, [], meta))
+
+
+# batches
+
+SIZES = ["pools=[2,2,2]", "hidden=4", "dense=5"]
+SMALL = ["components=4", "frames=12", "test_hop=3", "maps=2", "salient=3", "other=2"]
+BATCHED = {  # name: (model, settings, frames that it is built for, shape of a frame)
+    "1-D CNN": ("sundharam-cnn", [], 40, (4,)),
+    "two branches": ("sundharam-transformer", ["layers=1", "heads=2"], 128, (13,)),
+    "two branches, masked": ("sundharam-bilstm", ["mask=true", "hidden=4"], 128, (13,)),
+    "any length, masked": ("ma2018", SIZES, None, (8,)),
+    "any length": ("ma2018", [*SIZES, "mask=false"], None, (8,)),
+    "pictures": ("fser2021", ["widths=[2]", "dense=[4]"], None, (6, 5, 3)),
+    "rows": ("huang2014", SMALL, None, (8,)),
+    "several rows": ("huang2014", [*SMALL, "utterance=votes"], None, (8,)),
+}
+
+
+def untrained(name: str) -> Checkpoint:
+    """Return a checkpoint of a network with its first weights, and of a classifier after it."""
+    import torch
+
+    kind, texts, frames, shape = BATCHED[name]
+    made = made_models.network(kind, *texts)
+    torch.manual_seed(0)
+    module = made.build(frames, shape, 3)
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            torch.nn.init.uniform_(buffer, 0.5, 1.5)
+    tensors = {f"model.{n}": t.numpy() for n, t in module.state_dict().items()}
+    tensors |= {"statistics.mean": np.zeros(shape[-1]), "statistics.sd": np.ones(shape[-1])}
+    described: dict[str, Any] = {
+        "name": kind,
+        "settings": asdict(made.settings),
+        "frames": frames,
+        "inputs": list(shape),
+        "outputs": 3,
+        "normalisation": "feature",
+    }
+    if classifier := made.classifier():
+        random = np.random.default_rng(0)
+        rows = random.random((30, 3))
+        fitted = classifier.fit(rows, np.arange(30) % 3, 3, np.ones(3), np.arange(30))
+        tensors |= {f"head.{key}": value for key, value in fitted.items()}
+        described["head"] = {"name": "svm", "settings": {}}
+    meta = {"classes": ["a", "b", "c"], "pipeline": [], "dims": list(shape), "model": described}
+    return Checkpoint(tensors, [], meta)
+
+
+@pytest.fixture(scope="module")
+def scorers() -> dict[str, Scorer]:
+    return {name: Scorer.of(untrained(name)) for name in BATCHED}
+
+
+@pytest.mark.parametrize("name", BATCHED)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=9), st.integers(2, 5), st.integers(0, 99))
+@settings(max_examples=12, deadline=None)
+def test_batches_give_what_each_item_gives_alone(
+    scorers: dict[str, Scorer], name: str, lengths: list[int], size: int, seed: int
+) -> None:
+    scorer = scorers[name]
+    dims = scorer.checkpoint.meta["dims"]
+    random = np.random.default_rng(seed)
+    frames = [1] * len(lengths) if len(dims) == 3 else lengths
+    arrays = [random.standard_normal((n, *dims)).astype(np.float32) for n in frames]
+    alone = np.concatenate([scorer.posterior([array]) for array in arrays])
+    np.testing.assert_array_equal(scorer.posterior(arrays), alone)
+    together = scorer.posterior(arrays, batch_size=size)
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+    assert together.tobytes() == scorer.posterior(arrays, batch_size=size).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths", "expected"),
+    [
+        ("1-D CNN", [40, 90, 10], [5]),  # the second is three windows
+        ("any length, masked", [40, 20, 90, 30, 45], [3, 2]),  # none twice as long as another
+        ("any length", [40, 20, 40, 40], [1, 3]),
+        ("several rows", [40, 20, 40, 40], [1, 3]),
+    ],
+)
+def test_items_of_like_length_are_scored_in_one_pass(
+    scorers: dict[str, Scorer], name: str, lengths: list[int], expected: list[int]
+) -> None:
+    scorer = scorers[name]
+    assert isinstance(scorer, scoring.NetworkScorer)
+    dims = scorer.checkpoint.meta["dims"]
+    sizes: list[int] = []
+    hook = scorer.module.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    arrays = [np.ones((n, *dims), np.float32) for n in lengths]
+    scorer.posterior(arrays, batch_size=8)
+    assert sizes == expected
+    scorer.posterior(arrays, batch_size=1)
+    assert sizes[len(expected) :] == [1] * sum(expected)
+    hook.remove()

@@ -10,7 +10,7 @@ from sertool.core.errors import UsageError
 from sertool.core.options import Options, seed, strict, workers
 from sertool.core.settings import option, pairs
 from sertool.evaluation.leaks import FACTS
-from sertool.models.hyperparameters import device
+from sertool.models.hyperparameters import device, scoring_batch
 
 LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds beside the other
 TESTED = "What is tested"
@@ -82,7 +82,7 @@ class EvalOptions(Options):
         read=lambda texts: dict(sorted(pairs("--tag", texts))),
     )  # fmt: skip
     device: str = device()
-    batch_size: int = option(64, "Items scored per batch.", least=1)
+    batch_size: int = scoring_batch("items")
     seed: int = seed()
 
 
@@ -126,7 +126,7 @@ class PredictOptions(Options):
     )  # fmt: skip
     strict: bool = strict()
     device: str = device()
-    batch_size: int = option(1, "Recordings or windows scored per batch.", least=1)
+    batch_size: int = scoring_batch("recordings or windows")
     workers: int = workers(1)
 
     def check(self) -> None:

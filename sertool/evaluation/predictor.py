@@ -117,15 +117,11 @@ class Predictor:
             for clip, route in zip(clips, routes, strict=True)
             for _ in clip.segments
         ]
-        size = self.options.batch_size
-        blocks = [
-            self.load().posterior(arrays[start : start + size], values[start : start + size])
-            for start in range(0, len(arrays), size)
-        ]
-        if not blocks:
+        if not arrays:
             return []
-        ends = np.cumsum([len(clip.segments) for clip in clips])[:-1]
-        split = np.split(np.concatenate(blocks), ends)
+        size = 1 if self.explainer else self.options.batch_size
+        found = self.load().posterior(arrays, values, size)
+        split = np.split(found, np.cumsum([len(clip.segments) for clip in clips])[:-1])
         return [
             (self._mask(rows.mean(0)), route) for rows, route in zip(split, routes, strict=True)
         ]
@@ -200,9 +196,10 @@ def predict(
 ) -> None:
     """Give `sink` a row for every recording in its order (every window of it, with `window`).
 
-    None among `items` means that nothing more is there yet: what was read is predicted at once. A
-    file that fails gives a row with its error and is counted by `console`; with `strict` it
-    raises InputError. bar: show progress (rows on a terminal are progress enough).
+    A batch is of as many recordings or windows as `batch_size` says, whenever they arrive: None
+    among `items`, nothing more is there yet, ends no batch. A file that fails gives a row with its
+    error and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows
+    on a terminal are progress enough).
     """
     options = predictor.options
     work = _Replay(predictor.pipeline, options.window, options.hop)
@@ -218,8 +215,7 @@ def predict(
                 notes.update(one.notes)
                 waiting.append(one)
             wanted = 1 if predictor.explainer else options.batch_size
-            full = sum(max(1, len(w.clips)) for w in waiting) >= wanted
-            if waiting and (full or one is None):
+            if waiting and sum(max(1, len(w.clips)) for w in waiting) >= wanted:
                 progress.advance(len(waiting))
                 _give(predictor, waiting, sink, console)
                 waiting = []

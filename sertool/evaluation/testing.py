@@ -135,7 +135,9 @@ def _score(
                 values = test.routes.values(indices)
                 try:
                     rows = {
-                        name: system.posterior([array for _, array in batch], values)
+                        name: system.posterior(
+                            [array for _, array in batch], values, options.batch_size
+                        )
                         for name, system in systems.items()
                         if system is not None
                     }

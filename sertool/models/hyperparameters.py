@@ -22,6 +22,16 @@ def device() -> Any:
     return option("auto", "Where to compute.", choices=DEVICES)
 
 
+def scoring_batch(what: str) -> Any:
+    """Return the field of `--batch-size` where a model scores `what` ("items", "recordings")."""
+    return option(
+        1,
+        f"How many {what} a network scores in one pass, those of like length together: faster, and"
+        " posteriors differ by less than 1e-6.",
+        least=1,
+    )
+
+
 def _factor(default: float, help: str, **more: Any) -> Any:
     """Return the field of a rate or factor, 0 or more."""
     return option(default, help, least=0, most=LARGEST, panel=TRAINING, **more)
