@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = "data/demo/corpus"
 _PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@functools.cache
+def few() -> Path:
+    """Return a folder with a quarter of the embedded corpus: all voices, two sentences, once."""
+    folder = Path(tempfile.mkdtemp(prefix="sertool-few-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for path in (ROOT / DEMO).glob("*/*_s[12]_r1.flac"):
+        there = folder / "corpus" / path.parent.name
+        there.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, there)
+    return folder / "corpus"
 
 
 def run(name: str, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
