@@ -32,7 +32,6 @@ ORDER = {
     "papers": "published tables beside measured ones",
     "extras": "separation and explanation",
     "commands": "one module a stage: its options and the function behind it",
-    "api": "the same stages as Python functions, and what they return",
     "cli": "the command line, made from those options",
     "api": "the Python API: the same stages, on objects",
     "sertool": "what `import sertool` offers, loaded when it is used",
