@@ -77,7 +77,7 @@ def test_a_last_epoch_that_is_gone_is_trained_again(cli: Cli, store: Path, tmp_p
     last.unlink()
     again = cli(*words, "--resume")
     assert again.code == 0
-    assert "m.last.ckpt: missing, so that both are made again" in again.err
+    assert "m.last.ckpt: missing, so all outputs are made again" in again.err
     assert (out.read_bytes(), last.read_bytes()) == before
     other = cli(*words[:-1], "--force", "--epochs", 1)
     assert "m.last.ckpt: stays, of another training" in other.err

@@ -76,9 +76,7 @@ def test_parts_serve_only_the_same_job(tmp_path: Path) -> None:
     assert again.has("1")
     assert again.read("1") == b"one"
     again._lock.close()
-    with pytest.raises(InputError, match=r"other settings or input \(b\)"):
-        Parts(output, {"params": {"a": 1, "b": 3}}, resume=True)
-    fresh = Parts(output, {"params": {"a": 1, "b": 2}}, resume=False)
+    fresh = Parts(output, {"params": {"a": 1, "b": 3}}, resume=True)
     assert not fresh.has("1")
     fresh.remove_all()
     assert os.listdir(tmp_path) == []

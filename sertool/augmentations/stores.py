@@ -12,10 +12,9 @@ from sertool.augmentations.copies import of_item
 from sertool.core.errors import InputError
 from sertool.core.seeds import rng
 from sertool.formats import lineage
-from sertool.formats.building import Made, Run, build_store
+from sertool.formats.building import Made, Run, build_store, is_there
 from sertool.formats.lineage import canonical
 from sertool.formats.outputs import check_output
-from sertool.formats.reuse import whole
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.ui.console import Console
@@ -112,16 +111,16 @@ def write_store(
         "seed": copying.seed,
         "compress": run.compress,
     }
-    ids = (item.origin for item in items)
-    known = (output, params, source.name, store.sha256, ids, run.console)
-    if run.resume and not force and whole(*known):
-        return
     attributes = _attributes(store, params)
+    job = {"stage": "augment", "params": params, "input": store.sha256}
+    origins = (item.origin for item in items)
+    if is_there(output, attributes["lineage"][-1], job, origins, run, force):
+        return
     store.close()  # workers open it for themselves
     built = build_store(
         CopySource(store, items, chosen, made, copying, family),
         output,
-        {"stage": "augment", "params": params, "input": store.sha256},
+        job,
         lambda built: attributes,
         run,
         "items",

@@ -87,14 +87,15 @@ def predict(
     """
     from sertool.evaluation.predictor import open_checkpoint
     from sertool.formats.outputs import check_output
+    from sertool.formats.reuse import State, decide
 
     console = console or Console.silent()
     if options.stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
         check_output(options.output, run.force, run.resume, [checkpoint, *paths])
-        if run.resume and options.output.exists():
-            console.note(f"{options.output}: whole already")
+        state = decide(options.output, None, None, console, resume=run.resume, force=run.force)
+        if state is State.WHOLE:
             return
     if options.stream:
         refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")

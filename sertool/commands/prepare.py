@@ -20,6 +20,7 @@ from sertool.corpora import labels as label_maps
 from sertool.corpora.counts import plural, spread, table
 from sertool.corpora.discover import AUTO, Found, Manners, find
 from sertool.formats.outputs import atomic
+from sertool.formats.reuse import State, decide
 from sertool.items import Item
 from sertool.splits import disjoint, protocols
 from sertool.ui.console import Console
@@ -103,13 +104,15 @@ def prepare(
     if manifest == STDOUT and options.relative:
         raise UsageError("--relative needs a manifest with a folder, not standard output")
     to_file = manifest != STDOUT or options.to == export.LHOTSE
-    if to_file and export.check_target(manifest, options.to, run.force, run.resume):
-        console.note(f"{show(manifest)}: is whole already; nothing to do")
-        return None
+    if to_file:
+        files = export.check_target(manifest, options.to, run.force, run.resume)
+        state = decide(files, None, None, console, resume=run.resume, force=run.force)
+        if state is State.WHOLE:
+            return None
     manners = Manners(console, strict=True, stop=options.strict)
-    found = find(corpora, options.corpus, manners)
-    _report(found, console)
-    utterances = [utterance for part in found for utterance in part.utterances]
+    sources = find(corpora, options.corpus, manners)
+    _report(sources, console)
+    utterances = [utterance for part in sources for utterance in part.utterances]
     utterances = _choose(utterances, classes, chosen, console)
     utterances = _split(utterances, options, console)
     manners = Manners(console, stop=options.strict)

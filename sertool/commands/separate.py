@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from sertool.extras.mixtures import (
 from sertool.extras.separation import Follower, Moments, Sample, Settings, Unmixing
 from sertool.formats import lineage
 from sertool.formats.outputs import atomic, check_output
+from sertool.formats.reuse import Made, State, decide
 from sertool.ui.console import Console, Progress
 
 PEAK = 0.99  # of full scale, Sundharam & Johari's demonstration
@@ -80,9 +82,8 @@ def separate(
     for output in outputs if folder.is_dir() else []:
         check_output(output, force, resume, [*paths, *options.against])
     record = _record(mixtures, options, count)
-    if resume and not force and _whole(outputs, record):
-        console.note(f"{show(folder)}: whole already")
-    else:
+    state = decide(outputs, record, _made, console, resume=resume, force=force)
+    if state is not State.WHOLE:
         _write(mixtures, outputs, count, options, record, console)
         older = folder / f"{name}-{count + 1}.wav"
         if older.exists():
@@ -155,18 +156,13 @@ def _comment(record: dict[str, Any], source: int) -> str:
     return lineage.canonical(record | {"source": source})
 
 
-def _whole(outputs: Sequence[Path], record: dict[str, Any]) -> bool:
-    """Return whether all outputs are there, made so; raises InputError for one of another run."""
-    there = [path for path in outputs if path.exists()]
-    for path in there:
-        with contextlib.suppress(ItemError), opened(path) as file:
-            if file.comment == _comment(record, outputs.index(path) + 1):
-                continue
-        raise InputError(
-            f"{show(path)}: exists, made of another input or with other settings; "
-            "--force replaces it"
-        )
-    return len(there) == len(outputs)
+def _made(path: Path) -> Made:
+    """Return the command in an output's comment; {} where there is none of ours."""
+    with contextlib.suppress(ItemError, ValueError), opened(path) as file:
+        record = json.loads(file.comment)
+        if isinstance(record, dict) and record.get("stage") == "separate":
+            return Made(record)
+    return Made({})
 
 
 def _write(

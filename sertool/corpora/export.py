@@ -44,22 +44,23 @@ def check_format(to: str) -> None:
         raise UsageError(f"no format {to!r}; there are {', '.join(FORMATS)}")
 
 
-def check_target(output: Path, to: str, force: bool, resume: bool) -> bool:
-    """Return whether the output is there and whole, so that a resumed run has nothing to do.
+def check_target(output: Path, to: str, force: bool, resume: bool) -> list[Path]:
+    """Return the files that will be written.
 
-    Raises UsageError and InputError where it cannot be written, before any work is done.
+    Raises UsageError and InputError where they cannot be, before any work is done.
     """
     if to != LHOTSE:
         check_output(output, force, resume)
-        return resume and not force and output.exists()
+        return [output]
     if str(output) == "-":
         raise UsageError("lhotse's manifests are two files; name a folder for them")
     folder = Path(os.path.abspath(output))
+    files = [folder / RECORDINGS, folder / SUPERVISIONS]
     if not folder.is_dir():
         if os.path.lexists(folder):
             raise InputError(f"{show(output)}: is no folder; --to {LHOTSE} makes one")
         check_output(folder, force, resume)
-        return False
+        return files
     found = {path.name for path in folder.iterdir()}
     others = sorted(found - {RECORDINGS, SUPERVISIONS})
     if others or folder == Path.cwd():
@@ -69,7 +70,7 @@ def check_target(output: Path, to: str, force: bool, resume: bool) -> bool:
         raise InputError(f"{show(output)}: exists already; --force replaces it")
     if not os.access(folder.parent, os.W_OK):
         raise InputError(f"{show(output)}: no permission to write in {show(folder.parent)}")
-    return resume and not force and len(found) == 2
+    return files
 
 
 def write_lines(utterances: Sequence[Item], to: str, file: IO[str]) -> None:

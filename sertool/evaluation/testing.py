@@ -39,6 +39,7 @@ from sertool.evaluation.report import (
 )
 from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
 from sertool.formats import lineage
+from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import per
@@ -89,9 +90,10 @@ def evaluate(
         facts = protocol(tests, store)
         require(facts.facts, facts.shared, [name.replace("-", "_") for name in options.require])
         step = _step(tests, store, options)
-        if finished is not None and finished.exists():
-            console.note(f"{show(finished)}: whole already")
-            return _finished(finished, step)
+        if finished is not None:
+            state = decide(finished, step, _made, console, resume=True)
+            if state is State.WHOLE:
+                return read(finished)
         if options.by == "file":
             facts.files_split = _split_files(tests, store, console) or UNSET
         for test in tests:
@@ -107,12 +109,9 @@ def _step(tests: Sequence[CheckpointTest], store: Store, options: EvalOptions) -
     return lineage.record("eval", params, store.path.name, store.sha256)
 
 
-def _finished(path: Path, step: dict[str, Any]) -> Report:
-    """Return the report in `path` if `step` made it; InputError otherwise."""
-    report = read(path)
-    if not report.lineage or report.lineage[-1] != step:
-        raise InputError(f"{show(path)}: exists, made with other settings; --force replaces it")
-    return report
+def _made(path: Path) -> Made:
+    steps = read(path).lineage
+    return Made(steps[-1] if steps else {})
 
 
 def _score(

@@ -19,10 +19,9 @@ from sertool.corpora.discover import discover, is_foreign
 from sertool.features.spec import FeaturizeSpec
 from sertool.features.stage import Segment, Stage
 from sertool.formats import lineage
-from sertool.formats.building import Built, Made, Run, build_store
+from sertool.formats.building import Built, Made, Run, build_store, is_there
 from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.formats.outputs import check_output
-from sertool.formats.reuse import whole
 from sertool.formats.store import HDF5_MAGIC, Store
 from sertool.items import Item
 from sertool.ui.console import Console
@@ -121,11 +120,12 @@ def write_store(
         stage = dataclasses.replace(stage, sample_rate=_common_rate(utterances))
     root = _common_folder(utterances)
     params = asked | {"corpus": corpus, "compress": run.compress}
-    ids = [utterance.id for utterance in utterances]
-    if run.resume and not force and whole(output, params, name, digest, ids, console):
+    job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
+    planned = lineage.record("featurize", params, name, digest)
+    origins = (utterance.id for utterance in utterances)
+    if is_there(output, planned, job, origins, run, force):
         return
     _remark(stage, console)
-    job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
 
     def attributes(built: Built) -> dict[str, Any]:
         content = digest or _hash_pairs(built.hashes)
@@ -146,12 +146,12 @@ def _from_store(source: Path, output: Path, stage: Stage, run: Run, force: bool)
         stage = dataclasses.replace(stage, sample_rate=store.sample_rate)
     params = stage.to_dict() | {"compress": run.compress}
     items = store.items()
-    ids = (item.origin for item in items)
-    known = (output, params, source.name, store.sha256, ids, run.console)
-    if run.resume and not force and whole(*known):
+    record = lineage.record("featurize", params, source.name, store.sha256)
+    job = {"stage": "featurize", "params": params, "input": store.sha256}
+    origins = (item.origin for item in items)
+    if is_there(output, record, job, origins, run, force):
         return
     _remark(stage, run.console)
-    record = lineage.record("featurize", params, source.name, store.sha256)
     values = _attributes(
         stage, [*store.pipeline, _record(stage)], store.root, [*store.lineage, record]
     )
@@ -159,7 +159,7 @@ def _from_store(source: Path, output: Path, stage: Stage, run: Run, force: bool)
     built = build_store(
         StoreSource(stage, store, items),
         output,
-        {"stage": "featurize", "params": params, "input": store.sha256},
+        job,
         lambda built: values,
         run,
         "items",

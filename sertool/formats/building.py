@@ -13,7 +13,7 @@ import math
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -24,6 +24,7 @@ from sertool.core import workers as pool
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import show
 from sertool.formats.outputs import Parts, atomic
+from sertool.formats.reuse import State, decide, of_store
 from sertool.formats.store import StoreWriter, frames_sha256
 from sertool.items import Item
 from sertool.ui.console import Console
@@ -208,6 +209,25 @@ class _Assembler:
                 view = view[n:]
             frames -= len(block)
             self.writer.filled(len(block))
+
+
+def is_there(
+    output: Path,
+    record: dict[str, Any],
+    job: dict[str, Any],
+    origins: Iterable[str],
+    run: Run,
+    force: bool,
+) -> bool:
+    """Return whether this very store is there, whole; see `reuse.decide` for errors.
+
+    record: as the store's lineage ends. job: as `build_store` takes it.
+    """
+    state = decide(
+        output, record, of_store, run.console,
+        resume=run.resume, force=force, origins=origins, job=job,
+    )  # fmt: skip
+    return state is State.WHOLE
 
 
 def build_store(

@@ -95,25 +95,20 @@ def atomic(path: Path) -> Iterator[Path]:
 class Parts:
     """The finished parts of one run, in a folder `.NAME.parts/` beside its output.
 
-    `job` describes everything that shapes the parts; a later run may use them only if it is
-    the same. Each part carries a checksum, so a part that was cut short counts as not done.
-    A lock keeps a second run away from the same output while the first lives.
+    `job` describes everything that shapes the parts; a later run with `resume` keeps them only if
+    its own is the same (`reuse.decide` refuses others before). Each part carries a checksum, so a
+    part that was cut short counts as not done. A lock keeps a second run away from the same output
+    while the first lives.
     """
 
     def __init__(self, output: Path, job: dict[str, Any], resume: bool) -> None:
-        self.folder = output.with_name(f".{output.name}.parts")
+        self.folder = _parts_folder(output)
         self._prefix = ""
         text = canonical(job)
         job_file = self.folder / "job.json"
         self.folder.mkdir(exist_ok=True)
         self._lock = self._take_lock(output)
-        if resume and job_file.exists():
-            if job_file.read_text(encoding="utf-8") != text:
-                raise InputError(
-                    f"{output}: the parts beside it were made with other settings or input"
-                    f"{_difference(job_file, job)}; run without --resume to start afresh"
-                )
-        else:
+        if not resume or job_of_parts(output) != text:
             for path in self.folder.iterdir():
                 if path.name != "lock":
                     path.unlink()
@@ -173,20 +168,23 @@ def remove_left(output: Path) -> None:
 
     Not those of a run that lives.
     """
-    if output.with_name(f".{output.name}.parts").is_dir():
+    if _parts_folder(output).is_dir():
         with contextlib.suppress(InputError):
             Parts(output, {}, resume=False).remove_all()
 
 
-def _difference(job_file: Path, job: dict[str, Any]) -> str:
-    """Return " (NAME, …)": the parameters in which the parts on disk differ from `job`."""
+def job_of_parts(output: Path) -> str | None:
+    """Return the job of the parts beside an output as canonical JSON; None without parts."""
     try:
-        old = json.loads(job_file.read_text(encoding="utf-8"))
-    except ValueError:
-        return ""
-    old_params, params = old.get("params", {}), job.get("params", {})
-    keys = [k for k in sorted({*old_params, *params}) if old_params.get(k) != params.get(k)]
-    return f" ({', '.join(keys)})" if keys else ""
+        text = _parts_folder(output).joinpath("job.json").read_text(encoding="utf-8")
+        json.loads(text)
+    except (OSError, ValueError):
+        return None
+    return text
+
+
+def _parts_folder(output: Path) -> Path:
+    return output.with_name(f".{output.name}.parts")
 
 
 def part_is_whole(path: Path) -> bool:

@@ -17,7 +17,8 @@ from sertool.core.settings import make
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.formats.checkpoint import ITEM_FIELDS
-from sertool.formats.outputs import Parts, check_output, remove_left
+from sertool.formats.outputs import Parts, check_output
+from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import Network, Tabular, model
@@ -152,29 +153,18 @@ def _params(job: Job, division: Division) -> dict[str, Any]:
     return plain
 
 
-def _is_whole(output: Path, record: dict[str, Any], console: Console) -> bool:
-    """Return whether this very checkpoint is there; InputError where other settings made it."""
-    if not output.exists():
-        return False
-    if record["params"].get("keep_last") and not _last(output).exists():
-        console.note(f"{show(_last(output))}: missing, so that both are made again")
-        return False
-    made = checkpoints.load(output).meta["lineage"][-1]
-    if (made["params"], made["input"]["sha256"]) != (record["params"], record["input"]["sha256"]):
-        raise InputError(
-            f"{show(output)}: exists, made with other settings or from another store;"
-            " --force replaces it"
-        )
-    console.note(f"{show(output)}: whole already")
-    remove_left(output)
-    return True
+def _made(path: Path) -> Made:
+    return Made(checkpoints.load(path).meta["lineage"][-1])
 
 
 def _train_one(job: Job, division: Division, output: Path, force: bool, resume: bool) -> None:
     """Train on one division and write its checkpoint."""
     store, console = job.store, job.console
     record = lineage.record("train", _params(job, division), store.path.name, store.sha256)
-    if resume and not force and _is_whole(output, record, console):
+    outputs = [output, _last(output)] if job.options.keep_last else [output]
+    job_of_parts = record if isinstance(job.model, Network) else None
+    state = decide(outputs, record, _made, console, resume=resume, force=force, job=job_of_parts)
+    if state is State.WHOLE:
         return
     items = store.items()
     if not job.options.keep_last and _last(output).exists():
