@@ -174,7 +174,7 @@ def _train_one(job: Job, division: Division, output: Path, force: bool, resume: 
         console.note(job.plan.augmenting.sentence)
     listed = _listed(items, division)
     listed += _inherited("--init", job.init.items if job.init else None, items, division)
-    more = [item | {"part": "train"} for item in job.unlabelled.items] if job.unlabelled else []
+    more = [item.replace(part="train") for item in job.unlabelled.items] if job.unlabelled else []
     listed += _inherited("--init-unlabelled", more, items, division)
     start = functools.cache(lambda: Parts(output, record, resume))
     last = None
