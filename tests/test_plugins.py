@@ -132,7 +132,7 @@ def test_every_command_takes_parts_from_outside(
     recalls = [row["recall"] for row in found["per_class"].values()]
     assert found["min_recall"] == min(recalls)
     assert "min_recall" in found["baselines"]["majority"]
-    assert "worst class" in run("report", report)
+    assert "worst class" in cli("report", report).out
 
     path = birds / "finch-happy-1.wav"
     row = json.loads(run("predict", model, path, "--format", "jsonl"))
