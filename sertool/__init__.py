@@ -29,7 +29,11 @@ from sertool.core.version import VERSION as __version__
 _HOMES = {
     "prepare": "sertool.api.stages",
     "featurize": "sertool.api.stages",
+    "augment": "sertool.api.stages",
     "train": "sertool.api.stages",
+    "evaluate": "sertool.api.stages",
+    "audit": "sertool.api.stages",
+    "info": "sertool.api.stages",
     "load": "sertool.api.stages",
     "open_store": "sertool.api.stages",
     "Manifest": "sertool.api.results",
@@ -37,6 +41,8 @@ _HOMES = {
     "Checkpoint": "sertool.api.models",
     "Prediction": "sertool.api.models",
     "Predictions": "sertool.api.models",
+    "Report": "sertool.api.reports",
+    "Audit": "sertool.api.reports",
     "Item": "sertool.items",
 }
 

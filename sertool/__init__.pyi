@@ -8,6 +8,8 @@ from sertool.api.calls import AnyPath as AnyPath
 from sertool.api.models import Checkpoint as Checkpoint
 from sertool.api.models import Prediction as Prediction
 from sertool.api.models import Predictions as Predictions
+from sertool.api.reports import Audit as Audit
+from sertool.api.reports import Report as Report
 from sertool.api.results import Manifest as Manifest
 from sertool.api.results import Store as Store
 from sertool.core.errors import InputError as InputError
@@ -66,6 +68,38 @@ def featurize(
     console: Console | None = None,
     verbose: bool = False,
     **settings: Any,
+) -> Store: ...
+def augment(
+    store: AnyPath | Store,
+    out: AnyPath,
+    *,
+    copies: int = 1,
+    only_copies: bool = False,
+    part: str = "train",
+    spec_augment: str | Mapping[str, Any] = {},
+    compress: str = "none",
+    seed: int = 0,
+    workers: int = 1,
+    pitch: str | tuple[float, float] | None = None,
+    time_stretch: str | tuple[float, float] | None = None,
+    shift: float | None = None,
+    reverb: AnyPath | None = None,
+    noise: AnyPath | None = None,
+    noise_snr: str | tuple[float, float] | None = None,
+    awgn: str | tuple[float, float] | None = None,
+    band_pass: tuple[float, float, float, float] | None = None,
+    gain: str | tuple[float, float] | None = None,
+    codec: str | Sequence[str] | None = None,
+    zoom: float | None = None,
+    flip: bool = False,
+    freq_mask: tuple[float, ...] | None = None,
+    time_mask: tuple[float, ...] | None = None,
+    force: bool = False,
+    resume: bool = False,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
 ) -> Store: ...
 @overload
 def train(
@@ -185,5 +219,44 @@ def train(
     verbose: bool = False,
     **settings: Any,
 ) -> Checkpoint: ...
+def evaluate(
+    checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
+    store: AnyPath | Store,
+    *,
+    all: bool = False,
+    where: str | Sequence[str] = (),
+    copies: bool = False,
+    by: str = "file",
+    pool: str = "mean",
+    noise_snr: float | None = None,
+    channel_rate: int | None = None,
+    choose: bool = False,
+    require: str | Sequence[str] = (),
+    ci: float = 0.95,
+    summary: bool = False,
+    tags: str | Mapping[str, Any] = {},
+    device: str = "auto",
+    batch_size: int = 1,
+    seed: int = 0,
+    json: str | None = None,
+    figures: AnyPath | None = None,
+    force: bool = False,
+    resume: bool = False,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Report: ...
+def audit(
+    train: AnyPath | Manifest | Store | Checkpoint,
+    test: AnyPath | Manifest | Store | Checkpoint | None = None,
+    *,
+    deep: bool = False,
+    require: str | Sequence[str] = (),
+    workers: int = 1,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Audit: ...
+def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> dict[str, Any]: ...
 def load(path: AnyPath) -> Checkpoint: ...
 def open_store(path: AnyPath) -> Store: ...

@@ -297,3 +297,51 @@ def test_the_types_are_those_of_a_careful_caller(tmp_path: Path) -> None:
     assert [line.split(": ")[1] for line in lines] == ["error", "error", "note", "note"], lines
     assert 'Unexpected keyword argument "splits"' in lines[1]
     assert "list[float | None]" in lines[3]
+
+
+def test_augmenting_gives_the_bytes_of_the_command_line(here: Path, cli) -> None:
+    wave = sertool.featurize("manifest.jsonl", "wave.h5", kind="wave")
+    sertool.augment(wave, "a.h5", awgn=(15, 30), gain="-6:6", copies=2, seed=4)
+    flags = ("--awgn", "15:30", "--gain=-6:6", "--copies", 2, "--seed", 4)
+    assert cli("augment", "wave.h5", "b.h5", *flags).code == 0
+    same("a.h5", "b.h5")
+    with pytest.raises(sertool.UsageError, match="nothing to do"):
+        sertool.augment(wave, "c.h5")
+
+
+def test_reports_are_those_of_the_command_line(here: Path, cli) -> None:
+    checkpoints = sertool.train("mel.h5", "fold.ckpt", test_fold="all")
+    report = sertool.evaluate(
+        checkpoints, "mel.h5", summary=True, tags={"seed": "0"}, json="a.json"
+    )
+    names = [made.path for made in checkpoints]
+    flags = ("--summary", "--tag", "seed=0", "--json", "b.json")
+    shown = cli("eval", *names, "mel.h5", *flags)
+    assert shown.code == 0
+    same("a.json", "b.json")
+    report.save("c.json")
+    same("a.json", "c.json")
+    with pytest.raises(sertool.InputError, match="exists"):
+        report.save("c.json")
+    again = sertool.Report.open("a.json")
+    assert again == report
+    assert again.to_json() == json.loads(Path("a.json").read_text())
+    assert again.accuracy == np.trace(report.confusion) / 64
+    assert again.metrics["uar"] == again.uar
+    assert "speaker-disjoint" in str(report)
+
+
+def test_facts_are_those_of_the_command_line(here: Path, cli) -> None:
+    facts = sertool.audit("model.ckpt", sertool.open_store("mel.h5"))
+    shown = cli("info", "--audit", "--json", "model.ckpt", "mel.h5")
+    assert facts.to_json() == json.loads(shown.out)
+    assert facts["origin_disjoint"] is False
+    assert str(facts) == cli("info", "--audit", "model.ckpt", "mel.h5").out.rstrip("\n")
+    assert len(facts.links) >= facts.shared["origin_disjoint"] > 0
+    with pytest.raises(sertool.InputError, match="speaker-disjoint"):
+        sertool.audit("model.ckpt", "mel.h5", require="speaker-disjoint")
+
+
+def test_what_a_file_is(here: Path, cli) -> None:
+    assert sertool.info("mel.h5") == json.loads(cli("info", "--json", "mel.h5").out)
+    assert sertool.info(sertool.load("model.ckpt"), items=True)["model"]["name"] == "linear"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
+from sertool.core import plugins, workers
 from sertool.core.errors import UsageError
 from sertool.core.options import Command, Declared, build, declared
 from sertool.ui.console import Console, Failure
@@ -38,7 +38,6 @@ def documented(command: Command) -> Callable[[F], F]:
     return given
 
 
-@functools.cache
 def options_of(command: Command) -> tuple[Declared, ...]:
     """Return the options of a command that are keywords of its function in the API."""
     every = [one for cls in command.groups.values() for one in declared(cls)]
@@ -74,13 +73,13 @@ def described(text: str, command: Command) -> str:
     """Return a docstring with `{options}` replaced by a line or two for each option."""
     lines = ["Options, with their defaults:", ""]
     for one in options_of(command):
-        default = f"{default_of(one)!r}" + (f" ({one.option.unset})" if one.option.unset else "")
+        unset = python_words(one.option.unset)
+        default = f"{default_of(one)!r}" + (f" ({unset})" if unset else "")
         limits = "; ".join(filter(None, [one.option.unit, *one.option.limits()]))
         words = f"{one.name} = {default}: {python_words(one.option.help)}"
         words = f"{words.removesuffix('.')} ({limits})." if limits else words
         lines += textwrap.wrap(words, 92, subsequent_indent="    ", break_long_words=False)
-    listed = "\n    ".join(lines)
-    return text.replace("{options}", listed)
+    return inspect.cleandoc(text).replace("{options}", "\n".join(lines))
 
 
 def python_words(text: str) -> str:
@@ -124,14 +123,16 @@ def call(
     arguments: its positional ones by name. given: options by name; a keyword that is none is a
     setting of the kind or model, where the command knows such. Raises UsageError for any other.
     """
-    from sertool.core import workers
-
     if command.threads != 1:
         workers.patient_threads()
     groups = groups_of(command, given)
     run = groups.get("run")
     with listening(console, command.name, verbose, run.log if run else None) as (voice, failures):
-        taken = {name: _argument(command.arguments[name][0], v) for name, v in arguments.items()}
+        declared_as = command.arguments
+        taken = {
+            name: _argument(declared_as[name][0], value) if name in declared_as else value
+            for name, value in arguments.items()
+        }
         with one_thread() if command.threads == 1 else contextlib.nullcontext():
             result = command.function(**taken, **groups, console=voice)
     return result, failures
@@ -139,6 +140,8 @@ def call(
 
 def groups_of(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dataclasses of options that a command takes, with these values; see `call`."""
+    for path in as_list(given.get("plugin") or ()):
+        plugins.load_file(Path(path))  # before the options: it may bring some
     known = {one.name: one for one in options_of(command)}
     values = {name: value for name, value in ALONE.items() if name in known} | dict(given)
     others = {name: values.pop(name) for name in list(values) if name not in known}
@@ -162,16 +165,20 @@ def _read(one: Declared, value: Any) -> Any:
     if type(value) is int and str in kinds and int not in kinds:
         value = str(value)  # a fold: its number, or a word
     several = get_origin(one.hint) is tuple and get_args(one.hint)[1:] == (...,)
-    if several and isinstance(value, str | PathLike):
-        value = [value]
+    value = as_list(value) if several else value
     return one.read(value, text=isinstance(value, str)) if value is not None else None
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return one or several values as a list."""
+    several = isinstance(value, Iterable) and not isinstance(value, str | PathLike)
+    return list(value) if several and not hasattr(value, "path") else [value]
 
 
 def _argument(kind: Any, value: Any) -> Any:
     """Return a positional argument as its command declares it: a path, text, or a list."""
     if get_origin(kind) is list:
-        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        return [_argument(get_args(kind)[0], one) for one in several]
+        return [_argument(get_args(kind)[0], one) for one in as_list(value)]
     path = getattr(value, "path", value)  # of a store, a checkpoint or a manifest
     return Path(path) if kind is Path else fspath(path)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from sertool.api.calls import AnyPath, listening
+from sertool.api.calls import AnyPath, call, documented
 from sertool.audio import FASTEST
 from sertool.audio.decoding import Sound
 from sertool.commands.recordings import check_arguments, sources
 from sertool.core.errors import ItemError, UsageError
+from sertool.core.options import Command
 from sertool.core.paths import show
+from sertool.evaluation.options import PredictOptions
+from sertool.evaluation.predictor import Predictor, predict
 from sertool.formats import checkpoint as checkpoints
 from sertool.items import Item
 from sertool.ui.console import Console, Failure
@@ -54,6 +57,28 @@ class Predictions(list[Prediction]):
     """
 
     failures: Sequence[Failure] = ()
+
+
+def _predict(
+    make: Callable[[PredictOptions], Predictor],
+    audio: Sequence[Audio],
+    options: PredictOptions,
+    console: Console,
+) -> Predictions:
+    """Return the predictions of recordings; failures go to `console`."""
+
+    made = Predictions()
+
+    def sink(row: dict[str, Any]) -> None:
+        if "error" not in row:
+            made.append(_prediction(row))
+
+    items = [item for i, one in enumerate(audio) for item in _items(one, i, console)]
+    predict(make(options), items, sink, console, False)
+    return made
+
+
+PREDICT = Command("predict", _predict, "")
 
 
 @dataclass(repr=False)
@@ -103,6 +128,7 @@ class Checkpoint(checkpoints.Checkpoint):
         self, audio: Audio, *, window: float, console: Console | None = None,
         verbose: bool = False, **options: Any,
     ) -> Predictions: ...  # fmt: skip
+    @documented(PREDICT)
     def predict(
         self,
         audio: Audio | Sequence[Audio],
@@ -132,32 +158,21 @@ class Checkpoint(checkpoints.Checkpoint):
         A recording that cannot be read raises ItemError; in a list it is left out and named in
         `.failures`, unless `strict=True`.
 
-        Options: only (classes to choose from), hop (seconds between windows), fields, batch_size,
-        workers, device, strict.
+        {options}
         """
-        from sertool.core.options import build
-        from sertool.evaluation.options import PredictOptions
-        from sertool.evaluation.predictor import Predictor, predict
+
+        def make(chosen: PredictOptions) -> Predictor:
+            return Predictor(self.path, self.meta, chosen, self.scorer)
 
         single = isinstance(audio, str | PathLike | tuple | Item)
-        given = cast(Sequence[Audio], [audio] if single else audio)
-        chosen = build(PredictOptions, {"workers": 1, **options, "window": window})
-        made = Predictions()
-
-        def sink(row: dict[str, Any]) -> None:
-            if "error" not in row:
-                made.append(_prediction(row))
-
-        with listening(console, "predict", verbose) as (voice, failures):
-            items = [item for i, one in enumerate(given) for item in _items(one, i, voice)]
-            predictor = Predictor(self.path, self.meta, chosen, self._scorer)
-            predict(predictor, items, sink, voice, False)
-        made.failures = failures
+        given = {"make": make, "audio": [audio] if single else audio}
+        found, failures = call(PREDICT, given, options | {"window": window}, console, verbose)
+        found.failures = failures
         if single and failures:
             raise ItemError(f"{failures[0].path}: {failures[0].reason}")
-        return made[0] if single and window is None else made
+        return found[0] if single and window is None else found
 
-    def _scorer(self, device: str) -> Scorer:
+    def scorer(self, device: str) -> Scorer:
         """Return the model on a device, made once."""
         if device not in self._scorers:
             from sertool.models.scoring import Scorer

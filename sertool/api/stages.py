@@ -8,10 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from sertool.api.calls import AnyPath, call, documented
+from sertool.api.calls import AnyPath, as_list, call, documented, listening
 from sertool.api.models import Checkpoint
+from sertool.api.reports import Audit, Report
 from sertool.api.results import Manifest, Store
+from sertool.commands import audit as auditing
+from sertool.commands import augment as augmenting
+from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
+from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
 from sertool.commands import train as training
 from sertool.corpora import export
@@ -75,6 +80,32 @@ def featurize(
     return _opened(out, failures)
 
 
+@documented(augmenting.COMMAND)
+def augment(
+    store: AnyPath | Store,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Store:
+    """Write the items of a store beside augmented copies of them as a new store, and return it.
+
+    store: of waveforms, pictures, or features over time. out: the file to write (.h5). A copy is
+    tied to its original, whose label, speaker and fold it keeps.
+
+    >>> wave = featurize("corpus", "wave.h5", kind="wave")
+    >>> noisy = augment(wave, "noisy.h5", awgn=(15, 30), copies=2)
+    >>> len(wave), len(noisy), noisy[1][1].id
+    (64, 192, 'demo/spk01/spk01_anger_s1_r1~1')
+
+    {options}
+    """
+    given = {"source": store, "output": out}
+    _, failures = call(augmenting.COMMAND, given, options, console, verbose)
+    return _opened(out, failures)
+
+
 @overload
 def train(
     store: AnyPath | Store, out: AnyPath, model: str = "linear", *, test_fold: Literal["all"],
@@ -119,6 +150,75 @@ def train(
     return made if test_fold == "all" else made[0]
 
 
+@documented(evaluating.COMMAND)
+def evaluate(
+    checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
+    store: AnyPath | Store,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Report:
+    """Test checkpoints on the items of a store that they held out, and return the report.
+
+    checkpoints: one, or several: folds, whose results are pooled.
+
+    >>> report = evaluate(train("mel.h5", "cv.ckpt", test_fold="all"), "mel.h5")
+    >>> report.figures.n, report.confusion.shape, 0.25 < report.uar < 1
+    (64, (4, 4), True)
+    >>> report.protocol.facts["speaker_disjoint"], sorted(report.baselines)
+    (True, ['linear', 'majority'])
+
+    {options}
+    """
+    given = {"checkpoints": checkpoints, "store": store}
+    made, _ = call(evaluating.COMMAND, given, options, console, verbose)
+    return Report.of(made)
+
+
+def audit(
+    train: AnyPath | Manifest | Store | Checkpoint,
+    test: AnyPath | Manifest | Store | Checkpoint | None = None,
+    *,
+    deep: bool = False,
+    require: str | Sequence[str] = (),
+    workers: int = 1,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Audit:
+    """Return what training and test data share, or the folds or parts of one file.
+
+    train, test: manifests, stores or checkpoints. deep: decode recordings whose hash or fingerprint
+    is unknown, and compare near-duplicates. require: facts, such as "speaker_disjoint", without
+    which InputError is raised. workers: processes that decode.
+
+    >>> facts = audit("mel.h5")  # its folds, each against the others
+    >>> facts["speaker_disjoint"], facts["text_disjoint"], facts.shared["text_disjoint"]
+    (True, False, 2)
+    """
+    names = tuple(name.replace("-", "_") for name in as_list(require))
+    with contextlib.ExitStack() as stack:
+        sides = [one for one in (train, test) if one is not None]
+        paths = [Path(stack.enter_context(_on_disk(one))) for one in sides]
+        with listening(console, "audit", verbose) as (voice, failures):
+            result = auditing.audit(paths, auditing.Options(deep, names, workers), voice)
+        auditing.check(result, names)
+    return Audit(result, failures)
+
+
+def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> dict[str, Any]:
+    """Return what a manifest, store, checkpoint or report holds and how it was made.
+
+    As JSON values, those of `sertool info --json`. items: every item, too.
+
+    >>> facts = info("mel.h5")
+    >>> facts["what"], facts["kind"], facts["items"], facts["counts"]["fold"]
+    ('store', 'mel', 64, {'0': 16, '1': 16, '2': 16, '3': 16})
+    """
+    with _on_disk(path) as file:
+        return describing.describe(Path(file), items)
+
+
 def load(path: AnyPath) -> Checkpoint:
     """Return the checkpoint in a file, whose `predict` takes recordings; InputError for none.
 
@@ -146,9 +246,9 @@ def _opened(path: AnyPath, failures: Sequence[Any]) -> Store:
 
 
 @contextlib.contextmanager
-def _on_disk(source: AnyPath | Manifest | Store) -> Iterator[AnyPath]:
+def _on_disk(source: AnyPath | Manifest | Store | Checkpoint) -> Iterator[AnyPath]:
     """Yield the path of what a stage reads; a manifest in memory is written for the time."""
-    if not isinstance(source, Manifest | Store):
+    if not isinstance(source, Manifest | Store | Checkpoint):
         yield source
     elif source.path is not None:
         yield source.path

@@ -1,0 +1,120 @@
+"""What the functions of the API return: reports of tests, audits, and separated sources."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sertool.api.calls import AnyPath
+from sertool.evaluation import report as reports
+from sertool.evaluation.audit_text import render as render_audit
+from sertool.formats.outputs import atomic, check_output
+from sertool.ui.console import Failure
+
+WIDTH = 100  # columns of a report that is printed
+
+
+class Report(reports.Report, kw_only=True):
+    """What `evaluate` found: how well checkpoints do on what they held out, and what that is worth.
+
+    figures: of the model; baselines: the same of the majority and of the linear model, where the
+    checkpoint has them. protocol: what train and test have in common. items: each tested file with
+    its posterior, unless `summary=True`. `print` shows the tables of `sertool eval`.
+    """
+
+    @classmethod
+    def of(cls, report: reports.Report) -> Report:
+        """Return a report as the API gives it."""
+        return cls(**{name: getattr(report, name) for name in report.__struct_fields__})
+
+    @classmethod
+    def open(cls, path: AnyPath) -> Report:
+        """Return the report in a file (JSON); InputError where it is none."""
+        return cls.of(reports.read(Path(path)))
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Every metric by name, as a fraction; None where it is undefined."""
+        return dict(self.figures.metrics)
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of correct predictions (WA)."""
+        return self.figures.metrics.get("accuracy")
+
+    @property
+    def uar(self) -> float | None:
+        """Unweighted average recall."""
+        return self.figures.uar
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Counts, shape (classes, classes), rows the truth, in the order of `classes`."""
+        return np.array(self.figures.confusion)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        found: dict[str, Any] = json.loads(reports.dumps(self))
+        return found
+
+    def save(self, path: AnyPath, force: bool = False) -> None:
+        """Write the report (JSON), as `sertool eval --json`; `force` replaces a file."""
+        target = Path(path)
+        check_output(target, force, False, [])
+        with atomic(target) as temporary:
+            temporary.write_text(reports.dumps(self), encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"<Report of {self.figures.n} tests, UAR {self.uar}>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from sertool.evaluation.terminal import render
+
+        console = Console(file=io.StringIO(), width=WIDTH, highlight=False)
+        with console.capture() as captured:
+            console.print(render(self, WIDTH))
+        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+class Audit(Mapping[str, bool | None]):
+    """What two files share: for each fact whether it holds, None where that is unknown.
+
+    shared: how many values of each fact are on both sides. links: each tested item that shares
+    something, and with what. advice: what to do about it. failures: lines and recordings that could
+    not be read. `print` shows the table of `sertool info --audit`.
+    """
+
+    def __init__(self, result: dict[str, Any], failures: Sequence[Failure] = ()) -> None:
+        self._result, self.failures = result, list(failures)
+        self._facts: dict[str, bool | None] = {
+            name: fact["apart"] for name, fact in result["facts"].items()
+        }
+        self.shared = {name: int(fact["shared"]) for name, fact in result["facts"].items()}
+        self.links: list[dict[str, str]] = result["links"]
+        self.advice = str(result["advice"])
+
+    def __getitem__(self, fact: str) -> bool | None:
+        return self._facts[fact]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __repr__(self) -> str:
+        return f"<Audit {self._facts}>"
+
+    def __str__(self) -> str:
+        return render_audit(self._result)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the audit as JSON values, without the links."""
+        return {name: value for name, value in self._result.items() if name != "links"}
