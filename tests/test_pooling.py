@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from made_reports import CLASSES, report, result, speech, write
 from sklearn import metrics as reference
 
-from sertool.commands import report as stage
 from sertool.core.errors import InputError
 from sertool.evaluation import measures, pooling
 from sertool.papers import pages
+from sertool.papers import reporting as stage
 from sertool.papers.study import study
 from sertool.ui import blocks
 from sertool.ui.console import Console

@@ -15,10 +15,10 @@ from markdown_it import MarkdownIt
 from sklearn import metrics as reference
 
 from sertool import metrics
-from sertool.commands import report as stage
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.papers import comparison, pages, papers, study_json
+from sertool.papers import reporting as stage
 from sertool.ui import blocks
 from sertool.ui.console import Console
 from sertool.ui.tables import render

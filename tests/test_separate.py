@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +18,20 @@ import soundfile
 from children import interruptible
 
 from sertool.audio import blocks as audio_blocks
-from sertool.commands import separate as stage
-from sertool.commands.separate import Options, separate
 from sertool.core.errors import InputError, ItemError
+from sertool.core.options import RunOptions
+from sertool.extras import sources as stage
+from sertool.extras.options import SeparateOptions
+from sertool.ui.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16000
 MIXING = np.array([[1.0, 0.6], [0.5, 1.0]])
 GAIN = 15.0  # dB of SI-SDR
+
+
+def separate(paths: list[Path], folder: Path, options: SeparateOptions) -> dict[str, Any]:
+    return stage.separate(paths, folder, options, RunOptions(), Console.silent())
 
 
 def save(path: Path, sound: np.ndarray, rate: int = RATE, subtype: str = "FLOAT") -> Path:
@@ -132,8 +139,8 @@ def test_several_mono_files_are_one_of_several_channels(
 ) -> None:
     whole = load(mixed)
     files = [save(tmp_path / f"m_{i}.wav", whole[:, i], subtype="PCM_16") for i in (0, 1)]
-    separate([mixed], tmp_path / "one", Options(block=block))
-    separate(files, tmp_path / "two", Options(block=block))
+    separate([mixed], tmp_path / "one", SeparateOptions(block=block))
+    separate(files, tmp_path / "two", SeparateOptions(block=block))
     for i in (1, 2):
         np.testing.assert_array_equal(
             load(tmp_path / f"one/mix-{i}.wav"), load(tmp_path / f"two/m-{i}.wav")
@@ -152,9 +159,9 @@ def test_what_outputs_are_called() -> None:
 def test_the_same_seed_the_same_bytes(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    separate([mixed], tmp_path / "a", Options())
+    separate([mixed], tmp_path / "a", SeparateOptions())
     monkeypatch.setattr(stage, "FRAMES", 2048)
-    separate([mixed], tmp_path / "b", Options())
+    separate([mixed], tmp_path / "b", SeparateOptions())
     names = ["mix-1.wav", "mix-2.wav"]
     assert all(
         (tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in names
@@ -167,9 +174,9 @@ def test_order_and_sign_are_carried_through_a_changing_mixture(tmp_path: Path) -
     turning = np.stack([(np.cos(angle) * sources).sum(1), (np.sin(angle) * sources).sum(1)], 1)
     mix = save(tmp_path / "mix.wav", 0.5 * turning)
     known = (save(tmp_path / "a.wav", sources[:, 0]), save(tmp_path / "b.wav", sources[:, 1]))
-    made = separate([mix], tmp_path / "blocks", Options(block=1.0, against=known))
+    made = separate([mix], tmp_path / "blocks", SeparateOptions(block=1.0, against=known))
     assert all(row["gain"] > GAIN for row in made["sources"])
-    made = separate([mix], tmp_path / "whole", Options(against=known))
+    made = separate([mix], tmp_path / "whole", SeparateOptions(against=known))
     assert all(row["gain"] < 5 for row in made["sources"])
 
 
@@ -312,7 +319,7 @@ def test_nothing_is_left_where_writing_fails(
 
     monkeypatch.setattr(soundfile.SoundFile, "write", fail)
     with pytest.raises(InputError, match="nothing was replaced"):
-        separate([mixed], tmp_path / "out", Options())
+        separate([mixed], tmp_path / "out", SeparateOptions())
     assert not (tmp_path / "out").exists()
 
 
@@ -344,7 +351,7 @@ def test_a_closed_pipe(mixed: Path, tmp_path: Path) -> None:
 def test_memory_has_a_bound(tmp_path: Path) -> None:
     code = (
         "import functools, resource, sys; from sertool.cli import main;"
-        "from sertool.commands import separate as stage;"
+        "from sertool.extras import sources as stage;"
         "stage.Settings = functools.partial(stage.Settings, sample=1 << 16);"
         "code = main(['separate', '-q', *sys.argv[1:]]);"
         "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -394,7 +401,7 @@ def test_blocks_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     fake.chmod(0o755)
     assert audio_blocks.facts(path) == audio_blocks.Facts(RATE, 2, None)
     np.testing.assert_array_equal(np.concatenate(list(audio_blocks.blocks(path, 999))), wave)
-    made = separate([path], tmp_path / "out", Options(seed=1))
+    made = separate([path], tmp_path / "out", SeparateOptions(seed=1))
     assert made["duration"] == 0.5
     fake.write_text(f'#!/bin/sh\n/bin/cat "{tmp_path}/sound.au"\necho "Broken pipe" >&2\nexit 1\n')
     with pytest.raises(ItemError, match="cannot be decoded: broken pipe"):

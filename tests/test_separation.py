@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter, sawtooth
 from sklearn.decomposition import FastICA
 
+from sertool.extras.options import ALGORITHMS
 from sertool.extras.separation import (
-    ALGORITHMS,
     RUN,
     Follower,
     Moments,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import os
 import signal
@@ -27,10 +28,10 @@ COMMANDS = {  # the module that declares each as its `COMMAND`
     "train": "sertool.commands.train",
     "eval": "sertool.commands.evaluate",
     "predict": "sertool.commands.predict",
-    "report": "sertool.cli.report",
+    "report": "sertool.commands.report",
     "info": "sertool.cli.info",
     "list": "sertool.cli.listing",
-    "separate": "sertool.cli.separate",
+    "separate": "sertool.commands.separate",
 }
 
 
@@ -99,7 +100,8 @@ def _callback(command: Command) -> Callable[..., None]:
 
     called.__signature__ = signature_of(command)  # type: ignore[attr-defined]
     called.__annotations__ = {}
-    called.__doc__ = command.help
+    paragraphs = inspect.cleandoc(command.help).split("\n\n")
+    called.__doc__ = "\n\n".join(" ".join(text.split()) for text in paragraphs)
     return called
 
 

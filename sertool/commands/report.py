@@ -1,143 +1,122 @@
-"""`report`: reports pooled over folds and seeds, beside a paper's tables, or compared."""
+"""report: reports pooled over folds and seeds, beside a paper's tables, or compared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
-from sertool.evaluation import measures, pooling
-from sertool.evaluation.measures import Difference, Value
-from sertool.evaluation.pooling import Pooled
-from sertool.papers.papers import paper
-from sertool.papers.study import BASELINES, Study, overall, study
+from sertool.core.errors import UsageError
+from sertool.core.options import Argument, Command, Options, RunOptions
+from sertool.core.settings import option
 from sertool.ui.console import Console
 
-FIGURE = "curves.png"
+if TYPE_CHECKING:
+    from sertool.papers.reporting import Comparison
+    from sertool.papers.study import Study
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One metric of two systems, and its difference."""
+class ReportOptions(Options):
+    """What is put together, and how it is shown."""
 
-    left: Value | None
-    right: Value | None
-    gap: Difference | None
+    paper: str | None = option(
+        None, "Show this paper's published tables beside the results.", metavar="NAME|FILE.toml"
+    )
+    headlines: bool = option(False, "Only the numbers that the --paper is known for.")
+    compare: bool = option(
+        False, "Compare two systems, paired by speaker; a single one with its baselines."
+    )
+    figures: Path | None = option(
+        None, "Draw how each training progressed into DIR.", metavar="DIR", recorded=False
+    )
+    format: str = option(
+        "table", "Format of the output.", choices=("table", "markdown", "json"), recorded=False
+    )
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+        if self.compare and self.paper:
+            raise UsageError("--compare: takes reports, and no --paper")
+        if self.headlines and not self.paper:
+            raise UsageError("--headlines: of which paper? name it with --paper")
+        if self.figures is not None and self.compare:
+            raise UsageError("--figures: takes reports, and no --compare")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two systems tested alike: their names, and each metric of both."""
+def report(
+    reports: Annotated[
+        list[Path], Argument("EVAL.json|RUNS.jsonl", "Reports that eval --json wrote.")
+    ] = [],  # noqa: B006 (never changed)
+    options: ReportOptions = ReportOptions(),
+    run: RunOptions = RunOptions(),
+    console: Console | None = None,
+) -> Study | list[Comparison]:
+    """Return what reports show together, or with `compare` one system against another.
 
-    left: str
-    right: str
-    figures: dict[str, Beside]
-    n_speakers: int
-    n_tested: int
-
-
-def report(paths: Sequence[Path], paper_name: str | None, console: Console) -> Study:
-    """Return what reports say together; `paper_name` sets a paper's numbers beside.
-
-    Raises UsageError for no report and no paper, InputError where a report is none or contradicts
-    another one, or the protocol that it is tagged for.
+    Raises UsageError for options that contradict each other, InputError where a report cannot
+    serve, or contradicts another one or its tags.
     """
-    known = paper(paper_name) if paper_name else None
-    if not paths and known is None:
-        raise UsageError("name a report of eval --json, or a paper with --paper")
-    made = study(pooling.load(paths), known)
-    for system in made.systems:
-        for run in system.runs.values():
-            _warn(run, console)
-    return made
+    from sertool.formats.figures import check_folder
+    from sertool.papers import reporting
+
+    console = console or Console.silent()
+    paths = reports or []
+    if options.compare:
+        if not paths:
+            raise UsageError("--compare: takes reports, and no --paper")
+        return reporting.compare(paths, console)
+    if options.figures is not None:
+        if not paths:
+            raise UsageError("--figures: takes reports, and no --compare")
+        check_folder(options.figures, [reporting.FIGURE], run.force or run.resume)
+    study = reporting.report(paths, options.paper, console)
+    if options.figures is not None:
+        reporting.draw_figures(study, options.figures, console)
+    return study
 
 
-def _warn(run: Pooled, console: Console) -> None:
-    name = " ".join(f"{key}={value}" for key, value in run.tags.items()) or "untagged reports"
-    if len({tuple(folds) for folds in run.folds}) > 1:
-        console.warn(f"{name}: its seeds do not have the same folds")
-    differing = pooling.differences(run)
-    if differing:
-        console.warn(f"{name}: pooled, though trained with different {', '.join(differing)}")
+def _show(found: Study | list[Comparison], options: ReportOptions, console: Console) -> None:
+    """Print tables, Markdown or JSON."""
+    from sertool.papers import comparison, headlines, pages, study_json
+    from sertool.ui import blocks
+    from sertool.ui.tables import render
 
-
-def draw_figures(made: Study, folder: Path, console: Console) -> None:
-    """Draw how each training went into `folder`, made if it is missing; say what was written.
-
-    Warns where no report knows it: a model fitted whole, or a report of an older sertool.
-    """
-    from sertool.papers.curve_figures import draw
-
-    if draw(made, folder / FIGURE):
-        console.note(show(folder / FIGURE))
+    if isinstance(found, list):
+        page, values = comparison.page(found), comparison.json_values(found)
+    elif options.headlines:
+        page, values = [headlines.grid(found)], {"headlines": headlines.json_values(found)}
     else:
-        console.warn("no report knows how its training went: no figure")
+        page = pages.page(found)
+        values = study_json.json_values(found) if options.format == "json" else {}
+    if options.format == "json":
+        print(json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1))
+    elif options.format == "markdown":
+        print(blocks.markdown(page), end="")
+    else:
+        print(render(*blocks.terminal(page)))
 
 
-def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
-    """Return the first system against the second, or one alone against each of its baselines.
+COMMAND = Command(
+    "report",
+    report,
+    """Pool folds and seeds, compare with a paper's tables, or compare two systems.
 
-    Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap
-    paired: the same speakers are drawn for both. Raises UsageError for another number of systems,
-    InputError where they were not tested on the same recordings.
-    """
-    results = pooling.load(paths)
-    pairs = len(results) == 2 and results[0].seed == results[1].seed
-    alone = pairs and results[0].fold == results[1].fold
-    groups = [[r] for r in results] if alone else pooling.group(results)
-    found = [pooling.pool(group) for group in groups]
-    for run in found:
-        _warn(run, console)
-    names = _names(found)
-    if len(found) == 1:
-        run = found[0]
-        mine = [n for n in BASELINES if n in run.baselines and n != run.made.get("model")]
-        if not mine:
-            raise UsageError("--compare: one system without baselines has nothing beside it")
-        return [_compared(run, pooling.baseline(run, n), names[0], n) for n in mine]
-    if len(found) != 2:
-        listed = "; ".join(names)
-        raise UsageError(f"--compare: needs two systems, and these are {len(found)}: {listed}")
-    if names[0] == names[1]:
-        names = [results[0].name, results[1].name]
-    return [_compared(found[0], found[1], *names)]
+    [bold]sertool report out/*.json[/bold]
 
+    [bold]sertool report --paper sundharam out/results/*.json --format markdown[/bold]
 
-def _names(runs: Sequence[Pooled]) -> list[str]:
-    """Return what tells systems apart: their tags that differ, else their models."""
-    keys = dict.fromkeys(key for run in runs for key in run.values)
-    differing = [key for key in keys if len({run.values.get(key) for run in runs}) > 1]
-    names = [" ".join(v for key in differing if (v := run.values.get(key))) for run in runs]
-    return [name or run.made["model"] or "model" for name, run in zip(names, runs, strict=True)]
+    [bold]sertool report --paper sundharam --headlines out/results/*.json[/bold]
 
+    [bold]sertool report --compare cnn.json linear.json[/bold]
 
-def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> Comparison:
-    reason = measures.alike(left, right) or _untestable(left, right)
-    if reason:
-        raise InputError(f"cannot compare {left_name} with {right_name}: {reason}")
-    figures = overall()
-    rows = zip(
-        measures.values(left, figures),
-        measures.values(right, figures),
-        measures.differences(left, right, figures),
-        strict=True,
-    )
-    return Comparison(
-        left_name,
-        right_name,
-        {f["measure"]: Beside(*row) for f, row in zip(figures, rows, strict=True)},
-        len(left.clusters),
-        int(left.matrices[:, 0].sum()),
-    )
+    [bold]sertool report out/*.json --figures out/figures/[/bold]
 
+    Reports whose tags (eval --tag) are equal but for fold and seed are one system: folds are
+    pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers.
 
-def _untestable(left: Pooled, right: Pooled) -> str | None:
-    """Return why two systems of the same speakers are no pair; None where they are one."""
-    if left.seeds != right.seeds:
-        return f"one has the seeds {', '.join(left.seeds)}, the other {', '.join(right.seeds)}"
-    order = [right.clusters.index(name) for name in left.clusters]
-    if (left.matrices.sum(-1) != right.matrices[order].sum(-1)).any():
-        return "they were not tested on the same recordings"
-    return None
+    Exit codes: 0 done, 2 wrong usage, 3 a report cannot serve, or contradicts its tags.
+    """,
+    show=_show,
+)

@@ -1,369 +1,128 @@
-"""`separate`: mixtures of several sources into a recording of each, in memory that has a bound."""
+"""separate: mixtures of several sources become a recording of each."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import dataclasses
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Annotated, Any
 
-import numpy as np
-
-from sertool.audio.blocks import Facts
-from sertool.audio.decoding import opened, wav_writer
-from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import show
-from sertool.core.seeds import derive, rng
-from sertool.extras import separation
-from sertool.extras.mixtures import (
-    FRAMES,
-    Mixtures,
-    check_alike,
-    check_folder,
-    file_facts,
-    name_of,
-    open_mixtures,
-    together,
-)
-from sertool.extras.separation import Follower, Moments, Sample, Settings, Unmixing
-from sertool.formats import lineage
-from sertool.formats.outputs import atomic, check_output
-from sertool.formats.reuse import Made, State, decide
-from sertool.ui.console import Console, Progress
-
-PEAK = 0.99  # of full scale, Sundharam & Johari's demonstration
-SHORTEST = 0.1  # seconds of a block
-FORMAT, VERSION = "sertool-separation", 1
+from sertool.core.errors import UsageError
+from sertool.core.options import Argument, Command, Options, RunOptions, nested
+from sertool.core.settings import option
+from sertool.extras.options import KNOWN, SeparateOptions
+from sertool.ui.console import Console
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `separate` can be told.
+class SeparateOutputs(Options):
+    """How mixtures are separated, and where the result goes."""
 
-    sources: how many, None for as many as mixtures. block: seconds of a block that is fitted by
-    itself, None for one matrix throughout. against: recordings of the known sources. name: what
-    the outputs are called before their numbers, None for what the mixtures are.
-    """
-
-    sources: int | None = None
-    block: float | None = None
-    algorithm: str = "parallel"
-    against: tuple[Path, ...] = ()
-    seed: int = 0
-    name: str | None = None
+    how: SeparateOptions = nested(SeparateOptions)
+    mix: bool = option(
+        False,
+        "The inputs are single voices: mix them first (OUTDIR/microphone-1.wav …), then separate"
+        " them and print the SI-SDR.",
+        panel=KNOWN,
+    )
+    json: str | None = option(
+        None,
+        "Write the result; - prints it instead of the table.",
+        metavar="FILE",
+        panel=KNOWN,
+        recorded=False,
+    )
 
 
 def separate(
-    paths: Sequence[Path],
-    folder: Path,
-    options: Options,
-    *,
-    force: bool = False,
-    resume: bool = False,
+    mixtures: Annotated[
+        list[Path],
+        Argument("MIXTURE", "One file of several channels, or several mono files, equally long."),
+    ],
+    folder: Annotated[Path, Argument("OUTDIR", "The folder to write the sources to.")],
+    options: SeparateOutputs = SeparateOutputs(),
+    run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Write a WAV file a source into `folder`, made if it is missing; return what was done.
+    """Separate mixtures into a WAV file per source; return what was done.
 
-    The files are NAME-1.wav, NAME-2.wav …, 16 bits, each with its peak at 0.99, and appear only
-    when all are whole. With `options.against`, the ratio of each known source to what was found of
-    it is in the result. Raises UsageError for options that contradict, InputError for mixtures that
-    cannot be read or separated.
+    Raises UsageError for options that contradict each other, InputError for mixtures that cannot
+    be read or separated.
     """
+    from sertool.extras import mixing, sources
+    from sertool.formats.outputs import atomic, check_output
+
     console = console or Console.silent()
-    mixtures = open_mixtures(paths)
-    count = _check(mixtures, options)
-    name = options.name or name_of(mixtures.paths)
-    outputs = [folder / f"{name}-{i + 1}.wav" for i in range(count)]
-    check_folder(folder)
-    for output in outputs if folder.is_dir() else []:
-        check_output(output, force, resume, [*paths, *options.against])
-    record = _record(mixtures, options, count)
-    state = decide(outputs, record, _made, console, resume=resume, force=force)
-    if state is not State.WHOLE:
-        _write(mixtures, outputs, count, options, record, console)
-        older = folder / f"{name}-{count + 1}.wav"
-        if older.exists():
-            console.warn(f"{show(older)}: of a run with more sources, not of this one")
-    result = _result(outputs)
-    if options.against:
-        result["sources"] = score(outputs, mixtures.paths, options.against)
+    how, name = options.how, None
+    target = Path(options.json) if options.json not in (None, "-") else None
+    if target is not None:
+        check_output(target, run.force, run.resume, [*mixtures, *how.against])
+    if options.mix:
+        if how.against or run.resume:
+            raise UsageError("--mix: knows its sources and begins anew: no --against, --resume")
+        mixtures, known = mixing.mix(mixtures, folder, how.seed, force=run.force, console=console)
+        how, name = dataclasses.replace(how, against=tuple(known)), "separated"
+    result = sources.separate(mixtures, folder, how, run, console, name)
+    if target is not None:
+        with atomic(target) as temporary:
+            temporary.write_text(_text(result), encoding="utf-8")
     return result
 
 
-def _check(mixtures: Mixtures, options: Options) -> int:
-    """Return the number of sources.
-
-    Raises UsageError for what cannot be asked, InputError for known sources that cannot serve.
-    """
-    heard = len(mixtures.names)
-    count = heard if options.sources is None else options.sources
-    if not 2 <= count <= heard:
-        raise UsageError(
-            f"--sources {count}: from {heard} mixtures come "
-            + ("2 sources" if heard == 2 else f"2 to {heard} sources")
-        )
-    if options.block is not None and not SHORTEST <= options.block < float("inf"):
-        raise UsageError(f"--block {options.block:g}: needs seconds, {SHORTEST:g} or more")
-    known = 0
-    for path in options.against:
-        fact = file_facts(path)
-        known += fact.channels
-        check_alike(path, fact, mixtures.paths[0], Facts(mixtures.sample_rate, 1, mixtures.frames))
-    if known > count:
-        raise UsageError(f"--against: {known} known sources, but only {count} come out")
-    if known:
-        names = _names(options.against)
-        moments = Moments(len(names))
-        for block in together(options.against, FRAMES):
-            moments.add(block)
-        silent = np.diagonal(moments.covariance) <= 0
-        if silent.any():
-            name = names[int(silent.argmax())]
-            raise InputError(f"{name}: silent; nothing can be compared with it")
-    return count
+def _text(result: dict[str, Any]) -> str:
+    return json.dumps(result, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return what each channel of some files is called."""
-    return [
-        show(path) if fact.channels == 1 else f"{show(path)} channel {i + 1}"
-        for path in paths
-        for fact in [file_facts(path)]
-        for i in range(fact.channels)
-    ]
+def _show(result: dict[str, Any], options: SeparateOutputs, console: Console) -> None:
+    """Print the ratios of known sources, or all as JSON."""
+    if options.json == "-":
+        sys.stdout.write(_text(result))
+    elif "sources" in result:
+        from sertool.ui.tables import render, table
+
+        header = ("source", "found as", "SI-SDR dB", "best mixture dB", "gain dB")
+        found = result["sources"]
+        known, heard = (_short([row[key] for row in found]) for key in ("reference", "output"))
+        rows = [
+            [name, output, *(_db(row[key]) for key in ("si_sdr", "mixture", "gain"))]
+            for name, output, row in zip(known, heard, found, strict=True)
+        ]
+        print(render(table(header, rows, words=2)))
 
 
-def _record(mixtures: Mixtures, options: Options, count: int) -> dict[str, Any]:
-    """Return the normalised command, as the outputs keep it."""
-    params = {
-        "sources": count,
-        "block": options.block,
-        "algorithm": options.algorithm,
-        "seed": options.seed,
-    }
-    hashes = [lineage.file_sha256(path) for path in mixtures.paths]
-    content = (
-        hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    )
-    return lineage.record("separate", params, ", ".join(p.name for p in mixtures.paths), content)
+def _short(paths: list[str]) -> list[str]:
+    """Return paths without their folders, where that leaves no two alike."""
+    names = [Path(path).name for path in paths]
+    return names if len(set(names)) == len(names) else paths
 
 
-def _comment(record: dict[str, Any], source: int) -> str:
-    return lineage.canonical(record | {"source": source})
+def _db(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
 
 
-def _made(path: Path) -> Made:
-    """Return the command in an output's comment; {} where there is none of ours."""
-    with contextlib.suppress(ItemError, ValueError), opened(path) as file:
-        record = json.loads(file.comment)
-        if isinstance(record, dict) and record.get("stage") == "separate":
-            return Made(record)
-    return Made({})
+COMMAND = Command(
+    "separate",
+    separate,
+    """Separate sources that several microphones recorded in different proportions (FastICA).
 
+    Writes OUTDIR/NAME-1.wav, NAME-2.wav …, one per source, the loudest first, each with its peak at
+    0.99. As many mixtures are needed as sources. Delays and echoes are not undone: this is for a
+    mixing desk or microphones close together, not for a hall. An hour needs no more memory than a
+    minute.
 
-def _write(
-    mixtures: Mixtures,
-    outputs: Sequence[Path],
-    count: int,
-    options: Options,
-    record: dict[str, Any],
-    console: Console,
-) -> None:
-    """Separate the mixtures and write the outputs, all of them or none."""
-    settings = Settings(
-        count, options.algorithm, seed=derive(options.seed, "separate", "fit") % 2**32
-    )
-    folder = outputs[0].parent
-    with _shown(mixtures, console, "seconds heard") as progress:
-        moments, frames = _listen(mixtures, options.seed, settings, progress)
-    _check_spread(mixtures, moments, count, console)
-    first = separation.fit(frames, settings)
-    del frames
-    if not first.converged:
-        console.warn(
-            f"not converged after {settings.iterations} iterations: what follows may still be "
-            "mixed (sources that sound like plain noise cannot be told apart)"
-        )
-    made = not folder.is_dir()
-    folder.mkdir(exist_ok=True)
-    try:
-        with tempfile.TemporaryFile(dir=folder) as spool:
-            with _shown(mixtures, console, "seconds separated") as progress:
-                peaks = _spool(
-                    spool, _sources(mixtures, moments.mean, first, options, settings, console),
-                    count, progress, mixtures.sample_rate,
-                )  # fmt: skip
-            _write_files(spool, outputs, peaks, mixtures.sample_rate, moments.n, record)
-    except BaseException:
-        if made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
-    seconds = moments.n / mixtures.sample_rate
-    console.note(
-        f"{show(outputs[0])} to {outputs[-1].name}: {count} sources of {seconds:.1f} s from "
-        f"{len(mixtures.names)} mixtures"
-    )
+    One unmixing matrix is found for the whole recording. Where levels or places change, --block
+    finds one per block and carries the order and sign of the sources from each to the next; every
+    block should contain every source.
 
+    [bold]sertool separate interview.wav parts/[/bold]
 
-@contextlib.contextmanager
-def _shown(mixtures: Mixtures, console: Console, what: str) -> Iterator[Progress]:
-    """Show progress through a recording's seconds."""
-    total = None if mixtures.frames is None else -(-mixtures.frames // mixtures.sample_rate)
-    with console.progress(total, what) as progress:
-        yield progress
+    [bold]sertool separate left.wav right.wav parts/ --against anna.wav --against ben.wav[/bold]
 
+    [bold]sertool separate --mix anna.wav ben.wav demo/[/bold]
 
-def _listen(
-    mixtures: Mixtures, seed: int, settings: Settings, progress: Progress
-) -> tuple[Moments, np.ndarray]:
-    """Return the mixtures' moments and frames (n, mixtures) drawn evenly from all of them."""
-    count = len(mixtures.names)
-    moments = Moments(count)
-    sample = Sample(max(1, settings.sample // count), rng(seed, "separate", "sample"))
-    for block in mixtures.read():
-        moments.add(block)
-        sample.add(block)
-        progress.advance(moments.n // mixtures.sample_rate - progress.done)
-    return moments, sample.frames()
-
-
-def _check_spread(mixtures: Mixtures, moments: Moments, count: int, console: Console) -> None:
-    """Raise InputError where the mixtures are too few different ones; warn if they are nearly."""
-    covariance = moments.covariance
-    reason = separation.why_not(covariance, count, mixtures.names)
-    if reason:
-        least = "" if count == 2 else "; fewer --sources may be found"
-        raise InputError(
-            f"{show(mixtures.paths[0])}: {reason}: {count} sources need {count} different "
-            f"mixtures{least}"
-        )
-    if separation.spread(covariance)[count - 1] < separation.NEARLY:
-        console.warn("the mixtures are nearly the same: their difference may be mere rounding")
-
-
-def _sources(
-    mixtures: Mixtures,
-    mean: np.ndarray,
-    first: Unmixing,
-    options: Options,
-    settings: Settings,
-    console: Console,
-) -> Iterator[np.ndarray]:
-    """Yield the sources (n, K) float32 of one block after the other."""
-    if options.block is None:
-        for block in mixtures.read():
-            yield separation.unmix(block, mean, first, first)
-        return
-    half = max(1, round(options.block * mixtures.sample_rate / 2))
-    follower = Follower(first, mean, settings)
-    yield from follower.follow(mixtures.read(half))
-    kept = "the matrix before it was kept"
-    if follower.unclear:
-        console.warn(
-            f"{follower.unclear} of {follower.blocks} blocks do not hold {settings.sources} "
-            f"different mixtures: {kept}"
-        )
-    if follower.unconverged:
-        console.warn(f"{follower.unconverged} of {follower.blocks} blocks did not converge: {kept}")
-    if follower.unsure:
-        console.warn(
-            f"in {follower.unsure} of {follower.blocks} blocks it is not clear which source is"
-            " which: from there on they may have changed places; longer blocks may help, or none"
-        )
-
-
-def _spool(
-    spool: IO[bytes],
-    sources: Iterator[np.ndarray],
-    count: int,
-    progress: Progress,
-    rate: int,
-) -> np.ndarray:
-    """Write sources (n, K) to `spool` as they are; return the peak of each (K,)."""
-    peaks, done = np.zeros(count), 0
-    for block in sources:
-        spool.write(block.tobytes())
-        peaks = np.maximum(peaks, np.abs(block).max(0))
-        done += len(block)
-        progress.advance(done // rate - progress.done)
-    return peaks
-
-
-def _write_files(
-    spool: IO[bytes],
-    outputs: Sequence[Path],
-    peaks: np.ndarray,
-    rate: int,
-    frames: int,
-    record: dict[str, Any],
-) -> None:
-    """Write each source of `spool` (n, K) to a WAV file of its own, its peak at `PEAK`."""
-    count = len(outputs)
-    gains = (PEAK / np.where(peaks > 0, peaks, 1.0)).astype(np.float32)
-    with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(atomic(path)) for path in outputs]
-        with contextlib.ExitStack() as files:
-            writers = [
-                files.enter_context(wav_writer(target, rate, frames, _comment(record, i + 1)))
-                for i, target in enumerate(targets)
-            ]
-            spool.seek(0)
-            while data := spool.read(4 * count * FRAMES):
-                block = np.frombuffer(data, np.float32).reshape(-1, count) * gains
-                for i, write in enumerate(writers):
-                    write(block[:, i])
-
-
-def _result(outputs: Sequence[Path]) -> dict[str, Any]:
-    known = file_facts(outputs[0])
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "outputs": [show(path) for path in outputs],
-        "sample_rate": known.sample_rate,
-        "duration": (known.frames or 0) / known.sample_rate,
-    }
-
-
-def score(
-    outputs: Sequence[Path],
-    mixtures: Sequence[Path],
-    references: Sequence[Path],
-) -> list[dict[str, Any]]:
-    """Return for each known source the output that is it, and their SI-SDR in dB.
-
-    One row a channel of `references`: `reference`, `output`, `si_sdr`, `mixture` (the SI-SDR of the
-    best single mixture), `gain` (the difference). The outputs are matched one to one, so that the
-    sum of the ratios is largest. A ratio that is not finite is None. Raises InputError where files
-    cannot be read or differ in length.
-    """
-    names = _names(references)
-    heard = sum(file_facts(path).channels for path in mixtures)
-    count = len(outputs)
-    moments = Moments(count + heard + len(names))
-    for block in together([*outputs, *mixtures, *references], FRAMES):
-        moments.add(block)
-    table = separation.si_sdr_table(moments.covariance)[:, count + heard :]
-    rows = []
-    for column, row in enumerate(separation.match(table[:count])):
-        ratio = float(table[row, column])
-        mixture = float(table[count : count + heard, column].max())
-        rows.append(
-            {
-                "reference": names[column],
-                "output": show(outputs[row]),
-                "si_sdr": _finite(ratio),
-                "mixture": _finite(mixture),
-                "gain": _finite(ratio - mixture),
-            }
-        )
-    return rows
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    Exit codes: 0 done, 2 wrong usage, 3 a mixture cannot be read or separated.
+    """,
+    show=_show,
+)

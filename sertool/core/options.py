@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from sertool.core import plugins
 from sertool.core.errors import UsageError
@@ -175,29 +174,27 @@ class Command:
     threads: int | None = 1
     no_args_is_help: bool = True
 
-    @property
+    @functools.cached_property
     def _hints(self) -> dict[str, Any]:
-        """The types of the parameters; what is returned may need imports that cost much."""
-        given = {n: hint for n, hint in self.function.__annotations__.items() if n != "return"}
-        names = getattr(self.function, "__globals__", {})
-        return typing.get_type_hints(SimpleNamespace(__annotations__=given), names, {}, True)
+        """The types of the function's parameters by name; what it returns may not be loaded yet."""
+        given = self.function.__annotations__
+        parameters = SimpleNamespace(
+            __annotations__={name: given[name] for name in given if name != "return"}
+        )
+        names = self.function.__globals__
+        return typing.get_type_hints(parameters, names, include_extras=True)
 
     @property
     def arguments(self) -> dict[str, tuple[Any, Argument]]:
         """The type and declaration of each positional argument by name."""
-        found = {}
-        for name, hint in self._hints.items():
-            if typing.get_origin(hint) is typing.Annotated:
-                kind, argument = typing.get_args(hint)
-                found[name] = (kind, argument)
-        return found
+        annotated = {n: h for n, h in self._hints.items() if typing.get_origin(h) is Annotated}
+        return {name: typing.get_args(hint) for name, hint in annotated.items()}
 
     @property
     def groups(self) -> dict[str, Any]:
         """The dataclasses of options by parameter: `options`, `run`."""
-        hints = self._hints
-        names = inspect.signature(self.function).parameters
-        return {name: hints[name].complete() for name in names if name in ("options", "run")}
+        names = ("options", "run")
+        return {name: self._hints[name].complete() for name in names if name in self._hints}
 
 
 EVERY = "Every stage"  # the heading of what all stages share

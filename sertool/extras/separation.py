@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-ALGORITHMS = ("parallel", "deflation")
 TOLERANCE = 1e-5  # of 1 - |w·w+|, Sundharam & Johari
 ITERATIONS = 1000
 SAMPLE = 1 << 21  # numbers that one fit looks at: 16 MB as float64

@@ -12,7 +12,7 @@ from sertool.papers.words import difference, named, unit, value
 from sertool.ui.blocks import Block, Grid, Text
 
 if TYPE_CHECKING:
-    from sertool.commands.report import Comparison
+    from sertool.papers.reporting import Comparison
 
 
 def page(pairs: Sequence[Comparison]) -> list[Block]:
