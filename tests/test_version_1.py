@@ -78,3 +78,21 @@ def test_a_report_stands_beside_others(cli: Cli) -> None:
     done = cli("report", HERE / "report.json")
     assert done.code == 0, done.err
     assert "linear" in done.out
+
+
+@pytest.mark.parametrize(
+    ("what", "needed"),
+    [
+        ("manifest", ["id", "path"]),
+        ("store", ["kind", "settings", "sample_rate", "lineage", "sha256"]),
+        ("checkpoint", ["classes", "model", "pipeline", "dims", "lineage"]),
+        ("report", ["classes", "confusion", "per_class", "protocol"]),
+    ],
+)
+def test_json_schema(cli: Cli, what: str, needed: list[str]) -> None:
+    done = cli("info", "--schema", what)
+    assert done.code == 0, done.err
+    schema = json.loads(done.out)
+    top = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    assert set(needed) <= set(top["required"]) <= set(top["properties"])
+    assert cli("info", "--schema", "poem").code == 2

@@ -70,6 +70,15 @@ def with_number(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+def _print_schema(what: str | None) -> None:
+    """Print the JSON Schema of a format, and stop."""
+    if what is not None:
+        from sertool.commands.info import json_schema
+
+        typer.echo(json.dumps(json_schema(what), indent=1))
+        raise typer.Exit(0)
+
+
 def command(
     paths: Files,
     as_json: AsJson = False,
@@ -82,6 +91,16 @@ def command(
     audio: Annotated[
         bool, typer.Option("--audio/--no-audio", help="Look at a manifest's recordings at all.")
     ] = True,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="FORMAT",
+            is_eager=True,
+            callback=_print_schema,
+            help="Print the JSON Schema of a manifest line, store, checkpoint or report.",
+        ),
+    ] = None,
     audit: Audit = False,
     deep: Deep = False,
     require: Require = None,

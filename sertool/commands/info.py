@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.corpora.survey import survey
 from sertool.formats.manifest import FIELDS, read_manifest
@@ -47,6 +47,33 @@ def _is_report(path: Path) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "confusion" in value
+
+
+SCHEMAS = ("manifest", "store", "checkpoint", "report")
+
+
+def json_schema(what: str) -> dict[str, Any]:
+    """Return the JSON Schema of a manifest's line, a store's attributes, a checkpoint's header
+    or a report.
+
+    >>> json_schema("manifest")["$defs"]["Line"]["required"]
+    ['id', 'path']
+    """
+    import msgspec
+
+    from sertool.evaluation import report
+    from sertool.formats import checkpoint, manifest, store
+
+    if what == "report":
+        return report.json_schema()
+    shapes = {
+        "manifest": manifest.Line,
+        "store": store.Attributes,
+        "checkpoint": checkpoint.Header,
+    }
+    if what not in shapes:
+        raise UsageError(f"--schema {what}: choose from {', '.join(SCHEMAS)}")
+    return msgspec.json.schema(shapes[what])
 
 
 def counts(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
