@@ -1,14 +1,14 @@
 #!/bin/sh
 # The page of all papers, from the kept summaries: recipes/results.sh >recipes/README.md
 #
-# `make results` runs it. A number on that page comes from recipes/results/PAPER/*.json, which
-# `eval --summary` wrote, and from data/papers/PAPER.toml, what the paper printed.
+# `make results` runs it. A number on that page comes from recipes/results/PAPER/*.jsonl, one line
+# per run as `eval --summary` wrote it, and from data/papers/PAPER.toml, what the paper printed.
 set -eu
 cd "$(dirname "$0")/.."
 
-summaries() { # PAPER: the kept summaries of its runs; their names have no spaces
-    for summary in recipes/results/"$1"/*.json; do
-        [ ! -e "$summary" ] || echo "$summary"
+runs() { # PAPER: the files of its kept summaries; their names have no spaces
+    for file in recipes/results/"$1"/*.jsonl; do
+        [ ! -e "$file" ] || echo "$file"
     done
 }
 
@@ -27,7 +27,7 @@ from the items themselves.
 
 This page is made by `make results` from the summaries in `recipes/results/` and the published tables in
 `data/papers/`. The same tables in a terminal: `sertool report --paper sundharam
-recipes/results/sundharam/*.json`.
+recipes/results/sundharam/*.jsonl`.
 
 ## The numbers that the papers are known for
 
@@ -40,7 +40,7 @@ TEXT
 header=
 for file in data/papers/*.toml; do
     paper=$(basename "$file" .toml)
-    sertool report --paper "$paper" --headlines --format markdown $(summaries "$paper") |
+    sertool report --paper "$paper" --headlines --format markdown $(runs "$paper") |
         tail -n "+${header:-1}"
     header=3
 done
@@ -101,16 +101,12 @@ neutral and sadness at full length; figures on them compare with no others.
 
 TEXT
 
-set --
-for protocol in speakers random copies; do
-    for summary in recipes/results/leakage/*-"$protocol"-seed*.json; do
-        [ ! -e "$summary" ] || set -- "$@" "$summary"
-    done
-done
-[ $# -eq 0 ] || sertool report --format markdown "$@"
+cd recipes/results/leakage
+sertool report --format markdown speakers.jsonl random.jsonl copies.jsonl
+cd - >/dev/null
 
 for file in data/papers/*.toml; do
     paper=$(basename "$file" .toml)
     echo
-    sertool report --paper "$paper" --format markdown $(summaries "$paper")
+    sertool report --paper "$paper" --format markdown $(runs "$paper")
 done

@@ -355,6 +355,26 @@ def test_two_systems(cli, files):
     assert grid[1][3].startswith(f"{100 * (wanted[0] - wanted[1]):+.1f} [")
 
 
+def test_packed_reports_are_read_as_they_were(cli, files, tmp_path):
+    paths = files(*(report(speech(seed), {"n": "a"}, seed=seed) for seed in range(3)))
+    packed = tmp_path / "runs.jsonl"
+    done = cli("report", *paths[:2], "--pack", packed)
+    assert (done.code, done.out) == (0, "")
+    assert len(packed.read_text().splitlines()) == 2
+    refused(cli("report", paths[2], "--pack", packed), 3, "exists")
+    assert cli("report", packed, paths[2], "--pack", packed, "--force").code == 0
+    lines = packed.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [json.loads(p.read_text()) for p in paths]
+    for form in FORMATS:
+        alone, together = (cli("report", *p, "--format", form) for p in (paths, [packed]))
+        assert alone.out == together.out
+    packed.write_text("\n".join([lines[0], "{}", lines[1]]))
+    refused(cli("report", packed), 3, "runs.jsonl:2: not a sertool report")
+    (tmp_path / "bad.json").write_text("{}")
+    refused(cli("report", tmp_path / "bad.json", "--pack", tmp_path / "new.jsonl"), 3, "bad.json")
+    assert not (tmp_path / "new.jsonl").exists()
+
+
 def test_a_metric_from_another_package(cli, files, tmp_path, monkeypatch):
     """One entry point: it is in the tables, the JSON, the intervals and the comparison."""
     (tmp_path / "g_mean.py").write_text(

@@ -31,6 +31,9 @@ class ReportOptions(Options):
     figures: Path | None = option(
         None, "Draw how each training progressed into DIR.", metavar="DIR", recorded=False
     )
+    pack: Path | None = option(
+        None, "Write the reports into one file, one per line.", metavar="RUNS.jsonl", recorded=False
+    )
     format: str = option(
         "table", "Format of the output.", choices=("table", "markdown", "json"), recorded=False
     )
@@ -41,6 +44,8 @@ class ReportOptions(Options):
             raise UsageError("--compare: takes reports, and no --paper")
         if self.headlines and not self.paper:
             raise UsageError("--headlines: of which paper? name it with --paper")
+        if self.pack is not None and (self.paper or self.compare or self.figures):
+            raise UsageError("--pack: takes reports, and no other option")
         if self.figures is not None and self.compare:
             raise UsageError("--figures: takes reports, and no --compare")
 
@@ -52,8 +57,10 @@ def report(
     options: ReportOptions = ReportOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> Study | list[Comparison]:
+) -> Study | list[Comparison] | None:
     """Return what reports show together, or with `compare` one system against another.
+
+    With `pack` they are only written into one file, and nothing is returned.
 
     Raises UsageError for options that contradict each other, InputError where a report cannot
     serve, or contradicts another one or its tags.
@@ -63,6 +70,11 @@ def report(
 
     console = console or Console.silent()
     paths = reports or []
+    if options.pack is not None:
+        if not paths:
+            raise UsageError("--pack: name the reports")
+        reporting.pack(paths, options.pack, run.force, console)
+        return None
     if options.compare:
         if not paths:
             raise UsageError("--compare: takes reports, and no --paper")
@@ -77,8 +89,10 @@ def report(
     return study
 
 
-def _show(found: Study | list[Comparison], options: ReportOptions, console: Console) -> None:
+def _show(found: Study | list[Comparison] | None, options: ReportOptions, console: Console) -> None:
     """Print tables, Markdown or JSON."""
+    if found is None:
+        return
     from sertool.papers import comparison, headlines, pages, study_json
     from sertool.ui import blocks
     from sertool.ui.tables import render
@@ -112,6 +126,8 @@ COMMAND = Command(
     [bold]sertool report --compare cnn.json linear.json[/bold]
 
     [bold]sertool report out/*.json --figures out/figures/[/bold]
+
+    [bold]sertool report out/*.json --pack runs.jsonl[/bold]
 
     Reports whose tags (eval --tag) are equal but for fold and seed are one system: folds are
     pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers.

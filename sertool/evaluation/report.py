@@ -430,7 +430,7 @@ def read_all(paths: Iterable[Path]) -> list[tuple[str, Report]]:
     return [(name, parse(raw, name)) for path in paths for name, raw in load(path)]
 
 
-def pack(raw: Sequence[Any]) -> str:
+def packed(raw: Sequence[Any]) -> str:
     """Return reports as JSON Lines, one line each, everything that they hold kept."""
     rows = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in raw)
     return "".join(row + "\n" for row in rows)

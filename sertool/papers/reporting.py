@@ -11,6 +11,8 @@ from sertool.core.paths import show
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.pooling import Pooled
+from sertool.evaluation.report import load, packed, parse
+from sertool.formats.outputs import atomic, check_output
 from sertool.papers.papers import paper
 from sertool.papers.study import BASELINES, Study, overall, study
 from sertool.ui.console import Console
@@ -74,6 +76,20 @@ def draw_figures(made: Study, folder: Path, console: Console) -> None:
         console.note(show(folder / FIGURE))
     else:
         console.warn("no report knows how its training went: no figure")
+
+
+def pack(paths: Sequence[Path], target: Path, force: bool, console: Console) -> None:
+    """Write the reports of files into one file of JSON Lines, whole or not at all.
+
+    `target` may be one of `paths`: what it held stays, and the others follow.
+    """
+    check_output(target, force)
+    rows = [(name, raw) for path in paths for name, raw in load(path)]
+    for name, raw in rows:
+        parse(raw, name)
+    with atomic(target) as temporary:
+        temporary.write_text(packed([raw for _, raw in rows]), encoding="utf-8")
+    console.note(f"{show(target)}: {len(rows)} reports")
 
 
 def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sertool.evaluation.results import read
+from sertool.evaluation.report import read_all
 from sertool.papers import papers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,11 +47,14 @@ def test_kept_summaries(folder: Path) -> None:
     protocols = {"speakers", "random", "copies"}
     if folder.name != "leakage":
         protocols = {protocol.tag for protocol in papers.paper(folder.name).protocols}
-    for path in sorted(folder.iterdir()):
-        report = read(path)
-        assert "items" not in report, f"{path}: keep summaries only (eval --summary)"
-        assert report["tags"]["protocol"] in protocols
-        assert path.stat().st_size < 100_000
+    reports = read_all(sorted(folder.iterdir()))
+    assert reports
+    for name, report in reports:
+        assert not report.items, f"{name}: keep summaries only (eval --summary)"
+        assert report.tags is not None
+        assert report.tags["protocol"] in protocols
+    lines = [line for path in folder.iterdir() for line in path.read_bytes().splitlines()]
+    assert max(map(len, lines)) < 100_000
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
