@@ -72,7 +72,8 @@ def measure(path: Path, options: argparse.Namespace) -> None:
                 batches.plan_epoch(places, given, task.hp, task.seed, number)
                 for number in range(options.rounds)
             ]
-            share = statistics.mean(batches.padding_share(plan, lengths) for plan in plans)
+            held = [lengths[batch] for plan in plans for batch in plan]
+            share = 1 - sum(part.sum() for part in held) / sum(p.max() * len(p) for p in held)
             largest = max(len(b) * int(lengths[b].max()) for plan in plans for b in plan)
             steps = statistics.mean(map(len, plans))
             ratio = cost[by] / cost["count"]

@@ -82,8 +82,6 @@ PARTS: dict[str, tuple[Callable[[], nn.Module], Hear, tuple[int, ...]]] = {
     "block": (lambda: block(False), over_maps, MAPPED),
     "block with norm": (lambda: block(True), over_maps, MAPPED),
     "mean": (lambda: Function(masking.mean_over_time), pooled, SEQUENCE),
-    "sd": (lambda: Function(masking.sd_over_time), pooled, SEQUENCE),
-    "attention": (lambda: masking.Attention(DIMS, 4), pooled, SEQUENCE),
     "lstm, states": (lambda: masking.Recurrent("lstm", DIMS, 3), states, SEQUENCE),
     "lstm, last": (lambda: masking.Recurrent("lstm", DIMS, 3), last, SEQUENCE),
     "gru, last": (lambda: masking.Recurrent("gru", DIMS, 3), last, SEQUENCE),
@@ -159,7 +157,7 @@ def test_parts(name: str, lengths: list[int], extra: int, kind: torch.dtype, see
     assert_alone(make().to(kind), hear, draw(lengths, shape, kind), extra)
 
 
-@pytest.mark.parametrize("name", ["conv, even", "sd", "attention", "lstm, last", "gru, last"])
+@pytest.mark.parametrize("name", ["conv, even", "lstm, last", "gru, last"])
 def test_one_frame(name: str) -> None:
     torch.manual_seed(0)
     make, hear, shape = PARTS[name]
@@ -210,11 +208,6 @@ def test_references() -> None:
     assert left.tolist() == [2]
     x = torch.randn(1, 5, DIMS).double()
     torch.testing.assert_close(masking.mean_over_time(x, five), x.mean(1))
-    torch.testing.assert_close(masking.sd_over_time(x, five), x.std(1, correction=0))
-    attention = masking.Attention(DIMS, 4).double()
-    scores = attention.score(attention.hidden(x).tanh())
-    torch.testing.assert_close(attention(x, five), (scores.softmax(1) * x).sum(1))
-    torch.testing.assert_close(attention.weights(x, five).sum(1), torch.ones(1).double())
     recurrent = masking.Recurrent("lstm", DIMS, 3).double()
     states, (hidden, _) = recurrent.cells(x)
     ours, final = recurrent(x, five)

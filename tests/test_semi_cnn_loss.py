@@ -19,6 +19,18 @@ from sertool.targets import IGNORED
 # --- each term against what it is in the paper ---
 
 
+def feature_saliency(
+    features: torch.Tensor, curvature: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Return Eq. 7's S_i for one layer of outgoing weights: (inputs,), the mean over fragments.
+
+    With `weight` (outputs, inputs) and the loss's second derivative `curvature` (B, outputs) by
+    each sum a = weight · φ, that by a weight w_ki is φ_i² curvature_k. So
+    S_i = ½ Σ_k (∂²loss/∂w_ki²) w_ki² = ½ φ_i² Σ_k curvature_k w_ki².
+    """
+    return 0.5 * (features.square() * (curvature @ weight.square())).mean(0)
+
+
 def test_reconstruction_and_discriminative_are_loops_over_values() -> None:
     small = Small(batch=4)
     outputs, _ = small.run()
@@ -45,7 +57,7 @@ def test_fragments_without_labels_only_rebuild() -> None:
     assert not any(g.any() for g in torch.autograd.grad(loss, small.classifier, retain_graph=True))
     ours = losses.saliency(outputs, matrices, nothing, "exact")
     curved = losses.rebuilt_curvature(outputs.y, outputs.rebuilt, "exact")
-    alone = losses.feature_saliency(outputs.features, curved, matrices.decoder).sum()
+    alone = feature_saliency(outputs.features, curved, matrices.decoder).sum()
     torch.testing.assert_close(ours, -alone, **EXACTLY)
     one = nothing.clone()
     one[2] = 1
@@ -106,11 +118,11 @@ def test_saliency_is_the_diagonal_of_the_hessian(given_sizes: dict[str, int]) ->
     outputs, matrices = small.run()
     rebuilding, classes = curvature_of_rebuilding(small), curvature_of_classes(small)
     exact = losses.rebuilt_curvature(outputs.y, outputs.rebuilt, "exact")
-    ours = losses.feature_saliency(outputs.features, exact, matrices.decoder)
+    ours = feature_saliency(outputs.features, exact, matrices.decoder)
     torch.testing.assert_close(ours, 0.5 * rebuilding, **EXACTLY)
     salient = outputs.features[:, : small.salient]
     exact = losses.class_curvature(outputs.logits, small.labels)
-    ours = losses.feature_saliency(salient, exact, matrices.classifier)
+    ours = feature_saliency(salient, exact, matrices.classifier)
     torch.testing.assert_close(ours, 0.5 * classes, **EXACTLY)
     whole = losses.saliency(outputs, matrices, small.labels, "exact")
     expected = -0.5 * rebuilding.sum() - 0.5 * classes.sum()
@@ -159,7 +171,7 @@ def test_gauss_newton_is_twice_the_squared_jacobian(given_sizes: dict[str, int])
     expected = 0.5 * (2 * rows.square().sum(1) * flat.square()).mean(0)
     curved = losses.rebuilt_curvature(outputs.y, outputs.rebuilt, "gauss-newton")
     assert (curved >= 0).all()
-    ours = losses.feature_saliency(outputs.features, curved, matrices.decoder)
+    ours = feature_saliency(outputs.features, curved, matrices.decoder)
     torch.testing.assert_close(ours, expected.view_as(matrices.decoder).sum(0), **EXACTLY)
     without_error = losses.rebuilt_curvature(outputs.rebuilt, outputs.rebuilt, "exact")
     torch.testing.assert_close(without_error, curved, **EXACTLY)

@@ -167,10 +167,18 @@ def test_one_seed_gives_the_same_bits_and_leaves_torchs_generator_alone() -> Non
     assert not all((a == b).all() for a, b in zip(first, other, strict=True))
 
 
-def test_a_fit_takes_a_step_a_batch_and_reads_them_once() -> None:
+def test_a_fit_takes_a_step_a_batch_and_reads_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = sparse(200)
     taken: list[int] = []
     steps: list[float] = []
+    loss = sae.loss
+
+    def watched(*given: Any) -> Any:
+        found = loss(*given)
+        steps.append(float(found))
+        return found
+
+    monkeypatch.setattr(sae, "loss", watched)
 
     def stream() -> Any:
         for i in range(0, 200, 40):
@@ -178,7 +186,7 @@ def test_a_fit_takes_a_step_a_batch_and_reads_them_once() -> None:
             taken.append(i)
             yield x[i : i + 40].astype(np.float64)
 
-    sae.fit(stream(), sae.Fit(3), 0, steps.append)
+    sae.fit(stream(), sae.Fit(3), 0)
     assert len(taken) == len(steps) == 5
     assert all(map(math.isfinite, steps))
 

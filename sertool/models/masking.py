@@ -24,7 +24,6 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from sertool.core.errors import InputError
 
 CHUNK = 4096  # frames of a batch together that `ConvBlock` takes at once, its maps being large
-VARIANCE_FLOOR = 1e-8  # under the root, whose slope at 0 is infinite
 
 
 def outside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
@@ -161,33 +160,6 @@ def mean_over_time(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tenso
     if lengths is None:
         return x.mean(1)
     return zero_after(x, lengths, 1).sum(1) / lengths.unsqueeze(1)
-
-
-def sd_over_time(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return the standard deviation (batch, dims) over the frames; the divisor is their count.
-
-    1e-4 for a constant: VARIANCE_FLOOR under the root keeps the gradient finite.
-    """
-    centred = x - mean_over_time(x, lengths).unsqueeze(1)
-    return (mean_over_time(centred.square(), lengths) + VARIANCE_FLOOR).sqrt()
-
-
-class Attention(nn.Module):
-    """The mean over time weighed by a softmax of scores, one a frame: v · tanh(W x + b)."""
-
-    def __init__(self, dims: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(dims, hidden)
-        self.score = nn.Linear(hidden, 1, bias=False)
-
-    def weights(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the weights (batch, frames), which sum to 1 over an item's own frames."""
-        scores = self.score(self.hidden(x).tanh()).squeeze(2)
-        return scores.masked_fill(outside(lengths, x.shape[1]), -torch.inf).softmax(1)
-
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return (batch, dims) of sequences (batch, frames, dims)."""
-        return (self.weights(x, lengths).unsqueeze(1).to(x.dtype) @ x).squeeze(1)
 
 
 class Recurrent(nn.Module):

@@ -119,7 +119,7 @@ class SupportVectors(Tabular):
         (pairs, vectors) and sigma (1,); for linear: coefficients (pairs, columns); intercepts
         (pairs,), pairs (0, 1), (0, 2), …, (1, 2), …; temperature (1,); chosen (5,): C, sigma as a
         multiple of the median, UAR or accuracy of the inner folds, how many they are, and 1 where
-        groups are whole in them; NaN or 0 where there is none.
+        groups are whole in them; 0 where there is none.
 
         Warns where the solver has not converged. Raises InputError for rows that are not finite,
         more than MOST_ROWS of them (their kernel takes 8 · n² bytes, and half as much again in a
@@ -152,7 +152,7 @@ class SupportVectors(Tabular):
                 c, sigma, score = every_c[best[0]], sigmas[best[1]], float(scores[best])
                 temperature = fit_temperature(decisions[best], targets, weights)
             arrays = _final(rows, targets, c, sigma, settings, weights)
-        chosen = np.array([c, sigma, score, count, float(whole)])
+        chosen = np.nan_to_num(np.array([c, sigma, score, count, float(whole)]))
         return arrays | {"temperature": np.array([temperature]), "chosen": chosen}
 
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
@@ -179,7 +179,7 @@ class SupportVectors(Tabular):
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
         """Return one line about what `fit` chose."""
         c, sigma, score, folds, whole = arrays["chosen"].tolist()
-        words = f"C {c:g}" + ("" if np.isnan(sigma) else f", sigma {sigma:g} median distances")
+        words = f"C {c:g}" + ("" if not sigma else f", sigma {sigma:g} median distances")
         if not folds:
             return f"{words}; too few items for inner folds"
         kept = "speakers or recordings whole" if whole else "items one by one"

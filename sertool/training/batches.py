@@ -190,13 +190,6 @@ def plan_validation(
     return [sorted(places[first:last].tolist()) for first, last in _buckets(*limit)]
 
 
-def padding_share(plans: Iterable[Sequence[int]], lengths: np.ndarray) -> float:
-    """Return the share of the frames of `plans` that is padding; lengths: (positions,) frames."""
-    held = [lengths[np.asarray(batch)] for batch in plans]
-    padded = sum(int(part.max()) * len(part) for part in held)
-    return 1 - sum(int(part.sum()) for part in held) / padded
-
-
 def in_order(positions: Sequence[int], batch_size: int) -> list[list[int]]:
     """Return batches of ascending positions, for validation."""
     ordered = sorted(positions)

@@ -124,18 +124,6 @@ def class_curvature(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return likely * (1 - likely) * labelled(labels, logits).unsqueeze(1)
 
 
-def feature_saliency(
-    features: torch.Tensor, curvature: torch.Tensor, weight: torch.Tensor
-) -> torch.Tensor:
-    """Return Eq. 7's S_i for one layer of outgoing weights: (inputs,), the mean over fragments.
-
-    With `weight` (outputs, inputs) and the loss's second derivative `curvature` (B, outputs) by
-    each sum a = weight · φ, that by a weight w_ki is φ_i² curvature_k. So
-    S_i = ½ Σ_k (∂²loss/∂w_ki²) w_ki² = ½ φ_i² Σ_k curvature_k w_ki².
-    """
-    return 0.5 * (features.square() * (curvature @ weight.square())).mean(0)
-
-
 def saliency(
     outputs: Outputs, matrices: Matrices, labels: torch.Tensor, curvature: Curvature
 ) -> torch.Tensor:
@@ -148,7 +136,7 @@ def saliency(
     salient = features[:, : matrices.classifier.shape[1]]
     by_feature = rebuilt_curvature(y, rebuilt, curvature) @ matrices.decoder.square()
     by_salient = class_curvature(logits, labels) @ matrices.classifier.square()
-    # the sum of feature_saliency, without what it costs to have every feature's
+    # S_i of Eq. 7, ½ φ_i² Σ_k curvature_k w_ki², summed without each feature's own
     total = (features.square() * by_feature).sum() + (salient.square() * by_salient).sum()
     return total * (-0.5 / len(features))
 

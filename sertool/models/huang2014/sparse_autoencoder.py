@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,13 +108,12 @@ def fit(
     batches: Iterable[np.ndarray],
     settings: Fit,
     seed: int,
-    on_step: Callable[[float], None] | None = None,
 ) -> SparseAutoencoder:
     """Return an auto-encoder after one step of Adam for each of `batches` (n, D), read once.
 
     Mean activations are those of a batch. The first weights are drawn from `seed` alone, so that
     one seed and the same batches give the same bits on the CPU; the global generators are left as
-    they are. `on_step` is given each step's loss. Memory: one batch. Raises InputError where there
+    they are. Memory: one batch. Raises InputError where there
     is no batch, and where the loss is no finite number.
     """
     source = iter(batches)
@@ -135,8 +134,6 @@ def fit(
             raise InputError(
                 f"the loss of the auto-encoder is {reached} in step {step + 1}; try a lower rate"
             )
-        if on_step is not None:
-            on_step(reached)
     return network
 
 
