@@ -63,7 +63,7 @@ def test_layout_is_that_of_the_design(tmp_path: Path) -> None:
         lines = file.get_tensor("items")
     assert list(metadata) == ["sertool"]
     meta = json.loads(metadata["sertool"])
-    assert (meta["format"], meta["version"]) == ("sertool-checkpoint", 1)
+    assert (meta["format"], meta["version"]) == ("sertool-checkpoint", 2)
     assert metadata["sertool"] == json.dumps(
         meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False
     )
@@ -122,9 +122,9 @@ def test_somebody_elses_safetensors_is_refused(tmp_path: Path) -> None:
 
 
 def test_newer_version_is_refused(tmp_path: Path) -> None:
-    content = checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 2})
+    content = checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 3})
     (tmp_path / "m.ckpt").write_bytes(content)
-    with pytest.raises(InputError, match="version 2; this sertool reads up to 1"):
+    with pytest.raises(InputError, match="version 3; this sertool reads up to 2"):
         checkpoint.load(tmp_path / "m.ckpt")
 
 

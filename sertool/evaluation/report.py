@@ -27,7 +27,7 @@ from sertool.formats import schema
 from sertool.formats.schema import Count, Name, Number, Rate
 
 FORMAT = "sertool-report"
-VERSION = 1
+VERSION = 2
 MOST_UNKNOWN = 1_000_000  # tests of unknown speakers: each is a cluster of its own in a bootstrap
 LEVELLED = ("figures", "metrics", "limits", "declared", "facts", "counts")
 

@@ -23,7 +23,7 @@ from sertool.formats.schema import Count, Name, Number
 from sertool.items import Item
 
 FORMAT = "sertool-checkpoint"
-VERSION = 1
+VERSION = 2  # 1: every stage recorded a seed, drawn from or not
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
 ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows

@@ -34,7 +34,7 @@ from sertool.items import FIELDS, STORE_FIELDS, Item
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FORMAT = "sertool-store"
-VERSION = 1
+VERSION = 2  # 1: every stage recorded a seed, drawn from or not
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
