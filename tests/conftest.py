@@ -14,11 +14,26 @@ os.environ["COLUMNS"] = "100"  # whatever terminal, or none, the tests are start
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+SLOW = {  # files that take more than four seconds of processor time; recipes do, too
+    "test_bad_input",
+    "test_explain",
+    "test_iemocap_whole",
+    "test_keep_last",
+    "test_kill",
+    "test_package",
+    "test_per",
+    "test_report_cli",
+    "test_separate",
+    "test_stages_sundharam_parallel",
+    "test_survey",
+    "test_train_cli",
+}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests of pure functions first, then the recipes, so that what is short ends the run."""
     for item in items:
-        if "recipes" in item.path.parts:
+        if "recipes" in item.path.parts or item.path.stem in SLOW:
             item.add_marker("slow")
     stages = {
         item.path
