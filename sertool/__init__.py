@@ -1,7 +1,10 @@
 """Speech emotion recognition in small stages: published pipelines, honest numbers.
 
-Every stage is a function here and a command of the same name on the command line (`sertool
---help`; `evaluate` is `sertool eval`), with the same options, defaults, errors and output files:
+Each stage is a function here and a command on the command line (`sertool --help`; `evaluate` is
+`sertool eval`), with the same options, defaults, errors and output files. A stage takes what the
+stage before it returned, or a path.
+
+Recordings become utterances with labels, speakers and folds; these become features:
 
 >>> import sertool
 >>> manifest = sertool.prepare("corpus", "m.jsonl", split="speakers:4")
@@ -9,13 +12,36 @@ Every stage is a function here and a command of the same name on the command lin
 >>> len(store), store.classes
 (64, ['anger', 'happiness', 'neutral', 'sadness'])
 
+A model is trained with one fold held out, or each in turn, and tested on what it has not seen:
+
+>>> folds = sertool.train(store, "model.ckpt", model="linear", test_fold="all")
+>>> report = sertool.evaluate(folds, store)
+>>> round(report.uar, 4), report.protocol.facts["speaker_disjoint"]
+(0.5625, True)
+
+A checkpoint predicts from recordings, files or arrays:
+
+>>> prediction = sertool.load("model.0.ckpt").predict("corpus/spk01/spk01_sadness_s1_r2.flac")
+>>> prediction.label
+'sadness'
+
+A store is a sequence of (features, item), and other libraries take it as it is:
+
+>>> features, item = store[0]  # an array (frames, dims), and what is known of the utterance
+>>> X, y, groups = store.pooled()  # for scikit-learn
+>>> dataset = store.torch()  # for PyTorch
+>>> sertool.audit(store)["speaker_disjoint"]  # do its folds share speakers?
+True
+
 Nothing is printed unless `verbose=True`. A file that cannot be read is left out and named in the
 result's `failures`; `strict=True` stops at the first. Worker processes are started only where
-`workers` asks for more than one. (The examples run on part of the demo corpus of the source code,
-`data/demo/corpus`.)
+`workers` asks for more than one.
 
-Errors: `SertoolError` is the base; `UsageError` for options that are wrong or contradict each
-other, `InputError` for a file or folder that cannot serve, `ItemError` for one recording.
+Errors: `UsageError` for options that are wrong or contradict each other, `InputError` for a file or
+folder that cannot serve, `ItemError` for a single recording. The first two are `SertoolError`s.
+
+These examples, and those of the functions, run on four speakers of the demo corpus that comes with
+the source code, `data/demo/corpus`, here in the folder `corpus`.
 """
 
 from __future__ import annotations
@@ -34,6 +60,7 @@ _HOMES = {
     "evaluate": "sertool.api.stages",
     "audit": "sertool.api.stages",
     "info": "sertool.api.stages",
+    "separate": "sertool.api.stages",
     "load": "sertool.api.stages",
     "open_store": "sertool.api.stages",
     "Manifest": "sertool.api.results",
@@ -43,6 +70,7 @@ _HOMES = {
     "Predictions": "sertool.api.models",
     "Report": "sertool.api.reports",
     "Audit": "sertool.api.reports",
+    "Separation": "sertool.api.reports",
     "Item": "sertool.items",
 }
 

@@ -10,6 +10,7 @@ from sertool.api.models import Prediction as Prediction
 from sertool.api.models import Predictions as Predictions
 from sertool.api.reports import Audit as Audit
 from sertool.api.reports import Report as Report
+from sertool.api.reports import Separation as Separation
 from sertool.api.results import Manifest as Manifest
 from sertool.api.results import Store as Store
 from sertool.core.errors import InputError as InputError
@@ -258,5 +259,23 @@ def audit(
     verbose: bool = False,
 ) -> Audit: ...
 def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> dict[str, Any]: ...
+def separate(
+    mixtures: AnyPath | Sequence[AnyPath],
+    folder: AnyPath,
+    *,
+    sources: int | None = None,
+    block: float | None = None,
+    algorithm: str = "parallel",
+    against: AnyPath | Sequence[AnyPath] = (),
+    seed: int = 0,
+    mix: bool = False,
+    json: str | None = None,
+    force: bool = False,
+    resume: bool = False,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Separation: ...
 def load(path: AnyPath) -> Checkpoint: ...
 def open_store(path: AnyPath) -> Store: ...

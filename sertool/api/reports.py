@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -118,3 +119,30 @@ class Audit(Mapping[str, bool | None]):
     def to_json(self) -> dict[str, Any]:
         """Return the audit as JSON values, without the links."""
         return {name: value for name, value in self._result.items() if name != "links"}
+
+
+class Recovered(NamedTuple):
+    """A known source, and what was found of it; the ratios (SI-SDR) are in dB, None if undefined.
+
+    mixture: the ratio of the best mixture alone; gain: how much better the output is.
+    """
+
+    reference: str
+    output: str
+    si_sdr: float | None
+    mixture: float | None
+    gain: float | None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The sources that `separate` wrote, the loudest first.
+
+    paths: a WAV file per source. duration: in seconds. known: each source that was given by
+    `against` (or `mix=True`), and what was found of it.
+    """
+
+    paths: list[Path]
+    sample_rate: int
+    duration: float
+    known: list[Recovered]

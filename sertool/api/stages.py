@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath, as_list, call, documented, listening
 from sertool.api.models import Checkpoint
-from sertool.api.reports import Audit, Report
+from sertool.api.reports import Audit, Recovered, Report, Separation
 from sertool.api.results import Manifest, Store
 from sertool.commands import audit as auditing
 from sertool.commands import augment as augmenting
@@ -18,7 +18,9 @@ from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
 from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
+from sertool.commands import separate as separating
 from sertool.commands import train as training
+from sertool.core.paths import from_text
 from sertool.corpora import export
 from sertool.ui.console import Console
 
@@ -217,6 +219,34 @@ def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> 
     """
     with _on_disk(path) as file:
         return describing.describe(Path(file), items)
+
+
+@documented(separating.COMMAND)
+def separate(
+    mixtures: AnyPath | Sequence[AnyPath],
+    folder: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Separation:
+    """Separate sources that several microphones recorded in different proportions (FastICA).
+
+    mixtures: a file of several channels, or several mono files, equally long. folder: where a WAV
+    file per source is written; it is made if it is missing.
+
+    >>> voices = ["corpus/spk01/spk01_anger_s1_r1.flac", "corpus/spk02/spk02_sadness_s1_r1.flac"]
+    >>> found = separate(voices, "parts", mix=True)  # mixes them first
+    >>> [path.name for path in found.paths], min(one.gain for one in found.known) > 10
+    (['separated-1.wav', 'separated-2.wav'], True)
+
+    {options}
+    """
+    given = {"mixtures": mixtures, "folder": folder}
+    result, _ = call(separating.COMMAND, given, options, console, verbose)
+    known = [Recovered(**row) for row in result.get("sources", ())]
+    paths = [Path(from_text(path)) for path in result["outputs"]]
+    return Separation(paths, result["sample_rate"], result["duration"], known)
 
 
 def load(path: AnyPath) -> Checkpoint:
