@@ -354,7 +354,7 @@ def test_unlabelled_recordings_that_cannot_serve(cli: Cli, store: Path, tmp_path
     [
         (["--set", "components=9"], 3, "9 components of each frame, and these have 4"),
         (["--set", "frames=9"], 2, "kernels must leave"),
-        (["--set", "clamp=maybe"], 2, "scale or stop or off"),
+        (["--set", "clamp=maybe"], 2, "scale, stop or off"),
         (["--set", "features=lif", "--set", "classifier=logistic"], 2, "features salient alone"),
         (["--set", "C=[-1.0]"], 2, "C needs numbers above 0"),
         (["--length-weights", "inverse"], 2, "a loss of its own"),
