@@ -56,7 +56,7 @@ class Side:
 
     def of_part(self, *names: str) -> list[Item]:
         """Return the items of some parts."""
-        return [item for item in self.items if item.get("part") in names]
+        return [item for item in self.items if item.part in names]
 
 
 @dataclass
@@ -164,7 +164,7 @@ def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
                 f"{show(last.path)}: held no items out; name the store or manifest to test on"
             )
         return trained, tested, last.of_part(*TRAINED_PARTS)
-    parts = {str(item.get("part")) for item in first.items}
+    parts = {str(item.part) for item in first.items}
     if first.what == "checkpoint" and "test" not in parts:
         raise InputError(
             f"{show(first.path)}: held no items out; --audit {show(first.path)} TEST compares what"
@@ -174,8 +174,8 @@ def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
         trained, tested = first.of_part("train", "val"), first.of_part("test")
     elif "val" in parts:
         trained, tested = first.of_part("train"), first.of_part("val")
-    elif len({item.get("fold") for item in first.items} - {None}) > 1:
-        return [item for item in first.items if item.get("fold") is not None], [], []
+    elif len({item.fold for item in first.items} - {None}) > 1:
+        return [item for item in first.items if item.fold is not None], [], []
     else:
         raise InputError(
             f"{show(first.path)}: has no folds and no parts to compare; prepare --split makes"
@@ -193,16 +193,16 @@ def _rounds(
     train, test, earlier, _ = known(trained, tested, before or (), rest)
     fitted = list(earlier)
     if sides[0].what == "checkpoint":
-        fitted += [k for k in train if k.item["part"] == "train"]
+        fitted += [k for k in train if k.item.part == "train"]
     fits = None if before is None else fitted
     if tested:
         by = "files" if len(sides) == 2 else "parts"
         by = "held out" if by == "parts" and sides[0].what == "checkpoint" else by
         return Rounds(by, [(train + earlier, test)], fits)
     pairs = []
-    for fold in sorted({item["fold"] for item in trained}):
-        mine = [k for k in train if k.item["fold"] == fold]
-        pairs.append(([k for k in train if k.item["fold"] != fold] + earlier, mine))
+    for fold in sorted({item.fold for item in trained if item.fold is not None}):
+        mine = [k for k in train if k.item.fold == fold]
+        pairs.append(([k for k in train if k.item.fold != fold] + earlier, mine))
     return Rounds("folds", pairs, fits)
 
 
@@ -250,7 +250,7 @@ def _result(
 
 
 def _described(side: Side, items: Sequence[Known]) -> dict[str, Any]:
-    parts = Counter(str(k.item["part"]) for k in items if k.item.get("part"))
+    parts = Counter(str(k.item.part) for k in items if k.item.part)
     return {
         "path": show(side.path),
         "what": side.what,

@@ -14,6 +14,7 @@ from sertool.core.errors import ItemError
 from sertool.core.paths import from_text, show
 from sertool.core.seeds import derive
 from sertool.core.workers import cores, ordered
+from sertool.items import Item
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Look:
 
 
 def listen(
-    rows: Sequence[Row],
+    rows: Sequence[Item],
     console: Console,
     *,
     everything: bool = False,
@@ -64,7 +65,7 @@ def listen(
     Headers are read of every file; samples are decoded of at most `SAMPLED` utterances, drawn
     by id, unless `everything` is asked for. Who failed is named on the console and counted.
     """
-    cuts: list[Cut] = [(row["path"], row.get("start"), row.get("end")) for row in rows]
+    cuts: list[Cut] = [(row.path, row.start, row.end) for row in rows]
     looks = _headers(cuts, workers, console)
     chosen = _choose(rows, looks, everything, seed)
     tasks = [cuts[i] for i in chosen]
@@ -73,7 +74,7 @@ def listen(
             looks[i] = heard if heard.error or not looks[i].coding else _joined(looks[i], heard)
             progress.advance()
     failed = [
-        {"id": row["id"], "path": row["path"], "reason": look.error}
+        {"id": row.id, "path": row.path, "reason": look.error}
         for row, look in zip(rows, looks, strict=True)
         if look.error
     ]
@@ -138,7 +139,7 @@ def _look(header: Header | str | None, start: float | None, end: float | None) -
     return Look(None, seconds, header.sample_rate, header.channels, header.coding)
 
 
-def _choose(rows: Sequence[Row], looks: Sequence[Look], everything: bool, seed: int) -> list[int]:
+def _choose(rows: Sequence[Item], looks: Sequence[Look], everything: bool, seed: int) -> list[int]:
     """Return which utterances to decode, in the order of the manifest.
 
     The draw depends on the seed and the ids, never on the order of the lines.
@@ -146,7 +147,7 @@ def _choose(rows: Sequence[Row], looks: Sequence[Look], everything: bool, seed: 
     usable = [i for i, look in enumerate(looks) if look.error is None]
     if everything:
         return usable
-    usable.sort(key=lambda i: (derive(seed, "listen", rows[i]["id"]), *_place(rows[i])))
+    usable.sort(key=lambda i: (derive(seed, "listen", rows[i].id), *_place(rows[i])))
     chosen: list[int] = []
     seconds = 0.0
     for i in usable[:SAMPLED]:
@@ -157,8 +158,8 @@ def _choose(rows: Sequence[Row], looks: Sequence[Look], everything: bool, seed: 
     return sorted(chosen)
 
 
-def _place(row: Row) -> tuple[str, float, float]:
-    return row["path"], row.get("start") or 0.0, row.get("end") or 0.0
+def _place(row: Item) -> tuple[str, float, float]:
+    return row.path, row.start or 0.0, row.end or 0.0
 
 
 def _hear(cut: Cut) -> Look:
@@ -205,9 +206,9 @@ def quiet_ends(samples: np.ndarray, rate: int) -> tuple[float, float]:
     return int(loud[0]) * size / rate, max(0, after) / rate
 
 
-def _found(rows: Sequence[Row], looks: Sequence[Look]) -> Row:
+def _found(rows: Sequence[Item], looks: Sequence[Look]) -> Row:
     """Return counts of utterances by rate, channels and format, and the ids of odd ones."""
-    good = [(row["id"], look) for row, look in zip(rows, looks, strict=True) if not look.error]
+    good = [(row.id, look) for row, look in zip(rows, looks, strict=True) if not look.error]
     heard = [(name, look) for name, look in good if look.audio_hash is not None]
     same: dict[str, list[str]] = {}
     for name, look in heard:

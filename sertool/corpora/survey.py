@@ -32,7 +32,7 @@ def survey(rows: Sequence[Item], seconds: Sequence[float | None]) -> Row:
         "classes": _groups(timed, ("label",)),
         "corpora": _groups(timed, ("corpus",)),
         "speakers": _speakers(rows),
-        "unknown": {name: sum(not row.get(name) for row in rows) for name in FIELDS},
+        "unknown": {name: sum(not row.value(name) for row in rows) for name in FIELDS},
         "folds": _folds(timed, "fold"),
         "parts": _folds(timed, "part"),
         "lengths": lengths(timed),
@@ -47,14 +47,14 @@ def _total(seconds: Iterable[float | None]) -> float | None:
 
 def _values(timed: Timed, field: str) -> set[tuple[str, str]]:
     """Return the known values of a field, each with its corpus: only within one do they speak."""
-    return {(row.get("corpus") or "", row[field]) for row, _ in timed if row.get(field)}
+    return {(row.corpus or "", str(row.value(field))) for row, _ in timed if row.value(field)}
 
 
 def _groups(timed: Timed, fields: tuple[str, ...]) -> list[Row]:
     """Return items, speakers, sentences and seconds of every combination of the fields' values."""
     found: dict[tuple[str, ...], list[tuple[Item, float | None]]] = {}
     for row, seconds in timed:
-        key = tuple(row.get(name) or "" for name in fields)
+        key = tuple(str(row.value(name) or "") for name in fields)
         found.setdefault(key, []).append((row, seconds))
     result = []
     for key, group in sorted(found.items()):
@@ -76,9 +76,9 @@ def _speakers(rows: Sequence[Item]) -> list[Row]:
     """
     genders: dict[tuple[str, str], Counter[str]] = {}
     for row in rows:
-        if row.get("speaker"):
-            speaker = (row.get("corpus") or "", row["speaker"])
-            genders.setdefault(speaker, Counter())[row.get("gender") or ""] += 1
+        if row.speaker:
+            speaker = (row.corpus or "", row.speaker)
+            genders.setdefault(speaker, Counter())[row.gender or ""] += 1
     result = []
     for (corpus, name), found in sorted(genders.items()):
         known = sorted(set(found) - {""})
@@ -101,7 +101,7 @@ def _folds(timed: Timed, field: str) -> list[Row]:
     """
     found: dict[Any, list[tuple[Item, float | None]]] = {}
     for row, seconds in timed:
-        found.setdefault(row.get(field), []).append((row, seconds))
+        found.setdefault(row.value(field), []).append((row, seconds))
     if set(found) <= {None}:
         return []
     order = {"train": 0, "val": 1, "test": 2}
@@ -109,14 +109,14 @@ def _folds(timed: Timed, field: str) -> list[Row]:
     values += [None] if None in found else []
     people = {v: _values(found[v], "speaker") for v in values}
     places = Counter(speaker for value in values for speaker in people[value])
-    classes = {row["label"] for row, _ in timed if row.get("label")}
+    classes = {row.label for row, _ in timed if row.label}
     return [
         {
             field: value,
             "items": len(found[value]),
             "speakers": len(people[value]),
             "shared_speakers": sum(places[speaker] > 1 for speaker in people[value]),
-            "lacking": sorted(classes - {row.get("label") for row, _ in found[value]}),
+            "lacking": sorted(classes - {row.label for row, _ in found[value]}),
             "seconds": _total(seconds for _, seconds in found[value]),
         }
         for value in values
@@ -137,7 +137,7 @@ def lengths(timed: Timed) -> Row | None:
     by_corpus: dict[str, list[int]] = {}
     for row, seconds in timed:
         if seconds is not None:
-            counts = by_corpus.setdefault(row.get("corpus") or "", [0] * (len(cuts) - 1))
+            counts = by_corpus.setdefault(row.corpus or "", [0] * (len(cuts) - 1))
             counts[min(max(bisect_right(cuts, seconds) - 1, 0), len(counts) - 1)] += 1
     corpora = sorted(by_corpus)
     return {

@@ -207,7 +207,7 @@ def _check_overlap(tests: Sequence[CheckpointTest], items: Sequence[Item]) -> No
         for i in test.tested:
             if i in owner:
                 raise InputError(
-                    f"{show(items[i]['id'])}: held out by {show(owner[i].path)} and by"
+                    f"{show(items[i].id)}: held out by {show(owner[i].path)} and by"
                     f" {show(test.path)}; pool checkpoints of one partition into folds, or"
                     " test them one by one"
                 )

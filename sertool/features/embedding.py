@@ -203,9 +203,13 @@ def fitted_on(settings: Settings) -> list[dict[str, Any]] | None:
     pipeline = checkpoint.meta["pipeline"]
     if fitted.fitted_before(pipeline) is None:
         return None
-    own = [item for item in checkpoint.items if item["part"] in fitted.TRAINED_PARTS]
+    own = [item for item in checkpoint.items if item.part in fitted.TRAINED_PARTS]
     return [
-        {name: value for name, value in item.items() if name != "part" and value not in (None, "")}
+        {
+            n: value
+            for n, value in item.store_row().items()
+            if n != "part" and value not in (None, "")
+        }
         for item in fitted.seen(own, pipeline)
     ]
 

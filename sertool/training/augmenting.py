@@ -74,7 +74,7 @@ class Augmenting:
         """
         items = source.store.items()
         pairs = [divmod(place, self.each) for place in places]
-        drawn = [(i, items[i]["id"], epoch + 1 if self.copies is None else k) for i, k in pairs]
+        drawn = [(i, items[i].id, epoch + 1 if self.copies is None else k) for i, k in pairs]
         positions = [i for i, _ in pairs]
         if self.family == "frames":
             return source.pad([self._masked(source, *one) for one in drawn], positions)
@@ -127,7 +127,7 @@ def prepare(
         )
     family = "image" if model.pictures else "frames"
     parts = augment.parts(family, steps)
-    if (family == "image" or copies) and any(item["augmentation"] for item in items):
+    if (family == "image" or copies) and any(item.augmentation for item in items):
         raise InputError(
             "--augment: the store holds copies already; leave it out, or train on the store that"
             " they were made of"

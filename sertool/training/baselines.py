@@ -53,7 +53,7 @@ class Columns:
         except OSError as error:
             raise InputError(f"{show(self._store.path)}: damaged; make it again") from error
         if not np.isfinite(row).all():
-            name = show(self._store.items()[i]["id"])
+            name = show(self._store.items()[i].id)
             raise InputError(f"{name}: features that are not finite; featurize again")
         return row
 
@@ -70,9 +70,9 @@ def groups(items: Sequence[Item], targets: np.ndarray) -> np.ndarray:
     that tells nothing apart, because there is one speaker or every class is one speaker's
     alone, each recording is a group. targets: (items,) class indices.
     """
-    recordings = [(item.get("corpus") or "", "", item["origin"]) for item in items]
+    recordings = [(item.corpus or "", "", item.origin) for item in items]
     speakers = [
-        (corpus, item["speaker"], "") if item.get("speaker") else (corpus, "", origin)
+        (corpus, item.speaker, "") if item.speaker else (corpus, "", origin)
         for item, (corpus, _, origin) in zip(items, recordings, strict=True)
     ]
     speakers_of: dict[int, set[tuple[str, str, str]]] = {}

@@ -214,9 +214,9 @@ def _inherited(
     """
     if not seen:
         return []
-    held = {(items[i]["corpus"] or "", items[i]["origin"]) for i in division.test}
-    listed = {items[i]["id"] for name in ("train", "val") for i in division.part(name)}
-    both = {(item.get("corpus") or "", item["origin"]) for item in seen} & held
+    held = {(items[i].corpus or "", items[i].origin) for i in division.test}
+    listed = {items[i].id for name in ("train", "val") for i in division.part(name)}
+    both = {(item.corpus or "", item.origin) for item in seen} & held
     if both:
         raise InputError(f"{option}: knows {len(both)} of the recordings that are held out here")
-    return [item for item in seen if item["id"] not in listed]
+    return [item for item in seen if item.id not in listed]

@@ -94,7 +94,7 @@ def _of_checkpoint(path: Path, name: str) -> Initial:
         )
     tensors = {key: torch.from_numpy(array) for key, array in loaded.subset("model").items()}
     classes = [head["classes"] for head in described.get("heads") or ()]
-    seen = [item for item in loaded.items if item["part"] in ("train", "val")]
+    seen = [item for item in loaded.items if item.part in ("train", "val")]
     made = (loaded.meta["lineage"] or [{}])[-1]
     before = (made.get("params") or {}).get("init")
     known: dict[str, Any] = {"items": len(seen), "init": before}

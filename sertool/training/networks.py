@@ -222,7 +222,7 @@ def _first_stage(
     train = Examples(
         lengths[np.asarray(division.train)],
         lambda i: statistics.apply(source.seen(division.train[i])),
-        tuple(items[i]["id"] for i in division.train),
+        tuple(items[i].id for i in division.train),
     )
     plan.model.first_stage(network, train, plan.unlabelled, plan.seed, console.note)
 

@@ -50,12 +50,12 @@ def load(paths: Sequence[Path], store: Store, stack: ExitStack) -> Unlabelled | 
                     f"{show(path)}: its {name.replace('_', ' ')} is not that of the training"
                     " store; featurize both alike"
                 )
-        own = [i for i, item in enumerate(other.items()) if not item["augmentation"]]
+        own = [i for i, item in enumerate(other.items()) if not item.augmentation]
         for i in own:
             item = other.items()[i]
-            if item["id"] in found:
-                raise InputError(f"{show(path)}: {show(item['id'])} is in an earlier store, too")
-            found[item["id"]] = (other, i)
+            if item.id in found:
+                raise InputError(f"{show(path)}: {show(item.id)} is in an earlier store, too")
+            found[item.id] = (other, i)
             items.append(item)
         lengths.append(other.lengths()[own])
         records.append({"name": path.name, "sha256": other.sha256, "items": len(own)})
