@@ -300,7 +300,7 @@ def test_wrong_usage(cli, tmp_path):
         ([path, path], "one FILE"),
         ([path, "--deep"], "--audit"),
         ([path, "--require", "speaker-disjoint"], "--audit"),
-        (["--audit", path, "--require", "kindness"], "choose from speaker-disjoint"),
+        (["--audit", path, "--require", "kindness"], "needs speaker-disjoint"),
         (["--audit", path, "--figures", tmp_path], "--figures"),
         (["--audit", path, "--all"], "--all"),
     ):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sertool.cli.info import with_number
-from sertool.commands.info import evenly
+from sertool.cli.parameters import with_values
+from sertool.evaluation.description import evenly
 from sertool.features import item_figures as picture_figures
 from sertool.features.item_figures import COLUMNS, Panel, names, panel, sheet
 from sertool.formats.store import write_store
@@ -62,7 +62,7 @@ def test_evenly(total: int, wanted: int) -> None:
     ],
 )
 def test_a_number_or_none(given: list[str], expected: list[str]) -> None:
-    assert with_number(given) == expected
+    assert with_values(given, {"--items": "all"}) == expected
 
 
 def test_items_with_and_without_a_number(cli, tmp_path: Path) -> None:

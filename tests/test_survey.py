@@ -21,13 +21,13 @@ from rich.cells import cell_len
 
 from sertool.audio import decoding as audio
 from sertool.audio import headers
-from sertool.commands.info import counts
 from sertool.core.errors import ItemError
 from sertool.corpora import listening as ears
 from sertool.corpora import survey_figures
 from sertool.corpora.listening import listen, quiet_ends
 from sertool.corpora.survey import edges, lengths, survey
 from sertool.corpora.survey_text import page
+from sertool.evaluation.description import counts
 from sertool.formats.manifest import parse_line
 from sertool.formats.store import write_store
 from sertool.items import Item

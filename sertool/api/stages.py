@@ -12,16 +12,16 @@ from sertool.api.calls import AnyPath, as_list, call, documented, listening
 from sertool.api.models import Checkpoint
 from sertool.api.reports import Audit, Recovered, Report, Separation
 from sertool.api.results import Manifest, Store
-from sertool.commands import audit as auditing
 from sertool.commands import augment as augmenting
 from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
-from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
 from sertool.commands import separate as separating
 from sertool.commands import train as training
 from sertool.core.paths import from_text
 from sertool.corpora import export
+from sertool.evaluation import audit_files, description
+from sertool.evaluation.options import AuditOptions
 from sertool.ui.console import Console
 
 
@@ -198,13 +198,13 @@ def audit(
     >>> facts["speaker_disjoint"], facts["text_disjoint"], facts.shared["text_disjoint"]
     (True, False, 2)
     """
-    names = tuple(name.replace("-", "_") for name in as_list(require))
+    chosen = AuditOptions(deep, tuple(as_list(require)), workers)
     with contextlib.ExitStack() as stack:
         sides = [one for one in (train, test) if one is not None]
         paths = [Path(stack.enter_context(_on_disk(one))) for one in sides]
         with listening(console, "audit", verbose) as (voice, failures):
-            result = auditing.audit(paths, auditing.Options(deep, names, workers), voice)
-        auditing.check(result, names)
+            result = audit_files.audit(paths, chosen, voice)
+        audit_files.check(result, chosen.require)
     return Audit(result, failures)
 
 
@@ -218,7 +218,7 @@ def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> 
     ('store', 'mel', 64, {'0': 16, '1': 16, '2': 16, '3': 16})
     """
     with _on_disk(path) as file:
-        return describing.describe(Path(file), items)
+        return description.describe(Path(file), items)
 
 
 @documented(separating.COMMAND)

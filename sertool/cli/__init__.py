@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sertool.cli.guard import drop_stdout, guarded, say
-from sertool.cli.parameters import signature_of
+from sertool.cli.parameters import parser_of, signature_of
 from sertool.core import plugins
 from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, recorded
@@ -29,8 +29,8 @@ COMMANDS = {  # the module that declares each as its `COMMAND`
     "eval": "sertool.commands.evaluate",
     "predict": "sertool.commands.predict",
     "report": "sertool.commands.report",
-    "info": "sertool.cli.info",
-    "list": "sertool.cli.listing",
+    "info": "sertool.commands.info",
+    "list": "sertool.commands.listing",
     "separate": "sertool.commands.separate",
 }
 
@@ -66,29 +66,12 @@ def application(names: Sequence[str]) -> typer.Typer:
         """
 
     for name in names:
-        module = importlib.import_module(COMMANDS[name])
-        if not hasattr(module, "COMMAND"):
-            app.command(
-                name=name, cls=getattr(module, "Command", None), no_args_is_help=name != "list"
-            )(_guard(name, module.command))
-            continue
-        command: Command = module.COMMAND
+        command: Command = importlib.import_module(COMMANDS[name]).COMMAND
         register = app.command(
-            name=name, cls=getattr(module, "Parser", None), no_args_is_help=command.no_args_is_help
+            name=name, cls=parser_of(command), no_args_is_help=command.no_args_is_help
         )
         register(_callback(command))
     return app
-
-
-def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    import functools
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with guarded(name):
-            return function(*args, **kwargs)
-
-    return wrapped
 
 
 def _callback(command: Command) -> Callable[..., None]:
@@ -118,7 +101,9 @@ def _call(command: Command, values: dict[str, Any]) -> None:
         parameter: build(cls, {one.name: values[one.name] for one in declared(cls)}, text=True)
         for parameter, cls in command.groups.items()
     }
-    run: RunOptions = groups.get("run") or RunOptions()
+    run = groups.get("run")
+    if not isinstance(run, RunOptions):
+        run = RunOptions()
     start = time.monotonic()
     with Console(command.name, quiet=run.quiet, verbose=run.verbose, log=run.log) as console:
         if "options" in groups:

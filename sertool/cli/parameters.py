@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from sertool.core.options import EVERY, Argument, Command, Declared, declared
 
 WIDEST = 22  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+NUMBER = re.compile(r"[+-]?[0-9]+")
 UNITS = {"s": "SECONDS", "Hz": "HZ", "dB": "DB"}
+
+
+def parser_of(command: Command) -> type[TyperCommand]:
+    """Return the class that parses a command's arguments."""
+    options = (one for group in command.groups.values() for one in declared(group))
+    bare = {one.flag: one.option.bare for one in options if one.option.bare}
+
+    class Parser(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, with_values(args, bare))
+
+    return Parser if bare else TyperCommand
+
+
+def with_values(arguments: Sequence[str], bare: Mapping[str, str]) -> list[str]:
+    """Return the arguments with "--items=12" for "--items 12", and the value in `bare` for none.
+
+    >>> with_values(["--items", "a.h5"], {"--items": "all"})
+    ['--items=all', 'a.h5']
+    """
+    result: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*result, word, *rest]
+        if word in bare:
+            word += f"={rest.pop(0) if rest and NUMBER.fullmatch(rest[0]) else bare[word]}"
+        result.append(word)
+    return result
 
 
 def signature_of(command: Command) -> inspect.Signature:

@@ -1,216 +1,217 @@
-"""`info`: what a manifest, store, checkpoint or report is, and how it was made."""
+"""info: what a file is, what it holds and how it was made; with --audit, what two files share."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
-from sertool.corpora.survey import survey
-from sertool.formats.manifest import FIELDS, read_manifest
-from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store
-from sertool.items import Item
+from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
+from sertool.core.settings import option
+from sertool.evaluation.options import AUDIT, AuditOptions
+from sertool.ui.console import Console
 
-if TYPE_CHECKING:
-    import numpy as np
-
-Listen = Callable[[Sequence[Item]], tuple[list[float | None], dict[str, Any]]]
-
-COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
+ALL = "all"
+DRAWN = 12  # items that --figures draws of a store
+DEEP = Path("deep")  # `--audit deep` is `--audit --deep`
 
 
-def recognise(path: Path) -> str:
-    """Return "store", "checkpoint", "report" or "manifest"; InputError for anything else."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        reason = "is a folder; name a file" if path.is_dir() else error.strerror
-        raise InputError(f"{show(path)}: {reason}") from error
-    if head.startswith(HDF5_MAGIC):
-        return "store"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
-        return "checkpoint"
-    if head.lstrip().startswith(b"{"):
-        marked = b'"format":"sertool-report"' in head.replace(b" ", b"")
-        return "report" if marked or _is_report(path) else "manifest"
-    raise InputError(f"{show(path)}: neither a manifest, a store, a checkpoint nor a report")
+@dataclass(frozen=True)
+class InfoOptions(Options):
+    """What is shown of a file."""
+
+    json: bool = option(False, "Print everything as one JSON object.", recorded=False)
+    items: str | None = option(
+        None,
+        "Print every item as a line of JSON, or N of them, evenly spaced. With --figures: how many"
+        f" are drawn ({DRAWN}).",
+        metavar="[N]",
+        bare=ALL,
+    )
+    figures: Path | None = option(
+        None,
+        "Draw classes, lengths and speakers, and what a store's items look like, into DIR.",
+        metavar="DIR",
+    )
+    all: bool = option(False, "Decode every recording of a manifest, not a sample of 2000.")
+    audio: bool = option(True, "Examine a manifest's recordings at all.")
+    audit: bool = option(
+        False,
+        "What TRAIN and TEST share (two files), or the folds or parts of one file; --items prints"
+        " every pair.",
+        panel=AUDIT,
+    )
+    auditing: AuditOptions = nested(AuditOptions)
+    seed: int = seed()
+
+    def check(self) -> None:
+        """Raise UsageError for a number that is none, and values that contradict each other."""
+        if self.items not in (None, ALL) and not self.number:
+            raise UsageError(f"--items {self.items}: needs a number of items above 0, or none")
+        if self.all and (self.items or not self.audio):
+            raise UsageError(f"--all contradicts {'--items' if self.items else '--no-audio'}")
+        given = {"--figures": self.figures, "--all": self.all, "number after --items": self.number}
+        idle = [name for name, value in given.items() if value]
+        if self.audit and idle:
+            raise UsageError(f"--audit takes no {' and no '.join(idle)}")
+
+    @property
+    def number(self) -> int | None:
+        """The number after --items; None for none."""
+        text = self.items or ""
+        return int(text) if text.isascii() and text.isdigit() and int(text) else None
+
+    @property
+    def listed(self) -> bool:
+        """Whether items are printed: the number may be of the figures."""
+        return self.items is not None and not (self.figures and self.number)
 
 
-def _is_report(path: Path) -> bool:
-    try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and "confusion" in value
+def info(
+    files: Annotated[list[Path], Argument("FILE", "A manifest, store, checkpoint or report.")],
+    options: InfoOptions = InfoOptions(),
+    run: RunOptions = RunOptions(),
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Return all there is to say of a file, or what an audit found, as JSON-ready values.
 
-
-SCHEMAS = ("manifest", "store", "checkpoint", "report")
-
-
-def json_schema(what: str) -> dict[str, Any]:
-    """Return the JSON Schema of a manifest's line, a store's attributes, a checkpoint's header
-    or a report.
-
-    >>> json_schema("manifest")["$defs"]["Line"]["required"]
-    ['id', 'path']
+    Raises UsageError for options that do not suit the file, InputError for one that is not ours.
     """
-    import msgspec
+    console = console or Console.silent()
+    if options.audit:
+        from sertool.evaluation.audit_files import audit
 
-    from sertool.evaluation import report
-    from sertool.formats import checkpoint, manifest, store
-
-    if what == "report":
-        return report.json_schema()
-    shapes = {
-        "manifest": manifest.Line,
-        "store": store.Attributes,
-        "checkpoint": checkpoint.Header,
-    }
-    if what not in shapes:
-        raise UsageError(f"--schema {what}: choose from {', '.join(SCHEMAS)}")
-    return msgspec.json.schema(shapes[what])
+        paths = [path for path in files if path != DEEP or path.exists()]
+        deep = options.auditing.deep or len(paths) < len(files)
+        return audit(paths, dataclasses.replace(options.auditing, deep=deep), console)
+    if options.auditing.deep or options.auditing.require or len(files) > 1:
+        raise UsageError("describes one FILE; two files, --deep and --require go with --audit")
+    return _described(files[0], options, run.force or run.resume, console)
 
 
-def counts(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
-    """Return how often each value of each counted field occurs, "" where it is unknown."""
-    result = {}
-    for name in COUNTED:
-        found = Counter("" if (v := row.value(name)) is None else str(v) for row in rows)
-        if set(found) - {""}:
-            result[name] = dict(sorted(found.items()))
-    return result
+def _described(path: Path, options: InfoOptions, replace: bool, console: Console) -> dict[str, Any]:
+    """Describe the file, its recordings too where it is a manifest, and draw the figures."""
+    from sertool.evaluation.description import describe, recognise
 
-
-def classes_by_gender(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
-    """Return counts of class × gender; unknown values are ""."""
-    result: dict[str, Counter[str]] = {}
-    for row in rows:
-        result.setdefault(row.label or "", Counter())[row.gender or ""] += 1
-    return {label: dict(sorted(found.items())) for label, found in sorted(result.items())}
-
-
-def describe(path: Path, with_items: bool = False, listen: Listen | None = None) -> dict[str, Any]:
-    """Return all there is to say of a file, as JSON-ready values; see `recognise` for errors.
-
-    `listen` (see `stages.listen`) looks at the recordings that a manifest names.
-    """
     what = recognise(path)
-    if what == "manifest":
-        return {"what": what, "path": show(path)} | _manifest(path, with_items, listen)
-    describers = {
-        "store": _store,
-        "checkpoint": _checkpoint,
-        "report": _report,
-    }
-    return {"what": what, "path": show(path)} | describers[what](path, with_items)
+    if options.all and what != "manifest":
+        raise UsageError(f"--all: {path} is a {what}, only a manifest's recordings can be decoded")
+    if options.figures is not None:
+        _check_figures(path, what, options, replace)
+    listen = None
+    if options.audio and not options.listed and what == "manifest":
+        from sertool.corpora.listening import listen as examine
+
+        listen = functools.partial(
+            examine,
+            console=console,
+            everything=options.all,
+            seed=options.seed,
+            workers=options.auditing.workers,
+        )
+    found = describe(path, options.listed, listen)
+    for line in found.get("bad_lines", []):
+        console.failed(path, f"line {line}")
+    if options.figures is not None:
+        _draw(path, found, options.figures, options.number or DRAWN, console)
+    return found
 
 
-def evenly(total: int, wanted: int | None) -> list[int]:
-    """Return at most `wanted` of the numbers below `total`, evenly spaced; all for None."""
-    n = total if wanted is None else min(wanted, total)
-    return [(2 * i + 1) * total // (2 * n) for i in range(n)]
+def _check_figures(path: Path, what: str, options: InfoOptions, replace: bool) -> None:
+    """Raise UsageError for a file that is not drawn, InputError where there is no room for it."""
+    from sertool.corpora import survey_figures
+    from sertool.features import item_figures
+    from sertool.formats.figures import check_folder
+
+    drawn, folder = options.number, options.figures
+    assert folder is not None
+    if what not in ("manifest", "store"):
+        raise UsageError(f"--figures: {path} is a {what}; it draws manifests and stores")
+    if what == "manifest" and drawn:
+        raise UsageError(f"--items {drawn}: {path} is a manifest, only a store's items are drawn")
+    if drawn and drawn > item_figures.MOST:
+        raise UsageError(f"--items {drawn}: at most {item_figures.MOST} are drawn")
+    survey_figures.check(folder, replace)
+    if what == "store":
+        check_folder(folder, [item_figures.NAME], replace)
 
 
-def sample(path: Path, wanted: int) -> Iterator[tuple[Item, np.ndarray]]:
-    """Yield (item, features) of at most `wanted` evenly spaced items of a store."""
-    with Store(path) as store:
-        rows = store.items()
-        for i in evenly(len(store), wanted):
-            yield rows[i], store.features(i)
+def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console: Console) -> None:
+    """Draw the survey, and of a store some of its items."""
+    from sertool.corpora import survey_figures
+    from sertool.evaluation.description import sample
+    from sertool.evaluation.description_text import shape
+    from sertool.features import item_figures
+
+    drawn = survey_figures.draw(found["survey"], path.name, folder)
+    if found["what"] == "store" and found["items"]:
+        few = f"{min(wanted, found['items'])} of {found['items']} items"
+        caption = f"{survey_figures.short(path.name)}: {few} · {found['kind']}"
+        caption += f" of {shape(found)}" if found["shape"] else ""
+        samples = sample(path, wanted)
+        drawn.append(item_figures.draw(samples, caption, found["frame_rate"], folder))
+    for name in drawn:
+        console.note(f"{name}")
 
 
-def _store(path: Path, with_items: bool) -> dict[str, Any]:
-    with Store(path) as store:
-        rows = store.items()
-        lengths = store.lengths()
-        seconds = float(lengths.sum()) / store.frame_rate if store.frame_rate else None
-        result = {
-            "version": store.version,
-            "kind": store.kind,
-            "settings": store.settings,
-            "items": len(store),
-            "copies": sum(bool(item.augmentation) for item in rows),
-            "frames": int(lengths.sum()),
-            "frames_min": int(lengths.min()) if len(store) else 0,
-            "frames_max": int(lengths.max()) if len(store) else 0,
-            "shape": list(store.shape),
-            "dtype": str(store.dtype),
-            "sample_rate": store.sample_rate,
-            "frame_rate": store.frame_rate,
-            "hours": None if seconds is None else seconds / 3600,
-            "classes": store.classes,
-            "root": store.root,
-            "counts": counts(rows),
-            "class_gender": classes_by_gender(rows),
-            "further_fields": [n for n in store.column_names() if n not in STORE_FIELDS],
-            "pipeline": store.pipeline,
-            "lineage": store.lineage,
-            "sha256": store.sha256,
-            "checksum": "right" if store.verify() else "WRONG",
-        }
-        rate = store.frame_rate
-        times = [float(n) / rate if rate else None for n in lengths]
-        result["survey"] = survey(rows, times)
-        return result | ({"item_list": [item.store_row() for item in rows]} if with_items else {})
+def _show(found: dict[str, Any], options: InfoOptions, console: Console) -> None:
+    """Print items, JSON or a page; InputError where what was found must not be so."""
+    if found["what"] == "audit":
+        _show_audit(found, options)
+    elif options.listed:
+        from sertool.evaluation.description import evenly
+
+        rows = found["item_list"] if "item_list" in found else found["report"].get("items", [])
+        for i in evenly(len(rows), options.number):
+            print(json.dumps(rows[i], ensure_ascii=False))
+    elif options.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        from sertool.evaluation.description_text import page
+        from sertool.ui.tables import render
+
+        print(render(*page(found)))
+    if found.get("checksum") == "WRONG":
+        raise InputError(
+            f"{found['path']}: the content does not have the checksum it was written with"
+        )
 
 
-def _manifest(path: Path, with_items: bool, listen: Listen | None) -> dict[str, Any]:
-    bad: list[str] = []
-    rows = list(read_manifest(path, lambda line, why: bad.append(f"{line}: {why}")))
-    if not rows:
-        raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
-    seen = Counter(item.id for item in rows)
-    seconds, audio = listen(rows) if listen else ([None] * len(rows), None)
-    result: dict[str, Any] = {
-        "items": len(rows),
-        "bad_lines": bad,
-        "doubled_ids": sorted(name for name, n in seen.items() if n > 1),
-        "classes": sorted({item.label for item in rows if item.label}),
-        "counts": counts(rows),
-        "class_gender": classes_by_gender(rows),
-        "further_fields": sorted({key for item in rows for key in item.extra} - set(FIELDS)),
-        "survey": survey(rows, seconds),
-        "audio": audio,
-    }
-    return result | ({"item_list": [item.manifest_row() for item in rows]} if with_items else {})
+def _show_audit(result: dict[str, Any], options: InfoOptions) -> None:
+    """Print what is shared (with `items` each link); InputError where a required fact is not so."""
+    from sertool.evaluation.audit_files import check
+    from sertool.evaluation.audit_text import render
+
+    links = result.pop("links")
+    if options.items:
+        for link in links:
+            print(json.dumps(link, ensure_ascii=False))
+    elif options.json:
+        print(json.dumps(result, ensure_ascii=False, indent=1))
+    else:
+        print(render(result))
+    check(result, options.auditing.require)
 
 
-def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
-    from sertool.formats.checkpoint import ITEM_FIELDS, load
+COMMAND = Command(
+    "info",
+    info,
+    """Show what a file is, what it holds and how it was made; verify a store's checksum.
 
-    checkpoint = load(path)
-    meta = checkpoint.meta
-    parts = Counter(str(item.part) for item in checkpoint.items)
-    result = {
-        **meta,
-        "tensors": {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items()},
-        "parts": dict(sorted(parts.items())),
-        "speakers": {
-            part: sorted(
-                {
-                    f"{item.corpus or ''}/{item.speaker}"
-                    for item in checkpoint.items
-                    if item.part == part and item.speaker
-                }
-            )
-            for part in sorted(parts)
-        },
-    }
-    if with_items:
-        result["item_list"] = [
-            {name: getattr(item, name) for name in ITEM_FIELDS} for item in checkpoint.items
-        ]
-    return result
+    [bold]sertool info manifest.jsonl --figures figures/[/bold]
 
+    [bold]sertool info --items features.h5 | head -1[/bold]
 
-def _report(path: Path, with_items: bool) -> dict[str, Any]:
-    from sertool.evaluation.report import load, parse
+    [bold]sertool info features.h5 --figures figures/ --items 12[/bold]
 
-    raw = load(path)[0][1]
-    parse(raw, show(path))
-    return {"report": raw}
+    [bold]sertool info --audit model.ckpt other.h5[/bold]
+
+    Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage, 3 not
+    ours, newer, checksum wrong, or a required fact does not hold.
+    """,
+    show=_show,
+)

@@ -224,19 +224,30 @@ def strict() -> Any:
 
 
 @dataclass(frozen=True)
-class RunOptions(Options):
-    """What every stage can be told about a run; nothing of it changes an output."""
+class PluginOptions(Options):
+    """The files that add parts; they are loaded when this is made."""
 
-    force: bool = option(False, "Replace an existing output.", panel=EVERY, recorded=False)
-    resume: bool = option(
-        False, "Continue where an interrupted run stopped.", panel=EVERY, recorded=False
-    )
     plugin: tuple[Path, ...] = option(
         (),
         "Python file that adds corpora, kinds, augmentations, models or metrics; repeatable.",
         metavar="FILE.py",
         panel=EVERY,
         recorded=False,
+    )
+
+    def check(self) -> None:
+        """Load the files; InputError where one cannot be or adds nothing."""
+        for path in self.plugin:
+            plugins.load_file(path)
+
+
+@dataclass(frozen=True)
+class RunOptions(PluginOptions):
+    """What every stage can be told about a run; nothing of it changes an output."""
+
+    force: bool = option(False, "Replace an existing output.", panel=EVERY, recorded=False)
+    resume: bool = option(
+        False, "Continue where an interrupted run stopped.", panel=EVERY, recorded=False
     )
     log: Path | None = option(
         None, "Append events to FILE as JSON Lines.", metavar="FILE", panel=EVERY, recorded=False
@@ -256,5 +267,4 @@ class RunOptions(Options):
         """Raise UsageError for values that contradict each other."""
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose contradict each other")
-        for path in self.plugin:
-            plugins.load_file(path)
+        super().check()

@@ -31,9 +31,9 @@ class Option:
     help: one sentence for people. unit: of its value, "Hz". metavar: what stands for the value in
     the help. flag: the name on the command line where it is not the field's. short: "-j".
     panel: the heading that it stands under. choices: all values there are, or the usual ones where
-    they are `open`. least, above, most, below: the range of a number. unset: what no value
-    means, for people. read: turns the command line's text into a value. recorded: whether it
-    shapes the output and therefore belongs in the lineage.
+    they are `open`. least, above, most, below: the range of a number. unset: what no value means,
+    for people. bare: what the option means where no number follows it. read: turns the command
+    line's text into a value. recorded: whether it shapes the output and so belongs in the lineage.
     """
 
     help: str
@@ -49,6 +49,7 @@ class Option:
     most: float | None = None
     below: float | None = None
     unset: str = ""
+    bare: str = ""
     read: Callable[[Any], Any] | None = None
     recorded: bool = True
 

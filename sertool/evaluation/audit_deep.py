@@ -19,7 +19,7 @@ from sertool.ui.console import Console
 if TYPE_CHECKING:
     import numpy as np
 
-    from sertool.commands.audit import Side
+    from sertool.evaluation.audit_files import Side
 
 Cut = tuple[str, float | None, float | None, str]  # file, start, end (seconds), channel
 

@@ -277,7 +277,7 @@ def require(facts: States, shared: Mapping[str, int], names: Sequence[str]) -> N
 
     One that a stronger fact breaks does not hold either. shared: how many values are shared.
     """
-    for name in names:
+    for name in (name.replace("-", "_") for name in names):
         broken = [fact for fact in audit.STRONGER.get(name, ()) if facts[fact] is False]
         if broken or facts[name] is not True:
             fact = (broken or [name])[0]

@@ -1,4 +1,4 @@
-"""The options of `eval` and `predict`."""
+"""The options of `eval`, of audits, and of `predict`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds bes
 TESTED = "What is tested"
 
 
-def facts() -> Any:
+def facts(panel: str) -> Any:
     """Return the field of `--require`: facts of a protocol, "speaker-disjoint"."""
     return option(
         (),
         "Exit with 3 unless these facts hold.",
         metavar="FACT,...",
         choices=tuple(name.replace("_", "-") for name in FACTS),
-        panel=TESTED,
+        panel=panel,
         read=lambda texts: tuple(
             name.strip().replace("_", "-") for text in _several(texts) for name in text.split(",")
         ),
@@ -71,7 +71,7 @@ class EvalOptions(Options):
     choose: bool = _tested(
         False, "Of the models of train --per, use the chooser's, whatever the store says."
     )
-    require: tuple[str, ...] = facts()
+    require: tuple[str, ...] = facts(TESTED)
     ci: float = option(
         0.95, "Level of the confidence intervals (bootstrap over speakers).", metavar="LEVEL",
         above=0, below=1,
@@ -133,3 +133,20 @@ class PredictOptions(Options):
         """Raise UsageError for values that contradict each other."""
         if self.hop is not None and self.window is None:
             raise UsageError("--hop needs --window")
+
+
+AUDIT = "Audit"
+
+
+@dataclass(frozen=True)
+class AuditOptions(Options):
+    """How to audit, and the facts that must hold."""
+
+    deep: bool = option(
+        False,
+        "Decode recordings of unknown hash or fingerprint; compare the waveforms of"
+        " near-duplicates.",
+        panel=AUDIT,
+    )
+    require: tuple[str, ...] = facts(AUDIT)
+    workers: int = workers()

@@ -88,7 +88,7 @@ def evaluate(
             console=console,
         )
         facts = protocol(tests, store)
-        require(facts.facts, facts.shared, [name.replace("-", "_") for name in options.require])
+        require(facts.facts, facts.shared, options.require)
         step = _step(tests, store, options)
         if finished is not None:
             state = decide(finished, step, _made, console, resume=True)

@@ -1,4 +1,4 @@
-"""`info --audit`: what TRAIN and TEST share, or the folds or parts of one file."""
+"""An audit of files: what TRAIN and TEST share, or the folds or parts of one file."""
 
 from __future__ import annotations
 
@@ -9,37 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sertool.commands.info import recognise
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
+from sertool.evaluation.description import recognise
 from sertool.evaluation.heldout import require
 from sertool.evaluation.leaks import FACTS, Known, Leak, Link, Near, find, known
+from sertool.evaluation.options import AuditOptions
 from sertool.formats.fitted import TRAINED_PARTS, fitted_before
 from sertool.formats.manifest import read_manifest
 from sertool.items import PARTS, Item
 from sertool.ui.console import Console
 
 EXAMPLES = 2  # pairs of names that each fact shows
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to audit.
-
-    deep: decode what has no hash or fingerprint, and check near-duplicates by their waveforms.
-    require: facts that must hold. workers: processes that decode, 0 for one a core.
-    """
-
-    deep: bool = False
-    require: tuple[str, ...] = ()
-    workers: int = 1
-
-    def check(self) -> None:
-        """Raise UsageError for a requirement that is no fact."""
-        for name in self.require:
-            if name not in FACTS:
-                known = ", ".join(fact.replace("_", "-") for fact in FACTS)
-                raise UsageError(f"--require {name.replace('_', '-')}: choose from {known}")
 
 
 @dataclass
@@ -72,14 +53,13 @@ class Rounds:
     fitted: list[Known] | None
 
 
-def audit(paths: Sequence[Path], options: Options, console: Console) -> dict[str, Any]:
+def audit(paths: Sequence[Path], options: AuditOptions, console: Console) -> dict[str, Any]:
     """Return what TRAIN and TEST share, or the folds or parts of one file, as JSON-ready values.
 
     paths: one file or two. `facts` holds each fact of `sertool.evaluation.leaks.FACTS`; `links`
     every test item that shares something. No audio is opened unless `options.deep`. Raises
     InputError for a file that cannot serve, UsageError for a wrong number of files.
     """
-    options.check()
     if not 1 <= len(paths) <= 2:
         raise UsageError("--audit compares TRAIN with TEST, or the folds of one file")
     sides = [_load(path, console) for path in paths]

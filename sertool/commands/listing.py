@@ -1,0 +1,136 @@
+"""list: what there is to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from sertool.core.errors import UsageError
+from sertool.core.options import Argument, Command, Options, PluginOptions
+from sertool.core.settings import any_of, option
+from sertool.features import KINDS
+from sertool.models import MODELS
+from sertool.ui.console import Console
+
+WHAT = ("corpora", "labels", "kinds", "augmentations", "models", "metrics", "papers")
+
+
+@dataclass(frozen=True)
+class ListOptions(Options):
+    """Whose settings are listed."""
+
+    kind: str | None = option(None, "List the settings of this kind.", metavar="KIND",
+                              choices=tuple(KINDS), open=True)  # fmt: skip
+    model: str | None = option(None, "List the settings of this model.", metavar="NAME",
+                               choices=tuple(MODELS), open=True)  # fmt: skip
+
+
+def listed(
+    what: Annotated[str, Argument("WHAT", f"One of {any_of(WHAT)}.")],
+    options: ListOptions = ListOptions(),
+    run: PluginOptions = PluginOptions(),
+    console: Console | None = None,
+) -> Any:
+    """Return a table of everything of one sort, or of the settings of a kind or model.
+
+    Raises UsageError for an unknown sort, kind or model.
+    """
+    from sertool.ui.tables import table
+
+    if what not in WHAT:
+        raise UsageError(f"{what}: needs {any_of(WHAT)}")
+    if what == "kinds" and options.kind:
+        from sertool.features import GROUP
+
+        return _settings(KINDS, GROUP, options.kind)
+    if what == "models" and options.model:
+        from sertool.models import GROUP
+
+        return _settings(MODELS, GROUP, options.model)
+    return table(["name", ""], _rows(what), words=2)
+
+
+def _show(found: Any, options: ListOptions, console: Console) -> None:
+    """Print the table."""
+    from sertool.ui.tables import render
+
+    print(render(found))
+
+
+COMMAND = Command(
+    "list",
+    listed,
+    """List corpora, label maps, kinds of feature, augmentations, models, metrics or papers.
+
+    [bold]sertool list models[/bold]
+
+    [bold]sertool list kinds --kind mel[/bold]   (its settings, defaults and units)
+
+    Exit codes: 0 done, 2 wrong usage.
+    """,
+    show=_show,
+    no_args_is_help=False,
+)
+
+
+def _rows(what: str) -> list[tuple[str, str]]:
+    """Return (name, one line) of everything of one sort."""
+    from sertool.core.plugins import lookup, names
+
+    if what == "labels":
+        from sertool.corpora.labels import label_maps
+
+        return label_maps()
+    if what == "papers":
+        from sertool.papers import papers
+
+        return [(name, papers.paper(name).title) for name in papers.names()]
+    from sertool import augmentations, corpora, features, metrics, models
+
+    tables = {
+        "corpora": (corpora.CORPORA, corpora.GROUP),
+        "kinds": (features.KINDS, features.GROUP),
+        "augmentations": (augmentations.AUGMENTATIONS, augmentations.GROUP),
+        "models": (models.MODELS, models.GROUP),
+        "metrics": (metrics.METRICS, metrics.GROUP),
+    }
+    parts, group = tables[what]
+    rows = [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
+    return list(map(_of_kind, rows)) if what == "augmentations" else rows
+
+
+def _of_kind(row: tuple[str, str]) -> tuple[str, str]:
+    """Return the row of an augmentation KIND.NAME under the name that its option has."""
+    from sertool.augmentations import FAMILIES
+
+    kind, _, name = row[0].partition(".")
+    return name, f"{FAMILIES.get(kind, kind)}: {row[1]}"
+
+
+def _line(part: Any) -> str:
+    """Return one line about a part: its summary, its help, or a docstring's first line."""
+    described = getattr(part, "compute", part).__doc__  # of a metric, what it computes
+    for text in (getattr(part, "summary", None), getattr(part, "help", None), described):
+        if isinstance(text, str) and text.strip():
+            return text.strip().splitlines()[0]
+    return ""
+
+
+def _settings(parts: dict[str, str], group: str, name: str) -> Any:
+    """Return a table of a part's settings."""
+    from sertool.core import settings
+    from sertool.core.plugins import lookup
+    from sertool.ui.tables import table
+
+    described = settings.describe(lookup(parts, group, name).Settings)
+    rows = [(n, _spell(default), unit, text) for n, default, unit, text in described]
+    return table([f"--set {name}", "default", "unit", ""], rows, words=4)
+
+
+def _spell(default: Any) -> Any:
+    """Return a setting's default as `--set` takes it."""
+    if isinstance(default, tuple):
+        return list(default)
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "none" if default is None else default
