@@ -133,8 +133,8 @@ def test_every_paper_loads_and_is_a_page(name):
 def test_every_reason_is_of_a_cell_and_what_cannot_be_run_has_one(name):
     paper = papers.paper(name)
     given = [cell.tags | cell.figure for cell in paper.cells]
-    for tags, reason in paper.not_run:
-        assert any(tags.items() <= cell.items() for cell in given), reason
+    for each in paper.not_run:
+        assert any(each.tags.items() <= cell.items() for cell in given), each.reason
     for section in study([], paper).sections:
         for row in section.rows:
             classes = [row.figure[k] for k in measures.FIGURE_KEYS[1:] if k in row.figure]

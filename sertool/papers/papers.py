@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import Struct, field, structs
+from msgspec.structs import force_setattr
 
 from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
@@ -17,26 +20,44 @@ from sertool.core.paths import show
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FIGURE_KEYS, check_figure, of_corpus
 from sertool.evaluation.pooling import PARTS
+from sertool.formats import schema
 
+_ENTRY = re.compile(r"^(\w+)/(\d+)(?:(/)|(?= ))")
 # unit -> what a value of ours is multiplied by, and its decimals
 UNITS = {"%": (100.0, 1), "1": (1.0, 3), "nats": (1.0, 3), "files": (1.0, 1), "items": (1.0, 1)}
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One published number: in which table, of which system (`tags`), which `figure` of it."""
+class _Figure(Struct, frozen=True, kw_only=True):
+    """What a number is of: tags say which system, and apart from them `figure` which measure."""
 
     table: str
     tags: dict[str, str]
-    figure: dict[str, str]
+    figure: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        figure = self.figure or {key: self.tags.pop(key) for key in FIGURE_KEYS if key in self.tags}
+        if "measure" not in figure:
+            raise ValueError("tags name no measure")
+        check_figure(figure)
+        force_setattr(self, "figure", figure)
+
+
+class Cell(_Figure, frozen=True, kw_only=True):
+    """One published number: in which table, of which system (`tags`), which `figure` of it."""
+
     value: int | Decimal
-    unit: str
+    unit: Literal["%", "1", "nats", "files", "items"]
     sd: int | Decimal | None = None
     note: str = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, number in (("value", self.value), ("sd", self.sd)):
+            if number is not None and not _finite(number):
+                raise ValueError(f"{key} is not finite")
 
-@dataclass(frozen=True)
-class Protocol:
+
+class Protocol(Struct, frozen=True):
     """One column of ours: reports tagged protocol=`tag`, which must state what it `requires`."""
 
     tag: str
@@ -44,9 +65,13 @@ class Protocol:
     text: str
     requires: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in self.requires:
+            if name not in FACTS:
+                raise ValueError(f"requires {name!r}: none of {', '.join(FACTS)}")
 
-@dataclass(frozen=True)
-class Table:
+
+class Table(Struct, frozen=True):
     """One table of the paper: its number, what it is about, and where it stands."""
 
     id: str
@@ -55,19 +80,15 @@ class Table:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Headline:
+class Headline(_Figure, frozen=True, kw_only=True):
     """A number that a paper is known for, and what of ours stands beside it.
 
-    text: what the number is of. table, tags, figure: the published cell's. on: the data of ours.
-    run: further tags of ours, where several systems are that cell, "" for one that is not there.
-    protocol: the column that reads the paper's words.
+    text: what the number is of. table, tags, figure: the published cell's. on: our data.
+    run: further tags of ours, where several systems match that cell, "" for one that is absent.
+    protocol: the column that follows the paper's words.
     """
 
     text: str
-    table: str
-    tags: dict[str, str]
-    figure: dict[str, str]
     on: str
     run: dict[str, str]
     protocol: str
@@ -78,29 +99,48 @@ class Headline:
         return (cell.table, cell.tags, cell.figure) == own
 
 
-@dataclass(frozen=True)
-class Paper:
+class NotRun(Struct, frozen=True):
+    """Why nothing was measured for these tags."""
+
+    tags: dict[str, str]
+    reason: str
+
+
+class Paper(Struct, frozen=True, kw_only=True):
     """A paper: its published numbers, our protocols, and why some of it was not run.
 
-    remarks: what to know of the paper's numbers. findings: what ours say beside them. beyond: the
-    tags of questions that the paper does not ask; what carries one is in none of its tables.
+    remarks: what to know about the paper's numbers. findings: what ours show beside them. beyond:
+    the tags of questions that the paper does not ask; what carries one is in none of its tables.
     """
 
-    name: str
+    name: str = ""
     title: str
     authors: str
     published: str
-    recipe: str
+    recipe: str = ""
     about: str
     corpora: tuple[str, ...]
-    remarks: tuple[str, ...]
-    findings: tuple[str, ...]
-    protocols: tuple[Protocol, ...]
-    tables: tuple[Table, ...]
-    cells: tuple[Cell, ...]
-    not_run: tuple[tuple[dict[str, str], str], ...]
+    remarks: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    protocols: tuple[Protocol, ...] = field(name="protocol", default=())
+    tables: tuple[Table, ...] = field(name="table", default=())
+    cells: tuple[Cell, ...] = ()
+    not_run: tuple[NotRun, ...] = ()
     beyond: tuple[str, ...] = ()
-    headlines: tuple[Headline, ...] = ()
+    headlines: tuple[Headline, ...] = field(name="headline", default=())
+
+    def __post_init__(self) -> None:
+        _single("table", [table.id for table in self.tables])
+        _single("protocol", [protocol.tag for protocol in self.protocols])
+        _single("cell", [(c.table, *sorted((c.tags | c.figure).items())) for c in self.cells])
+        for i, line in enumerate(self.headlines, 1):
+            if not any(line.names(cell) for cell in self.cells):
+                raise ValueError(f"headline {i}: no cell of this table has these tags")
+            if line.protocol not in [protocol.tag for protocol in self.protocols]:
+                raise ValueError(f"headline {i}: protocol {line.protocol!r} is none of these")
+        unknown = sorted({c.table for c in self.cells} - {table.id for table in self.tables})
+        if unknown:
+            raise ValueError(f"a cell is of table {unknown[0]!r}, which no [[table]] describes")
 
     @property
     def parts(self) -> set[tuple[str, str]]:
@@ -110,10 +150,8 @@ class Paper:
 
     def reason(self, tags: Mapping[str, str]) -> str:
         """Return why nothing was measured for these tags, "" where the file does not say."""
-        for wanted, reason in self.not_run:
-            if wanted.items() <= tags.items():
-                return reason
-        return ""
+        found = (each.reason for each in self.not_run if each.tags.items() <= tags.items())
+        return next(found, "")
 
 
 def names() -> list[str]:
@@ -142,46 +180,23 @@ def load(path: Path) -> Paper:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{show(path)}: not TOML: {error}") from error
     try:
-        return _paper(path.stem, raw)
-    except KeyError as error:
-        raise InputError(f"{show(path)}: {error.args[0]} is missing") from error
+        _refuse_texts(raw.get("cells"))
+        return structs.replace(schema.convert(raw, Paper), name=path.stem)
     except ValueError as error:
-        raise InputError(f"{show(path)}: {error}") from error
+        raise InputError(f"{show(path)}: {_ENTRY.sub(_numbered, str(error))}") from error
 
 
-def _paper(name: str, raw: dict[str, Any]) -> Paper:
-    tables = _each(raw, "table", _table)
-    protocols = _each(raw, "protocol", _protocol)
-    cells = _each(raw, "cells", _cell)
-    _single("table", [table.id for table in tables])
-    _single("protocol", [protocol.tag for protocol in protocols])
-    _single("cell", [(c.table, *sorted((c.tags | c.figure).items())) for c in cells])
-    headlines = _each(raw, "headline", _headline)
-    for i, line in enumerate(headlines, 1):
-        if not any(line.names(cell) for cell in cells):
-            raise ValueError(f"headline {i}: no cell of this table has these tags")
-        if line.protocol not in [protocol.tag for protocol in protocols]:
-            raise ValueError(f"headline {i}: protocol {line.protocol!r} is none of these")
-    unknown = sorted({cell.table for cell in cells} - {table.id for table in tables})
-    if unknown:
-        raise ValueError(f"a cell is of table {unknown[0]!r}, which no [[table]] describes")
-    return Paper(
-        name=name,
-        title=_text(raw, "title"),
-        authors=_text(raw, "authors"),
-        published=_text(raw, "published"),
-        recipe=_text(raw, "recipe", ""),
-        about=_text(raw, "about"),
-        corpora=_texts({"corpora": raw["corpora"]}, "corpora"),
-        remarks=_texts(raw, "remarks"),
-        findings=_texts(raw, "findings"),
-        protocols=protocols,
-        tables=tables,
-        cells=cells,
-        not_run=_each(raw, "not_run", lambda row: (_tags(row), _text(row, "reason"))),
-        beyond=_texts(raw, "beyond"),
-        headlines=headlines,
-    )
+def _refuse_texts(cells: Any) -> None:
+    """Raise ValueError for a number in quotes, which would do as a Decimal."""
+    for i, cell in enumerate(cells if isinstance(cells, list) else ()):
+        for key in ("value", "sd"):
+            if isinstance(cell, dict) and isinstance(cell.get(key), str):
+                raise ValueError(f"cells/{i}/{key} is text, not a number")
+
+
+def _numbered(place: re.Match[str]) -> str:
+    """Return "cells 1: " for the place cells/0/."""
+    return f"{place[1]} {int(place[2]) + 1}" + (": " if place[3] else "")
 
 
 def _single(what: str, names: Sequence[Any]) -> None:
@@ -190,96 +205,8 @@ def _single(what: str, names: Sequence[Any]) -> None:
         raise ValueError(f"{what} {doubled[0]!r} is there twice")
 
 
-def _text(row: dict[str, Any], key: str, default: str | None = None) -> str:
-    text = row[key] if default is None else row.get(key, default)
-    if not isinstance(text, str):
-        raise ValueError(f"{key} is no text in quotes")
-    return text
-
-
-def _texts(row: dict[str, Any], key: str) -> tuple[str, ...]:
-    texts = row.get(key, [])
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{key} is no list of texts in quotes")
-    return tuple(texts)
-
-
-def _tags(row: dict[str, Any], key: str = "tags") -> dict[str, str]:
-    tags = row[key]
-    if not isinstance(tags, dict) or not all(isinstance(v, str) for v in tags.values()):
-        raise ValueError(f"{key}: no table of texts in quotes")
-    return dict(tags)
-
-
-def _figure(row: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return an entry's tags, and apart from them which figure they name."""
-    tags = _tags(row)
-    if "measure" not in tags:
-        raise ValueError("tags name no measure")
-    figure = {key: tags.pop(key) for key in FIGURE_KEYS if key in tags}
-    check_figure(figure)
-    return tags, figure
-
-
-def _each(raw: dict[str, Any], key: str, made: Callable[[dict[str, Any]], Any]) -> tuple[Any, ...]:
-    """Return every entry of a list, an error in one named by the list and its number."""
-    entries = raw.get(key, [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{key} is no list of tables")
-    found = []
-    for i, entry in enumerate(entries, 1):
-        try:
-            found.append(made(entry))
-        except KeyError as error:
-            raise ValueError(f"{key} {i}: {error.args[0]} is missing") from error
-        except ValueError as error:
-            raise ValueError(f"{key} {i}: {error}") from error
-    return tuple(found)
-
-
-def _table(row: dict[str, Any]) -> Table:
-    id_, title, where = (_text(row, key) for key in ("id", "title", "where"))
-    return Table(id_, title, where, _text(row, "note", ""))
-
-
-def _headline(row: dict[str, Any]) -> Headline:
-    tags, figure = _figure(row)
-    text, table, on, protocol = (_text(row, key) for key in ("text", "table", "on", "protocol"))
-    return Headline(text, table, tags, figure, on, _tags(row, "run"), protocol)
-
-
-def _cell(row: dict[str, Any]) -> Cell:
-    tags, figure = _figure(row)
-    if _text(row, "unit") not in UNITS:
-        raise ValueError(f"unit {row['unit']!r} is none of {', '.join(UNITS)}")
-    return Cell(
-        table=_text(row, "table"),
-        tags=tags,
-        figure=figure,
-        value=_number(row, "value"),
-        unit=row["unit"],
-        sd=_number(row, "sd") if "sd" in row else None,
-        note=_text(row, "note", ""),
-    )
-
-
-def _number(row: dict[str, Any], key: str) -> int | Decimal:
-    number = row[key]
-    if isinstance(number, bool) or not isinstance(number, int | Decimal):
-        raise ValueError(f"{key} is no number")
+def _finite(number: int | Decimal) -> bool:
     try:
-        finite = math.isfinite(float(number))
+        return math.isfinite(float(number))
     except OverflowError:
-        finite = False
-    if not finite:
-        raise ValueError(f"{key} is not finite")
-    return number
-
-
-def _protocol(row: dict[str, Any]) -> Protocol:
-    requires = _texts(row, "requires")
-    for name in requires:
-        if name not in FACTS:
-            raise ValueError(f"requires {name!r}: none of {', '.join(FACTS)}")
-    tag, column, text = (_text(row, key) for key in ("tag", "column", "text"))
-    return Protocol(tag, column, text, requires)
+        return False
