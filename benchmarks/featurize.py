@@ -133,13 +133,14 @@ def make_files(source: Path | None, folder: Path, count: int) -> None:
 def converted(source: Path) -> Iterator[np.ndarray]:
     """Yield the recordings below `source` as int16 at 48 kHz, over and over."""
     from sertool.audio import decoding as audio
+    from sertool.audio import waveform
     from sertool.core import paths
 
     found, _ = paths.find_audio(source)
     if not found:
         sys.exit(f"{source}: no audio files")
     for path in itertools.cycle(found):
-        yield audio.to_int16(audio.decode(path, sample_rate=RATE).samples)
+        yield waveform.to_int16(audio.decode(path, sample_rate=RATE).samples)
 
 
 def noises() -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.core.errors import UsageError
 from sertool.core.settings import parse
 from sertool.features import acoustic, kind
@@ -88,7 +89,7 @@ def test_pitch_is_librosas(corpora: Path) -> None:
     decoded = audio.decode(min((corpora / "emodb-339").glob("*.flac")))
     rate = decoded.sample_rate
     ours = acoustic.describe(decoded.samples, rate, EVERY)[:, 0]
-    y = audio.to_float(decoded.samples)
+    y = waveform.to_float(decoded.samples)
     yin = librosa.yin(y, fmin=75, fmax=600, sr=rate, frame_length=640, hop_length=160, center=False)
     voiced = ours > 0
     assert 0.2 < voiced.mean() < 0.9
@@ -102,7 +103,7 @@ def test_pitch_is_librosas(corpora: Path) -> None:
 def test_energy_crossings_and_cepstra_are_librosas(rate: int) -> None:
     samples = noise(rate // 3) // 3 + vowel(120, VOWELS["u"], rate, 1.0)[: rate // 3]
     found = acoustic.describe(samples, rate, EVERY)
-    y = audio.to_float(samples)
+    y = waveform.to_float(samples)
     frame = {"frame_length": round(0.04 * rate), "hop_length": round(0.01 * rate)}
     rms = librosa.feature.rms(y=y, center=False, **frame)[0]
     np.testing.assert_allclose(found[:, 1], 20 * np.log10(rms), atol=1e-3)
@@ -183,7 +184,7 @@ def test_statistics_by_loops() -> None:
 def test_blocks_and_types_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = vowel(150, VOWELS["i"], 16000)
     whole = acoustic.compute(samples, 16000, EVERY)
-    as_float = acoustic.compute(audio.to_float(samples), 16000, EVERY)
+    as_float = acoustic.compute(waveform.to_float(samples), 16000, EVERY)
     np.testing.assert_array_equal(as_float, whole)
     monkeypatch.setattr(acoustic, "BLOCK", 7)
     np.testing.assert_allclose(acoustic.compute(samples, 16000, EVERY), whole, rtol=1e-4)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.augmentations import recordings
 from sertool.augmentations.noise import add_noise
 from sertool.augmentations.recordings import scan, stretch
@@ -113,7 +114,7 @@ def test_the_order_is_that_of_the_content(noises: Path, tmp_path: Path) -> None:
 
 def test_a_stretch_is_the_recordings_own(noises: Path) -> None:
     files = {one.path.name: one for one in scan("noise", noises, quiet).files}
-    whole = audio.to_float(audio.decode(noises / "long.wav").samples)
+    whole = waveform.to_float(audio.decode(noises / "long.wav").samples)
     places = set()
     for k in range(30):
         part, first = stretch(files["long.wav"], 1000, RATE, rng(k))
@@ -122,12 +123,12 @@ def test_a_stretch_is_the_recordings_own(noises: Path) -> None:
     assert len(places) > 20
     assert max(places) > 2500
     assert stretch(files["long.wav"], 4000, RATE, rng(0))[1] == 0
-    short = audio.to_float(audio.decode(noises / "in" / "short.wav").samples)
+    short = waveform.to_float(audio.decode(noises / "in" / "short.wav").samples)
     part, first = stretch(files["short.wav"], 1000, RATE, rng(1))
     np.testing.assert_array_equal(part, [short[(first + i) % 300] for i in range(1000)])
     part, first = stretch(files["other.flac"], 1000, RATE, rng(1))
-    source = audio.to_float(audio.decode(noises / "other.flac").samples)[first:][:1379]
-    np.testing.assert_array_equal(part, audio.resample(source, 22050, RATE)[:1000])
+    source = waveform.to_float(audio.decode(noises / "other.flac").samples)[first:][:1379]
+    np.testing.assert_array_equal(part, waveform.resample(source, 22050, RATE)[:1000])
 
 
 def test_noise_is_what_was_drawn(noises: Path) -> None:

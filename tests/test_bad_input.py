@@ -76,7 +76,7 @@ def test_a_pipe_in_a_manifest_is_no_file_and_no_wait(cli, tmp_path: Path) -> Non
         for command in (["--sample-rate", "16000"], []):
             result = cli("featurize", "-q", *command, manifest, tmp_path / "o.h5")
             assert result.code == 3
-            assert f"{name}: no ordinary file" in result.err
+            assert f"{name}: not a regular file" in result.err
 
 
 def test_a_rate_that_no_recording_has(cli, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.settings import parse
 from sertool.evaluation.heldout import check_contract
@@ -118,7 +119,7 @@ def test_a_layer_with_time_has_frames(toys: Path) -> None:
 
 def test_another_rate_is_resampled_as_the_checkpoint_does(toys: Path) -> None:
     scorer = Scorer.load(toys / "ma2018.ckpt")
-    finer = audio.resample(sound(toys), made.RATE, 16000)
+    finer = waveform.resample(sound(toys), made.RATE, 16000)
     given = settings(toys, "ma2018", names(toys, "ma2018")[-1])
     features = Pipeline.from_records(scorer.pipeline).arrays(finer, 16000)
     found = torch.from_numpy(embedding.compute(finer, 16000, given)).double().softmax(1)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.core.errors import ItemError, UsageError
 from sertool.core.settings import describe, parse
 from sertool.features import KINDS, frames, kind, mel, mfcc, rounding, spectrogram, wave
@@ -34,7 +35,7 @@ def speechlike(samples: int, rate: int, seed: int = 0) -> np.ndarray:
 
 def reference(samples: np.ndarray, rate: int, given: Any) -> np.ndarray:
     """librosa's power (frames, bins or bands), in the settings' precision."""
-    y = audio.to_float(samples).astype(given.precision)
+    y = waveform.to_float(samples).astype(given.precision)
     frame = {"n_fft": given.n_fft, "hop_length": given.hop_length, "center": given.center}
     frame |= {"win_length": given.win_length, "window": given.window}
     with warnings.catch_warnings():
@@ -170,7 +171,7 @@ def test_int16_and_float_give_the_same_bits() -> None:
         found = kind(name)
         given = found.Settings(**options)
         whole = found.compute(raw, 16000, given)
-        np.testing.assert_array_equal(whole, found.compute(audio.to_float(raw), 16000, given))
+        np.testing.assert_array_equal(whole, found.compute(waveform.to_float(raw), 16000, given))
         np.testing.assert_array_equal(whole, found.compute(raw, 16000, given))
         assert whole.dtype == np.float32
 

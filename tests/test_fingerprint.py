@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.audio import decoding as audio
-from sertool.audio import fingerprint
-from sertool.audio.decoding import decode, resample
+from sertool.audio import fingerprint, waveform
+from sertool.audio.decoding import decode
 from sertool.audio.fingerprint import fingerprint as print_of
 from sertool.audio.fingerprint import near
+from sertool.audio.waveform import resample
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.store import Store
@@ -157,13 +158,13 @@ def test_a_click_does_not_drown_the_rest() -> None:
 )
 def test_nothing_to_tell(samples: np.ndarray, rate: int) -> None:
     assert print_of(samples, rate) == ""
-    assert (fingerprint.SILENCE, fingerprint.FULL_SCALE) == (audio.SILENCE, audio.FULL_SCALE)
+    assert (fingerprint.SILENCE, fingerprint.FULL_SCALE) == (waveform.SILENCE, waveform.FULL_SCALE)
 
 
 @given(
     size=st.integers(0, 20000),
     rate=st.integers(1, 400_000),
-    peak=st.sampled_from([1e-30, 1e-5, 1.0, audio.LOUDEST]),
+    peak=st.sampled_from([1e-30, 1e-5, 1.0, waveform.LOUDEST]),
     sparse=st.booleans(),
 )
 @settings(deadline=None)
@@ -202,7 +203,7 @@ def test_copies_are_found(
     whole = speech(voice, rate=rates[0])
     copy = cut(resample(whole, *rates), rates[1], *ends)
     copy = copy if snr is None else noisy(copy, snr, voice)
-    copy = audio.to_int16(copy * np.float32(10 ** (gain / 20)))
+    copy = waveform.to_int16(copy * np.float32(10 ** (gain / 20)))
     assert near([print_of(copy, rates[1])], [print_of(whole, rates[0])]) == [(0, 0)]
 
 
@@ -388,7 +389,7 @@ def test_ravdess(corpora: Path) -> None:
     assert twins == [("03-01-03-01-02-01-07", "03-01-03-01-02-02-07")]
     some = range(0, 120, 8)
     slow = [cut(resample(whole[i].samples, 48000, 8000), 8000, 0.3, 0.11) for i in some]
-    copies = [print_of(audio.to_int16(0.5 * noisy(x, 20, i)), 8000) for i, x in enumerate(slow)]
+    copies = [print_of(waveform.to_int16(0.5 * noisy(x, 20, i)), 8000) for i, x in enumerate(slow)]
     assert near(copies, prints) == list(enumerate(some))
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.core.errors import UsageError
 from sertool.core.settings import parse
 from sertool.features import colormaps, image, kind
@@ -155,7 +156,7 @@ def test_resizing_is_the_triangle(length: int, wanted: int) -> None:
 
 def reference(samples: np.ndarray, rate: int, options: dict[str, Any]) -> np.ndarray:
     """Levels (rows, columns) of librosa, low frequency at the bottom."""
-    y = audio.to_float(samples)
+    y = waveform.to_float(samples)
     frame = {"n_fft": 512, "hop_length": options.get("hop_length", 512)}
     frame |= {"window": options.get("window", "hann"), "win_length": options.get("win_length")}
     with warnings.catch_warnings():
@@ -262,7 +263,7 @@ def test_int16_and_float_give_the_same_bits() -> None:
     for options in ({}, BADSHAH, {"precision": "float64"}):
         chosen = image.Settings(**options)
         whole = image.compute(raw, 48000, chosen)
-        np.testing.assert_array_equal(whole, image.compute(audio.to_float(raw), 48000, chosen))
+        np.testing.assert_array_equal(whole, image.compute(waveform.to_float(raw), 48000, chosen))
         # colours of a long sound go through memory of their own
         kept, image.FAMILIAR = image.FAMILIAR, 0
         try:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.core.errors import UsageError
 from sertool.core.settings import parse
 from sertool.features import frames, kind, logpower
@@ -20,7 +21,7 @@ def reference(
     samples: np.ndarray, win: int, hop: int, n_fft: int, bins: int, window: str = "hamming"
 ) -> np.ndarray:
     """Sheet section 2, frame by frame: a window at the frame's start, zeros after it."""
-    y = audio.to_float(samples).astype(np.float64)
+    y = waveform.to_float(samples).astype(np.float64)
     y = np.pad(y, (0, max(0, win - len(y))))
     shape = scipy.signal.get_window(window, win, fftbins=True)
     starts = range(0, len(y) - win + 1, hop)
@@ -104,7 +105,7 @@ def test_int16_and_float_give_the_same_bits() -> None:
     raw = noise(8000)
     given = logpower.Settings()
     whole = logpower.compute(raw, 16000, given)
-    np.testing.assert_array_equal(whole, logpower.compute(audio.to_float(raw), 16000, given))
+    np.testing.assert_array_equal(whole, logpower.compute(waveform.to_float(raw), 16000, given))
 
 
 def test_long_files_in_bounded_memory() -> None:

@@ -215,7 +215,7 @@ def broken(folder: Path) -> dict[str, str]:
         "text.wav": "cannot be decoded",
         "bare.raw": "cannot be decoded",
         "dir.wav": "a folder",
-        "pipe.wav": "no ordinary file",
+        "pipe.wav": "not a regular file",
         "gone.wav": "no such file",
         "gone.mp4": "no such file",
         "a\\x00b.wav": "no such file",

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.core.errors import UsageError
 from sertool.core.settings import parse
 from sertool.features import kind, teo
@@ -31,7 +32,7 @@ def area_by_definition(energy: list[float]) -> float:
 
 def filtered_by_definition(samples: np.ndarray, rate: int, times: list[int]) -> np.ndarray:
     """Every band at the given samples of 10 kHz: a sum over all samples with a Gabor filter."""
-    y = audio.to_float(samples).astype(np.float64)
+    y = waveform.to_float(samples).astype(np.float64)
     result = np.zeros((16, len(times)))
     for b in range(16):
         low, high = teo.EDGES[b : b + 2]
@@ -154,8 +155,8 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_level_and_type_change_no_area() -> None:
     raw = noise(8000)
     whole = teo.compute(raw, 16000, teo.Settings())
-    np.testing.assert_array_equal(whole, teo.compute(audio.to_float(raw), 16000, teo.Settings()))
-    quiet = audio.to_float(raw) * np.float32(2**-12)
+    np.testing.assert_array_equal(whole, teo.compute(waveform.to_float(raw), 16000, teo.Settings()))
+    quiet = waveform.to_float(raw) * np.float32(2**-12)
     np.testing.assert_allclose(teo.compute(quiet, 16000, teo.Settings()), whole, rtol=1e-5)
 
 

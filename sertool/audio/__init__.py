@@ -1,4 +1,17 @@
 """The only door to audio files: decoding, resampling, fingerprints."""
 
-FASTEST = 4_000_000  # Hz: four times what records bats; a second of more is no longer small
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FASTEST = 4_000_000  # Hz: four times the rate at which bats are recorded
 CHANNELS = ("mix", "left", "right")
+NOTES = {  # what a note of `decoding.Decoded` means, after the number of recordings
+    "mixed": "mixed down",
+    "padded": "zero-padded",
+}
+
+
+def summarised(notes: Mapping[str, int]) -> str:
+    """Return how many recordings had each note, as "2 clipped; 3 mixed down"; "" for none."""
+    return "; ".join(f"{count} {NOTES.get(note, note)}" for note, count in sorted(notes.items()))

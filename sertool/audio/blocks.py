@@ -1,25 +1,19 @@
-"""Long audio files a block at a time, all channels: the side of the door that holds no whole file.
-
-`audio.decode` returns an utterance; what is too long for that is read here, through the same door.
-"""
+"""Long audio files, a block at a time with all channels: no file is held as a whole."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import struct
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from sertool.audio.decoding import MP3_SLACK, check_finite, check_whole, opened, read_on
-from sertool.audio.opening import NEEDS_FFMPEG, ffmpeg_for, quiet, suffix, told_as
+from sertool.audio.decoding import MP3_SLACK, check_whole, opened, read_on
+from sertool.audio.ffmpeg import big_endian_floats, converted
+from sertool.audio.opening import NEEDS_FFMPEG, quiet, suffix
+from sertool.audio.waveform import check_finite
 from sertool.core.errors import ItemError
-
-_AU_HEADER = 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Facts:
 def facts(path: str | os.PathLike[str]) -> Facts:
     """Return what a file's header says; raises ItemError for a file that cannot be read."""
     if suffix(path) in NEEDS_FFMPEG:
-        with _ffmpeg(path, "-t", "0.1") as (_, rate, channels):
+        with converted(path, "-t", "0.1") as (_, rate, channels):
             return Facts(rate, channels, None)
     with quiet(path), opened(path) as file:
         # an MP3 may only estimate its length
@@ -79,40 +73,6 @@ def _by_libsndfile(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[
 
 
 def _by_ffmpeg(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[np.ndarray, int]]:
-    with _ffmpeg(path) as (process, rate, channels):
-        assert process.stdout is not None
-        size = 4 * channels
-        while data := process.stdout.read(frames * size):
-            values = np.frombuffer(data, ">f4", len(data) // size * channels)
-            yield values.astype(np.float32).reshape(-1, channels), rate
-
-
-@contextlib.contextmanager
-def _ffmpeg(
-    path: str | os.PathLike[str], *options: str
-) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
-    """Yield (process, rate, channels): ffmpeg with its first float32 sample next on its stdout."""
-    command = [ffmpeg_for(path), "-nostdin", "-v", "error", "-i", f"file:{os.fspath(path)}"]
-    command += ["-map", "0:a:0", *options, "-c:a", "pcm_f32be", "-f", "au", "-"]
-    with tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told
-        )
-        try:
-            assert process.stdout is not None
-            head = process.stdout.read(_AU_HEADER)
-            if head[:4] == b".snd" and len(head) == _AU_HEADER:
-                begin, _, _, rate, channels = struct.unpack(">5I", head[4:])
-                process.stdout.read(begin - _AU_HEADER)
-                yield process, rate, channels
-                process.stdout.read()
-            if process.wait() or head[:4] != b".snd":
-                told.seek(0)
-                lines = told.read().decode("utf-8", "replace").strip().splitlines()
-                last = lines[-1].strip() if lines else f"ffmpeg exit {process.returncode}"
-                raise ItemError(told_as(last))
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+    with converted(path) as (stream, rate, channels):
+        while data := stream.read(frames * 4 * channels):
+            yield big_endian_floats(data, channels), rate

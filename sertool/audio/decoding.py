@@ -1,15 +1,12 @@
-"""The only door to audio files: decode, cut, mix down, resample, and say what is unusual."""
+"""Audio files decoded and written: cut, mixed down, resampled, with notes on what is unusual."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import math
 import os
 import re
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -18,25 +15,21 @@ import numpy as np
 import soundfile
 
 from sertool.audio import FASTEST
+from sertool.audio.ffmpeg import big_endian_floats, converted
 from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
     NEEDS_FFMPEG,
     bounds,
-    ffmpeg_for,
     ordinary,
     quiet,
     suffix,
-    told_as,
     why_not,
 )
+from sertool.audio.waveform import audio_hash, check_finite, crop, faults, resample, to_float
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import show
 from sertool.items import Item
 
-FULL_SCALE = 32768  # int16 value v stands for v / 32768
-CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
-SILENCE = 1e-4  # -80 dB of full scale: a peak below it is called silence
-LOUDEST = 1e12  # times full scale: beyond, powers in float32 overflow
 MP3_SLACK = 0.1  # share of an MP3's announced length, often an estimate, that may be missing
 INT16_EXACT = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ALAC_16", "DPCM_16", "DPCM_8"})
 
@@ -137,31 +130,10 @@ def from_samples(
 def read_rate(path: str | os.PathLike[str]) -> int:
     """Return a file's sample rate in Hz from its header; raises ItemError."""
     if suffix(path) in NEEDS_FFMPEG:
-        return _ffmpeg(path, header_only=True)[1]
+        with converted(path, "-t", "0.1") as (_, rate, _):
+            return rate
     with quiet(path), opened(path) as file:
         return int(file.samplerate)
-
-
-def to_float(samples: np.ndarray) -> np.ndarray:
-    """Return samples as float32 with full scale 1; exact for int16."""
-    if samples.dtype == np.int16:
-        return np.multiply(samples, np.float32(1 / FULL_SCALE), dtype=np.float32)
-    return samples.astype(np.float32, copy=False)
-
-
-def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Return samples as int16 with full scale 32768, rounded and clipped; int16 is left as is."""
-    if samples.dtype == np.int16:
-        return samples
-    scaled = np.rint(samples * np.float32(FULL_SCALE))
-    return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
-def from_pcm16(data: bytes) -> np.ndarray:
-    """Return raw little-endian 16-bit samples as int16 (n,); raises ItemError if one is halved."""
-    if len(data) % 2:
-        raise ItemError("an odd number of bytes is not 16-bit audio")
-    return np.frombuffer(data, dtype="<i2").astype(np.int16, copy=False)
 
 
 def read_wav_header(file: BinaryIO) -> tuple[int, int]:
@@ -187,89 +159,6 @@ def read_wav_header(file: BinaryIO) -> tuple[int, int]:
     return rate, channels
 
 
-def crop(samples: np.ndarray, rate: int, offset: float, duration: float | None) -> np.ndarray:
-    """Return the view of `samples` from `offset` on, at most `duration` long (both in seconds).
-
-    Raises ItemError where `offset` lies past the end.
-    """
-    first = round(offset * rate)
-    last = len(samples) if duration is None else first + round(duration * rate)
-    part = samples[first:last]
-    if len(part) == 0:
-        raise ItemError(f"nothing left after {offset:g} s: it is {len(samples) / rate:.3f} s long")
-    return part
-
-
-def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Return samples (n,) at another rate: float32 (ceil(n * to_rate / from_rate),).
-
-    The band-limited interpolation of soxr at its quality HQ, cut or zero-padded to that length.
-    """
-    samples = to_float(samples)
-    if from_rate == to_rate:
-        return samples
-    import soxr
-
-    wanted = -(-len(samples) * to_rate // from_rate)
-    result = soxr.resample(samples, from_rate, to_rate, quality="HQ")
-    return np.pad(result, (0, max(0, wanted - len(result))))[:wanted]
-
-
-def check_finite(samples: np.ndarray) -> None:
-    """Raise ItemError where a sample is NaN, infinite, or so large that its power would be."""
-    if samples.dtype.kind != "f":
-        return
-    peak = float(max(samples.max(), -samples.min()))
-    if not math.isfinite(peak):
-        count = int(np.count_nonzero(~np.isfinite(samples)))
-        raise ItemError(f"NaN or infinity in {count} of {len(samples)} samples")
-    if peak > LOUDEST:
-        raise ItemError(f"a sample of {peak:.0e} times full scale: this is no audio")
-
-
-def faults(samples: np.ndarray) -> list[str]:
-    """Return what is odd about samples (n,) that are otherwise good.
-
-    "clipped": at least three samples in a row at full scale (32767 of 32768 or more, of either
-    sign). "silent": no sample reaches -80 dB of full scale.
-    """
-    scale = FULL_SCALE if samples.dtype == np.int16 else 1.0
-    peak = max(samples.max().item(), -samples.min().item())
-    if peak < SILENCE * scale:
-        return ["silent"]
-    full = scale * (FULL_SCALE - 1) / FULL_SCALE
-    if peak < full:
-        return []
-    at_full = (samples >= full) | (samples <= -full)
-    run = at_full[CLIPPED_RUN - 1 :].copy()
-    for lag in range(1, CLIPPED_RUN):
-        run &= at_full[CLIPPED_RUN - 1 - lag : len(at_full) - lag]
-    return ["clipped"] if run.any() else []
-
-
-def audio_hash(samples: np.ndarray) -> str:
-    """Return 32 hex digits of the SHA-256 of samples (n,).
-
-    Of their little-endian int16 where every sample is exactly one (value / 32768), so that WAV,
-    FLAC and 24-bit copies of one recording agree; else of their float32.
-    """
-    digest = hashlib.sha256()
-    if samples.dtype == np.int16:
-        digest.update(np.ascontiguousarray(samples, dtype="<i2").data)
-        return digest.hexdigest()[:32]
-    blocks = [samples[i : i + _BLOCK] for i in range(0, len(samples), _BLOCK)]
-    exact = all(_is_int16(block) for block in blocks)
-    for block in blocks:
-        digest.update((to_int16(block).astype("<i2") if exact else block.astype("<f4")).data)
-    return digest.hexdigest()[:32]
-
-
-def _is_int16(block: np.ndarray) -> bool:
-    scaled = block * np.float32(FULL_SCALE)
-    inside = scaled.max() < FULL_SCALE and scaled.min() >= -FULL_SCALE
-    return bool(inside and (scaled == np.rint(scaled)).all())
-
-
 def _read(
     path: Recording, start: float | None, end: float | None, channel: str
 ) -> tuple[np.ndarray, int, int]:
@@ -281,9 +170,10 @@ def _read(
         samples = to_float(path.samples) if mixed else path.samples
         return _mono(samples[first:last], channel), rate, channels
     if suffix(path) in NEEDS_FFMPEG:
-        data, rate = _ffmpeg(path)
+        with converted(path) as (stream, rate, channels):
+            data = big_endian_floats(stream.read(), channels)
         first, last = bounds(len(data), rate, start, end)
-        return _mono(data[first:last], channel), rate, data.shape[1]
+        return _mono(data[first:last], channel), rate, channels
     with quiet(path), opened(path) as file:
         rate, channels, total = file.samplerate, file.channels, file.frames
         check_whole(file)
@@ -357,8 +247,8 @@ def wav_writer(
             yield file.write
     except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts that all was written
         known = isinstance(error, soundfile.LibsndfileError)
-        told = _reason(error) if known else "not all could be written; is the disk full?"
-        raise InputError(f"{show(os.path.dirname(path))}: {told}; nothing was replaced") from None
+        reason = _reason(error) if known else "not all could be written; is the disk full?"
+        raise InputError(f"{show(os.path.dirname(path))}: {reason}; nothing was replaced") from None
 
 
 def codes(container: str, coding: str) -> bool:
@@ -409,20 +299,3 @@ def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
 def _reason(error: soundfile.LibsndfileError) -> str:
     """Return what libsndfile says of an error, without its frame."""
     return str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
-
-
-def _ffmpeg(path: str | os.PathLike[str], header_only: bool = False) -> tuple[np.ndarray, int]:
-    """Return (samples (n, channels) float32, rate) of the first audio stream, through ffmpeg."""
-    program = ffmpeg_for(path)
-    # AU: the one container with a header of 24 bytes that a pipe cannot spoil
-    command = [program, "-nostdin", "-v", "error", "-i", f"file:{os.fspath(path)}"]
-    command += ["-map", "0:a:0", *(["-t", "0.1"] if header_only else [])]
-    command += ["-c:a", "pcm_f32be", "-f", "au", "-"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode or done.stdout[:4] != b".snd":
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ItemError(told_as(lines[-1].strip() if lines else f"ffmpeg exit {done.returncode}"))
-    begin, _, _, rate, channels = struct.unpack(">5I", done.stdout[4:24])
-    whole = (len(done.stdout) - begin) // (4 * channels) * channels
-    data = np.frombuffer(done.stdout, ">f4", whole, begin).astype(np.float32)
-    return data.reshape(-1, channels), rate

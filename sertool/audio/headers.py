@@ -1,4 +1,4 @@
-"""What the headers of audio files say, without decoding: the small door beside audio.py's."""
+"""The headers of audio files, read without decoding."""
 
 from __future__ import annotations
 

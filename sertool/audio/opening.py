@@ -1,4 +1,4 @@
-"""What every reader of audio files needs before it opens one: who reads it, and why nobody can."""
+"""What every reader of audio files needs before it opens one: which decoder, and why none can."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def bounds(total: int, rate: int, start: float | None, end: float | None) -> tup
 
 
 def ordinary(path: str | os.PathLike[str]) -> None:
-    """Raise ItemError for what is no file that can be opened; a pipe would wait for its writer."""
+    """Raise ItemError for anything but a file or folder; a pipe would wait for its writer."""
     try:
         kind = os.stat(path).st_mode
     except (OSError, ValueError):
         raise ItemError(why_not(path, "")) from None
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise ItemError("no ordinary file")
+        raise ItemError("not a regular file")
 
 
 def ffmpeg_for(path: str | os.PathLike[str]) -> str:
@@ -65,8 +65,8 @@ def ffmpeg_for(path: str | os.PathLike[str]) -> str:
     return program
 
 
-def why_not(path: str | os.PathLike[str], told: str) -> str:
-    """Return why a file cannot be opened: the system's reason, else the decoder's, `told`."""
+def why_not(path: str | os.PathLike[str], reason: str) -> str:
+    """Return why a file cannot be opened: the system's reason, else the decoder's."""
     try:
         if os.path.isdir(path):
             return "a folder, not a file"
@@ -78,12 +78,12 @@ def why_not(path: str | os.PathLike[str], told: str) -> str:
         return known.get(error.errno or 0, str(error.strerror))
     except ValueError:  # a NUL in the name
         return "no such file"
-    return told_as("format not recognised" if "not exist" in told else told)
+    return cannot_decode("format not recognised" if "not exist" in reason else reason)
 
 
-def told_as(told: str) -> str:
+def cannot_decode(reason: str) -> str:
     """Return a decoder's reason as one of ours."""
-    return f"{_NOT_DECODED}: {told[:1].lower()}{told[1:]}"
+    return f"{_NOT_DECODED}: {reason[:1].lower()}{reason[1:]}"
 
 
 @contextlib.contextmanager

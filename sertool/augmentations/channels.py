@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 
 ORDER = 4  # of the Butterworth filter, which is run forwards and backwards
 SETTLING = 3  # periods of the lower edge that the filter is given to settle at both ends
@@ -43,6 +44,6 @@ def coded(
     """
     inner = rate if not rates else min((r for r in rates if r >= rate), default=rates[-1])
     beyond = int(np.count_nonzero(np.abs(samples) > 1))
-    signal = audio.resample(np.clip(samples, -1, 1) if beyond else samples, rate, inner)
-    made = audio.resample(audio.coded(signal, inner, container, coding), inner, rate)
+    signal = waveform.resample(np.clip(samples, -1, 1) if beyond else samples, rate, inner)
+    made = waveform.resample(audio.coded(signal, inner, container, coding), inner, rate)
     return np.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)], beyond

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sertool.audio.decoding import FULL_SCALE, to_float, to_int16
+from sertool.audio.waveform import FULL_SCALE, to_float, to_int16
 from sertool.augmentations import image, masks
 from sertool.augmentations.warping import warp
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.augmentations import Failed
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import find_audio, show
@@ -21,7 +22,7 @@ from sertool.core.paths import find_audio, show
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file: its `content` (`audio.audio_hash`), its own sample rate, its length."""
+    """An audio file: its `content` (`waveform.audio_hash`), its own sample rate, its length."""
 
     path: Path
     content: str
@@ -44,7 +45,7 @@ class Recording:
             raise InputError(
                 f"{show(self.path)}: {error}, though it could be read at the start"
             ) from None
-        return audio.to_float(found.samples)
+        return waveform.to_float(found.samples)
 
 
 @dataclass(frozen=True)
@@ -111,4 +112,4 @@ def stretch(
     else:
         first = int(random.integers(of.samples))
         part = np.roll(of.read(), -first)
-    return np.resize(audio.resample(part, of.sample_rate, rate), count), first
+    return np.resize(waveform.resample(part, of.sample_rate, rate), count), first

@@ -119,7 +119,7 @@ class Reverb(Augmentation):
 
     def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
         """Return the samples in the room, and the content of its response."""
-        from sertool.audio.decoding import resample
+        from sertool.audio.waveform import resample
         from sertool.augmentations.rooms import reverberant
 
         chosen = self.found.draw(random)

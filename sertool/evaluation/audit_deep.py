@@ -123,6 +123,7 @@ def _wave(cut: Cut) -> np.ndarray | None:
     import numpy as np
 
     from sertool.audio import decoding as audio
+    from sertool.audio import waveform
 
     path, start, end, channel = cut
     try:
@@ -131,7 +132,7 @@ def _wave(cut: Cut) -> np.ndarray | None:
         )
     except ItemError:
         return None
-    samples = audio.resample(decoded.samples, decoded.sample_rate, RATE).astype(np.float64)
+    samples = waveform.resample(decoded.samples, decoded.sample_rate, RATE).astype(np.float64)
     return samples - samples.mean()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sertool.audio import decoding as audio
+from sertool.audio import waveform
 from sertool.augmentations.noise import add_white_noise
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show
@@ -36,12 +36,12 @@ class Degradation:
 
     def apply(self, samples: np.ndarray, rate: int, name: str) -> np.ndarray:
         """Return samples (n,) at `rate` degraded, float32 (n,); `name` is the utterance's id."""
-        signal = audio.to_float(samples)
+        signal = waveform.to_float(samples)
         if self.noise_snr is not None:
             signal, _ = add_white_noise(signal, self.noise_snr, rng(self.seed, "noise-snr", name))
         if self.channel_rate is not None and self.channel_rate < rate:
-            narrow = audio.resample(signal, rate, self.channel_rate)
-            signal = audio.resample(narrow, self.channel_rate, rate)[: len(samples)]
+            narrow = waveform.resample(signal, rate, self.channel_rate)
+            signal = waveform.resample(narrow, self.channel_rate, rate)[: len(samples)]
         return signal
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from sertool.audio import decoding as audio
+from sertool.audio import summarised, waveform
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
@@ -31,13 +32,6 @@ if TYPE_CHECKING:
 
 STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
 READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
-NOTES = {
-    "mixed": "mixed down",
-    "resampled": "resampled",
-    "padded": "padded with zeros",
-    "silent": "silent",
-    "clipped": "clipped",
-}
 Row = dict[str, Any]
 Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
@@ -251,9 +245,8 @@ def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console
 
 
 def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
-    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(notes.items())]
-    if unusual:
-        console.note("; ".join(unusual))
+    if unusual := summarised(notes):
+        console.note(unusual)
     scorer = predictor.load()
     if predictor.explainer is not None:
         names = len(predictor.explainer.names)
@@ -357,4 +350,4 @@ def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
     frames = data.reshape(-1, channels)
     if channel != "mix":
         return frames[:, 1 if channel == "right" else 0].astype(np.int16)
-    return frames.mean(1, dtype=np.float32) / np.float32(audio.FULL_SCALE)
+    return frames.mean(1, dtype=np.float32) / np.float32(waveform.FULL_SCALE)

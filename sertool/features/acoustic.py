@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from sertool.audio.decoding import to_float
+from sertool.audio.waveform import to_float
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
 from sertool.features import Kind, mfcc

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from scipy import fft
 
-from sertool.audio.decoding import FULL_SCALE
+from sertool.audio.waveform import FULL_SCALE
 from sertool.core.errors import ItemError
 from sertool.core.settings import setting
 

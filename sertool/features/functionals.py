@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sertool.audio.decoding import to_float
+from sertool.audio.waveform import to_float
 from sertool.core.errors import ItemError, UsageError
 from sertool.core.settings import setting
 from sertool.features import Kind

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sertool.audio.decoding import FULL_SCALE
+from sertool.audio.waveform import FULL_SCALE
 from sertool.core.paths import show
 from sertool.formats import figures as folders
 from sertool.items import Item

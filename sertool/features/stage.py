@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sertool.audio import decoding
+from sertool.audio import decoding, waveform
 from sertool.audio.decoding import Decoded, Recording
 from sertool.core.errors import ItemError
 from sertool.features.spec import FeaturizeSpec
@@ -122,7 +122,7 @@ class Stage(FeaturizeSpec):
         for suffix, first, last in self._spans(len(samples), sample_rate):
             part = _cut(samples, first, last)
             if self.kind == "wave" and dtype == np.int16:
-                array = decoding.to_int16(part)  # int16 passes unchanged
+                array = waveform.to_int16(part)  # int16 passes unchanged
             else:
                 array = _rounded(found.compute(part, sample_rate, settings), dtype)
             start, seconds = first / sample_rate, (last - first) / sample_rate

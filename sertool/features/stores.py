@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sertool.audio import summarised
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import absolute, from_text, is_audio, show, to_text
 from sertool.corpora.discover import discover, is_foreign
@@ -27,13 +28,6 @@ from sertool.items import Item
 from sertool.ui.console import Console
 
 RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none is asked for
-NOTES = {
-    "mixed": "mixed down",
-    "resampled": "resampled",
-    "padded": "padded with zeros",
-    "silent": "silent",
-    "clipped": "clipped",
-}
 
 
 @dataclass
@@ -328,7 +322,6 @@ def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
 
 def _summary(built: Built, output: Path, stage: Stage, console: Console) -> None:
     """Say in one line each what was written and what was unusual."""
-    unusual = [f"{n} {NOTES.get(key, key)}" for key, n in sorted(built.notes.items())]
-    if unusual:
-        console.note("; ".join(unusual))
+    if unusual := summarised(built.notes):
+        console.note(unusual)
     console.note(f"{output}: {built.items} items of kind {stage.kind}, {built.frames} frames")

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from scipy import fft
 
-from sertool.audio.decoding import to_float
+from sertool.audio.waveform import to_float
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
 from sertool.features import Kind

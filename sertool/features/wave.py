@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sertool.audio.decoding import to_float
+from sertool.audio.waveform import to_float
 from sertool.features import Kind
 
 
