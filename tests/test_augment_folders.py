@@ -231,7 +231,7 @@ def test_a_recording_that_vanishes_stops_the_run(
 
     found = recordings.scan("noise", noises, quiet)
     monkeypatch.setattr(recordings, "scan", lambda *_: found)
-    monkeypatch.setattr(recordings.audio, "decode", gone)
+    monkeypatch.setattr(recordings, "decode", gone)
     out = tmp_path / "v.h5"
     result = cli("augment", "--noise", noises, "--noise-snr", "5:10", "-j", 1, store, out)
     assert result.code == 3

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sertool.audio import decoding as audio
-from sertool.audio import waveform
+from sertool.audio import decoding, waveform
 
 ORDER = 4  # of the Butterworth filter, which is run forwards and backwards
 SETTLING = 3  # periods of the lower edge that the filter is given to settle at both ends
@@ -45,5 +44,5 @@ def coded(
     inner = rate if not rates else min((r for r in rates if r >= rate), default=rates[-1])
     beyond = int(np.count_nonzero(np.abs(samples) > 1))
     signal = waveform.resample(np.clip(samples, -1, 1) if beyond else samples, rate, inner)
-    made = waveform.resample(audio.coded(signal, inner, container, coding), inner, rate)
+    made = waveform.resample(decoding.coded(signal, inner, container, coding), inner, rate)
     return np.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)], beyond

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sertool.audio import decoding as audio
 from sertool.audio import waveform
+from sertool.audio.decoding import decode
 from sertool.augmentations import Failed
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import find_audio, show
@@ -38,9 +38,7 @@ class Recording:
         last = self.samples if count is None else first + count
         rate = self.sample_rate
         try:
-            found = audio.decode(
-                self.path, start=first / rate, end=last / rate, channel=self.channel
-            )
+            found = decode(self.path, start=first / rate, end=last / rate, channel=self.channel)
         except ItemError as error:
             raise InputError(
                 f"{show(self.path)}: {error}, though it could be read at the start"
@@ -68,7 +66,7 @@ class Recordings:
 def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Recordings:
     """Return the recordings below `folder`, each decoded once; equal ones count once.
 
-    channel: what is heard of several, as for `audio.decode`. `failed(path, reason)` is told of
+    channel: what is heard of several, as for `decoding.decode`. `failed(path, reason)` is told of
     each that cannot be read or is silent. Raises InputError, with the `option`, where none is left.
     """
     if not folder.is_dir():
@@ -83,7 +81,7 @@ def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Rec
     found: dict[tuple[str, int], Recording] = {}
     for path in paths:
         try:
-            one = audio.decode(path, channel=channel)
+            one = decode(path, channel=channel)
         except ItemError as error:
             failed(path, str(error))
             continue

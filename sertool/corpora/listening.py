@@ -164,11 +164,11 @@ def _place(row: Item) -> tuple[str, float, float]:
 
 def _hear(cut: Cut) -> Look:
     """Decode one utterance."""
-    from sertool.audio import decoding as audio
+    from sertool.audio.decoding import decode
 
     path, start, end = cut
     try:
-        decoded = audio.decode(from_text(path), start=start, end=end)
+        decoded = decode(from_text(path), start=start, end=end)
     except ItemError as error:
         return Look(error=str(error))
     return Look(

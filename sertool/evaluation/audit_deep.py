@@ -72,12 +72,12 @@ def _cut(item: Item, side: Side) -> Cut:
 
 def _hear(cut: Cut) -> tuple[str, str] | str:
     """Return hash and fingerprint of a recording, or why there are none."""
-    from sertool.audio import decoding as audio
+    from sertool.audio.decoding import decode
     from sertool.audio.fingerprint import fingerprint
 
     path, start, end, channel = cut
     try:
-        decoded = audio.decode(from_text(path), start=start, end=end, channel=channel)
+        decoded = decode(from_text(path), start=start, end=end, channel=channel)
     except ItemError as error:
         return str(error)
     return decoded.audio_hash, fingerprint(decoded.samples, decoded.sample_rate)
@@ -122,14 +122,12 @@ def _wave(cut: Cut) -> np.ndarray | None:
     """Return a recording's first `LONGEST` seconds at `RATE`, without its mean."""
     import numpy as np
 
-    from sertool.audio import decoding as audio
     from sertool.audio import waveform
+    from sertool.audio.decoding import decode
 
     path, start, end, channel = cut
     try:
-        decoded = audio.decode(
-            from_text(path), start=start, end=end, duration=LONGEST, channel=channel
-        )
+        decoded = decode(from_text(path), start=start, end=end, duration=LONGEST, channel=channel)
     except ItemError:
         return None
     samples = waveform.resample(decoded.samples, decoded.sample_rate, RATE).astype(np.float64)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from sertool.audio import decoding as audio
-from sertool.audio import summarised, waveform
+from sertool.audio import summarised
+from sertool.audio.decoding import read_wav_header
+from sertool.audio.waveform import FULL_SCALE
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
@@ -285,7 +286,7 @@ def predict_stream(
     channels = 1
     if head in (b"RIFF", b"RF64"):
         try:
-            rate, channels = audio.read_wav_header(stream)
+            rate, channels = read_wav_header(stream)
         except ItemError as error:
             raise InputError(f"standard input: {error}") from error
         if sample_rate not in (None, rate):
@@ -350,4 +351,4 @@ def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
     frames = data.reshape(-1, channels)
     if channel != "mix":
         return frames[:, 1 if channel == "right" else 0].astype(np.int16)
-    return frames.mean(1, dtype=np.float32) / np.float32(waveform.FULL_SCALE)
+    return frames.mean(1, dtype=np.float32) / np.float32(FULL_SCALE)
