@@ -203,7 +203,7 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.ckpt"
     cli("augment", *STAGE, store, tmp_path / "a.h5")
     for asked, code, said in [
-        ((store, *CNN, "--copies", 2), 2, "--augment shift"),
+        ((store, *CNN, "--copies", 2), 2, "--copies: needs --augment"),
         ((store, *CNN, "--augment", "awgn=15:30"), 2, "awgn: not for pictures"),
         ((store, *CNN, "--augment", "shift=x"), 2, "shift=0.1"),
         ((store, *CNN, "--augment", ""), 2, "shift=0.1"),
@@ -211,7 +211,7 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
         ((store, *CNN, "--augment", "shift=2"), 2, "shift 2"),
         ((store, *CNN, "--augment", "shift"), 2, "shift: takes 1 value, not 0"),
         ((store, *CNN, "--augment", "flip", "--copies", 0), 2, "--copies"),
-        ((store, "--model", "linear", "--augment", "flip"), 2, "linear is fitted once"),
+        ((store, "--model", "linear", "--augment", "flip"), 2, "linear is fitted in one go"),
         ((store, "--model", "sundharam-cnn", "--augment", "flip"), 2, "not for features over time"),
         ((tmp_path / "a.h5", *CNN, "--augment", "flip"), 3, "copies already"),
     ]:
@@ -226,5 +226,5 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
 def test_help_reads_well(cli, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     said = " ".join(cli("train", "--help").out.replace("│", " ").split())
-    assert "shift=0.1,flip (flip plays speech backwards; zoom=0.1 is one more; see augment)" in said
-    assert "an epoch is each original and N copies" in said
+    assert "flip (flip plays speech backwards)" in said
+    assert "an epoch is every original and this many copies" in said

@@ -21,6 +21,7 @@ from test_picture_models import TORCHVISION
 from sertool.core.errors import InputError, UsageError
 from sertool.formats import checkpoint
 from sertool.formats.store import write_store
+from sertool.items import Item
 from sertool.models import Network, fser2021
 from sertool.targets import Target
 from sertool.training import initial, networks
@@ -463,14 +464,13 @@ def fser() -> Network:
 
 
 def test_other_segments_of_a_held_out_recording_are_that_recording() -> None:
-    from sertool.splits.division import Division
-    from sertool.training.folds import _inherited
+    from sertool.training.provenance import _inherited
 
-    def segment(i: int, number: int, corpus: str = "c") -> dict[str, Any]:
-        return {"id": f"{corpus}/{i}#{number:03d}", "origin": f"c/{i}", "corpus": corpus}
+    def segment(i: int, number: int, corpus: str = "c", part: str = "train") -> Item:
+        return Item(f"{corpus}/{i}#{number:03d}", origin=f"c/{i}", corpus=corpus, part=part)
 
-    rows, division = [segment(0, 0), segment(1, 0)], Division([0], [], [1], 0, "fold")
-    with pytest.raises(InputError, match="--init: knows 1 of the recordings that are held out"):
-        _inherited("--init", [segment(0, 0), segment(1, 4), segment(1, 5)], rows, division)
+    own = [segment(0, 0), segment(1, 0, part="test")]
+    with pytest.raises(InputError, match="--init: has seen 1 of the recordings that are held out"):
+        _inherited("--init", [segment(0, 0), segment(1, 4), segment(1, 5)], own)
     more = [segment(0, 0), segment(0, 7), segment(1, 4, "d")]
-    assert _inherited("--init", more, rows, division) == more[1:]
+    assert _inherited("--init", more, own) == more[1:]

@@ -80,7 +80,7 @@ def test_a_last_epoch_that_is_gone_is_trained_again(cli: Cli, store: Path, tmp_p
     assert "m.last.ckpt: missing, so all outputs are made again" in again.err
     assert (out.read_bytes(), last.read_bytes()) == before
     other = cli(*words[:-1], "--force", "--epochs", 1)
-    assert "m.last.ckpt: stays, of another training" in other.err
+    assert "m.last.ckpt: left as it is, from another training run" in other.err
 
 
 def test_last_and_best_are_told_apart(cli: Cli, store: Path, tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_where_there_is_no_last_epoch(cli: Cli, store: Path, tmp_path: Path) -> 
     out = tmp_path / "m.ckpt"
     result = cli("train", store, out, "--test-fold", 0, "--keep-last")
     assert result.code == 2
-    assert "--keep-last: there is none of linear, it has no epochs" in result.err
+    assert "--keep-last: not available for linear, it has no epochs" in result.err
     result = cli("train", store, out, *CNN, "--test-fold", 0, "--per", "gender", "--keep-last")
     assert result.code == 2
-    assert "there is none with --per gender" in result.err
+    assert "not available with --per gender" in result.err
     (tmp_path / "m.last.ckpt").write_text("mine")
     result = cli("train", store, out, *CNN, "--test-fold", 0, "--keep-last")
     assert result.code == 3

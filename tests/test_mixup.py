@@ -203,4 +203,4 @@ def test_refused(cli, tmp_path: Path) -> None:
         assert not (tmp_path / "m.ckpt").exists()
     idle = cli("train", store, tmp_path / "m.ckpt", *FOLD, "--model", "linear", "--mixup", 0.2)
     assert idle.code == 0
-    assert "mixup: without effect on linear" in idle.err
+    assert "mixup: no effect on linear" in idle.err

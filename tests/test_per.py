@@ -28,7 +28,7 @@ from sertool.evaluation.options import EvalOptions as Options
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.store import Store, write_store
-from sertool.models import per
+from sertool.models import per_field
 from sertool.models.scoring import Route, Routed, Scorer
 from sertool.training import per_field as train_per
 from sertool.ui.console import Console
@@ -75,12 +75,12 @@ def test_each_model_is_that_of_its_value_alone(
     for value in GENDERS:
         path = tmp_path / f"{value}.ckpt"
         alone = trained(cli, store, path, *common, "--where", f"gender={value}")
-        mine = both.subset(per.prefix(value))
+        mine = both.subset(per_field.prefix(value))
         assert sorted(mine) == sorted(alone.tensors)
         for name, tensor in alone.tensors.items():
             assert np.array_equal(mine[name], tensor), name
         own = both.meta["per"]["values"][value]
-        assert own == {name: alone.meta[name] for name in per.OWN}
+        assert own == {name: alone.meta[name] for name in per_field.OWN}
         ids = {name: {i["id"] for i in alone.part(name)} for name in ("train", "val", "test")}
         for name, wanted in ids.items():
             assert wanted <= {i["id"] for i in both.part(name)}
@@ -298,7 +298,7 @@ def test_folds_keep_recordings_and_speakers_apart_for_models_and_chooser(
 @pytest.mark.parametrize(
     ("change", "options", "code", "said"),
     [
-        (None, ("--target", "gender"), 2, "it is what the model learns to say"),
+        (None, ("--target", "gender"), 2, "it is the target field"),
         (None, ("--per", "mood"), 2, "--per mood: no item has it; fields: "),
         (None, ("--per", "label", "--target", "text"), 2, "--per label: a line of predict"),
         (None, ("--where", "gender=male"), 3, "every item is male; leave --per out"),
@@ -337,7 +337,8 @@ def test_a_class_that_one_value_never_heard_is_said(cli: Cli, tmp_path: Path) ->
     assert result.code == 0
     assert wrong
     assert (
-        f"{wrong} items held out are of a class that the model of their gender never" in result.err
+        f"{wrong} held-out items are of a class that the model of their gender was not"
+        in result.err
     )
     assert "without training items" not in result.err
 
@@ -410,7 +411,7 @@ def test_what_takes_one_model_refuses_several(cli: Cli, store: Path, tmp_path: P
 @given(st.text(".%2Ea", min_size=1), st.text(".%2Ea", min_size=1))
 def test_no_value_takes_anothers_tensors(one: str, other: str) -> None:
     if one != other:
-        assert not f"{per.prefix(one)}.".startswith(f"{per.prefix(other)}.")
+        assert not f"{per_field.prefix(one)}.".startswith(f"{per_field.prefix(other)}.")
 
 
 def test_one_checkpoint_tells_of_all_its_models() -> None:
@@ -424,7 +425,7 @@ def test_one_checkpoint_tells_of_all_its_models() -> None:
         "male": model(["joy", "anger"], ["linear", "majority"], 3, 10),
         "female": model(["joy", "calm"], ["majority"], 4, 20),
     }
-    meta = per.merge("gender", models, model(["female", "male"], [], 100, 0)).meta
+    meta = per_field.merge("gender", models, model(["female", "male"], [], 100, 0)).meta
     assert meta["classes"] == ["anger", "calm", "joy"]
     assert meta["baselines"] == ["majority"]
     assert meta["model"]["parameters"] == 7

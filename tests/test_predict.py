@@ -230,7 +230,7 @@ def test_fields_that_the_model_does_not_take(toy, cli):
     path = toy / "wav" / "s2-anger-0.wav"
     result = cli("predict", toy / "m.ckpt", path, "--field", "gender=male")
     assert (result.code, result.out) == (2, "")
-    assert "holds one model for all; train --per gender makes one" in result.err
+    assert "holds a single model; train --per gender makes one" in result.err
 
 
 def test_formats(toy, tmp_path, cli):

@@ -52,7 +52,7 @@ def test_what_nobody_can_name_is_said_before_training(
     options = ("--target", "speaker", "--test-fold", "all", "--model", "linear")
     result = cli("train", store, tmp_path / "m.ckpt", *options)
     assert (
-        "24 of 24 items held out are of classes without training items, so that eval leaves all of"
+        "24 of 24 held-out items are of classes without training items, so eval leaves all of"
         " them out"
     ) in result.err
     tested = cli("eval", tmp_path / "m.0.ckpt", store)

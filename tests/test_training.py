@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,11 @@ from sertool.training.batches import plan_epoch
 from sertool.ui.console import Console
 
 HP = Hyperparameters(epochs=5, batch_size=8, lr=0.02)
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """A model's settings: none."""
 
 
 def tiny_network(dropout: float = 0.0) -> Network:
@@ -46,7 +52,7 @@ def tiny_network(dropout: float = 0.0) -> Network:
     class Tiny(Network):
         name = "tiny"
         summary = "a test's"
-        Settings = object
+        Settings = NoSettings
 
         def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
             return Mean(shape[0], outputs)
@@ -159,7 +165,7 @@ def test_loop_equals_one_written_out_by_hand(tmp_path: Path, change: dict[str, A
         norm.eval()
         with torch.no_grad():
             logits = out(norm(pooled[val]))
-        row = ours.meta["history"][epoch]
+        row = ours.history[epoch]
         assert row["loss"] == pytest.approx(total / len(train), rel=1e-4)
         expected = nn.functional.cross_entropy(logits, y[val]).item()
         assert row["val_loss"] == pytest.approx(expected, rel=1e-4)
@@ -167,7 +173,7 @@ def test_loop_equals_one_written_out_by_hand(tmp_path: Path, change: dict[str, A
         recalls = [right[y[val] == c].double().mean().item() for c in range(3)]
         assert row["val_uar"] == pytest.approx(np.mean(recalls))
         assert row["val_accuracy"] == pytest.approx(right.double().mean().item())
-        if epoch + 1 == ours.meta["best_epoch"]:
+        if epoch + 1 == ours.best_epoch:
             kept = [ours.tensors["model.out.weight"].numpy(), ours.tensors["model.norm.bias"]]
             np.testing.assert_allclose(kept[0], out.weight.detach(), rtol=1e-3, atol=1e-5)
 
@@ -216,7 +222,7 @@ def test_resumed_run_ends_with_the_same_bits(
         pytest.fail("was not killed")
     assert (tmp_path / ".m.ckpt.parts" / "state.safetensors").exists() == (last > 1)
     resumed = run(tmp_path, path, hp, resume=True)
-    assert resumed.meta == whole.meta
+    assert (resumed.history, resumed.model) == (whole.history, whole.model)
     for name, tensor in whole.tensors.items():
         assert np.asarray(tensor).tobytes() == np.asarray(resumed.tensors[name]).tobytes(), name
 
@@ -235,21 +241,21 @@ def test_thinned_states_resume_as_exactly(tmp_path: Path, monkeypatch: pytest.Mo
     except Killed:
         gc.collect()
     resumed = run(tmp_path, path, resume=True)
-    assert resumed.meta == whole.meta
+    assert (resumed.history, resumed.model) == (whole.history, whole.model)
 
 
 def test_patience_stops_and_best_weights_are_kept(tmp_path: Path) -> None:
     path = make(tmp_path / "s.h5")
     hp = Hyperparameters(epochs=60, batch_size=8, lr=0.05, patience=3, monitor="loss")
     trained = run(tmp_path, path, hp)
-    history = trained.meta["history"]
+    history = trained.history
     losses = [row["val_loss"] for row in history]
-    best = trained.meta["best_epoch"]
+    best = trained.best_epoch
     assert best == int(np.argmin(losses)) + 1
     assert len(history) == best + 3 < 60
     shorter = run(tmp_path, path, Hyperparameters(epochs=best, batch_size=8, lr=0.05))
     last = run(tmp_path, path, Hyperparameters(epochs=best, batch_size=8, lr=0.05, monitor="loss"))
-    assert shorter.meta["history"] == history[:best]
+    assert shorter.history == history[:best]
     for name, tensor in last.tensors.items():
         np.testing.assert_array_equal(np.asarray(tensor), np.asarray(trained.tensors[name]))
 
@@ -329,7 +335,7 @@ def test_items_beyond_the_limit_are_told_and_go_alone(tmp_path: Path) -> None:
 
 def test_diverging_training_is_told(tmp_path: Path) -> None:
     path = make(tmp_path / "s.h5")
-    hp = Hyperparameters(epochs=20, batch_size=8, lr=1e30, optimizer="sgd")
+    hp = Hyperparameters(epochs=20, batch_size=8, lr=1e6, optimizer="sgd")
     with pytest.raises(InputError, match="lower --lr"):
         run(tmp_path, path, hp)
 
@@ -341,13 +347,13 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
     from sertool.training import networks
 
     network = torch.nn.Linear(2, 2)
-    plan: Any = SimpleNamespace(model=SimpleNamespace(fixed_length=False), hp=Hyperparameters())
+    plan: Any = SimpleNamespace(model=tiny_network(), hp=Hyperparameters())
     history, fitted = [{"epoch": 1}], statistics.fit([], "none")
 
-    def trained() -> dict[str, Any]:
-        return networks._trained(plan, network, history, 1, fitted, [], None, (2,)).meta
+    def trained() -> Any:
+        return networks._trained(plan, network, history, 1, fitted, [], None, (2,))
 
-    assert trained()["best_epoch"] == 1
+    assert trained().best_epoch == 1
     torch.nn.init.constant_(network.bias, float("nan"))
     with pytest.raises(InputError, match="lower --lr"):
         trained()

@@ -8,7 +8,7 @@ from typing import Any
 from sertool.corpora.survey_text import page as survey_page
 from sertool.evaluation.report import parse
 from sertool.evaluation.terminal import describe_report
-from sertool.models.per import field_of
+from sertool.models.per_field import field_of
 
 SHOWN = 40  # speakers of a part that the page lists; --json has them all
 

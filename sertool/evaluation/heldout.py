@@ -18,7 +18,7 @@ from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import per
+from sertool.models import per_field
 from sertool.targets import class_names
 from sertool.ui.console import Console
 
@@ -76,7 +76,7 @@ def _model(test: CheckpointTest) -> str:
 
 
 def _models(test: CheckpointTest) -> str:
-    field = per.field_of(test.meta)
+    field = per_field.field_of(test.meta)
     return "one" if field is None else f"one per {field}"
 
 

@@ -24,7 +24,7 @@ from sertool.evaluation.options import PredictOptions
 from sertool.features.pipeline import Clip, Pipeline, Replayed
 from sertool.formats import checkpoint
 from sertool.items import Item
-from sertool.models import per
+from sertool.models import per_field
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -79,10 +79,12 @@ class Predictor:
         known = list(meta["classes"])
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
-        self._values = per.values_of(meta)
-        self._field = per.field_of(meta)
+        self._values = per_field.values_of(meta)
+        self._field = per_field.field_of(meta)
         self.further = [self._field, f"{self._field}_by"] if self._field else []
-        self._value = per.asked(self._field, self._values, tuple(options.fields.items()))
+        self._value = per_field.requested_value(
+            self._field, self._values, tuple(options.fields.items())
+        )
         self._scorer: Scorer | None = None
         self._make, self._explain = scorer, explain
         self.explainer: Explainer | Explainers | None = None
@@ -129,7 +131,7 @@ class Predictor:
             return None
         if self._value is not None:
             return Route(self._value, "option")
-        known = per.told(self._field, item, self._values) if item else None
+        known = per_field.known_value(self._field, item, self._values) if item else None
         return self.load().route(clip.arrays, known)
 
     def _mask(self, posterior: np.ndarray) -> np.ndarray:

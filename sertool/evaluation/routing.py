@@ -15,7 +15,7 @@ from sertool.core.paths import show
 from sertool.evaluation import curves
 from sertool.evaluation.report import FoldDecided, Routed
 from sertool.items import Item
-from sertool.models import per
+from sertool.models import per_field
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def find_routes(
             said.setdefault(recording[i], []).append(scorer.chooser.posterior([array])[0])
             progress.advance()
     choice = {name: scorer.chosen(np.stack(rows)) for name, rows in said.items()}
-    told = {i: per.told(scorer.field, items[i], scorer.scorers) for i in recording}
+    told = {i: per_field.known_value(scorer.field, items[i], scorer.scorers) for i in recording}
     known = {i: items[i].value(scorer.field) for i in recording}
     strange = [v for i, v in known.items() if told[i] is None and v not in (None, "")]
     if strange and not by_chooser:
@@ -116,7 +116,7 @@ def find_routes(
 
 def of_checkpoint(meta: dict[str, Any], routes: Routes) -> FoldDecided | UnsetType:
     """Return what a report says of one checkpoint's models: UNSET where it holds one."""
-    if per.field_of(meta) is None:
+    if per_field.field_of(meta) is None:
         return UNSET
     training = {
         value: curves.thinned(own.get("history") or [], own.get("best_epoch") or 0)
@@ -133,14 +133,14 @@ def summary(
     Counts as those of `Routes.counts`, the chooser's accuracy, and the rates with the chooser
     alone: what to expect where nobody knows the field. truth, alone: (recordings,) class indices.
     """
-    name = per.field_of(meta)
+    name = per_field.field_of(meta)
     if name is None or alone is None:
         return UNSET
     counts = [one.counts() for one in routes]
     total = {key: sum(one[key] for one in counts) for key in counts[0]}
     return Routed(
         field=name,
-        values=per.values_of(meta),
+        values=per_field.values_of(meta),
         **total,
         chooser_accuracy=total["right"] / total["known"] if total["known"] else None,
         alone=metrics.compute(metrics.confusion(truth, alone, len(meta["classes"]))),

@@ -13,7 +13,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats.checkpoint import Checkpoint
-from sertool.models import BASELINES, Model, Network, Tabular, create, per, tabular
+from sertool.models import BASELINES, Model, Network, Tabular, create, per_field, tabular
 from sertool.models.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Scorer:
     def of(cls, checkpoint: Checkpoint, device: str = "cpu", path: str = "checkpoint") -> Scorer:
         """Return the scorer of a checkpoint in memory; `path` names it in messages."""
         try:
-            if per.field_of(checkpoint.meta) is not None:
-                models, chooser = per.take_apart(checkpoint)
+            if per_field.field_of(checkpoint.meta) is not None:
+                models, chooser = per_field.take_apart(checkpoint)
                 scorers = {value: cls.of(one, device, path) for value, one in models.items()}
                 return Routed(checkpoint, scorers, cls.of(chooser, device, path))
             _check_finite(checkpoint.tensors)
@@ -294,7 +294,7 @@ class Routed(Scorer):
     ) -> None:
         described = checkpoint.meta["model"]
         super().__init__(checkpoint, create(described["name"], described["settings"]))
-        self.field = str(per.field_of(checkpoint.meta))
+        self.field = str(per_field.field_of(checkpoint.meta))
         self.scorers = dict(scorers)
         self.chooser = chooser
         if set(chooser.classes) != set(self.scorers):

@@ -1,4 +1,4 @@
-"""Copies of training items that are made as they are needed, and stored nowhere."""
+"""Changes of training items that are made as they are needed, and stored nowhere."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ WORDS = {"image": "picture", "frames": "item"}  # what is changed, for people
 
 @dataclass(frozen=True)
 class Augmenting:
-    """What is done to training items: `parts` are augmentations by name, in their order.
+    """What is done to training items.
 
-    copies: an epoch goes over each original and so many copies of it, drawn as `augment` draws
-    with `seed`: copy k from (seed, id, k). None: over each item once, never as it is; epoch e,
-    counted from 1, takes copy e. family: what the parts change, "image" or "frames".
+    augmentations: by name, in their order. copies: an epoch goes over each original and this many
+    copies of it, drawn as `augment` draws with `seed`: copy k from (seed, id, k). None: over each
+    item once, never as it is; epoch e, counted from 1, takes copy e. family: what is changed,
+    "image" or "frames".
     """
 
-    parts: Mapping[str, Any]
+    augmentations: Mapping[str, Any]
     copies: int | None
     seed: int
     family: str = "image"
@@ -47,7 +48,7 @@ class Augmenting:
     @property
     def steps(self) -> dict[str, list[Any]]:
         """What is done by name, every value with its default, as a lineage keeps it."""
-        return {name: part.recorded for name, part in self.parts.items()}
+        return {name: one.recorded for name, one in self.augmentations.items()}
 
     @property
     def sentence(self) -> str:
@@ -85,7 +86,7 @@ class Augmenting:
 
     def _map(self, name: str, k: int) -> Map:
         """Return what is done to the item called `name` for its copy `k`: nothing for 0."""
-        return draw(self.parts, rng(self.seed, name, k))[0] if k else Map()
+        return draw(self.augmentations, rng(self.seed, name, k))[0] if k else Map()
 
     def _masked(self, source: Source, i: int, name: str, k: int) -> np.ndarray:
         """Return item `i`, called `name`, normalised, and behind masks for a copy `k` above 0.
@@ -99,10 +100,10 @@ class Augmenting:
         assert source.statistics is not None
         fitted = source.statistics.normalisation not in FIXED
         fill = np.zeros(features.shape[1], np.float32) if fitted else masks.own_mean(features)
-        return masks.masked(features, fill, self.parts, rng(self.seed, name, k))[0]
+        return masks.masked(features, fill, self.augmentations, rng(self.seed, name, k))[0]
 
 
-def prepare(
+def make(
     model: Model,
     items: Sequence[Item],
     steps: augment.Steps,
@@ -111,28 +112,28 @@ def prepare(
 ) -> Augmenting | None:
     """Return what `train --augment` and `--copies` ask for; None where they ask for nothing.
 
-    Raises UsageError for augmentations of something else than the model is given, or a model that
-    is fitted whole; InputError where `items` hold copies already, unless masks lie over them.
+    Raises UsageError for augmentations of something else than the model is given, or a tabular
+    model; InputError where `items` hold copies already, unless they are only masked.
     """
     if not steps:
         if copies is not None:
             raise UsageError(
-                "--copies: of what? --augment shift=0.1,zoom=0.1,flip or time-mask=40:2 makes some"
+                "--copies: needs --augment, e.g. shift=0.1,zoom=0.1,flip or time-mask=40:2"
             )
         return None
     if not isinstance(model, Network):
         raise UsageError(
-            f"--augment: {model.name} is fitted once, to the items as they are;"
+            f"--augment: {model.name} is fitted in one go, to the items as they are;"
             " sertool augment makes copies"
         )
     family = "image" if model.pictures else "frames"
-    parts = augment.parts(family, steps)
+    augmentations = augment.parts(family, steps)
     if (family == "image" or copies) and any(item.augmentation for item in items):
         raise InputError(
             "--augment: the store holds copies already; leave it out, or train on the store that"
-            " they were made of"
+            " they were made from"
         )
-    return Augmenting(parts, copies, seed, family)
+    return Augmenting(augmentations, copies, seed, family)
 
 
 def described(

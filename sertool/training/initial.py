@@ -18,7 +18,7 @@ from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.items import Item
 from sertool.models import MODELS, Network, model
-from sertool.models.per import field_of
+from sertool.models.per_field import field_of
 from sertool.ui.console import Console
 
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6 a bare pickle

@@ -91,8 +91,8 @@ def total_loss(
     start = 0
     for target in targets:
         indices = target.indices[positions]
-        columns = logits[:, start : start + len(target.classes)]
-        start += len(target.classes)
+        columns = logits[:, start : start + target.outputs]
+        start += target.outputs
         if (indices == IGNORED).all():
             continue  # the mean over nothing is no number
         total = total + target.weight * _head_loss(columns, positions, target, norm)

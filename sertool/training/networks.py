@@ -13,6 +13,7 @@ from torch import nn
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
+from sertool.formats.checkpoint import Head, Model, Named
 from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
 from sertool.models import Examples, Network, statistics
@@ -24,21 +25,11 @@ from sertool.training import loop
 from sertool.training.augmenting import Augmenting
 from sertool.training.baselines import fit_rows
 from sertool.training.batches import Source
+from sertool.training.fitted import Fitted
 from sertool.training.initial import Initial
 from sertool.training.saving import Saver
+from sertool.training.unlabelled import Unlabelled
 from sertool.ui.console import Console
-
-
-@dataclass
-class Trained:
-    """What training leaves: tensors by their names in the checkpoint, `meta` to merge in.
-
-    last: the same after the last epoch, where the plan keeps it.
-    """
-
-    tensors: dict[str, Any]
-    meta: dict[str, Any]
-    last: Trained | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class Plan:
     device: torch.device
     init: Initial | None = None
     augmenting: Augmenting | None = None
-    unlabelled: Examples | None = None
+    unlabelled: Unlabelled | None = None
     keep_last: bool = False
 
 
@@ -146,7 +137,7 @@ def train_network(
     frames: int | None,
     parts: Parts,
     console: Console,
-) -> Trained:
+) -> Fitted:
     """Fit statistics and weights on the division's training part; see `loop.fit`."""
     devices.prepare(plan.device)
     _say_short(plan, store, division, console)
@@ -155,7 +146,7 @@ def train_network(
     source.statistics = statistics.fit(
         (source.seen(i) for i in division.train), plan.hp.normalisation
     )
-    outputs = sum(len(target.classes) for target in targets)
+    outputs = sum(target.outputs for target in targets)
     shape = source.seen(division.train[0]).shape[1:]
     loop.seed_torch(plan.seed, "init")
     network = model.build(frames if model.fixed_length else None, shape, outputs)
@@ -187,7 +178,7 @@ def train_network(
         devices.place(network, plan.device)
     fitted = source.statistics
 
-    def finished(epoch: int) -> Trained:
+    def finished(epoch: int) -> Fitted:
         made = _trained(plan, network, history, epoch, fitted, targets, frames, shape)
         _fit_classifier(made, network, plan, source, division, targets[0], console)
         return made
@@ -196,7 +187,6 @@ def train_network(
     if plan.keep_last and last:
         network.load_state_dict(last)
         trained.last = finished(len(history))
-        trained.last.meta["kept"] = "last"
     return trained
 
 
@@ -224,11 +214,12 @@ def _first_stage(
         lambda i: statistics.apply(source.seen(division.train[i])),
         tuple(items[i].id for i in division.train),
     )
-    plan.model.first_stage(network, train, plan.unlabelled, plan.seed, console.note)
+    more = plan.unlabelled.examples if plan.unlabelled else None
+    plan.model.first_stage(network, train, more, plan.seed, console.note)
 
 
 def _fit_classifier(
-    trained: Trained,
+    trained: Fitted,
     network: nn.Module,
     plan: Plan,
     source: Source,
@@ -263,8 +254,7 @@ def _fit_classifier(
     if described := classifier.describe(arrays):
         console.note(f"{classifier.name}: {described}")
     trained.tensors |= {f"head.{key}": value for key, value in arrays.items()}
-    settings = asdict(classifier.settings)
-    trained.meta["model"]["head"] = {"name": classifier.name, "settings": settings}
+    trained.model.head = Named(classifier.name, asdict(classifier.settings))
 
 
 def _weighted(
@@ -297,7 +287,7 @@ def _trained(
     targets: list[Target],
     frames: int | None,
     shape: tuple[int, ...],
-) -> Trained:
+) -> Fitted:
     """Return the network's weights and statistics, those after `epoch`, and what describes them.
 
     Raises InputError where training ended in weights that are no numbers.
@@ -307,15 +297,17 @@ def _trained(
         raise InputError("training ended in weights that are not finite; try a lower --lr")
     tensors: dict[str, Any] = {f"model.{name}": value for name, value in weights.items()}
     tensors |= {"statistics.mean": fitted.mean, "statistics.sd": fitted.sd}
-    described = {
-        "frames": frames if plan.model.fixed_length else None,
-        "inputs": list(shape),
-        "outputs": sum(len(target.classes) for target in targets),
-        "heads": [{"field": t.field, "classes": t.classes, "weight": t.weight} for t in targets],
-        "normalisation": plan.hp.normalisation,
-        "parameters": sum(p.numel() for p in network.parameters()),
-    }
-    return Trained(tensors, {"model": described, "history": history, "best_epoch": epoch})
+    model = Model(
+        name=plan.model.name,
+        settings=asdict(plan.model.settings),
+        parameters=sum(p.numel() for p in network.parameters()),
+        frames=frames if plan.model.fixed_length else None,
+        inputs=list(shape),
+        outputs=sum(target.outputs for target in targets),
+        normalisation=plan.hp.normalisation,
+        heads=[Head(target.field, target.classes, target.weight) for target in targets],
+    )
+    return Fitted(tensors, model, history, epoch)
 
 
 def initialise(

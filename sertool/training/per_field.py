@@ -1,52 +1,32 @@
-"""`train --per FIELD`: a model for each value of an item's field, and what chooses among them."""
+"""`train --per FIELD`: one model for each value of a field, and what chooses among them."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sertool.core.errors import InputError, UsageError
+from sertool.core.errors import InputError
 from sertool.formats.checkpoint import Checkpoint, dump, undump
 from sertool.formats.outputs import Parts
-from sertool.items import Item
-from sertool.models import Tabular, per, tabular
+from sertool.models import per_field, tabular
 from sertool.splits.division import Division, divide
-from sertool.targets import class_names, make_target
-from sertool.training.fitting import Job, Start, fit, fit_model
-from sertool.training.summary import SIDES
+from sertool.targets import make_target
+from sertool.training.fitting import Start, fit, fit_table
+from sertool.training.job import CHOOSER, Job
+from sertool.training.summary import VERBS
 
 UNKNOWN = "?"  # the value, in a stratum, of an item that has none
-CHOOSER = "linear"  # the model of the field's value: small, and fitted to what it is given
-# what a row of `predict` says under its own name
-TAKEN = ("path", "start", "end", "label", "confidence", "posterior", "duration", "error")
-
-
-def values(items: Sequence[Item], field: str, target: str) -> list[str | None]:
-    """Return each item's value of the field `--per`; None where it is unknown.
-
-    Raises UsageError for a field that cannot be chosen by, or that no item has, InputError where
-    the chooser cannot be fitted.
-    """
-    if field == target:
-        raise UsageError(f"--per {field}: it is what the model learns to say (--target)")
-    if field in TAKEN:
-        raise UsageError(f"--per {field}: a line of predict has its own {field}; choose another")
-    needs = tabular(CHOOSER).needs
-    if needs and importlib.util.find_spec(needs) is None:
-        raise InputError(f"--per {field}: its chooser ({CHOOSER}) needs {needs}, not installed")
-    return class_names(items, field, "--per")
 
 
 def divisions(job: Job) -> list[Division]:
-    """Return the ways to use the store, one a fold, each checked before any is trained.
+    """Return the divisions of the store, one per fold, each checked before any is trained.
 
     All models share one division, so that no recording or speaker that one of them holds out is
-    trained on by another, or by the chooser. What is drawn is drawn within each value and class
-    alike: to deal and to `--val`, a class is a value's class. Training and validation leave out
-    the items whose value is unknown; held out they stay, for the chooser.
+    trained on by another, or by the chooser. Folds and `--val` are stratified by value and class.
+    Training and validation leave out the items whose value is unknown; held out they stay, for the
+    chooser.
     """
     items, parts = job.store.items(), job.options.parts
     if not job.values:
@@ -73,24 +53,24 @@ def _known(job: Job, division: Division) -> Division:
     wrong = _never_right(job, train, division.test)
     if wrong:
         notes.append(
-            f"{wrong} items held out are of a class that the model of their {job.options.per} never"
-            " heard: it is wrong on all of them"
+            f"{wrong} held-out items are of a class that the model of their {job.options.per} was"
+            " not trained on: it is wrong on all of them"
         )
     return dataclasses.replace(division, train=train, val=val, notes=notes)
 
 
 def _never_right(job: Job, train: Sequence[int], test: Sequence[int]) -> int:
     """Return how many items have a class that only models of other values know."""
-    heard = {(job.values[i], job.classes[i]) for i in train}
-    classes = {label for _, label in heard}
+    known = {(job.values[i], job.classes[i]) for i in train}
+    classes = {name for _, name in known}
     return sum(
-        label in classes and value is not None and (value, label) not in heard
-        for value, label in ((job.values[i], job.classes[i]) for i in test)
+        name in classes and value is not None and (value, name) not in known
+        for value, name in ((job.values[i], job.classes[i]) for i in test)
     )
 
 
 def by_value(job: Job, division: Division) -> dict[str, Division]:
-    """Return the part of a division that each value's model is trained with, values sorted.
+    """Return each value's share of a division, values sorted.
 
     Raises InputError where a value has too little to train on, or is the only one.
     """
@@ -101,7 +81,7 @@ def by_value(job: Job, division: Division) -> dict[str, Division]:
     found = {}
     for value in sorted(counts):
         train, val, test = (
-            [i for i in division.part(name) if job.values[i] == value] for name in SIDES
+            [i for i in division.part(name) if job.values[i] == value] for name in VERBS
         )
         word = next(job.store.items()[i].value(field) for i in used if job.values[i] == value)
         advice = f"--where '{field}!={word}' leaves them out"
@@ -124,67 +104,58 @@ def by_value(job: Job, division: Division) -> dict[str, Division]:
 def fit_each(job: Job, division: Division, record: dict[str, Any], start: Start) -> Checkpoint:
     """Return the checkpoint, without items, of a model for each value and of their chooser.
 
-    Each model is the one that its part of the division alone would give. What `start` gives keeps
-    the networks that are finished, and how far the one under way has come.
+    Each model is the one that its share of the division alone would give. `start` returns what
+    keeps the finished networks, and the state of the one in training.
     """
     field = str(job.options.per)
     divided = by_value(job, division)
-    parts = None if isinstance(job.model, Tabular) else _start(job, divided, start)
+    finished = _start(job, divided, start) if job.plan else None
     models: dict[str, Checkpoint] = {}
-    for number, (value, part) in enumerate(divided.items()):
-        said = [
-            f"{verb} {len(items)}" for name, verb in SIDES.items() if (items := part.part(name))
-        ]
-        job.console.note(f"{field} {value}: {', '.join(said)} items")
-        models[value] = _fit_one(job, part, record, parts, number)
-    return per.merge(field, models, _fit_chooser(job, division))
+    for number, (value, share) in enumerate(divided.items()):
+        counts = [f"{verb} {len(p)}" for name, verb in VERBS.items() if (p := share.part(name))]
+        job.console.note(f"{field} {value}: {', '.join(counts)} items")
+        models[value] = _fit_one(job, share, record, finished, number)
+    return per_field.merge(field, models, _fit_chooser(job, division))
 
 
 def _start(job: Job, divided: dict[str, Division], start: Start) -> Parts:
-    """Return where finished networks are kept, once it is known that all items suit them."""
+    """Return what keeps finished networks, once it is known that all items suit them."""
     from sertool.training import networks
 
-    for value, part in divided.items():
+    assert job.plan is not None
+    for value, share in divided.items():
         try:
-            networks.check_items(job.plan, job.store, part.train + part.val)
+            networks.check_items(job.plan, job.store, share.train + share.val)
         except InputError as error:
             raise InputError(f"--per {job.options.per}, items of {value}: {error}") from error
     return start()
 
 
 def _fit_one(
-    job: Job, part: Division, record: dict[str, Any], parts: Parts | None, number: int
+    job: Job, share: Division, record: dict[str, Any], finished: Parts | None, number: int
 ) -> Checkpoint:
-    """Train the model of one value, or take it from where an interrupted run left it finished."""
-    if parts is None:
-        return fit(job, part, record, _no_parts)[0]
+    """Train the model of one value, or take it from an interrupted run that finished it."""
+    if finished is None:
+        return fit(job, share, record, _nothing_kept)[0]
     name = f"{number}.safetensors"
-    if not parts.has(name):
-        made, _ = fit(job, part, record, lambda: parts.within(f"{number}."))
-        parts.write(name, dump(made.tensors, made.meta))
+    if not finished.has(name):
+        made, _ = fit(job, share, record, lambda: finished.within(f"{number}."))
+        finished.write(name, dump(made.tensors, made.meta))
         return made
     job.console.note("finished by an earlier run")
-    return Checkpoint(*_read(parts, name))
+    tensors, meta = undump(finished.read(name), str(finished.path(name)))
+    return Checkpoint(tensors, [], meta)
 
 
-def _read(parts: Parts, name: str) -> tuple[dict[str, Any], list[Item], dict[str, Any]]:
-    tensors, meta = undump(parts.read(name), str(parts.path(name)))
-    return tensors, [], meta
-
-
-def _no_parts() -> Parts:
-    raise AssertionError("a model that is fitted whole keeps nothing of a run")
+def _nothing_kept() -> Parts:
+    raise AssertionError("a tabular model keeps nothing of an interrupted run")
 
 
 def _fit_chooser(job: Job, division: Division) -> Checkpoint:
     """Return the model of the field's value, fitted to the training items of all values.
 
-    Only what trains is fitted to, so that the held-out items tell how often it is right.
+    Only what trains is fitted to, so that the held-out items show how often it is right.
     """
-    model = tabular(CHOOSER)
     target = make_target(job.values, division.train, str(job.options.per))
-    tensors, meta = fit_model(job, model, division, target)
-    named = {"name": model.name, "settings": dataclasses.asdict(model.settings)}
-    return Checkpoint(
-        tensors, [], meta | {"classes": target.classes, "model": named | meta["model"]}
-    )
+    fitted = fit_table(job, tabular(CHOOSER), division, target)
+    return Checkpoint(fitted.tensors, [], fitted.described(target.classes))

@@ -1,4 +1,4 @@
-"""What `train` tells people: who trains, validates and is held out, and what came of it."""
+"""What `train` reports: which items train, validate and are held out, and what came of it."""
 
 from __future__ import annotations
 
@@ -9,64 +9,62 @@ from typing import Any
 from sertool.core.paths import show
 from sertool.formats.checkpoint import Checkpoint
 from sertool.items import Item
-from sertool.models.per import field_of
-from sertool.splits.balance import Group
+from sertool.models.per_field import field_of
 from sertool.splits.division import Division
 from sertool.splits.protocols import group_of
+from sertool.training.job import Job
 from sertool.ui.console import Console
 
 NAMED = 8  # speakers that a line names at most
-SIDES = {"train": "trains on", "val": "validates on", "test": "holds out"}
+VERBS = {"train": "trains on", "val": "validates on", "test": "holds out"}
 
 
-def announce(
-    items: Sequence[Item],
-    classes: Sequence[str | None],
-    division: Division,
-    monitor: str | None,
-    console: Console,
-) -> None:
-    """Say which items are on each side, of which speakers, and what is odd about this division."""
+def announce(job: Job, division: Division) -> None:
+    """Report the items of each part, their speakers, and what is unusual about this division."""
+    items, classes, console = job.store.items(), job.classes, job.console
     prefix = "" if division.fold is None else f"fold {division.fold}: "
-    for name, verb in SIDES.items():
-        rows = [items[i] for i in division.part(name)]
-        if rows:
-            console.note(f"{prefix}{verb} {_count(rows)}")
+    for name, verb in VERBS.items():
+        if positions := division.part(name):
+            console.note(f"{prefix}{verb} {_count([items[i] for i in positions])}")
     for note in division.notes:
         console.note(f"{prefix}{note}")
     trained_on = {classes[i] for i in division.train}
-    strange = sum(classes[i] not in trained_on for i in division.test)
-    if strange:
-        which = "all" if strange == len(division.test) else "some"
+    unknown = sum(classes[i] not in trained_on for i in division.test)
+    if unknown:
+        which = "all" if unknown == len(division.test) else "some"
         console.warn(
-            f"{prefix}{strange} of {len(division.test)} items held out are of classes without"
-            f" training items, so that eval leaves {which} of them out"
+            f"{prefix}{unknown} of {len(division.test)} held-out items are of classes without"
+            f" training items, so eval leaves {which} of them out"
         )
     if not division.test:
         console.note(f"{prefix}holds nothing out; eval --all tests on another store")
-    if monitor and not division.val:
+    if job.plan and not division.val:
         console.note(f"{prefix}no validation part: the last epoch's weights are kept")
-    trained = _speakers(items, [*division.train, *division.val])
-    held = _speakers(items, division.test)
+    trained, held = (
+        {group_of(items[i], "speaker") for i in positions if items[i].speaker is not None}
+        for positions in ([*division.train, *division.val], division.test)
+    )
     if trained & held:
         console.note(
-            f"{prefix}{len(trained & held)} of the {len(held)} speakers held out are trained on"
+            f"{prefix}{len(trained & held)} of the {len(held)} held-out speakers are trained on"
             " too: results will be speaker-dependent"
         )
+    if job.plan and job.plan.augmenting:
+        console.note(job.plan.augmenting.sentence)
 
 
-def _count(rows: Sequence[Item]) -> str:
-    """Return "120 items (60 copies) of 4 speakers (03, 08, …)"."""
-    copies = sum(bool(row.augmentation) for row in rows)
-    corpora = {row.corpus for row in rows}
+def _count(items: Sequence[Item]) -> str:
+    """Return "120 items (60 of them copies) of 4 speakers (03, 08, …)"."""
+    copies = sum(bool(item.augmentation) for item in items)
+    corpora = {item.corpus for item in items}
     names = sorted(
         {
-            str(row.speaker) if len(corpora) == 1 else f"{row.corpus}/{row.speaker}"
-            for row in rows
-            if row.speaker is not None
+            item.speaker if len(corpora) == 1 else f"{item.corpus}/{item.speaker}"
+            for item in items
+            if item.speaker is not None
         }
     )
-    text = f"{len(rows)} items"
+    text = f"{len(items)} items"
     if copies:
         text += f" ({copies} of them copies)"
     if names:
@@ -75,14 +73,10 @@ def _count(rows: Sequence[Item]) -> str:
     return text
 
 
-def _speakers(items: Sequence[Item], positions: Sequence[int]) -> set[Group]:
-    return {group_of(items[i], "speaker") for i in positions if items[i].speaker is not None}
-
-
 def result(made: Checkpoint, output: Path, epochs: int, console: Console) -> None:
-    """Say what was trained, which epoch was kept, and how it did on the validation part.
+    """Report what was trained, which epoch was kept, and the rates on the validation part.
 
-    A line for each of several models, and one for what chooses among them.
+    One line per model, and one for the chooser among several.
     """
     field = field_of(made.meta)
     if field is None:
@@ -107,8 +101,5 @@ def _result(meta: dict[str, Any], name: str, epochs: int, console: Console) -> N
             f" accuracy {100 * best['val_accuracy']:.1f} %"
         )
     console.note(text)
-    console.event(event="trained", output=name, best_epoch=meta["best_epoch"], **_rates(best))
-
-
-def _rates(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "epoch"}
+    rates = {name: value for name, value in best.items() if name != "epoch"}
+    console.event(event="trained", output=name, best_epoch=meta["best_epoch"], **rates)

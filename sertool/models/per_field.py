@@ -1,11 +1,11 @@
-"""A checkpoint that holds a model for each value of an item's field, and what chooses among them.
+"""Several models in one checkpoint: one for each value of a field, and what chooses among them.
 
-Everything that an audit or `predict` needs of all the models alike (pipeline, items, protocol,
-lineage) is there once. The tensors of the model for `male` are `per.male.model.*`,
-`per.male.statistics.*`, `per.male.baseline.*`, those of the chooser `chooser.model.*`; the rest
-of what describes each is in the meta key `per`:
+What the models share (pipeline, items, protocol, lineage) is there once. The tensors of the model
+for `male` are `per.male.model.*`, `per.male.statistics.*`, `per.male.baseline.*`, those of the
+chooser `chooser.model.*`; the rest of what describes each is in the meta key `per`:
 {"field": "gender", "values": {"male": {…}, …}, "chooser": {…}}, values in sorted order. The
-chooser is a model of the field's value, trained on the same items, for what nobody knows it of.
+chooser is a model of the field's value, trained on the same items, for items whose value is
+unknown.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def prefix(value: str) -> str:
 
 
 def field_of(meta: Mapping[str, Any]) -> str | None:
-    """Return the field by whose value a checkpoint's model is chosen; None where it holds one."""
+    """Return the field by whose value a checkpoint's model is chosen; None for a single model."""
     per = meta.get("per")
     return None if per is None else str(per["field"])
 
 
 def values_of(meta: Mapping[str, Any]) -> list[str]:
-    """Return the values that a checkpoint has models for, none where it holds but one model."""
+    """Return the values that a checkpoint has models for; none for a single model."""
     return list((meta.get("per") or {}).get("values", ()))
 
 
@@ -93,7 +93,7 @@ def take_apart(checkpoint: Checkpoint) -> tuple[dict[str, Checkpoint], Checkpoin
     return models, part(CHOOSER, per[CHOOSER])
 
 
-def named(field: str, word: str, values: Iterable[str]) -> str | None:
+def match(field: str, word: str, values: Iterable[str]) -> str | None:
     """Return which of `values` a word means, as a condition `field=word` does; None for none."""
     if word in values:
         return word
@@ -104,29 +104,30 @@ def named(field: str, word: str, values: Iterable[str]) -> str | None:
     return next((value for value in values if fits(Item("", extra={field: value}))), None)
 
 
-def told(field: str, item: Item, values: Iterable[str]) -> str | None:
-    """Return which of `values` an item has, None where that is unknown or another one."""
+def known_value(field: str, item: Item, values: Iterable[str]) -> str | None:
+    """Return which of `values` an item has, None where it has none of them."""
     word = class_name(item, field)
-    return None if word is None else named(field, word, values)
+    return None if word is None else match(field, word, values)
 
 
-def asked(
-    field: str | None, values: Sequence[str], fields: Sequence[tuple[str, str]]
+def requested_value(
+    field: str | None, values: Sequence[str], given: Sequence[tuple[str, str]]
 ) -> str | None:
-    """Return the value whose model `predict --field` asks for, None where `fields` do not say.
+    """Return the value whose model `predict --field NAME=VALUE` asks for, None without one.
 
-    Raises UsageError for another field than the checkpoint's, or a value that it has no model of.
+    given: the options' names and values. Raises UsageError for another field than the
+    checkpoint's, or a value that it has no model for.
     """
     found = None
-    for name, word in fields:
+    for name, word in given:
         if field is None:
             raise UsageError(
-                f"--field {name}: the checkpoint holds one model for all; train --per {name}"
-                " makes one that holds a model for each"
+                f"--field {name}: the checkpoint holds a single model; train --per {name} makes one"
+                " that holds a model for each value"
             )
         if name != field:
             raise UsageError(f"--field {name}: the checkpoint's models are chosen by {field}")
-        found = named(field, word, values)
+        found = match(field, word, values)
         if found is None:
             raise UsageError(
                 f"--field {name}={word}: the checkpoint has models for {', '.join(values)}"

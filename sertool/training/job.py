@@ -1,0 +1,127 @@
+"""One run of `train`: what all of its folds and models share, checked before any work is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import make
+from sertool.formats.store import Store
+from sertool.items import Item
+from sertool.models import Model, Network, model, tabular
+from sertool.models.hyperparameters import Hyperparameters
+from sertool.targets import class_names
+from sertool.training import augmenting
+from sertool.training.baselines import Columns
+from sertool.training.options import TrainOptions
+from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.training.networks import Plan
+
+CHOOSER = "linear"  # the model that names the value of `--per`: small, and fitted to the same items
+# fields that a row of `predict` has of its own
+TAKEN = ("path", "start", "end", "label", "confidence", "posterior", "duration", "error")
+
+
+@dataclass(frozen=True)
+class Job:
+    """The store, the model, and how it is trained.
+
+    classes: of every item of the store, under the target field; None where unknown. values: the
+    same under the field of `--per`; empty without it. plan: of a network; None for a tabular model.
+    """
+
+    store: Store
+    options: TrainOptions
+    model: Model
+    hp: Hyperparameters
+    classes: Sequence[str | None]
+    values: Sequence[str | None]
+    columns: Columns
+    console: Console
+    plan: Plan | None = None
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that are read."""
+        init = self.plan and self.plan.init
+        unlabelled = self.plan and self.plan.unlabelled
+        more = ([init.path] if init else []) + (unlabelled.paths if unlabelled else [])
+        return [self.store.path, *more]
+
+
+def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitStack) -> Job:
+    """Return the job that the options describe; stores that it opens stay open until `stack` ends.
+
+    Raises UsageError for options that contradict each other, the model or the store, InputError for
+    a store or a file that cannot serve.
+    """
+    kind = model(options.model)
+    found = kind(make(kind.Settings, options.settings))
+    items = store.items()
+    classes = class_names(items, options.target, "--target")
+    values = _values(items, options.per, options.target) if options.per else []
+    changes = augmenting.make(found, items, options.augment, options.copies, options.seed)
+    if changes:
+        options = dataclasses.replace(options, augment=changes.steps)  # defaults filled in
+    _check(options, found)
+    columns = Columns(store, console)
+    if not isinstance(found, Network):
+        hp = Hyperparameters().overridden(options.overrides)
+        idle = sorted(set(options.overrides) - {"class_weights"})
+        if idle:
+            console.note(f"{', '.join(idle)}: no effect on {found.name}")
+        return Job(store, options, found, hp, classes, values, columns, console)
+    hp = found.defaults().overridden(options.overrides)
+    from sertool.models import device
+    from sertool.training import initial, networks, unlabelled  # torch: seconds, only where needed
+
+    plan = networks.Plan(
+        found,
+        hp,
+        options.seed,
+        device.choose(options.device),
+        initial.load(options.init, found, console) if options.init else None,
+        changes,
+        unlabelled.load(options.init_unlabelled, store, stack),
+        options.keep_last,
+    )
+    networks.check_classifier(found)
+    return Job(store, options, found, hp, classes, values, columns, console, plan)
+
+
+def _check(options: TrainOptions, found: Model) -> None:
+    """Raise UsageError for an option that has no effect on the model."""
+    network = found if isinstance(found, Network) else None
+    if options.init_unlabelled and not (network and network.first_stage_tensors):
+        raise UsageError(f"--init-unlabelled: {found.name} learns nothing without labels")
+    if options.keep_last and (network is None or options.per):
+        why = f"with --per {options.per}" if options.per else f"for {found.name}, it has no epochs"
+        raise UsageError(f"--keep-last: not available {why}")
+    if options.init and network is None:
+        raise UsageError(f"--init: {found.name} is fitted in one go and starts from nothing")
+
+
+def _values(items: Sequence[Item], field: str, target: str) -> list[str | None]:
+    """Return each item's value of the field of `--per`; None where it is unknown.
+
+    Raises UsageError for a field that cannot be chosen by, or that no item has, InputError where
+    the chooser cannot be fitted.
+    """
+    if field == target:
+        raise UsageError(f"--per {field}: it is the target field (--target)")
+    if field in TAKEN:
+        raise UsageError(f"--per {field}: a line of predict has its own {field}; choose another")
+    needs = tabular(CHOOSER).needs
+    if needs and importlib.util.find_spec(needs) is None:
+        raise InputError(
+            f"--per {field}: its chooser ({CHOOSER}) needs {needs}, which is not installed"
+        )
+    return class_names(items, field, "--per")
