@@ -226,5 +226,5 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
 def test_help_reads_well(cli, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     said = " ".join(cli("train", "--help").out.replace("│", " ").split())
-    assert "flip (flip plays speech backwards)" in said
+    assert "e.g. shift=0.1,flip (flip plays speech backwards)" in said
     assert "an epoch is every original and this many copies" in said

@@ -53,9 +53,10 @@ class TrainOptions(Options):
     augment: dict[str, list[float]] = option(
         {},
         "Change training items as they are read, anew in every epoch unless there are --copies."
-        " Pictures: shift=0.1,zoom=0.1,flip (flip plays speech backwards). Features over time"
-        " (SpecAugment): time-mask=T:N:P,freq-mask=F:N hides N stretches of at most T frames, each"
-        " at most the share P of the item, and N bands of at most F dimensions.",
+        " Pictures: shift, zoom and flip, e.g. shift=0.1,flip (flip plays speech backwards)."
+        " Features over time (SpecAugment): time-mask=T:N:P hides N stretches of at most T frames,"
+        " each at most the share P of the item; freq-mask=F:N hides N bands of at most F"
+        " dimensions.",
         metavar="LIST",
         panel=TRAINING,
         read=_steps,
