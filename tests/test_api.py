@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -345,3 +347,24 @@ def test_facts_are_those_of_the_command_line(here: Path, cli) -> None:
 def test_what_a_file_is(here: Path, cli) -> None:
     assert sertool.info("mel.h5") == json.loads(cli("info", "--json", "mel.h5").out)
     assert sertool.info(sertool.load("model.ckpt"), items=True)["model"]["name"] == "linear"
+
+
+@pytest.mark.parametrize("name", ["api_tour", "sklearn_baseline", "torch_training_loop"])
+def test_the_scripts_of_examples_run(name: str, made: Path, tmp_path: Path, capsys) -> None:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"examples/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    score = module.main(made / "corpus", tmp_path)
+    assert score is None or score > 0.3
+    assert capsys.readouterr().out.count("\n") > 2
+
+
+README = re.compile(r"```python\n(import sertool\n.*?)```", re.DOTALL)
+
+
+def test_the_example_of_the_readme_runs(here: Path) -> None:
+    found = README.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    if found is None:
+        pytest.skip("README.md has no Python example")
+    shutil.copytree("corpus", "data/demo/corpus")
+    exec(found[1], {})
