@@ -32,16 +32,6 @@ def test_page_is_what_the_results_give() -> None:
     assert page == done.stdout, "run `make results` and commit recipes/README.md"
 
 
-def test_the_readme_begins_its_results_with_the_same_numbers() -> None:
-    page, readme = (
-        (ROOT / n).read_text(encoding="utf-8") for n in ("recipes/README.md", "README.md")
-    )
-    table = page[page.index("| paper | what |") :]
-    lines = table[: table.index("\n\n")]
-    assert lines.count("\n") > 10
-    assert lines in readme
-
-
 @pytest.mark.parametrize("folder", sorted((ROOT / "recipes" / "results").iterdir()), ids=str)
 def test_kept_summaries(folder: Path) -> None:
     protocols = {"speakers", "random", "copies"}
