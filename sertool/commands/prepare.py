@@ -17,13 +17,14 @@ from sertool.core.paths import from_text, show, to_text
 from sertool.core.settings import option
 from sertool.corpora import CORPORA, export, where
 from sertool.corpora import labels as label_maps
-from sertool.corpora.counts import plural, spread, table
+from sertool.corpora.counts import spread, table
 from sertool.corpora.discover import AUTO, Found, Manners, find
 from sertool.formats.outputs import atomic
 from sertool.formats.reuse import State, decide
 from sertool.items import Item
 from sertool.splits import disjoint, protocols
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 STDOUT = Path("-")
 

@@ -8,15 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sertool.corpora import Published
 from sertool.items import Item
+from sertool.ui.words import plural
 
 WIDTH = 60  # columns
-
-
-def plural(n: int, word: str) -> str:
-    """Return "1 file", "2 files"."""
-    if n == 1:
-        return f"1 {word}"
-    return f"{n} {word}es" if word.endswith("s") else f"{n} {word}s"
 
 
 def table(name: str, found: Sequence[Item], published: Published | None) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from sertool.core.errors import InputError
 from sertool.core.paths import absolute, find_audio, is_audio, show, to_text
 from sertool.corpora import Corpus, Published, Skipped, load, make, names
-from sertool.corpora.counts import difference, plural
+from sertool.corpora.counts import difference
 from sertool.corpora.lhotse_files import kind, leader
 from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.items import Item
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 AUTO = "auto"
 TABLE = "csv"  # the corpus that reads tables

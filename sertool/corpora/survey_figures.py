@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sertool.corpora.survey import SHORTEST_BIN
-from sertool.corpora.survey_text import PLURALS, span
+from sertool.corpora.survey_text import span
 from sertool.formats import figures as folders
 from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, short
+from sertool.ui.words import plural
 
 Row = dict[str, Any]
 Layer = tuple[str, Row, list[int]]  # name, colour and hatch, heights
@@ -61,7 +62,7 @@ def _layers(found: Row, count: Callable[[Callable[[Row], bool]], list[int]]) -> 
         ]
         rest = len(found["corpora"]) - len(top)
         if rest:
-            name = f"{rest} more {PLURALS['corpus']}"
+            name = plural(rest, "more corpus")
             layers.append((name, UNKNOWN, count(lambda row: row["corpus"] not in top)))
         return layers
     genders = {cell["gender"] for cell in found["cells"]}

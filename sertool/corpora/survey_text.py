@@ -19,6 +19,7 @@ from rich.text import Text
 
 from sertool.core.paths import show
 from sertool.corpora.survey import SHORTEST_BIN
+from sertool.ui.words import of_several, plural
 
 Row = dict[str, Any]
 
@@ -30,7 +31,6 @@ ID_WIDEST = 60  # cells of an id
 LONGEST_BAR = 30
 SHORTEST_BAR = 6
 EIGHTHS = " ▏▎▍▌▋▊▉"
-PLURALS = {"class": "classes", "corpus": "corpora", "part": "parts", "fold": "folds"}
 LISTED = {"text": "sentences", "session": "sessions"}
 
 
@@ -139,8 +139,7 @@ def with_bars(columns: list[list[str]], numbers: Sequence[int], width: int) -> T
 def more(shown: int, there: int, noun: str) -> list[Text]:
     """Return "… and 3 more classes" where not all are shown."""
     rest = there - shown
-    word = noun if rest == 1 else PLURALS[noun]
-    return [Text(f"… and {rest} more {word} (--json has all)")] if rest else []
+    return [Text(f"… and {plural(rest, f'more {noun}')} (--json has all)")] if rest else []
 
 
 def classes_block(found: Row) -> RenderableType:
@@ -300,7 +299,7 @@ def folds_block(folds: Sequence[Row], field: str) -> RenderableType:
     parts += more(len(rows), len(folds), field)
     shared = sum(row["shared_speakers"] > 0 for row in folds)
     if shared:
-        word = PLURALS[field]
+        word = of_several(field)
         parts.append(Text(f"shared: speakers that other {word} have, too; figures depend on them"))
     for row in rows:
         if row["lacking"] and row[field] is not None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sertool.core.paths import show
+from sertool.ui.words import plural
 
 Audit = dict[str, Any]
 
@@ -105,10 +106,10 @@ def lines(result: Audit) -> list[Text]:
     made = [*_heads(result), *(_fact_line(result, name) for name in ORDER)]
     deep = result["deep"]
     if deep:
-        text = f"{'decoded':<16} {_plural(deep['decoded'], 'recording', 'recordings')}"
+        text = f"{'decoded':<16} {plural(deep['decoded'], 'recording')}"
         text += f", {deep['failed']} failed" if deep["failed"] else ""
         if deep["compared"]:
-            text += f"; {_plural(deep['compared'], 'near pair', 'near pairs')} compared,"
+            text += f"; {plural(deep['compared'], 'near pair')} compared,"
             text += f" {deep['dismissed']} of them no duplicates"
         made.append(Text(text))
     return [*made, Text.assemble((f"{'what to do':<16} ", "bold"), result["advice"])]
@@ -128,16 +129,12 @@ def _heads(result: Audit) -> list[Text]:
 
 
 def _counts(side: dict[str, Any], verb: str) -> str:
-    text = f"{_plural(side['items'], 'item', 'items')}{verb}"
+    text = f"{plural(side['items'], 'item')}{verb}"
     if side["validation"]:
         text += f" (validation: {side['validation']})"
-    text += f", {_plural(side['recordings'], 'recording', 'recordings')}"
-    text += f", {_plural(side['speakers'], 'speaker', 'speakers')}"
-    return text + (f", {_plural(side['copies'], 'copy', 'copies')}" if side["copies"] else "")
-
-
-def _plural(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
+    text += f", {plural(side['recordings'], 'recording')}"
+    text += f", {plural(side['speakers'], 'speaker')}"
+    return text + (f", {plural(side['copies'], 'copy')}" if side["copies"] else "")
 
 
 def _fact_line(result: Audit, name: str) -> Text:
@@ -149,11 +146,11 @@ def _fact_line(result: Audit, name: str) -> Text:
     if fact["apart"] is None:
         return line.append("unknown").append(f"  {_unknown(fact, name)}")
     line.append("SHARED", style="bold red").append("   ")
-    touched = _plural(fact["test_items"], "test item", "test items")
+    touched = plural(fact["test_items"], "test item")
     if name == "fit_disjoint":
         line.append(f"fitted to {touched}; ")
     else:
-        line.append(f"{_plural(fact['shared'], one, many)}, {touched}; ")
+        line.append(f"{plural(fact['shared'], one, many)}, {touched}; ")
     return line.append("; ".join(_example(name, pair) for pair in fact["examples"]))
 
 

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from sertool.core.paths import show
 from sertool.evaluation.report import Report
-from sertool.evaluation.terminal import percent, plural, systems
+from sertool.evaluation.terminal import percent, systems
 from sertool.formats import figures as folders
 from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel
+from sertool.ui.words import plural
 
 
 def _caption(report: Report) -> str:

@@ -18,6 +18,7 @@ from sertool.core.paths import show
 from sertool.evaluation.report import Figures, Model, Protocol, Report
 from sertool.metrics import Metric
 from sertool.ui.blocks import short_names
+from sertool.ui.words import plural
 
 NOT_COMPUTED = "not computed"
 FACTS = (
@@ -45,11 +46,6 @@ SHADES = (
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a rate as a percentage without its sign, "–" where it is undefined."""
     return "–" if value is None else f"{100 * value:.{decimals}f}"
-
-
-def plural(n: int, noun: str) -> str:
-    """Return "1 file", "2 files"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _plain_table(*columns: str) -> Table:
