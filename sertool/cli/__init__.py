@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import io
 import os
 import signal
@@ -15,24 +14,61 @@ from typing import Annotated, Any
 import typer
 
 from sertool.cli.guard import drop_stdout, guarded, say
-from sertool.cli.parameters import parser_of, signature_of
+from sertool.cli.parameters import help_page, parser_of, signature_of
 from sertool.core import plugins
 from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, recorded
 from sertool.core.version import VERSION
 
-COMMANDS = {  # the module that declares each as its `COMMAND`
-    "prepare": "sertool.commands.prepare",
-    "featurize": "sertool.commands.featurize",
-    "augment": "sertool.commands.augment",
-    "train": "sertool.commands.train",
-    "eval": "sertool.commands.evaluate",
-    "predict": "sertool.commands.predict",
-    "report": "sertool.commands.report",
-    "info": "sertool.commands.info",
-    "list": "sertool.commands.listing",
-    "separate": "sertool.commands.separate",
+COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares its `COMMAND`
+    "prepare": "List the utterances of corpora with labels, speakers and folds.",
+    "featurize": "Turn audio into a feature store (HDF5), with every label and speaker that is"
+    " known.",
+    "augment": "Write a store of originals and augmented copies, each copy tied to its origin.",
+    "train": "Train a model on a feature store.",
+    "eval": "Test checkpoints on the items that they held out, beside their baselines.",
+    "predict": "Predict the emotion of recordings: one JSON line per file, in order.",
+    "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",
+    "info": "Show what a file is, what it holds and how it was made; verify a store's checksum.",
+    "list": "List corpora, label maps, kinds of feature, augmentations, models, metrics or papers.",
+    "separate": "Separate sources that several microphones recorded in different proportions"
+    " (FastICA).",
 }
+HELP = """prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
+
+Exit codes: 0 done, 1 done but a file or line gave nothing, 2 wrong usage, 3 a named file or folder
+cannot serve, 130 interrupted.
+"""
+MODULES = {"eval": "evaluate", "list": "listing"}  # where Python has another use for the name
+
+
+def application(name: str) -> typer.Typer:
+    """Return the Typer application; of its commands only `name` is loaded."""
+    app = typer.Typer(
+        name="sertool",
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    summary = "Speech emotion recognition in small stages, chained by files."
+    app.callback(help=help_page(summary, HELP))(_root)
+    for other, summary in COMMANDS.items():
+        if other == name:
+            command = load(name)
+            parser = parser_of(command)
+            register = app.command(name, cls=parser, no_args_is_help=command.no_args_is_help)
+            register(_callback(command))
+        else:
+            app.command(other, help=summary)(lambda: None)
+    return app
+
+
+def load(name: str) -> Command:
+    """Return what the module of a command declares."""
+    module = importlib.import_module(f"sertool.commands.{MODULES.get(name, name)}")
+    command: Command = module.COMMAND
+    return command
 
 
 def _version(value: bool) -> None:
@@ -41,37 +77,12 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def application(names: Sequence[str]) -> typer.Typer:
-    """Return the Typer application with these commands registered."""
-    app = typer.Typer(
-        name="sertool",
-        rich_markup_mode="rich",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-    @app.callback()
-    def root(
-        version: Annotated[
-            bool, typer.Option("--version", help="Print the version.", callback=_version)
-        ] = False,
-    ) -> None:
-        """Speech emotion recognition in small stages, chained by files.
-
-        prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
-
-        Exit codes: 0 done, 1 done but a file or line gave nothing, 2 wrong usage, 3 a named file or
-        folder cannot serve, 130 interrupted.
-        """
-
-    for name in names:
-        command: Command = importlib.import_module(COMMANDS[name]).COMMAND
-        register = app.command(
-            name=name, cls=parser_of(command), no_args_is_help=command.no_args_is_help
-        )
-        register(_callback(command))
-    return app
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, metavar="")
+    ] = False,
+) -> None:
+    """Print what the options of no command ask for."""
 
 
 def _callback(command: Command) -> Callable[..., None]:
@@ -83,8 +94,7 @@ def _callback(command: Command) -> Callable[..., None]:
 
     called.__signature__ = signature_of(command)  # type: ignore[attr-defined]
     called.__annotations__ = {}
-    paragraphs = inspect.cleandoc(command.help).split("\n\n")
-    called.__doc__ = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+    called.__doc__ = help_page(COMMANDS[command.name], command.help)
     return called
 
 
@@ -93,10 +103,7 @@ def _call(command: Command, values: dict[str, Any]) -> None:
     from sertool.core import workers
     from sertool.ui.console import Console
 
-    if command.threads == 1:
-        workers.single_thread()
-    else:
-        workers.patient_threads()
+    (workers.single_thread if command.threads == 1 else workers.patient_threads)()
     groups: dict[str, Any] = {
         parameter: build(cls, {one.name: values[one.name] for one in declared(cls)}, text=True)
         for parameter, cls in command.groups.items()
@@ -130,13 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # JSON Lines are UTF-8 in any locale; half a surrogate is what JSON escapes it as
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    name = next((a for a in arguments if a in COMMANDS), "")
+    name = next((word for word in arguments or _completed() if word in COMMANDS), "")
     try:
-        for path in plugins.asked_for(arguments):  # before the options, of which they may add some
-            plugins.load_file(path)
-        app = application([name] if arguments[:1] == [name] else list(COMMANDS))
-        code = app(args=arguments, prog_name="sertool", standalone_mode=False)
-        sys.stdout.flush()
+        return _run(name, arguments)
     except BrokenPipeError:
         drop_stdout()
         return 0
@@ -152,6 +155,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.code if isinstance(error.code, int) else 1
     except Exception as error:
         return _explain(name, error)
+
+
+def _completed() -> list[str]:
+    """Return the words of a line that a shell completes."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return line.split() if "_SERTOOL_COMPLETE" in os.environ else []
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Parse the arguments and run the command `name`; return its exit code."""
+    for path in plugins.asked_for(arguments):  # before the options, of which they may add some
+        plugins.load_file(path)
+    code = application(name)(args=arguments, prog_name="sertool", standalone_mode=False)
+    sys.stdout.flush()
     return code if isinstance(code, int) else 0
 
 

@@ -133,11 +133,22 @@ def help_of(one: Declared) -> str:
     """Return an option's help with its choices, its range and what it means to leave it out."""
     text, own = one.option.help, one.option
     more = own.limits()[1:] if "|" in metavar(one) else own.limits()
+    if own.range and own.unit and metavar(one) == "LOW:HIGH":
+        more[-1] += f" {own.unit}"
     if more and text.endswith(")."):
         text = f"{text[:-2]}; {'; '.join(more)})."
     elif more:
         text = f"{text.removesuffix('.')} ({'; '.join(more)})."
     return f"{text} [default: {own.unset}]" if own.unset else text
+
+
+def help_page(summary: str, text: str) -> str:
+    """Return what `--help` says of a command: paragraphs of one line, its examples bold."""
+    page = [summary]
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        line = escaped(" ".join(paragraph.split()))
+        page.append(f"[bold]{line}[/bold]" if line.startswith(("sertool ", "find ")) else line)
+    return "\n\n".join(page)
 
 
 def escaped(text: str) -> str:

@@ -93,17 +93,15 @@ def augment(
 COMMAND = Command(
     "augment",
     augment,
-    """Write a store of originals and augmented copies, each copy tied to its origin.
-
-    A copy keeps its origin's label, speaker, fold and part; train uses it only where its origin
+    """A copy keeps its origin's label, speaker, fold and part; train uses it only where its origin
     is in training, and eval leaves it out. What was drawn is in its field augmentation.
     For pictures and features train --augment draws in the same way as it goes, and stores nothing.
 
-    [bold]sertool augment --awgn 15:30 --copies 2 wave.h5 noisy.h5[/bold]
+    sertool augment --awgn 15:30 --copies 2 wave.h5 noisy.h5
 
-    [bold]sertool augment --pitch -2:2 --noise musan/noise --reverb rooms wave.h5 more.h5[/bold]
+    sertool augment --pitch -2:2 --noise musan/noise --reverb rooms wave.h5 more.h5
 
-    [bold]sertool augment --shift 0.1 --zoom 0.1 --flip --copies 20 pictures.h5 more.h5[/bold]
+    sertool augment --shift 0.1 --zoom 0.1 --flip --copies 20 pictures.h5 more.h5
 
     Exit codes: 0 done, 1 a recording of noise or of a room failed, 2 wrong usage, 3 cannot start.
     """,

@@ -96,11 +96,9 @@ def _show(report: Report, options: EvalOutputs, console: Console) -> None:
 COMMAND = Command(
     "eval",
     evaluate,
-    """Test checkpoints on the items that they held out, beside their baselines.
+    """sertool eval model.ckpt features.h5 --json report.json --figures figures/
 
-    [bold]sertool eval model.ckpt features.h5 --json report.json --figures figures/[/bold]
-
-    [bold]sertool eval model.0.ckpt model.1.ckpt features.h5 --require speaker-disjoint[/bold]
+    sertool eval model.0.ckpt model.1.ckpt features.h5 --require speaker-disjoint
 
     Exit codes: 0 done, 2 wrong usage, 3 cannot test, or a required fact does not hold.
     """,

@@ -64,11 +64,9 @@ def featurize(
 COMMAND = Command(
     "featurize",
     featurize,
-    """Turn audio into a feature store (HDF5), with every label and speaker that is known.
+    """sertool featurize --kind mel corpus/ features.h5
 
-    [bold]sertool featurize --kind mel corpus/ features.h5[/bold]
-
-    [bold]sertool featurize --kind mfcc --set n_mfcc=13 --duration 3 manifest.jsonl mfcc.h5[/bold]
+    sertool featurize --kind mfcc --set n_mfcc=13 --duration 3 manifest.jsonl mfcc.h5
 
     Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
     """,

@@ -200,15 +200,13 @@ def _show_audit(result: dict[str, Any], options: InfoOptions) -> None:
 COMMAND = Command(
     "info",
     info,
-    """Show what a file is, what it holds and how it was made; verify a store's checksum.
+    """sertool info manifest.jsonl --figures figures/
 
-    [bold]sertool info manifest.jsonl --figures figures/[/bold]
+    sertool info --items features.h5 | head -1
 
-    [bold]sertool info --items features.h5 | head -1[/bold]
+    sertool info features.h5 --figures figures/ --items 12
 
-    [bold]sertool info features.h5 --figures figures/ --items 12[/bold]
-
-    [bold]sertool info --audit model.ckpt other.h5[/bold]
+    sertool info --audit model.ckpt other.h5
 
     Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage, 3 not
     ours, newer, checksum wrong, or a required fact does not hold.

@@ -60,11 +60,9 @@ def _show(found: Any, options: ListOptions, console: Console) -> None:
 COMMAND = Command(
     "list",
     listed,
-    """List corpora, label maps, kinds of feature, augmentations, models, metrics or papers.
+    """sertool list models
 
-    [bold]sertool list models[/bold]
-
-    [bold]sertool list kinds --kind mel[/bold]   (its settings, defaults and units)
+    sertool list kinds --kind mel   (its settings, defaults and units)
 
     Exit codes: 0 done, 2 wrong usage.
     """,

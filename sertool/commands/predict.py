@@ -156,13 +156,11 @@ def _opened(output: Path | None) -> Iterator[Callable[[str], None]]:
 COMMAND = Command(
     "predict",
     predict,
-    """Predict the emotion of recordings: one JSON line per file, in order.
+    """sertool predict model.ckpt recordings/ one.wav > predictions.jsonl
 
-    [bold]sertool predict model.ckpt recordings/ one.wav > predictions.jsonl[/bold]
+    sertool predict model.ckpt one.wav --explain figures/
 
-    [bold]sertool predict model.ckpt one.wav --explain figures/[/bold]
-
-    [bold]find . -name '*.wav' -print0 | sertool predict model.ckpt - --null[/bold]
+    find . -name '*.wav' -print0 | sertool predict model.ckpt - --null
 
     Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
     """,

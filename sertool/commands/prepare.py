@@ -127,13 +127,11 @@ def prepare(
 COMMAND = Command(
     "prepare",
     prepare,
-    """List the utterances of corpora with labels, speakers and folds.
+    """sertool prepare ravdess/ m.jsonl --split speakers:6
 
-    [bold]sertool prepare ravdess/ m.jsonl --split speakers:6[/bold]
+    sertool prepare emodb/ - --where 'label in anger,sadness' | jq .speaker
 
-    [bold]sertool prepare emodb/ - --where 'label in anger,sadness' | jq .speaker[/bold]
-
-    [bold]sertool prepare m.jsonl table.csv --to audformat[/bold]
+    sertool prepare m.jsonl table.csv --to audformat
 
     Exit codes: 0 done, 1 a file gave no utterance, 2 wrong usage, 3 a corpus cannot serve.
     """,

@@ -115,19 +115,17 @@ def _show(found: Study | list[Comparison] | None, options: ReportOptions, consol
 COMMAND = Command(
     "report",
     report,
-    """Pool folds and seeds, compare with a paper's tables, or compare two systems.
+    """sertool report out/*.json
 
-    [bold]sertool report out/*.json[/bold]
+    sertool report --paper sundharam out/results/*.json --format markdown
 
-    [bold]sertool report --paper sundharam out/results/*.json --format markdown[/bold]
+    sertool report --paper sundharam --headlines out/results/*.json
 
-    [bold]sertool report --paper sundharam --headlines out/results/*.json[/bold]
+    sertool report --compare cnn.json linear.json
 
-    [bold]sertool report --compare cnn.json linear.json[/bold]
+    sertool report out/*.json --figures out/figures/
 
-    [bold]sertool report out/*.json --figures out/figures/[/bold]
-
-    [bold]sertool report out/*.json --pack runs.jsonl[/bold]
+    sertool report out/*.json --pack runs.jsonl
 
     Reports whose tags (eval --tag) are equal but for fold and seed are one system: folds are
     pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers.

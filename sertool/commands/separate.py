@@ -105,10 +105,8 @@ def _db(value: float | None) -> str:
 COMMAND = Command(
     "separate",
     separate,
-    """Separate sources that several microphones recorded in different proportions (FastICA).
-
-    Writes OUTDIR/NAME-1.wav, NAME-2.wav …, one per source, the loudest first, each with its peak at
-    0.99. As many mixtures are needed as sources. Delays and echoes are not undone: this is for a
+    """Writes OUTDIR/NAME-1.wav, NAME-2.wav …, one per source, the loudest first, each with its peak
+    at 0.99. As many mixtures are needed as sources. Delays and echoes are not undone: this is for a
     mixing desk or microphones close together, not for a hall. An hour needs no more memory than a
     minute.
 
@@ -116,11 +114,11 @@ COMMAND = Command(
     finds one per block and carries the order and sign of the sources from each to the next; every
     block should contain every source.
 
-    [bold]sertool separate interview.wav parts/[/bold]
+    sertool separate interview.wav parts/
 
-    [bold]sertool separate left.wav right.wav parts/ --against anna.wav --against ben.wav[/bold]
+    sertool separate left.wav right.wav parts/ --against anna.wav --against ben.wav
 
-    [bold]sertool separate --mix anna.wav ben.wav demo/[/bold]
+    sertool separate --mix anna.wav ben.wav demo/
 
     Exit codes: 0 done, 2 wrong usage, 3 a mixture cannot be read or separated.
     """,

@@ -32,11 +32,9 @@ def train(
 COMMAND = Command(
     "train",
     train,
-    """Train a model on a feature store.
+    """sertool train features.h5 model.ckpt --model sundharam-cnn --test-fold 0
 
-    [bold]sertool train features.h5 model.ckpt --model sundharam-cnn --test-fold 0[/bold]
-
-    [bold]sertool train features.h5 model.ckpt --test-fold all[/bold]  # model.0.ckpt, …
+    sertool train features.h5 model.ckpt --test-fold all  # model.0.ckpt, …
 
     Exit codes: 0 done, 2 wrong usage, 3 store or output cannot serve.
     """,

@@ -11,12 +11,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUPS = ("corpora", "features", "augmentations", "models", "metrics")
 _files: dict[str, dict[str, Any]] = {}  # by group: the parts of files that were loaded, by name
@@ -51,7 +53,11 @@ def lookup(table: Mapping[str, str], group: str, name: str) -> Any:
 
 def _points(group: str) -> Sequence[EntryPoint]:
     """Return the entry points of a group; none while a shell completes a word."""
-    return () if "_SERTOOL_COMPLETE" in os.environ else tuple(entry_points(group=group))
+    if "_SERTOOL_COMPLETE" in os.environ:
+        return ()
+    from importlib.metadata import entry_points  # costs as much as all else that --help imports
+
+    return tuple(entry_points(group=group))
 
 
 def _load(point: EntryPoint) -> Any:
