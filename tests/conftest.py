@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("sertool", deadline=None)  # a busy machine is no failure
+settings.load_profile("sertool")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `train` sets it, before torch is loaded
 os.environ["COLUMNS"] = "100"  # whatever terminal, or none, the tests are started from
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sertool.items import Item
 from sertool.models.inner_folds import inner_folds
 from sertool.training import baselines
 
@@ -55,8 +54,8 @@ def test_inner_folds_are_balanced_by_class() -> None:
 
 
 def test_groups_are_speakers_of_a_corpus_else_recordings() -> None:
-    def item(corpus: str | None, speaker: str | None, origin: str) -> dict[str, Any]:
-        return {"corpus": corpus, "speaker": speaker, "origin": origin}
+    def item(corpus: str | None, speaker: str | None, origin: str) -> Item:
+        return Item(origin, f"{origin}.wav", corpus=corpus, speaker=speaker, origin=origin)
 
     mixed = [
         item("a", "3", "a/1"),
