@@ -324,7 +324,7 @@ def test_what_is_odd_is_told(cli, tmp_path: Path, noises: Path) -> None:
     assert result.code == 1
     assert "broken.wav: " in result.err
     assert "1 copies got no noise" in result.err
-    assert "2 copies go beyond full scale" in result.err
+    assert "2 copies exceed full scale" in result.err
     assert np.abs(by_id(tmp_path / "o.h5")["c/0~1"][0].astype(int)).max() == 32768
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from made_reports import evaluate
 
 from sertool.core.errors import InputError, UsageError
-from sertool.evaluation import predictor as stage
+from sertool.evaluation import streaming
 from sertool.evaluation.options import EvalOptions, PredictOptions
 from sertool.evaluation.predictions import formatter
 from sertool.features.pipeline import Pipeline, spans
@@ -288,7 +288,7 @@ def test_windows_hear_everything_in_order(total, length, hop):
 def test_a_stream_is_cut_as_a_recording(total, length, hop, channels):
     samples = np.arange(total * channels, dtype=np.int16)
     file = io.BytesIO(samples.tobytes() + b"\0")
-    found = list(stage._windows(file, channels, length, hop, "left"))
+    found = list(streaming._windows(file, channels, length, hop, "left"))
     mono = samples[::channels]
     assert [(b, b + len(part)) for b, part in found] == list(spans(total, length, hop))
     for begin, part in found:

@@ -18,7 +18,7 @@ from sertool.core.errors import ItemError
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file's header says: rate in Hz, channels, frames (None where only reading tells)."""
+    """A file's header: rate in Hz, channels, frames (None where only decoding gives them)."""
 
     sample_rate: int
     channels: int

@@ -36,7 +36,7 @@ INT16_EXACT = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ALAC_16", "DPCM_16", "DP
 _SHORTENED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # a pipe's writer puts such a size where it cannot know the real one
 _WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes: beyond, a WAV's own sizes overflow
-_BLOCK = 1 << 18  # samples handled at a time where a second copy of the whole would be large
+_BLOCK = 1 << 18  # samples read at a time where all channels of the whole would be large
 _CODED_BLOCK = 1 << 14  # samples encoded at a time: Vorbis puts each block on the stack
 
 
@@ -259,7 +259,7 @@ def codes(container: str, coding: str) -> bool:
 def coded(samples: np.ndarray, rate: int, container: str, coding: str) -> np.ndarray:
     """Return samples (n,), full scale 1, written to such a file in memory and read: float32 (n,).
 
-    What a coding appends to fill up its last block is cut off.
+    What a codec appends to fill its last block is cut off.
     """
     made = io.BytesIO()
     with soundfile.SoundFile(made, "w", rate, 1, coding, format=container) as file:
@@ -272,7 +272,7 @@ def coded(samples: np.ndarray, rate: int, container: str, coding: str) -> np.nda
 
 
 def check_whole(file: soundfile.SoundFile) -> None:
-    """Raise ItemError where a WAV or AIFF is shorter than its own header says."""
+    """Raise ItemError where a WAV or AIFF is shorter than its header announces."""
     short = _SHORTENED.search(file.extra_info)
     if short and int(short[1]) < _STREAMED:
         raise ItemError(f"truncated: {short[2]} of {short[1]} bytes of sound are there")
@@ -292,10 +292,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
         raise ItemError(why_not(path, _reason(error))) from None
     with file:
         if file.samplerate > FASTEST:
-            raise ItemError(f"a sample rate of {file.samplerate} Hz: this is no audio")
+            raise ItemError(f"a sample rate of {file.samplerate} Hz: this is not audio")
         yield file
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:
-    """Return what libsndfile says of an error, without its frame."""
+    """Return libsndfile's reason for an error, without prefix and full stop."""
     return str(error.error_string).removeprefix("Error : ").strip().rstrip(".")

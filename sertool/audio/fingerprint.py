@@ -31,7 +31,7 @@ SLOTS = 16  # parts of a hop in which energy is counted
 WINDOW = 5  # hops that a frame is long: 160 ms, bins of 6.25 Hz
 LAG = 3  # hops between the two frames that a word compares
 BANDS = 25  # of which neighbours are compared: 24 bits a word
-BINS = 7  # of the transform in a band: 43.75 Hz, so that harmonics are told apart
+BINS = 7  # of the transform in a band: 43.75 Hz, which separates harmonics
 FIRST_BIN = 29  # 181.25 Hz; the last band ends at 1275 Hz, below telephone speech's upper edge
 WORDS = 127  # most words of a fingerprint: 4.1 s, 509 characters
 SWING = 2000  # Hz: energy is that of a difference over one period of this, strongest at 1 kHz
@@ -41,15 +41,15 @@ SILENCE = 1e-4  # of full scale, -80 dB, as in `audio.SILENCE`; not imported, fo
 FULL_SCALE = 32768
 
 # What two recordings need for a match, at one and the same shift in time:
-LEAST = 12  # so many words with sound in common,
+LEAST = 12  # at least this many words with sound in common,
 SHARED = 0.5  # this share of those that the shorter one has;
 WORST = (
     8  # of a word's unequal bits no more count: noise drowns words, another take differs in all;
 )
 UNEQUAL = 1.1  # on average at most this share of WORST,
 CAUTION = 3.0  # less this over the root of their number: 0.23 of 12 words, 0.65 of 45, 0.83 of 127;
-PARTS = 3  # and in each of so many parts
-DRIFTS = (-2, 2)  # the shifts that lie so many words away
+PARTS = 3  # and in each of this many parts
+DRIFTS = (-2, 2)  # the shifts that lie this many words away
 WORSE = 0.15  # worse by at least this share of WORST
 
 APART = 5  # hops between the two words of a key: their frames just do not overlap
@@ -78,11 +78,11 @@ def fingerprint(samples: np.ndarray, sample_rate: int) -> str:
     if not max(moving.max(), -moving.min()) >= SILENCE * full:
         return ""
     begin, energy = _grid(moving, rate)
-    heard = energy >= FLOOR * np.partition(energy, -1 - CLICK)[-1 - CLICK]
-    first, last = _loudest(energy, heard)
+    audible = energy >= FLOOR * np.partition(energy, -1 - CLICK)[-1 - CLICK]
+    first, last = _loudest(energy, audible)
     starts = np.rint((begin + np.arange(first, last + LAG)) * (HOP * rate)).astype(np.intp)
     words = _bits(low, starts, rate)
-    words[~heard[first:last]] = 0
+    words[~audible[first:last]] = 0
     text = base64.b64encode(words.tobytes()).decode("ascii")
     different = {text[i : i + _DIGITS] for i in range(0, len(text), _DIGITS)} - {_NO_SOUND}
     return VERSION + text if len(different) >= LEAST else ""
@@ -127,9 +127,9 @@ def _grid(moving: np.ndarray, rate: float) -> tuple[float, np.ndarray]:
     return begin, np.maximum(frames[LAG:], frames[:-LAG])
 
 
-def _loudest(energy: np.ndarray, heard: np.ndarray) -> tuple[int, int]:
-    """Return the first and the last word to keep: what is heard, or its loudest WORDS in a row."""
-    found = np.flatnonzero(heard)
+def _loudest(energy: np.ndarray, audible: np.ndarray) -> tuple[int, int]:
+    """Return the first and the last word to keep: of the audible ones the loudest WORDS."""
+    found = np.flatnonzero(audible)
     first, last = int(found[0]), int(found[-1]) + 1
     if last - first <= WORDS:
         return first, last

@@ -10,7 +10,7 @@ import numpy as np
 from sertool.core.errors import ItemError
 
 FULL_SCALE = 32768  # int16 value v stands for v / 32768
-CLIPPED_RUN = 3  # so many samples in a row at full scale are called clipping
+CLIPPED_RUN = 3  # this many samples in a row at full scale are called clipping
 SILENCE = 1e-4  # -80 dB of full scale: a peak below it is called silence
 LOUDEST = 1e12  # times full scale: beyond, powers in float32 overflow
 
@@ -69,11 +69,11 @@ def check_finite(samples: np.ndarray) -> None:
         count = int(np.count_nonzero(~np.isfinite(samples)))
         raise ItemError(f"NaN or infinity in {count} of {len(samples)} samples")
     if peak > LOUDEST:
-        raise ItemError(f"a sample of {peak:.0e} times full scale: this is no audio")
+        raise ItemError(f"a sample of {peak:.0e} times full scale: this is not audio")
 
 
 def faults(samples: np.ndarray) -> list[str]:
-    """Return what is odd about samples (n,) that are otherwise good.
+    """Return what is unusual about samples (n,) that are otherwise good.
 
     "clipped": at least three samples in a row at full scale (32767 of 32768 or more, of either
     sign). "silent": no sample reaches -80 dB of full scale.

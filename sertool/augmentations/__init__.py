@@ -8,8 +8,8 @@ generator, which belongs to one copy of one item: so librosa and SciPy do the wo
 audiomentations (up to 0.43) draws from generators that a whole process shares, and the order of
 the items would show.
 
-Their modules are imported for `sertool augment --help`: they import numpy and what is heavier only
-inside functions.
+Their modules are imported for `sertool augment --help`, so they import numpy and heavier packages
+only inside functions.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ AUGMENTATIONS = {
 GROUP = "sertool.augmentations"
 FAMILIES = {"wave": "waveforms", "image": "pictures", "frames": "features over time"}  # for people
 PANELS = {  # headings of the help
-    "wave": "What is done to waveforms, in this order (all drawn uniformly)",
-    "image": "What is done to pictures (together one bilinear resampling)",
-    "frames": "What is done to features over time",
+    "wave": "Waveforms, in this order (all values drawn uniformly)",
+    "image": "Pictures (together one bilinear resampling)",
+    "frames": "Features over time",
 }
 Steps = Mapping[str, Sequence[Any]]
 Failed = Callable[[object, str], None]
@@ -271,7 +271,7 @@ def _made(name: str, cls: type[Augmentation], values: Sequence[Any]) -> Augmenta
 
 
 def _elsewhere(names: Sequence[str]) -> str:
-    """Return what else must be said where all of `names` are for waveforms."""
+    """Return a hint for the case that all of `names` are for waveforms."""
     return (
         " (of waveforms: featurize --kind wave, augment, and featurize that)"
         if set(names) <= set(suiting("wave")) - set(suiting("image"))

@@ -1,4 +1,4 @@
-"""What sound goes through on its way: a narrow band, an amplifier, a codec."""
+"""What a channel does to sound: a narrow band, an amplifier, a codec."""
 
 from __future__ import annotations
 

@@ -35,17 +35,17 @@ def of_waveform(
 ) -> Iterator[Copy]:
     """Yield a copy of `samples` (n,) float or int16 for each generator, in their type.
 
-    Where int16 does not hold a copy, `clipped` says how many of its samples were cut off: a ratio
-    or a gain is then the one that was drawn, and no longer quite the one that is heard.
+    Where a copy does not fit int16, `clipped` counts the samples that were cut off: a ratio or a
+    gain is then the one that was drawn, and no longer quite that of the sound.
     """
     clean = to_float(samples)
     for random in randoms:
         signal, drawn = clean, {}
         for name, part in parts.items():
             signal, drawn[name] = part(signal, rate, random)
-        told = [values for values in drawn.values() if isinstance(values, dict)]
-        notes = ["no_noise"] if any(v.get("snr_db", 0) is None for v in told) else []
-        clipped = any(v.get("clipped") for v in told)
+        reports = [values for values in drawn.values() if isinstance(values, dict)]
+        notes = ["no_noise"] if any(v.get("snr_db", 0) is None for v in reports) else []
+        clipped = any(v.get("clipped") for v in reports)
         if samples.dtype == np.int16:
             lost = _beyond(signal)
             if lost:
@@ -78,7 +78,7 @@ def of_pictures(pictures: np.ndarray, parts: Mapping[str, Any], randoms: Randoms
 def of_frames(features: np.ndarray, parts: Mapping[str, Any], randoms: Randoms) -> Iterator[Copy]:
     """Yield a copy of `features` (frames, dims) for each generator.
 
-    What is hidden becomes the item's own mean of its dimension, for nothing is known of others.
+    What is hidden becomes the item's own mean of its dimension: nothing is known of other items.
     """
     fill = masks.own_mean(features)
     for random in randoms:

@@ -1,4 +1,4 @@
-"""Folders of recordings that are mixed into others: known by what they hold, never by a name.
+"""Folders of recordings that are mixed into others, identified by content, never by name.
 
 The files are put in the order of their content's hash, so that a draw gives the same sound
 wherever the folder lies and whatever its files are called.
@@ -33,7 +33,7 @@ class Recording:
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
         """Return `count` samples (all) from `first` on, mono, float32.
 
-        Raises InputError where what could be read when the folder was looked through no longer can.
+        Raises InputError where a file that `scan` could read can no longer be read.
         """
         last = self.samples if count is None else first + count
         rate = self.sample_rate
@@ -66,8 +66,8 @@ class Recordings:
 def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Recordings:
     """Return the recordings below `folder`, each decoded once; equal ones count once.
 
-    channel: what is heard of several, as for `decoding.decode`. `failed(path, reason)` is told of
-    each that cannot be read or is silent. Raises InputError, with the `option`, where none is left.
+    channel: as for `decoding.decode`. `failed(path, reason)` is called for each file that cannot
+    be read or is silent. Raises InputError, with the `option`, where none is left.
     """
     if not folder.is_dir():
         reason = "a file, not a folder" if folder.exists() else "no such folder"

@@ -20,9 +20,9 @@ from sertool.items import Item
 from sertool.ui.console import Console
 
 COPY = "copy"  # a note of each copy, to count them by
-NOTES = {  # what is said of copies, after their number
+NOTES = {  # the messages on copies, after their number
     "no_noise": "copies got no noise: they, or the noise, are silent",
-    "clipped": "copies go beyond full scale: cut off there",
+    "clipped": "copies exceed full scale and are clipped",
 }
 
 
@@ -40,7 +40,7 @@ class Copying:
 class CopySource:
     """Items of a store, each with the copies made of it.
 
-    `chosen[i]` says whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
+    `chosen[i]`: whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
     """
 
     store: Store
@@ -157,7 +157,7 @@ def _attributes(store: Store, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary(items: int, notes: Counter[str], output: Path, console: Console) -> None:
-    """Say what is in the store, and what was unusual about the copies."""
+    """Report what is in the store, and what was unusual about the copies."""
     for name, text in NOTES.items():
         if notes[name]:
             console.note(f"{notes[name]} {text}")

@@ -11,7 +11,7 @@ WINDOW = 2048 / 22050  # seconds: librosa's window at the sample rate that it is
 
 
 def shifted(samples: np.ndarray, by: int) -> np.ndarray:
-    """Return `samples` (n,) `by` samples later (earlier below 0), as many; silence fills up."""
+    """Return `samples` (n,) `by` samples later (earlier below 0): (n,); silence fills the gap."""
     result = np.zeros_like(samples)
     if by >= 0:
         result[by:] = samples[: max(0, len(samples) - by)]
@@ -21,7 +21,7 @@ def shifted(samples: np.ndarray, by: int) -> np.ndarray:
 
 
 def window(samples: int, rate: int) -> int:
-    """Return the FFT's size for so many samples at `rate` Hz: about as long in time at any rate."""
+    """Return the FFT size for this many samples at `rate` Hz: about the same time at any rate."""
     size = 1 << max(4, round(math.log2(WINDOW * rate)))
     return min(size, 1 << max(4, samples.bit_length() - 1))
 

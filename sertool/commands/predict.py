@@ -14,7 +14,7 @@ from sertool.commands.recordings import check_arguments, refuse_terminal, source
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested
 from sertool.core.settings import option
-from sertool.evaluation.options import HEARD, PredictOptions
+from sertool.evaluation.options import INPUT, PredictOptions
 from sertool.evaluation.predictions import FORMATS, formatter
 from sertool.ui.console import Console
 
@@ -31,11 +31,11 @@ class PredictOutputs(Options):
     how: PredictOptions = nested(PredictOptions)
     stream: bool = option(
         False, "- is 16-bit PCM or WAV; print a line as soon as its window is complete.",
-        panel=HEARD,
+        panel=INPUT,
     )  # fmt: skip
     sample_rate: int | None = option(None, "Sample rate of a raw --stream.", "Hz", above=0,
-                                     panel=HEARD)  # fmt: skip
-    null: bool = option(False, "Names on - end in NUL.", panel=HEARD)
+                                     panel=INPUT)  # fmt: skip
+    null: bool = option(False, "Names on - end in NUL.", panel=INPUT)
     format: str = option(
         "jsonl",
         "Format of the rows.",
@@ -116,6 +116,7 @@ def predict(
 def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, console: Console) -> None:
     """Predict and write the rows."""
     from sertool.evaluation import predictor as predicting
+    from sertool.evaluation.streaming import predict_stream
 
     header, text = formatter(options.format, predictor.classes, predictor.further)
     with _opened(options.output) as write:
@@ -126,7 +127,7 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
 
         if options.stream:
             stream = sys.stdin.buffer
-            predicting.predict_stream(predictor, stream, options.sample_rate, sink, console)
+            predict_stream(predictor, stream, options.sample_rate, sink, console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             items = sources(paths, options.null, console)

@@ -87,7 +87,7 @@ class EvalOptions(Options):
 
 
 LONGEST = 1e6  # seconds that a window or hop may have
-HEARD = "Input"
+INPUT = "Input"
 
 
 def classes(texts: str | Sequence[str]) -> tuple[str, ...]:
@@ -118,10 +118,10 @@ class PredictOptions(Options):
         read=lambda texts: dict(pairs("--field", texts)),
     )
     window: float | None = option(
-        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
+        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=INPUT
     )
     hop: float | None = option(
-        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=HEARD,
+        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=INPUT,
         unset="--window",
     )  # fmt: skip
     strict: bool = strict()

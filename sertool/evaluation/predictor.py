@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sertool.audio import summarised
-from sertool.audio.decoding import read_wav_header
-from sertool.audio.waveform import FULL_SCALE
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from sertool.extras.explain import Explainer, Explainers
     from sertool.models.scoring import Route, Scorer
 
-STREAM_WINDOW = 2.0  # seconds heard at a time in a stream, where the pipeline has no duration
-READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
 Row = dict[str, Any]
 Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
@@ -58,12 +54,12 @@ class _Replay:
 
 
 class Predictor:
-    """A checkpoint that turns pieces of sound into rows.
+    """A checkpoint that turns clips into rows.
 
-    further: the names of what a row says beside the prediction: by which of several models, and
-    who chose it. Raises UsageError for a class in `options.only`, or a field or value in
-    `options.fields`, that the checkpoint does not know. scorer: makes the model on a device.
-    explain: makes what draws each recording, given the scorer.
+    further: the columns that a row has beside the prediction: by which of several models it was
+    made, and what chose that model. scorer: makes the model on a device. explain: makes what draws
+    each recording, given the scorer. Raises UsageError for a class in `options.only`, or a field or
+    value in `options.fields`, that the checkpoint does not know.
     """
 
     def __init__(
@@ -148,7 +144,7 @@ class Predictor:
         chosen = (route.value, route.by) if route else ()
         return {
             "path": path,
-            **_span(clip),
+            **span_of(clip),
             "label": self.classes[best],
             "confidence": float(posterior[best]),
             "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
@@ -157,7 +153,8 @@ class Predictor:
         }
 
 
-def _span(clip: Clip) -> dict[str, float | None]:
+def span_of(clip: Clip) -> dict[str, float | None]:
+    """Return the part of the recording that a row is about, {} for all of it."""
     if clip.start is None and clip.end is None:
         return {}
     return {"start": clip.start, "end": clip.end}
@@ -217,7 +214,7 @@ def predict(
                 _give(predictor, waiting, sink, console)
                 waiting = []
         _give(predictor, waiting, sink, console)
-    _say(predictor, notes, console)
+    conclude(predictor, notes, console)
 
 
 def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console: Console) -> None:
@@ -247,7 +244,8 @@ def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console
             sink(row)
 
 
-def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
+def conclude(predictor: Predictor, notes: Counter[str], console: Console) -> None:
+    """Report what was unusual about the recordings, and what was drawn."""
     if unusual := summarised(notes):
         console.note(unusual)
     scorer = predictor.load()
@@ -256,101 +254,3 @@ def _say(predictor: Predictor, notes: Counter[str], console: Console) -> None:
         what = "a figure of 1 file" if names == 1 else f"figures of {names} files"
         console.note(f"{show(predictor.explainer.folder)}: {what}")
     announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
-
-
-class _Rejoined:
-    """A stream whose first bytes were looked at already."""
-
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._file = head, file
-
-    def read(self, n: int) -> bytes:
-        """Return `n` bytes, fewer only at the end."""
-        found, self._head = bytearray(self._head[:n]), self._head[n:]
-        while len(found) < n and (block := self._file.read(min(n - len(found), READ_BYTES))):
-            found += block
-        return bytes(found)
-
-
-def predict_stream(
-    predictor: Predictor, file: BinaryIO, sample_rate: int | None, sink: Sink, console: Console
-) -> None:
-    """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is heard.
-
-    `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
-    as what the pipeline crops to, else `STREAM_WINDOW`. The rest at the end is heard in a last
-    window that ends with the stream.
-    """
-    predictor.load()
-    first = predictor.pipeline.stages[0]
-    head = file.read(4)
-    stream: Any = _Rejoined(head, file)
-    channels = 1
-    if head in (b"RIFF", b"RF64"):
-        try:
-            rate, channels = read_wav_header(stream)
-        except ItemError as error:
-            raise InputError(f"standard input: {error}") from error
-        if sample_rate not in (None, rate):
-            raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {rate} Hz")
-    elif sample_rate is None:
-        raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
-    else:
-        rate = sample_rate
-    seconds = predictor.options.window or first.duration or STREAM_WINDOW
-    hop = predictor.options.hop or seconds
-    count = 0
-    for begin, samples in _windows(
-        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
-    ):
-        count += 1
-        clip = Clip([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
-        try:
-            clip.segments = predictor.pipeline.segments(samples, rate)
-        except ItemError as error:
-            sink({"path": "-", **_span(clip), "error": str(error)})
-            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
-            continue
-        (scored,) = predictor.posteriors([clip], [None])
-        sink(predictor.row("-", scored, clip))
-    if not count:
-        raise InputError("standard input: no samples")
-    _say(predictor, Counter(), console)
-
-
-def _windows(
-    file: BinaryIO, channels: int, length: int, hop: int, channel: str
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first sample, samples) of windows as they are heard, then what is left over.
-
-    Holds one window: the same windows as `pipeline.spans` cuts from a whole recording.
-    """
-    kept = np.zeros(0, np.int16)
-    begin = end = done = 0  # of what is kept; of what was heard in a whole window
-    following = 0
-    while True:
-        wanted = following + length - end
-        block = file.read(2 * channels * wanted)
-        fresh = _mono(block, channels, channel)
-        kept = np.concatenate([kept, fresh])
-        end += len(fresh)
-        if len(kept) > length:
-            begin, kept = end - length, kept[-length:]
-        if end < following + length:
-            break
-        yield begin, kept
-        done = end
-        following += hop
-    if done < end and following < end:
-        yield begin, kept
-
-
-def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
-    """Return 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
-    data = np.frombuffer(block[: len(block) // (2 * channels) * 2 * channels], "<i2")
-    if channels == 1:
-        return data.astype(np.int16, copy=False)
-    frames = data.reshape(-1, channels)
-    if channel != "mix":
-        return frames[:, 1 if channel == "right" else 0].astype(np.int16)
-    return frames.mean(1, dtype=np.float32) / np.float32(FULL_SCALE)

@@ -1,4 +1,4 @@
-"""`separate --mix`: recordings of single voices into mixtures of all, as microphones hear them."""
+"""`separate --mix`: recordings of single voices mixed as several microphones would record them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mix(
 ) -> tuple[list[Path], list[Path]]:
     """Write source-1.wav … and microphone-1.wav … into `folder`; return the latter, the former.
 
-    Sources are mixed down to one channel, brought to one peak and filled up with silence to the
+    Sources are mixed down to one channel, brought to one peak and zero-padded to the
     longest. A microphone hears its own at full level and each other at a share that is drawn from
     `seed`: mixtures without delay. Raises UsageError for a single file, InputError where a file
     cannot be read, is silent or has another rate.
@@ -36,9 +36,9 @@ def mix(
     if len(paths) < 2:
         raise UsageError("--mix: needs two recordings or more")
     names = [f"source-{i + 1}.wav" for i in range(len(paths))]
-    heard = [f"microphone-{i + 1}.wav" for i in range(len(paths))]
+    mixtures = [f"microphone-{i + 1}.wav" for i in range(len(paths))]
     check_folder(folder)
-    for name in [*names, *heard] if folder.is_dir() else []:
+    for name in [*names, *mixtures] if folder.is_dir() else []:
         check_output(folder / name, force, inputs=paths)
     rate = _rate(paths)
     peaks, frames = zip(*(_measure(path) for path in paths), strict=True)
@@ -54,7 +54,7 @@ def mix(
     folder.mkdir(exist_ok=True)
     length = max(frames)
     with contextlib.ExitStack() as stack:
-        outputs = [stack.enter_context(atomic(folder / name)) for name in [*names, *heard]]
+        outputs = [stack.enter_context(atomic(folder / name)) for name in [*names, *mixtures]]
         with contextlib.ExitStack() as files:
             writers = [
                 files.enter_context(wav_writer(path, rate, length, comment)) for path in outputs
@@ -64,8 +64,10 @@ def mix(
                 for writer, channel in zip(writers, mixed.T, strict=True):
                     writer(channel)
     seconds = length / rate
-    console.note(f"{show(folder / heard[0])} to {heard[-1]}: {len(paths)} voices, {seconds:.1f} s")
-    return [folder / name for name in heard], [folder / name for name in names]
+    console.note(
+        f"{show(folder / mixtures[0])} to {mixtures[-1]}: {len(names)} voices, {seconds:.1f} s"
+    )
+    return [folder / name for name in mixtures], [folder / name for name in names]
 
 
 def _rate(paths: Sequence[Path]) -> int:
@@ -99,7 +101,7 @@ def _measure(path: Path) -> tuple[float, int]:
 
 
 def _together(paths: Sequence[Path], peaks: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield blocks (n, voices) float32 of all voices at one peak, the shorter ones filled up."""
+    """Yield blocks (n, voices) float32 of all voices at one peak, the shorter ones zero-padded."""
     for parts in itertools.zip_longest(*map(_voice, paths)):
         longest = max(0 if part is None else len(part) for part in parts)
         block = np.zeros((longest, len(paths)), np.float32)

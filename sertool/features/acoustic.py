@@ -32,7 +32,7 @@ VOICED = 0.45  # Boersma 1993, section 4: voicing threshold, silence threshold, 
 SILENT = 0.03
 OCTAVE = 0.01
 PERIODS = 3  # of the lowest pitch that a window must hold
-LAGS = 32_000  # of the autocorrelation a second, at least
+LAGS = 32_000  # lags of the autocorrelation per second, at least
 EMPHASIS = 50.0  # Hz, from where formants' spectra are raised by 6 dB an octave
 EDGE = 50.0  # Hz: no formant so near 0 or the top
 WIDEST = 700.0  # Hz: a root of more bandwidth shapes the spectrum and is no formant
@@ -45,12 +45,12 @@ BLOCK = 256  # frames computed at a time
 class Settings:
     """Settings in seconds and Hz, so that they hold at any sample rate."""
 
-    functionals: bool = setting(True, "one frame of statistics over time; false: every frame")
+    functionals: bool = setting(True, "one row of statistics over time; false: every frame")
     win: float = setting(0.04, "length of a frame", "s")
-    hop: float = setting(0.01, "from one frame to the next", "s")
+    hop: float = setting(0.01, "hop between frames", "s")
     fmin: float = setting(75.0, "lowest pitch", "Hz")
     fmax: float = setting(600.0, "highest pitch", "Hz")
-    top: float = setting(5500.0, "formants lie below this, one to about 1100 Hz", "Hz")
+    top: float = setting(5500.0, "upper limit of the formants, about 1100 Hz for each", "Hz")
 
     def __post_init__(self) -> None:
         if not (0 < self.win <= 1 and 0 < self.hop <= 1):
@@ -260,7 +260,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return frames a second, 0 of functionals: they are no row in time."""
+    """Return frames per second; 0 for functionals, which do not follow each other in time."""
     if settings.functionals:
         return 0.0
     return sample_rate / _plan(sample_rate, settings).hop
@@ -279,6 +279,6 @@ KIND = Kind(
     Settings=Settings,
     compute=compute,
     frame_rate=frame_rate,
-    dims="(1, 155), or (frames, 31) by functionals=false",
+    dims="(1, 155), or (frames, 31) with functionals=false",
     remarks=remarks,
 )

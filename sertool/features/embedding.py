@@ -35,9 +35,9 @@ TRIALS = (256, 64, 16)  # frames that are tried, to see which layers there are
 class Settings:
     """Which layer of which checkpoint; its path is made absolute, and its content is kept."""
 
-    checkpoint: str = setting("", "a checkpoint that train wrote")
-    layer: str = setting("", "one of its network's layers; a wrong name lists them")
-    sha256: str = setting("", "of the checkpoint's file; taken of it where none is given")
+    checkpoint: str = setting("", "checkpoint that train wrote")
+    layer: str = setting("", "layer of its network; a wrong name lists them all")
+    sha256: str = setting("", "SHA-256 of the checkpoint file; by default that of the file given")
 
     def __post_init__(self) -> None:
         if self.checkpoint and not self.sha256:
@@ -178,7 +178,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return frames a second, 0 where the layer has no time."""
+    """Return frames per second, 0 where the layer has no time axis."""
     embedder = _prepared(settings)
     layer = _named(embedder.trial(), settings)
     assert layer.values is not None
@@ -216,11 +216,11 @@ def fitted_on(settings: Settings) -> list[dict[str, Any]] | None:
 
 KIND = Kind(
     name="embedding",
-    summary="activations of a layer of a checkpoint, whose training items count as trained on",
+    summary="activations of a layer of a trained network; its training items count as trained on",
     Settings=Settings,
     compute=compute,
     frame_rate=frame_rate,
-    dims="(frames, units), or (1, units) where the layer has no time",
+    dims="(frames, units), or (1, units) where the layer has no time axis",
     remarks=remarks,
     fitted_on=fitted_on,
 )

@@ -48,12 +48,12 @@ _scratch = _Scratch()
 class Framing:
     """How a waveform is cut into windowed frames; names and defaults are librosa's."""
 
-    n_fft: int = setting(2048, "length of the Fourier transform", "samples")
-    hop_length: int = setting(512, "from one frame to the next", "samples")
+    n_fft: int = setting(2048, "length of the FFT", "samples")
+    hop_length: int = setting(512, "hop between frames", "samples")
     win_length: int | None = setting(None, "length of the window; none: n_fft", "samples")
-    window: str = setting("hann", "any window of scipy.signal that needs no parameter")
-    center: bool = setting(True, "frames centred on their time, zeros beyond both ends")
-    precision: Literal["float32", "float64"] = setting("float32", "of the arithmetic")
+    window: str = setting("hann", "window of scipy.signal, without parameters")
+    center: bool = setting(True, "centre frames on their time, zero-padding both ends")
+    precision: Literal["float32", "float64"] = setting("float32", "precision of the arithmetic")
 
     def __post_init__(self) -> None:
         if self.n_fft < 2 or self.hop_length < 1:

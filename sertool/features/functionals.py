@@ -20,7 +20,7 @@ from sertool.core.settings import setting
 from sertool.features import Kind
 
 LEVELS = {"functionals": "Functionals", "lld": "LowLevelDescriptors"}
-LLD_RATE = 100.0  # frames a second of every set's low-level descriptors
+LLD_RATE = 100.0  # frames per second of every set's low-level descriptors
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Settings:
         "eGeMAPSv02", "88, 62 or 6373 functionals; 25, 18 or 65 low-level descriptors"
     )
     level: Literal["functionals", "lld"] = setting(
-        "functionals", "one frame a sound, or low-level descriptors every 10 ms"
+        "functionals", "one row per recording, or low-level descriptors every 10 ms"
     )
 
 
@@ -63,7 +63,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     """
     extractor = _extractor(settings)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of segments too short, which is said here
+        warnings.simplefilter("ignore")  # short segments are reported below
         table = extractor.process_signal(to_float(samples), sample_rate)
     values = np.asarray(table, dtype=np.float32)
     if not len(values) or np.isnan(values).all():
@@ -75,7 +75,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return frames a second, 0 of functionals: they are no row in time."""
+    """Return frames per second; 0 for functionals, which do not follow each other in time."""
     return LLD_RATE if settings.level == "lld" else 0.0
 
 
@@ -91,6 +91,6 @@ KIND = Kind(
     Settings=Settings,
     compute=compute,
     frame_rate=frame_rate,
-    dims="(1, 88), or (frames, 25) by level=lld",
+    dims="(1, 88), or (frames, 25) with level=lld",
     remarks=remarks,
 )

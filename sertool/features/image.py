@@ -34,14 +34,14 @@ _OF_MEL = {f.name: f.default for f in dataclasses.fields(mel.Bands) if f.name no
 class Settings(mel.Bands):
     """Settings of a picture; those of the sound have the names that they have in `mel`."""
 
-    n_fft: int = setting(512, "length of the Fourier transform", "samples")
-    ref: Literal["max"] = setting("max", "the highest level is always the picture's own")
-    top_db: float = setting(80.0, "the lowest level, so far below the highest", "dB")
-    base: Literal["mel", "spectrogram"] = setting("mel", "mel bands, or all bins of the transform")
-    height: int = setting(64, "rows of the picture, the highest frequency on top", "pixels")
-    width: int = setting(64, "columns of the picture, from start to end", "pixels")
+    n_fft: int = setting(512, "length of the FFT", "samples")
+    ref: Literal["max"] = setting("max", "the highest level is always that of the picture")
+    top_db: float = setting(80.0, "range of levels below the highest", "dB")
+    base: Literal["mel", "spectrogram"] = setting("mel", "mel bands, or all FFT bins")
+    height: int = setting(64, "height of the picture, highest frequency on top", "pixels")
+    width: int = setting(64, "width of the picture, from start to end", "pixels")
     colormap: str = setting("mpl-jet", "jet (MATLAB's), mpl-jet (matplotlib's jet) or viridis")
-    color: bool = setting(True, "three colours; false: one channel, the level itself")
+    color: bool = setting(True, "colour (3 channels); false: the level itself (1 channel)")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,7 +161,7 @@ def remarks(sample_rate: int, settings: Settings) -> list[str]:
 
 KIND = Kind(
     name="image",
-    summary="a spectrogram as one picture in colour, uint8, of the same size for every sound",
+    summary="a spectrogram as one colour picture (uint8), the same size for every recording",
     Settings=Settings,
     compute=compute,
     frame_rate=frame_rate,

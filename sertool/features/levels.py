@@ -17,9 +17,9 @@ BLOCK = 1 << 16  # values
 class Levels:
     """How power becomes decibels; names and defaults are those of librosa.power_to_db."""
 
-    ref: float | Literal["max"] = setting(1.0, "power at 0 dB, or max: the file's largest")
-    amin: float = setting(1e-10, "smaller powers count as this")
-    top_db: float | None = setting(80.0, "floor this far below the file's peak; or none", "dB")
+    ref: float | Literal["max"] = setting(1.0, "power at 0 dB; max: the largest of the file")
+    amin: float = setting(1e-10, "lower limit of the power")
+    top_db: float | None = setting(80.0, "floor this far below the peak of the file; or none", "dB")
 
     def __post_init__(self) -> None:
         if isinstance(self.ref, float | int) and self.ref <= 0:

@@ -19,10 +19,10 @@ class Settings:
     """Settings in seconds and Hz, so that they hold at any sample rate; the paper's by default."""
 
     win: float = setting(0.04, "length of the window", "s")
-    hop: float = setting(0.01, "from one frame to the next", "s")
-    window: str = setting("hamming", "any window of scipy.signal that needs no parameter")
-    grid: float = setting(10.0, "from one bin to the next: transforms of 1 / grid seconds", "Hz")
-    top: float = setting(4000.0, "bins from 0 up to this, which is left out", "Hz")
+    hop: float = setting(0.01, "hop between frames", "s")
+    window: str = setting("hamming", "window of scipy.signal, without parameters")
+    grid: float = setting(10.0, "spacing of the bins (FFTs of 1 / grid seconds)", "Hz")
+    top: float = setting(4000.0, "upper limit of the bins, exclusive", "Hz")
     floor: float = setting(1e-10, "added to the power before the logarithm")
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return frames a second."""
+    """Return frames per second."""
     return sample_rate / framing(sample_rate, settings).hop_length
 
 

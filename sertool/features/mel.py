@@ -35,10 +35,10 @@ class Bands(Levels, Framing):
 
     n_mels: int = setting(128, "number of bands")
     fmin: float = setting(0.0, "lower edge of the first band", "Hz")
-    fmax: float | None = setting(None, "upper edge of the last band; none: half the rate", "Hz")
-    htk: bool = setting(False, "HTK's mel scale instead of Slaney's")
-    norm: Literal["slaney"] | None = setting("slaney", "slaney: bands of equal area; none: peak 1")
-    power: float = setting(2.0, "exponent of the magnitude: 2 power, 1 magnitude")
+    fmax: float | None = setting(None, "upper edge of the last band; none: Nyquist", "Hz")
+    htk: bool = setting(False, "use HTK's mel scale instead of Slaney's")
+    norm: Literal["slaney"] | None = setting("slaney", "slaney: equal areas; none: peaks of 1")
+    power: float = setting(2.0, "exponent of the magnitude (2: power, 1: magnitude)")
 
     def __post_init__(self) -> None:
         Framing.__post_init__(self)
@@ -56,7 +56,7 @@ class Settings(Bands):
     """Settings of a mel spectrogram; names and defaults are librosa's."""
 
     scale: Literal["db", "power", "magnitude", "log"] = setting(
-        "db", "decibels, as it is, its square root, or its natural logarithm"
+        "db", "decibels, the power itself, its square root, or its natural logarithm"
     )
 
 

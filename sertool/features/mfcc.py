@@ -19,7 +19,7 @@ class Settings(Bands):
     """Settings of MFCC; names and defaults are librosa's."""
 
     n_mfcc: int = setting(20, "number of coefficients")
-    lifter: float = setting(0.0, "cepstral liftering: 0 leaves it out")
+    lifter: float = setting(0.0, "cepstral liftering (0: none)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

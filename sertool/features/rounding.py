@@ -52,6 +52,6 @@ def doubtful(power: np.ndarray, candidates: np.ndarray, exponent: float = 2.0) -
     if peak <= 0:
         return np.zeros(0, np.intp)
     lowest = peak * 10 ** (-RANGE / 10 * exponent / 2)
-    heard = candidates[values[candidates] >= lowest]
+    audible = candidates[values[candidates] >= lowest]
     loud = np.flatnonzero(values >= NEAR_PEAK * peak)
-    return np.unique(np.concatenate([heard, loud]) // power.shape[1])
+    return np.unique(np.concatenate([audible, loud]) // power.shape[1])

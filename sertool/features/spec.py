@@ -42,7 +42,7 @@ class FeaturizeSpec(Options):
     )  # fmt: skip
     settings: dict[str, Any] = option(
         {},
-        "Setting of the kind (see: sertool list kinds --kind mel); repeatable.",
+        "A setting of the kind (see: sertool list kinds --kind mel); repeatable.",
         metavar="NAME=VALUE",
         flag="set",
         read=assignments,
@@ -50,7 +50,7 @@ class FeaturizeSpec(Options):
     sample_rate: int | None = option(
         None, "Resample to this rate.", "Hz", above=0, most=FASTEST, unset="the most common rate"
     )
-    channel: str = option("mix", "Channel of a recording with several.", choices=CHANNELS)
+    channel: str = option("mix", "Channel to use of a multichannel recording.", choices=CHANNELS)
     offset: float = option(
         0.0, "Skip this much at the beginning.", "s", least=0, most=LONGEST, panel=CUTTING
     )
@@ -62,7 +62,7 @@ class FeaturizeSpec(Options):
         panel=CUTTING,
     )
     segment: float | None = _seconds("Cut into segments of this length.")
-    segment_hop: float | None = _seconds("From one segment to the next.", unset="--segment")
+    segment_hop: float | None = _seconds("Hop between segments.", unset="--segment")
     segment_tail: str = option(
         "align",
         "A shorter last segment: align (move it back), pad (with zeros) or drop.",

@@ -21,7 +21,7 @@ class Settings(Levels, Framing):
     """Settings of a spectrogram; names and defaults are librosa's."""
 
     scale: Literal["db", "power", "magnitude", "log"] = setting(
-        "db", "decibels, as it is, its square root, or its natural logarithm"
+        "db", "decibels, the power itself, its square root, or its natural logarithm"
     )
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Framing) -> float:
-    """Return frames a second."""
+    """Return frames per second."""
     return sample_rate / settings.hop_length
 
 

@@ -321,7 +321,7 @@ def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
 
 
 def _summary(built: Built, output: Path, stage: Stage, console: Console) -> None:
-    """Say in one line each what was written and what was unusual."""
+    """Report what was written and what was unusual, in one line each."""
     if unusual := summarised(built.notes):
         console.note(unusual)
     console.note(f"{output}: {built.items} items of kind {stage.kind}, {built.frames} frames")

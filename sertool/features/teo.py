@@ -38,9 +38,10 @@ class Settings:
     """Settings in seconds, so that they hold at any sample rate."""
 
     win: float = setting(0.02, "length of a frame", "s")
-    hop: float = setting(0.01, "from one frame to the next", "s")
+    hop: float = setting(0.01, "hop between frames", "s")
     statistic: Literal["area", "mean", "sd", "all"] = setting(
-        "area", "of each band: area under the autocorrelation envelope, mean, sd, or all three"
+        "area",
+        "of each band: area under the autocorrelation envelope, mean, sd, or all",
     )
 
     def __post_init__(self) -> None:
@@ -141,7 +142,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     """Return a statistic of the Teager energy in each band, (frames, 16) float32, of samples (n,).
 
     With statistic "all" (frames, 48): areas, means, standard deviations. Frames begin every `hop`,
-    none reaches beyond the end; samples that do not fill one are padded with zeros. Energies are
+    none reaches beyond the end; samples that do not fill one are zero-padded. Energies are
     of a signal with full scale 1, sampled at 10 kHz. Raises UsageError for a rate below 7400 Hz.
     """
     remarks(sample_rate, settings)
@@ -159,7 +160,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return frames a second."""
+    """Return frames per second."""
     return RATE / settings.samples[1]
 
 

@@ -21,7 +21,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return samples a second."""
+    """Return samples per second."""
     return float(sample_rate)
 
 

@@ -1,0 +1,117 @@
+"""Predictions of a stream: raw samples or WAV on a pipe, window by window."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from sertool.audio.decoding import read_wav_header
+from sertool.audio.waveform import FULL_SCALE
+from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.evaluation.predictor import Predictor, Sink, conclude, span_of
+from sertool.features.pipeline import Clip
+from sertool.ui.console import Console
+
+WINDOW = 2.0  # seconds of a window, where neither an option nor the pipeline says
+READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
+
+
+class _Rejoined:
+    """A stream whose first bytes were looked at already."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
+
+    def read(self, n: int) -> bytes:
+        """Return `n` bytes, fewer only at the end."""
+        found, self._head = bytearray(self._head[:n]), self._head[n:]
+        while len(found) < n and (block := self._file.read(min(n - len(found), READ_BYTES))):
+            found += block
+        return bytes(found)
+
+
+def predict_stream(
+    predictor: Predictor, file: BinaryIO, sample_rate: int | None, sink: Sink, console: Console
+) -> None:
+    """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is complete.
+
+    `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
+    as what the pipeline crops to, else `WINDOW`. The rest at the end is covered by a
+    last window that ends with the stream.
+    """
+    predictor.load()
+    first = predictor.pipeline.stages[0]
+    head = file.read(4)
+    stream: Any = _Rejoined(head, file)
+    channels = 1
+    if head in (b"RIFF", b"RF64"):
+        try:
+            rate, channels = read_wav_header(stream)
+        except ItemError as error:
+            raise InputError(f"standard input: {error}") from error
+        if sample_rate not in (None, rate):
+            raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {rate} Hz")
+    elif sample_rate is None:
+        raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
+    else:
+        rate = sample_rate
+    seconds = predictor.options.window or first.duration or WINDOW
+    hop = predictor.options.hop or seconds
+    count = 0
+    for begin, samples in _windows(
+        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
+    ):
+        count += 1
+        clip = Clip([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
+        try:
+            clip.segments = predictor.pipeline.segments(samples, rate)
+        except ItemError as error:
+            sink({"path": "-", **span_of(clip), "error": str(error)})
+            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
+            continue
+        (scored,) = predictor.posteriors([clip], [None])
+        sink(predictor.row("-", scored, clip))
+    if not count:
+        raise InputError("standard input: no samples")
+    conclude(predictor, Counter(), console)
+
+
+def _windows(
+    file: BinaryIO, channels: int, length: int, hop: int, channel: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, samples) of windows as they are complete, then what is left over.
+
+    Holds one window: the same windows as `pipeline.spans` cuts from a whole recording.
+    """
+    kept = np.zeros(0, np.int16)
+    begin = end = done = 0  # of what is kept; of what a whole window has covered
+    following = 0
+    while True:
+        wanted = following + length - end
+        block = file.read(2 * channels * wanted)
+        fresh = _mono(block, channels, channel)
+        kept = np.concatenate([kept, fresh])
+        end += len(fresh)
+        if len(kept) > length:
+            begin, kept = end - length, kept[-length:]
+        if end < following + length:
+            break
+        yield begin, kept
+        done = end
+        following += hop
+    if done < end and following < end:
+        yield begin, kept
+
+
+def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
+    """Return 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
+    data = np.frombuffer(block[: len(block) // (2 * channels) * 2 * channels], "<i2")
+    if channels == 1:
+        return data.astype(np.int16, copy=False)
+    frames = data.reshape(-1, channels)
+    if channel != "mix":
+        return frames[:, 1 if channel == "right" else 0].astype(np.int16)
+    return frames.mean(1, dtype=np.float32) / np.float32(FULL_SCALE)
