@@ -147,7 +147,7 @@ def test_speakers_are_a_corpus_s_own_and_two_genders_are_doubtful() -> None:
 @given(st.lists(st.floats(0.001, 9e5), min_size=1, max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_the_histogram_is_numpy_s(seconds: list[float]) -> None:
-    found = lengths([({"corpus": None}, s) for s in seconds])
+    found = lengths([(Item("a"), s) for s in seconds])
     assert found is not None
     cuts = found["edges"]
     if max(seconds) - min(seconds) < 0.001:
@@ -255,7 +255,7 @@ def test_thousands_of_missing_files_do_not_flood_the_terminal(cli, tmp_path: Pat
     assert "and 5 more, 20 to 24" in result.err
     assert "25 missing, of 25 utterances" in result.out
     console = Console.silent()
-    listen([json.loads(line) for line in path.read_text().splitlines()], console, workers=1)
+    listen([parse_line(line) for line in path.read_text().splitlines()], console, workers=1)
     assert console.failures == 25
     assert len(json.loads(cli("info", "--json", path).out)["audio"]["failed"]) == 25
 
@@ -532,7 +532,7 @@ def test_the_command(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_store_without_times(cli, tmp_path: Path) -> None:
-    items = [{"id": str(i), "path": "x", "label": "[red]"} for i in range(3)]
+    items = [Item(str(i), path="x", label="[red]") for i in range(3)]
     arrays = [np.zeros((2, 3), np.float32)] * 3
     write_store(tmp_path / "s.h5", arrays, items, kind="mel", frame_rate=0.0)
     result = cli("info", tmp_path / "s.h5")
