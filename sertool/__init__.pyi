@@ -258,7 +258,22 @@ def audit(
     console: Console | None = None,
     verbose: bool = False,
 ) -> Audit: ...
-def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> dict[str, Any]: ...
+def info(
+    path: AnyPath | Manifest | Store | Checkpoint,
+    items: bool = False,
+    *,
+    figures: AnyPath | None = None,
+    all: bool = False,
+    audio: bool = True,
+    workers: int = 1,
+    seed: int = 0,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> dict[str, Any]: ...
 def separate(
     mixtures: AnyPath | Sequence[AnyPath],
     folder: AnyPath,

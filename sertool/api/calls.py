@@ -19,7 +19,26 @@ from sertool.ui.console import Console, Failure
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPath = str | PathLike[str]
 ALONE = {"workers": 1}  # defaults other than the command line's: no process that nobody asked for
-LEFT_OUT = ("quiet", "verbose")  # of the command line's: here silence is the default
+SILENT = ("quiet", "verbose")  # options of the command line alone: here silence is the default
+PRINTED = {"info": ("json", "audit", "deep", "require")}  # those about what a command prints
+REWORDED = (
+    (r"; repeatable\.", "; one, or a list."),
+    (r" Repeatable\.", " One, or a list."),
+    (r" \(exit 3\)", ""),
+    (r"^Exit with 3 unless", "Raise InputError unless"),
+    (
+        r"^Setting of the (kind|model) (\(.*\)); one, or a list\.",
+        r"Settings of the \1, by name \2. Each may also be a keyword of its own.",
+    ),
+    (r"^Leave out the baselines, which are fitted", "Also fit the baselines"),
+    (r" to FILE ", " to this file "),
+    (r"; - prints it instead of the tables?", ""),
+    (r"\bone line per\b", "one prediction per"),
+    (r"\bOne line per\b", "One prediction per"),
+)
+WRAPPER = textwrap.TextWrapper(
+    96, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+)
 FURTHER = "settings"  # the option that takes every keyword which is no option
 
 
@@ -30,7 +49,9 @@ def documented(command: Command) -> Callable[[F], F]:
     """
 
     def given(function: F) -> F:
-        function.__doc__ = described(function.__doc__ or "", command)
+        own = inspect.signature(function).parameters
+        listed = [one for one in options_of(command) if one.name not in own]
+        function.__doc__ = described(function.__doc__ or "", listed)
         function.command = command  # type: ignore[attr-defined]
         function.__signature__ = signature(function, command)  # type: ignore[attr-defined]
         return function
@@ -41,7 +62,8 @@ def documented(command: Command) -> Callable[[F], F]:
 def options_of(command: Command) -> tuple[Declared, ...]:
     """Return the options of a command that are keywords of its function in the API."""
     every = [one for cls in command.groups.values() for one in declared(cls)]
-    return tuple(one for one in every if one.name not in LEFT_OUT)
+    without = (*SILENT, *PRINTED.get(command.name, ()))
+    return tuple(one for one in every if one.name not in without)
 
 
 def default_of(one: Declared) -> Any:
@@ -69,21 +91,26 @@ def signature(function: Callable[..., Any], command: Command) -> inspect.Signatu
     return own.replace(parameters=[*before, *options, *after, *further])
 
 
-def described(text: str, command: Command) -> str:
+def described(text: str, options: Iterable[Declared]) -> str:
     """Return a docstring with `{options}` replaced by a line or two for each option."""
-    lines = ["Options, with their defaults:", ""]
-    for one in options_of(command):
+    panels: dict[str, list[str]] = {}
+    for one in options:
         unset = python_words(one.option.unset)
         default = f"{default_of(one)!r}" + (f" ({unset})" if unset else "")
         limits = "; ".join(filter(None, [one.option.unit, *one.option.limits()]))
         words = f"{one.name} = {default}: {python_words(one.option.help)}"
         words = f"{words.removesuffix('.')} ({limits})." if limits else words
-        lines += textwrap.wrap(words, 92, subsequent_indent="    ", break_long_words=False)
-    return inspect.cleandoc(text).replace("{options}", "\n".join(lines))
+        panels.setdefault(one.option.panel, []).extend(WRAPPER.wrap(words))
+    lines = []
+    for heading, listed in panels.items():
+        lines += ["", f"{heading or 'Options and their defaults'}:", "", *listed]
+    return inspect.cleandoc(text).replace("{options}", "\n".join(lines).lstrip())
 
 
 def python_words(text: str) -> str:
-    """Return a help text with Python's names for options: `--sample-rate` is `sample_rate`."""
+    """Return a help text as it reads in Python: `--sample-rate` is `sample_rate`."""
+    for shell, python in REWORDED:
+        text = re.sub(shell, python, text)
     return re.sub(
         r"\(see: [^)]*\)|--([a-z][a-z-]*[a-z])",
         lambda match: match[1].replace("-", "_") if match[1] else match[0],

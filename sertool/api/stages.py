@@ -8,19 +8,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from sertool.api.calls import AnyPath, as_list, call, documented, listening
+from sertool.api.calls import AnyPath, call, documented
 from sertool.api.models import Checkpoint
 from sertool.api.reports import Audit, Recovered, Report, Separation
 from sertool.api.results import Manifest, Store
 from sertool.commands import augment as augmenting
 from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
+from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
 from sertool.commands import separate as separating
 from sertool.commands import train as training
+from sertool.core.options import Command
 from sertool.core.paths import from_text
 from sertool.corpora import export
-from sertool.evaluation import audit_files, description
+from sertool.evaluation import audit_files
 from sertool.evaluation.options import AuditOptions
 from sertool.ui.console import Console
 
@@ -178,47 +180,68 @@ def evaluate(
     return Report.of(made)
 
 
+def _audit(
+    paths: list[Path], options: AuditOptions, console: Console | None = None
+) -> dict[str, Any]:
+    found = audit_files.audit(paths, options, console or Console.silent())
+    audit_files.check(found, options.require)
+    return found
+
+
+AUDIT = Command("audit", _audit, "")
+
+
+@documented(AUDIT)
 def audit(
     train: AnyPath | Manifest | Store | Checkpoint,
     test: AnyPath | Manifest | Store | Checkpoint | None = None,
     *,
-    deep: bool = False,
-    require: str | Sequence[str] = (),
-    workers: int = 1,
     console: Console | None = None,
     verbose: bool = False,
+    **options: Any,
 ) -> Audit:
     """Return what training and test data share, or the folds or parts of one file.
 
-    train, test: manifests, stores or checkpoints. deep: decode recordings whose hash or fingerprint
-    is unknown, and compare near-duplicates. require: facts, such as "speaker_disjoint", without
-    which InputError is raised. workers: processes that decode.
+    train, test: manifests, stores or checkpoints. Raises InputError where a fact of `require` does
+    not hold.
 
     >>> facts = audit("mel.h5")  # its folds, each against the others
     >>> facts["speaker_disjoint"], facts["text_disjoint"], facts.shared["text_disjoint"]
     (True, False, 2)
+
+    {options}
     """
-    chosen = AuditOptions(deep, tuple(as_list(require)), workers)
     with contextlib.ExitStack() as stack:
         sides = [one for one in (train, test) if one is not None]
         paths = [Path(stack.enter_context(_on_disk(one))) for one in sides]
-        with listening(console, "audit", verbose) as (voice, failures):
-            result = audit_files.audit(paths, chosen, voice)
-        audit_files.check(result, chosen.require)
-    return Audit(result, failures)
+        return Audit(*call(AUDIT, {"paths": paths}, options, console, verbose))
 
 
-def info(path: AnyPath | Manifest | Store | Checkpoint, items: bool = False) -> dict[str, Any]:
+@documented(describing.COMMAND)
+def info(
+    path: AnyPath | Manifest | Store | Checkpoint,
+    items: bool = False,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
     """Return what a manifest, store, checkpoint or report holds and how it was made.
 
-    As JSON values, those of `sertool info --json`. items: every item, too.
+    As JSON values, those of `sertool info --json`. items: list every item, too, but examine no
+    recordings.
 
     >>> facts = info("mel.h5")
     >>> facts["what"], facts["kind"], facts["items"], facts["counts"]["fold"]
     ('store', 'mel', 64, {'0': 16, '1': 16, '2': 16, '3': 16})
+
+    {options}
     """
+    options["items"] = describing.ALL if items else None
     with _on_disk(path) as file:
-        return description.describe(Path(file), items)
+        found: dict[str, Any]
+        found, _ = call(describing.COMMAND, {"files": file}, options, console, verbose)
+    return found
 
 
 @documented(separating.COMMAND)
