@@ -362,9 +362,11 @@ def test_the_scripts_of_examples_run(name: str, made: Path, tmp_path: Path, caps
 README = re.compile(r"```python\n(import sertool\n.*?)```", re.DOTALL)
 
 
-def test_the_example_of_the_readme_runs(here: Path) -> None:
+def test_the_example_of_the_readme_runs(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = README.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    if found is None:
-        pytest.skip("README.md has no Python example")
-    shutil.copytree("corpus", "data/demo/corpus")
+    assert found, "README.md has no Python example"
+    shutil.copytree(made / "corpus", tmp_path / "data/demo/corpus")
+    monkeypatch.chdir(tmp_path)
     exec(found[1], {})
