@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from itertools import product
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 from corpus_trees import counts, look, touch
 
 from sertool import corpora as tables
+from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
-from sertool.corpora import emodb, folder, ravdess
+from sertool.corpora import folder, load, named
+
+EMODB = load("emodb").published(Path(), [])
 
 
 def ravdess_names(channel: str, suffix: str = ".wav", flat: bool = False) -> list[str]:
@@ -36,7 +40,11 @@ def test_every_corpus_has_a_summary_and_a_source() -> None:
         assert corpus.name == name
         assert corpus.summary
         module = sys.modules[tables.CORPORA[name].partition(":")[0]]
-        if not corpus.generic and name != "demo":
+        if module is named:
+            declared = tomllib.loads(data_path("corpora", f"{name}.toml").read_text())
+            for word in ("source", "licence", "citation", "layout", "about"):
+                assert len(declared[word]) > 10, name
+        elif not corpus.generic and name != "demo":
             for word in ("Source:", "Licence:", "Citation:", "Layout:"):
                 assert word in (module.__doc__ or ""), name
     with pytest.raises(UsageError, match="des, emodb"):
@@ -52,7 +60,7 @@ def test_ravdess_speech(tmp_path: Path, suffix: str, flat: bool) -> None:
     found, console = look(root)
     assert len(found) == 1440
     assert counts(found, "gender") == {"male": 720, "female": 720}
-    published = ravdess.published(root, found)
+    published = load("ravdess").published(root, found)
     assert counts(found, "label") == published.classes
     assert counts(found, "speaker") == published.speakers
     assert sorted(published.classes.values()) == [96] + [192] * 7
@@ -79,7 +87,7 @@ def test_ravdess_fields(tmp_path: Path) -> None:
 def test_ravdess_song_and_both(tmp_path: Path) -> None:
     song = touch(tmp_path / "song", ravdess_names("02"))
     found, console = look(song)
-    published = ravdess.published(song, found)
+    published = load("ravdess").published(song, found)
     assert len(found) == 1012
     assert counts(found, "label") == published.classes
     assert published.classes["neutral"] == 92
@@ -87,7 +95,7 @@ def test_ravdess_song_and_both(tmp_path: Path) -> None:
     assert "18" not in published.speakers
     both, console = look(touch(song, ravdess_names("01")))
     assert len(both) == 2452
-    assert counts(both, "label") == ravdess.published(song, both).classes
+    assert counts(both, "label") == load("ravdess").published(song, both).classes
     assert "published" not in console.text
 
 
@@ -124,12 +132,12 @@ def test_emodb_fields(tmp_path: Path) -> None:
     "name", ["04a01Fa.wav", "03a03Fa.wav", "03a01Xa.wav", "03a01FaX.wav", "x03a01Fa.wav"]
 )
 def test_not_emodb(name: str) -> None:
-    assert not emodb.fits(name)
+    assert not load("emodb").fits(name)
 
 
 def test_emodb_counts_agree_with_each_other() -> None:
-    assert sum(emodb.PUBLISHED.classes.values()) == 535
-    assert sum(emodb.PUBLISHED.speakers.values()) == 535
+    assert sum(EMODB.classes.values()) == 535
+    assert sum(EMODB.speakers.values()) == 535
 
 
 # the demo corpus
@@ -309,15 +317,15 @@ def test_folder_by_name_takes_any_words(tmp_path: Path) -> None:
 def test_real_ravdess(corpora: Path) -> None:
     found, console = look(corpora / "ravdess")
     assert len(found) == 1440
-    assert counts(found, "label") == ravdess.published(corpora, found).classes
+    assert counts(found, "label") == load("ravdess").published(corpora, found).classes
     assert counts(found, "speaker") == {f"{actor:02d}": 60 for actor in range(1, 25)}
     assert "published" not in console.text
 
 
 def test_real_emodb(corpora: Path) -> None:
     found, console = look(corpora / "emodb-2s")
-    assert counts(found, "label") == emodb.PUBLISHED.classes
-    assert counts(found, "speaker") == emodb.PUBLISHED.speakers
+    assert counts(found, "label") == EMODB.classes
+    assert counts(found, "speaker") == EMODB.speakers
     assert "published" not in console.text
 
 
@@ -331,3 +339,38 @@ def test_real_emodb_of_four_classes(corpora: Path) -> None:
     }
     assert "boredom 0/81, disgust 0/46, fear 0/69" in console.text
     assert console.exit_code == 0
+
+
+def test_a_corpus_is_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    text = data_path("corpora", "urdu.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace('M = "male"', 'M = "other"'), encoding="utf-8")
+    corpus = named.read(path)
+    assert corpus.name == "mine"
+    (item,) = corpus.utterances(tmp_path, ["Angry/sm12_F1_a01.wav"])
+    assert (item.speaker, item.gender, item.label, item.raw_label) == (
+        "SM12",
+        "other",
+        "anger",
+        "A",
+    )
+    assert (item.language, item.text, item.extra) == ("ur", None, {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('title = "URDU"', "", "title is missing"),
+        ('title = "URDU"', "titel = 1", "titel"),
+        ('label = "=emotion"', 'label = "=mood"', "name has no group mood"),
+        (r"(?P<sex>[a-z])", "(?P<sex>[a-z]", "unterminated|missing"),
+        ("[fields]", "[fields", "Expected|expected"),
+    ],
+)
+def test_a_damaged_description_is_one_line(tmp_path: Path, old: str, new: str, why: str) -> None:
+    path = tmp_path / "mine.toml"
+    text = data_path("corpora", "urdu.toml").read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=why):
+        named.read(path)

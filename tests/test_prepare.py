@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sertool.corpora import emodb
+from sertool import corpora
 from sertool.formats.manifest import FIELDS, read_manifest
 
 Cli = Callable[..., Any]
@@ -22,7 +22,9 @@ Cli = Callable[..., Any]
 
 def emodb_tree(root: Path) -> Path:
     """Ten speakers, two sentences, seven emotions, one version: 140 empty files."""
-    for speaker, text, emotion in product(emodb.PUBLISHED.speakers, ("a01", "b02"), "WLEAFTN"):
+    for speaker, text, emotion in product(
+        corpora.load("emodb").published(Path(), []).speakers, ("a01", "b02"), "WLEAFTN"
+    ):
         path = root / f"{speaker}{text}{emotion}a.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

@@ -1,7 +1,7 @@
-"""Corpora: one module each, which knows a corpus's layout and labels and gives its utterances.
+"""Corpora: what each one's folders and files are called, and the utterances that they give.
 
-To add one, write a module with a `CORPUS` and add its line to `CORPORA`, or name it in the entry
-points `sertool.corpora` of a package of your own.
+A corpus whose file names say everything is a file in `data/corpora` (see `named`); any other is a
+module with a `CORPUS` and a line in `_MODULES`, or an entry point `sertool.corpora` of a package.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from sertool.core import plugins
+from sertool.core.data import data_path
 from sertool.core.paths import to_text
 from sertool.items import Item
 
 GROUP = "sertool.corpora"
-CORPORA = {
+_MODULES = {
     "audformat": "sertool.corpora.audformat:CORPUS",
     "crema-d": "sertool.corpora.crema_d:CORPUS",
     "csv": "sertool.corpora.table:CORPUS",
     "demo": "sertool.corpora.demo:CORPUS",
     "des": "sertool.corpora.des:CORPUS",
-    "emodb": "sertool.corpora.emodb:CORPUS",
-    "emovo": "sertool.corpora.emovo:CORPUS",
     "esd": "sertool.corpora.esd:CORPUS",
     "folder": "sertool.corpora.folder:CORPUS",
     "huggingface": "sertool.corpora.huggingface:CORPUS",
@@ -33,11 +32,11 @@ CORPORA = {
     "lhotse": "sertool.corpora.lhotse:CORPUS",
     "meld": "sertool.corpora.meld:CORPUS",
     "mes": "sertool.corpora.mes:CORPUS",
-    "ravdess": "sertool.corpora.ravdess:CORPUS",
-    "savee": "sertool.corpora.savee:CORPUS",
-    "tess": "sertool.corpora.tess:CORPUS",
-    "urdu": "sertool.corpora.urdu:CORPUS",
 }
+_NAMED = {
+    path.stem: f"sertool.corpora.named:{path.stem}" for path in data_path("corpora").iterdir()
+}
+CORPORA = dict(sorted((_MODULES | _NAMED).items()))
 
 
 @dataclass(frozen=True)

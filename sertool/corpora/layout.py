@@ -29,7 +29,7 @@ def misnamed(
     """
     match = shape.fullmatch(stem(relative))
     for group, code in match.groupdict().items() if match else ():
-        if code is not None and code.lower() not in known[group]:
+        if code is not None and code.lower() not in known.get(group, code.lower()):
             return Skipped(relative, f"not named as {usual}: {group} {show(code)!r} is unknown")
     return Skipped(relative, f"not named as {usual}")
 
