@@ -1,4 +1,8 @@
-"""Worker processes with one thread each, whose results come back in order."""
+"""Worker processes with one thread each, whose results come back in order.
+
+Not concurrent.futures: before Python 3.14 its pool cannot end workers that are busy, so that Ctrl-C
+would wait for the longest recording, and it starts threads in this process before the workers fork.
+"""
 
 from __future__ import annotations
 
