@@ -197,12 +197,12 @@ def _overview(study: Study) -> Grid:
                     continue
                 found = measures.values(run, shown, run.baselines[name] if name else None)
                 line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
-                last = ["", ""] if name else [shared(run), runs_of(run)]
+                last = ["" if name else text(run) for text in COLUMNS.values()]
                 cells = [value(v, unit(m)) for v, m in zip(found, chosen, strict=True)]
                 rows.append([*line, name or "model", *cells, *last])
     header = [*keys, *(["protocol"] if protocols else [])]
     last = ["system", *(metric.label for metric in chosen)]
-    head = [*header, *last, "shared with training", "runs"]
+    head = [*header, *last, *COLUMNS]
     return Grid(head, rows, len(header) + 1, len(header))
 
 
@@ -213,6 +213,9 @@ def shared(run: pooling.Pooled) -> str:
     unknown = [f"{FACTS[name]}?" for name, _ in APART if evidence.facts[name] is None]
     copies = ["test has copies"] if evidence.test_augmented else []
     return ", ".join([*found, *unknown, *copies]) or "nothing"
+
+
+COLUMNS = {"shared with training": shared, "runs": runs_of}  # of the overview, after the metrics
 
 
 def _tested(study: Study) -> list[str]:
