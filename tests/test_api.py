@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import stub
 import sertool
 from sertool.api import models, results, stages
 from sertool.core.options import declared
+from sertool.ui.console import Console
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "data/demo/corpus"
@@ -134,6 +136,38 @@ def test_a_frame_needs_pandas(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for held in (sertool.open_store("mel.h5"), sertool.Manifest.open("manifest.jsonl")):
         with pytest.raises(sertool.SertoolError, match="python -m pip install pandas"):
             held.frame()
+
+
+def test_a_frame_has_a_row_per_item(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    rows = sertool.open_store("mel.h5").frame()
+    assert [row["frames"] for row in rows[:2]] == [23, 26]
+    assert (rows[0]["speaker"], rows[0]["repetition"]) == ("spk01", "1")
+    rows = sertool.Manifest.open("manifest.jsonl").frame()
+    assert (len(rows), rows[0]["fold"]) == (64, 0)
+
+
+def test_no_process_is_started_unasked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    wave = sertool.featurize("corpus", "wave.h5", kind="wave")
+    store = sertool.featurize(sertool.augment(wave, "more.h5", awgn=(15, 30)), "features.h5")
+    checkpoint = sertool.train(store, "new.ckpt", val=0.25)
+    sertool.evaluate(checkpoint, store, all=True)
+    assert len(checkpoint.predict(["corpus"])) == 64
+    sertool.audit(store, wave, deep=True)
+
+
+def test_a_console_and_a_log(here: Path, capfd) -> None:
+    with Console("mine") as console:
+        sertool.prepare("corpus", console=console)
+    assert "sertool mine: " in capfd.readouterr().err
+    sertool.prepare("corpus", log="log.jsonl")
+    events = [json.loads(line)["event"] for line in Path("log.jsonl").read_text().splitlines()]
+    assert (events[0], events[-1]) == ("start", "end")
+    assert capfd.readouterr().err == ""
 
 
 def test_failed_files_are_in_the_result(here: Path) -> None:

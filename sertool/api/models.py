@@ -66,7 +66,6 @@ def _predict(
     console: Console,
 ) -> Predictions:
     """Return the predictions of recordings; failures go to `console`."""
-
     made = Predictions()
 
     def sink(row: dict[str, Any]) -> None:
@@ -86,11 +85,10 @@ class Checkpoint(checkpoints.Checkpoint):
     """A trained model, and all that it needs to predict from a recording.
 
     items: what it was trained and validated on and what was held out (`item.part`). meta: the
-    pipeline, model, history and lineage. path: the file. failures: always empty, for symmetry.
+    pipeline, model, history and lineage. path: the file.
     """
 
     path: Path = Path()
-    failures: Sequence[Failure] = ()
     _scorers: dict[str, Scorer] = field(default_factory=dict)
 
     @classmethod
