@@ -265,6 +265,7 @@ def info(
     figures: AnyPath | None = None,
     all: bool = False,
     audio: bool = True,
+    schema: str | None = None,
     workers: int = 1,
     seed: int = 0,
     plugin: AnyPath | Sequence[AnyPath] = (),

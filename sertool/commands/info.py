@@ -39,6 +39,11 @@ class InfoOptions(Options):
     )
     all: bool = option(False, "Decode every recording of a manifest, not a sample of 2000.")
     audio: bool = option(True, "Examine a manifest's recordings at all.")
+    schema: str | None = option(
+        None,
+        "Print the JSON Schema of a file format: manifest, store, checkpoint or report.",
+        metavar="FORMAT",
+    )
     audit: bool = option(
         False,
         "What TRAIN and TEST share (two files), or the folds or parts of one file; --items prints"
@@ -72,7 +77,7 @@ class InfoOptions(Options):
 
 
 def info(
-    files: Annotated[list[Path], Argument("FILE", "A manifest, store, checkpoint or report.")],
+    files: Annotated[list[Path], Argument("FILE", "A manifest, store, checkpoint or report.")] = [],  # noqa: B006 (never changed)
     options: InfoOptions = InfoOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
@@ -82,6 +87,12 @@ def info(
     Raises UsageError for options that do not suit the file, InputError for one that is not ours.
     """
     console = console or Console.silent()
+    if options.schema is not None:
+        from sertool.evaluation.description import json_schema
+
+        return {"what": "schema", "schema": json_schema(options.schema)}
+    if not files:
+        raise UsageError("describes a FILE; which one?")
     if options.audit:
         from sertool.evaluation.audit_files import audit
 
@@ -160,7 +171,9 @@ def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console:
 
 def _show(found: dict[str, Any], options: InfoOptions, console: Console) -> None:
     """Print items, JSON or a page; InputError where what was found must not be so."""
-    if found["what"] == "audit":
+    if found["what"] == "schema":
+        print(json.dumps(found["schema"], indent=1))
+    elif found["what"] == "audit":
         _show_audit(found, options)
     elif options.listed:
         from sertool.evaluation.description import evenly
