@@ -146,7 +146,7 @@ def test_windows_of_a_fixed_length_follow_each_other(toys: Path) -> None:
 def test_frames_that_fill_up_are_left_out(toys: Path) -> None:
     given = settings(toys, "ma2018-fixed", "blocks.0")
     assert len(embedding.compute(sound(toys)[:600], made.RATE, given)) == 2  # of 5, in place of 9
-    with pytest.raises(ItemError, match="an item of 38 frames, and the network hears 19"):
+    with pytest.raises(ItemError, match="an item of 38 frames, and the network takes 19"):
         embedding.compute(np.tile(sound(toys), 2), made.RATE, given)
 
 

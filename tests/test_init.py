@@ -145,9 +145,11 @@ def test_last_layer_of_every_model_gives_the_logits() -> None:
 def test_weights_that_are_no_numbers_or_fit_nowhere_are_refused() -> None:
     state = small().state_dict()
     state["features.0.bias"] = torch.tensor([0.0, float("nan"), 0.0, 0.0])
-    with pytest.raises(InputError, match=r"w\.pth: features\.0\.bias holds no finite numbers"):
+    with pytest.raises(
+        InputError, match=r"w\.pth: features\.0\.bias holds numbers that are not finite"
+    ):
         start(small(), given(state, None), CLASSES)
-    with pytest.raises(InputError, match=r"begins with fc\.w 2 × 3, the network with features\.0"):
+    with pytest.raises(InputError, match=r"its first is fc\.w 2 × 3, the network.s features\.0"):
         start(small(), given({"fc.w": torch.zeros(2, 3)}, None), CLASSES)
     only_last = {n: t for n, t in small().state_dict().items() if "classifier" in n}
     with pytest.raises(InputError, match="none of its tensors fits"):
@@ -164,9 +166,9 @@ def test_outside_weights_in_the_checkpoint(
     more = ("--init", weights, "--lr-scale", "0")
     result = cli("train", store, out, *FSER, *ONE_STEP, *more)
     assert result.code == 0, result.err
-    assert "2 of 4 tensors are those of --init, 2 start afresh (the last layer" in result.err
-    assert "classes are not known" in result.err
-    assert f"{weights}: what these weights were trained on is not known" in result.err
+    assert "2 of 4 tensors come from --init, 2 start afresh (the last layer" in result.err
+    assert "classes are unknown" in result.err
+    assert f"{weights}: what these weights were trained on is unknown" in result.err
     made = checkpoint.load(out)
     for name in ("features.0.weight", "features.0.bias"):
         np.testing.assert_array_equal(made.tensors[f"model.{name}"], state[name].numpy())
@@ -213,8 +215,8 @@ def test_from_a_checkpoint_with_the_same_and_with_other_classes(
     more = (*FSER, *ONE_STEP, "--init", first, "--lr-scale", "0", "--lr", "1e-6")
     old = checkpoint.load(first)
     for source, said, kept in (
-        (same, "4 of 4 tensors are those of --init\n", 4),
-        (other, "2 start afresh (the last layer as its classes are others)", 2),
+        (same, "4 of 4 tensors come from --init\n", 4),
+        (other, "2 start afresh (the last layer because its classes are others)", 2),
     ):
         result = cli("train", source, second, *more, "--force")
         assert result.code == 0, result.err
@@ -282,17 +284,17 @@ def bad_files(folder: Path) -> dict[str, str]:
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), folder / "script.pt")
     (folder / "folder.pth").mkdir()
     return {
-        "evil.pth": "holds more than tensors, which is not loaded as it could run code",
+        "evil.pth": "holds more than tensors, which could run code and is not loaded",
         "bare.pth": "holds more than tensors",
-        "short.pth": "damaged, or no file of torch",
-        "stub.pth": "damaged, or no file of torch",
+        "short.pth": "damaged, or not a torch file",
+        "stub.pth": "damaged, or not a torch file",
         "cut.pth": "damaged",
-        "empty.pth": "no dictionary of tensors",
-        "tensor.pth": "no dictionary of tensors",
+        "empty.pth": "not a dictionary of tensors",
+        "tensor.pth": "not a dictionary of tensors",
         "keys.pth": "none of its tensors fits this network",
-        "numpy.npz": "damaged, or no file of torch",
-        "text.pth": "no checkpoint, and no weights",
-        "nothing.pth": "no checkpoint, and no weights",
+        "numpy.npz": "damaged, or not a torch file",
+        "text.pth": "neither a checkpoint nor a torch",
+        "nothing.pth": "neither a checkpoint nor a torch",
         "cut.safetensors": "no checkpoint, or a damaged one",
         "keys.safetensors": "none of its tensors fits this network",
         "script.pt": "TorchScript",
@@ -380,7 +382,7 @@ def test_published_weights_of_another_hash_are_refused(
     out = tmp_path / "m.ckpt"
     result = cli("train", store, out, *FSER, *ONE_STEP, "--quiet", "--init", "imagenet")
     assert (result.code, result.err.count("\n")) == (3, 1)
-    assert "is not the published file, its hash is wrong" in result.err
+    assert "is not the published file: its hash is wrong" in result.err
     assert list(kept.iterdir()) == []
 
 
@@ -407,21 +409,24 @@ def test_no_network_is_one_line(
     alexnet = ("--model", "badshah2017-alexnet", "--init", "imagenet", "--quiet")
     result = cli("train", store, tmp_path / "m.ckpt", *alexnet, "--test-fold", "0")
     assert (result.code, result.err.count("\n")) == (3, 1), result.err
-    assert "7be5be79.pth cannot be had (" in result.err
-    assert "give it with --init FILE" in result.err
+    assert "7be5be79.pth cannot be fetched (" in result.err
+    assert "pass it with --init FILE" in result.err
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     url = "http://127.0.0.1:9/x-01234567.pth"
-    with pytest.raises(InputError, match=r"x-01234567\.pth cannot be had \(.*refused"):
+    with pytest.raises(InputError, match=r"x-01234567\.pth cannot be fetched \(.*refused"):
         initial.fetch("imagenet", url, Console.silent())
 
 
 def test_word_that_only_other_models_know(cli: Cli, store: Path, tmp_path: Path) -> None:
     result = cli("train", store, tmp_path / "m.ckpt", *FSER, *ONE_STEP, "--init", "imagenet")
     assert result.code == 2
-    assert "no such weights are published for fser2021, only for badshah2017-alexnet" in result.err
+    assert (
+        "there are no such published weights for fser2021, only for badshah2017-alexnet"
+        in result.err
+    )
     found = made_models.network("fser2021")
     assert isinstance(found, Network)
     with pytest.raises(UsageError):
@@ -444,7 +449,7 @@ def test_features_over_time_take_outside_weights_too(cli: Cli, tmp_path: Path) -
     torch.save({n: torch.from_numpy(a) for n, a in arrays.items()}, tmp_path / "a.pth")
     result = cli("train", store, tmp_path / "b.ckpt", *cnn, "--init", tmp_path / "a.pth")
     assert result.code == 0, result.err
-    assert f"{len(arrays) - 2} of {len(arrays)} tensors are those of --init" in result.err
+    assert f"{len(arrays) - 2} of {len(arrays)} tensors come from --init" in result.err
 
 
 def test_a_file_whose_header_is_as_long_as_a_pickle_begins(tmp_path: Path) -> None:

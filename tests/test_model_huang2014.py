@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import parse
 from sertool.formats import checkpoint
 from sertool.formats.store import Store, write_store
 from sertool.models import Examples, svm
@@ -188,7 +189,7 @@ def test_stages_one_after_another(cli: Cli, store: Path, tmp_path: Path) -> None
     result = run(cli, store, lif, "--set", "features=lif")
     assert "8 recordings, without labels" in result.err
     result = run(cli, store, whole, "--init", lif, "--val-fold", 1)
-    assert "the first stage is that of --init" in result.err
+    assert "the first stage comes from --init" in result.err
     first, second = checkpoint.load(lif), checkpoint.load(whole)
     for name, array in first.subset("model").items():
         np.testing.assert_array_equal(array, second.subset("model")[name])
@@ -342,21 +343,34 @@ def test_unlabelled_recordings_that_cannot_serve(cli: Cli, store: Path, tmp_path
     wide = small_store.make(tmp_path / "wide.h5", dims=5)
     result = cli("train", store, out, *TRAIN, *own, wide)
     assert result.code == 3
-    assert "wide.h5: its shape is not that of the training store" in result.err
+    assert "wide.h5: its shape differs from that of the training store" in result.err
     result = cli("train", store, out, "--model", "svm", *own, store)
     assert result.code == 2
     assert "svm learns nothing without labels" in result.err
     assert not out.exists()
 
 
+WRONG = (
+    "components=0 frames=10 hop=0 test_hop=0 maps=0 salient=0 other=0 saliency=-1.0 share=0.0"
+    " orthogonality=-0.1 curvature=newton share=1.1 patches=0 patch_epochs=0 sparsity=0.0"
+    " sparsity=1.0 sparsity_weight=-1.0 decay=-1.0 contraction=-1.0 sigma=[0.0] kernel=poly"
+)
+
+
+@pytest.mark.parametrize("text", WRONG.split())
+def test_settings_that_cannot_be(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(Settings, [text])
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
         (["--set", "components=9"], 3, "9 components of each frame, and these have 4"),
-        (["--set", "frames=9"], 2, "kernels must leave"),
+        (["--set", "frames=9"], 2, "frames=9: needs a whole number, 11 or more"),
         (["--set", "clamp=maybe"], 2, "scale, stop or off"),
-        (["--set", "features=lif", "--set", "classifier=logistic"], 2, "features salient alone"),
-        (["--set", "C=[-1.0]"], 2, "C needs numbers above 0"),
+        (["--set", "features=lif", "--set", "classifier=logistic"], 2, "needs features=salient"),
+        (["--set", "C=[-1.0]"], 2, "needs a list in brackets, each a number, above 0"),
         (["--length-weights", "inverse"], 2, "a loss of its own"),
     ],
 )

@@ -98,7 +98,7 @@ def test_fixed_fills_up_with_silence_that_is_heard() -> None:
         filled = torch.nn.functional.pad(x, (0, 0, 0, 177))
         torch.testing.assert_close(ours, whole(filled, torch.tensor([297])), rtol=0, atol=1e-6)
         assert float((ours - whole(x, torch.tensor([120]))).abs().max()) > 1e-4
-    with pytest.raises(InputError, match=r"an item of 298 frames.*hears 297.*--segment-max"):
+    with pytest.raises(InputError, match=r"an item of 298 frames.*takes 297.*--segment-max"):
         fixed(torch.zeros(2, 298, 400), torch.tensor([100, 298]))
 
 
@@ -140,7 +140,7 @@ def test_settings_that_cannot_be(text: str) -> None:
 
 
 def test_settings_of_the_fixed_network() -> None:
-    with pytest.raises(UsageError, match="frames must be at least 8"):
+    with pytest.raises(UsageError, match="frames=7: needs a whole number, 8 or more"):
         parse(ma2018.Ma2018FixedSettings, ["frames=7"])
     with pytest.raises(UsageError, match="no such setting"):
         parse(ma2018.Ma2018FixedSettings, ["mask=false"])
@@ -174,7 +174,7 @@ def test_the_stages(cli: Callable[..., Any], sounds: Path, tmp_path: Path) -> No
     assert made.code == 0, made.err
     done = cli("train", store, net, "--model", "ma2018", *SMALL, "--seed", 1)
     assert done.code == 0, done.err
-    assert done.err.count("1 of 6 items shorter than 8 frames: filled up with zeros") == 1
+    assert done.err.count("1 of 6 items are shorter than 8 frames and are zero-padded") == 1
     tested = cli("eval", net, store, "--all", "--json", "-")
     assert tested.code == 0, tested.err
     heard = cli("predict", net, short)
@@ -206,4 +206,4 @@ def test_the_stages_in_pieces(cli: Callable[..., Any], sounds: Path, tmp_path: P
             assert share == pytest.approx(np.mean(pieces), abs=1e-9)
     refused = cli("train", store, net, *[str(o).replace("27", "20") for o in fixed])
     assert refused.code == 3
-    assert "frames, and the network hears 20" in refused.err
+    assert "frames, and the network takes 20" in refused.err

@@ -188,7 +188,7 @@ def test_columns_of_pictures_are_of_each_row_over_the_width() -> None:
 
 
 def test_linear_settings_are_checked() -> None:
-    with pytest.raises(UsageError, match="C must be above 0"):
+    with pytest.raises(UsageError, match=r"C=0\.0: needs a number, above 0"):
         parse(linear.LinearSettings, ["C=0.0"])
     with pytest.raises(UsageError, match="no such setting"):
         parse(majority.MajoritySettings, ["C=1"])

@@ -295,14 +295,14 @@ def test_pictures_stay_channels_last_without_a_copy() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("badshah2017", "pools=[4]", "among 1, 2 and 3"),
-        ("badshah2017", "pools=[1, 1]", "each once"),
+        ("badshah2017", "pools=[4]", "1 to 3"),
+        ("badshah2017", "pools=[1, 1]", "once only"),
         ("badshah2017", "pools=1", "list in brackets, each a whole number"),
         ("badshah2017", "hidden=0", "hidden"),
         ("badshah2017", "dropout=1.0", "dropout"),
         ("badshah2017-alexnet", "dropout=-0.1", "dropout"),
         ("fser2021", "widths=[]", "at least one convolution"),
-        ("fser2021", "widths=[4, 0]", "at least 1 each"),
+        ("fser2021", "widths=[4, 0]", "1 or more"),
         ("fser2021", "dense=[0.5]", "list in brackets"),
         ("fser2021", "dense_dropout=2", "dense_dropout"),
     ],

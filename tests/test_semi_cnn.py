@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from small_semi_cnn import EXACTLY
@@ -115,16 +113,6 @@ def test_only_what_is_trained_gets_a_gradient() -> None:
         got = {name for name, p in network.named_parameters() if p.grad is not None}
         assert any(name.startswith("kernels") for name in got) == tune
         assert {n.split(".")[0] for n in got} >= {"features", "decoder", "classifier"}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"kernels": ()}, {"maps": 0}, {"salient": 0}, {"other": 0}, {"kernels": (6, 15)},
-     {"kernels": (0, 6)}, {"frames": 10}],
-)  # fmt: skip
-def test_sizes_that_cannot_be(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="kernels"):
-        semi_cnn.Sizes(**wrong)
 
 
 def test_gradients_of_the_network_down_to_its_kernels_and_input() -> None:

@@ -200,16 +200,6 @@ def test_fits_that_cannot_be() -> None:
         sae.fit([np.ones((4, 5), np.float32), bad], sae.Fit(3), 0)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"units": 0}, {"sparsity": 0.0}, {"sparsity": 1.0}, {"lr": 0.0}, {"contraction": -1.0},
-     {"sparsity_weight": -1.0}, {"weight_decay": -1.0}],
-)  # fmt: skip
-def test_wrong_settings(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        sae.Fit(**wrong)
-
-
 def test_shuffled_gives_every_patch_once_an_epoch() -> None:
     x = np.arange(10, dtype=np.float32)[:, None]
     batches = list(sae.shuffled(x, 4, 2, 0))

@@ -99,7 +99,7 @@ def test_batches_and_weights_are_recorded_and_the_same_seed_gives_the_same_bytes
     for path in paths:
         result = cli("train", store, path, "--test-fold", 1, *CNN, *options)
         assert result.code == 0, result.err
-        assert "batches of at most 300 frames, padding counted in" in result.err
+        assert "batches of at most 300 frames, padding included" in result.err
     assert paths[0].read_bytes() == paths[1].read_bytes()
     made = checkpoint.load(paths[0])
     assert given.items() <= made.meta["training"].items()
@@ -175,7 +175,7 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
     more = ("--test-fold", "1", "--init", first, "--lr-scale", "0")
     result = cli("train", other, second, *CNN, *more)
     assert result.code == 0, result.err
-    assert "tensors are those of --init" in result.err
+    assert "tensors come from --init" in result.err
     old, new = checkpoint.load(first), checkpoint.load(second)
     weights = [name for name in old.tensors if "layers" in name and "weight" in name]
     weights.sort(key=lambda name: int(name.split(".")[2]))
@@ -197,7 +197,7 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
     [
         (("--model", "nothing"), 2, "there are majority, linear"),
         (("--set", "D=1"), 2, "no such setting"),
-        (("--set", "C=0"), 2, "C must be above 0"),
+        (("--set", "C=0"), 2, "C=0: needs a number, above 0"),
         (("--val", "2"), 2, "between 0 and 1"),
         ((*CNN, "--lr", "-1"), 2, "--lr"),
         ((*CNN, "--betas", "0.9:x"), 2, "--betas"),
@@ -318,7 +318,7 @@ def test_missing_sklearn_leaves_linear_out_with_one_line(
     )
     result = cli("train", store, tmp_path / "m.ckpt", "--test-fold", "0", "--model", "majority")
     assert result.code == 0
-    assert "without the baseline linear: sklearn is not installed" in result.err
+    assert "no baseline linear: sklearn is not installed" in result.err
     assert checkpoint.load(tmp_path / "m.ckpt").meta["baselines"] == ["majority"]
 
 
@@ -370,7 +370,7 @@ def test_init_that_cannot_serve_is_refused_before_training(
     result = cli("train", store, out, "--test-fold", 1, *CNN, "--init", first)
     assert result.code == 3
     assert "--init: has seen 12 of the recordings that are held out here" in result.err
-    assert "tensors are those of --init" not in result.err
+    assert "tensors come from --init" not in result.err
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["cnn.ckpt", "linear.ckpt"]
 

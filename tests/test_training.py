@@ -300,7 +300,7 @@ def test_progress_counts_items_whatever_the_steps(tmp_path: Path, by: str) -> No
     (bar,) = console.bars
     assert (bar.done, bar.total, bar.what) == (3 * 48, 3 * 48, "training, item")
     limit = [text for text in console.notes if "frames" in text]
-    said = "training: batches of at most 120 frames, padding counted in"
+    said = "training: batches of at most 120 frames, padding included"
     assert limit == ([said] if by == "frames" else [])
 
 
@@ -330,7 +330,7 @@ def test_items_beyond_the_limit_are_told_and_go_alone(tmp_path: Path) -> None:
     hp = Hyperparameters(epochs=1, batch_by="frames", batch_frames=45)
     with pytest.raises(InputError, match=r"one item.*more than 1 value.*larger --batch-size or"):
         run(tmp_path, make(tmp_path / "s.h5", ragged=True), hp, console=console)
-    assert "items are longer, and go alone" in console.notes[0]
+    assert "items are longer and form batches of their own" in console.notes[0]
 
 
 def test_diverging_training_is_told(tmp_path: Path) -> None:

@@ -179,17 +179,6 @@ def parse(cls: type[T], texts: Sequence[str]) -> T:
     return make(cls, assignments(texts))
 
 
-def check_types(cls: type, values: Mapping[str, Any]) -> None:
-    """Raise ValueError where a file's value for a setting of `cls` has another type."""
-    hints = typing.get_type_hints(cls)
-    for name, value in values.items():
-        if name in hints:
-            try:
-                convert(f"{name}=", value, hints[name], Option(""))
-            except UsageError as error:
-                raise ValueError(str(error)) from error
-
-
 def convert(label: str, value: Any, hint: Any, declared: Option, text: bool = False) -> Any:
     """Return `value` as the type `hint`, in its declared range.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sertool.core.errors import UsageError
 from sertool.core.plugins import lookup
-from sertool.core.settings import check_types
+from sertool.core.settings import make
 from sertool.models.contract import Examples, Losses, Model, Network, Output, Tabular
 
 __all__ = ["BASELINES", "GROUP", "MODELS", "Examples", "Losses", "Model", "Network", "Output",
@@ -42,11 +43,13 @@ def model(name: str) -> type[Model]:
 def create(name: str, settings: Mapping[str, Any]) -> Model:
     """Return a model with the settings that a checkpoint gives it.
 
-    Raises UsageError for an unknown name, ValueError or TypeError for settings that do not fit.
+    Raises UsageError for an unknown name, ValueError for settings that do not fit.
     """
     found = model(name)
-    check_types(found.Settings, dict(settings))
-    return found(found.Settings(**settings))
+    try:
+        return found(make(found.Settings, settings))
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def tabular(name: str) -> Tabular:

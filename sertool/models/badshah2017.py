@@ -24,18 +24,18 @@ ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 class CnnSettings:
     """Settings of the paper's own CNN; the text leaves its second and third block open."""
 
-    pools: tuple[int, ...] = setting((1, 2, 3), "convolutions before a pooling; the text: [1]")
-    padding: bool = setting(True, "C2 and C3 keep height and width; the text has no padding")
-    hidden: int = setting(2048, "width of both hidden dense layers", "units")
-    dropout: float = setting(0.5, "share of values zeroed after each hidden dense layer")
+    pools: tuple[int, ...] = setting(
+        (1, 2, 3), "convolutions followed by a pooling; the text: [1]", least=1, most=3
+    )
+    padding: bool = setting(True, "C2 and C3 keep height and width; the text mentions no padding")
+    hidden: int = setting(2048, "width of both hidden dense layers", "units", least=1)
+    dropout: float = setting(
+        0.5, "share of values zeroed after each hidden dense layer", least=0, below=1
+    )
 
     def __post_init__(self) -> None:
-        if not set(self.pools) <= {1, 2, 3} or len(set(self.pools)) != len(self.pools):
-            raise ValueError("pools must name convolutions among 1, 2 and 3, each once")
-        if self.hidden < 1:
-            raise ValueError("hidden must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be at least 0 and below 1")
+        if len(set(self.pools)) < len(self.pools):
+            raise ValueError("pools may name each convolution once only")
 
 
 class Badshah2017(Network):
@@ -130,11 +130,9 @@ def _caffe(network: nn.Module, last: nn.Module) -> None:
 class AlexnetSettings:
     """Settings of AlexNet."""
 
-    dropout: float = setting(0.5, "share of values zeroed before both hidden dense layers")
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be at least 0 and below 1")
+    dropout: float = setting(
+        0.5, "share of values zeroed before both hidden dense layers", least=0, below=1
+    )
 
 
 class Badshah2017Alexnet(Network):

@@ -26,7 +26,9 @@ def choose(name: str) -> torch.device:
     if name == "auto":
         name = next((kind for kind, is_there in there.items() if is_there), "cpu")
     elif not there.get(name, True):
-        raise InputError(f"--device {name}: this machine or this torch has none; use --device cpu")
+        raise InputError(
+            f"--device {name}: not available on this machine or in this torch; use --device cpu"
+        )
     return torch.device(name)
 
 

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 class Fser2021Settings:
     """Settings of FSER; the paper gives no sizes (its Fig. 5 names the layers alone)."""
 
-    widths: tuple[int, ...] = setting((32, 64, 128, 256), "maps of each convolution", "maps")
-    dense: tuple[int, ...] = setting((512, 256), "width of each hidden dense layer", "units")
-    dropout: float = setting(0.25, "share of values zeroed after each pooling")
-    dense_dropout: float = setting(0.5, "share of values zeroed after each hidden dense layer")
+    widths: tuple[int, ...] = setting(
+        (32, 64, 128, 256), "maps of each convolution", "maps", least=1
+    )
+    dense: tuple[int, ...] = setting(
+        (512, 256), "width of each hidden dense layer", "units", least=1
+    )
+    dropout: float = setting(0.25, "share of values zeroed after each pooling", least=0, below=1)
+    dense_dropout: float = setting(
+        0.5, "share of values zeroed after each hidden dense layer", least=0, below=1
+    )
 
     def __post_init__(self) -> None:
         if not self.widths:
             raise ValueError("widths must hold at least one convolution")
-        if any(width < 1 for width in (*self.widths, *self.dense)):
-            raise ValueError("widths and dense must be at least 1 each")
-        if not (0 <= self.dropout < 1 and 0 <= self.dense_dropout < 1):
-            raise ValueError("dropout and dense_dropout must be at least 0 and below 1")
 
 
 class Fser2021(Network):

@@ -75,7 +75,7 @@ def check_size(name: str, shape: Sequence[int], left: Callable[[int], int]) -> N
         return
     least = next(points for points in range(1, LARGEST_NEEDED) if left(points) >= 1)
     raise InputError(
-        f"{name} needs pictures of at least {least} × {least}, and these have {height} × {width};"
+        f"{name} needs pictures of at least {least} × {least}, and these are {height} × {width};"
         " featurize larger ones"
     )
 

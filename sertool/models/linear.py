@@ -16,14 +16,8 @@ from sertool.models.statistics import mean_and_deviation
 class LinearSettings:
     """Settings of the logistic regression."""
 
-    C: float = setting(1.0, "inverse strength of the squared penalty on the weights")
-    max_iter: int = setting(2000, "most iterations of the solver", "iterations")
-
-    def __post_init__(self) -> None:
-        if not self.C > 0:
-            raise ValueError("C must be above 0")
-        if self.max_iter < 1:
-            raise ValueError("max_iter must be at least 1")
+    C: float = setting(1.0, "inverse strength of the squared penalty on the weights", above=0)
+    max_iter: int = setting(2000, "the solver's limit", "iterations", least=1)
 
 
 def over_time(features: np.ndarray) -> np.ndarray:

@@ -29,42 +29,39 @@ FIXED_FRAMES = 297  # of 3 s in windows of 40 ms, 10 ms apart
 class Sizes:
     """Settings of either network; the paper gives no sizes."""
 
-    pools: tuple[int, ...] = setting((4, 4, 4), "bins of each max pooling, beside 2 frames", "bins")
-    recurrent: Literal["lstm", "gru"] = setting("lstm", "the recurrent layer's cells")
-    hidden: int = setting(128, "width of the recurrent layer, in each direction", "units")
-    bidirectional: bool = setting(True, "the recurrent layer runs both ways")
-    dense: int = setting(64, "width of the hidden dense layer", "units")
-    dropout: float = setting(0.5, "share of the hidden dense layer's values zeroed")
+    pools: tuple[int, ...] = setting(
+        (4, 4, 4), "bins of each max pooling, by 2 frames", "bins", least=1
+    )
+    recurrent: Literal["lstm", "gru"] = setting("lstm", "cells of the recurrent layer")
+    hidden: int = setting(128, "width of the recurrent layer, per direction", "units", least=1)
+    bidirectional: bool = setting(True, "run the recurrent layer both ways")
+    dense: int = setting(64, "width of the hidden dense layer", "units", least=1)
+    dropout: float = setting(
+        0.5, "share of the hidden dense layer's values zeroed", least=0, below=1
+    )
     batch_norm: bool = setting(
-        False, "batch normalisation after each convolution, which has no bias then"
+        False, "batch normalisation after each convolution, in place of its bias"
     )
 
     def __post_init__(self) -> None:
-        if len(self.pools) != len(CONVOLUTIONS) or min(self.pools) < 1:
-            raise ValueError(f"pools must be {len(CONVOLUTIONS)} numbers of at least 1")
-        if min(self.hidden, self.dense) < 1:
-            raise ValueError("hidden and dense must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be at least 0 and below 1")
+        if len(self.pools) != len(CONVOLUTIONS):
+            raise ValueError(f"pools must be {len(CONVOLUTIONS)} numbers")
 
 
 @dataclass(frozen=True)
 class Ma2018Settings(Sizes):
     """Settings of the network for whole sentences."""
 
-    mask: bool = setting(True, "false: padding is heard as if it were sound (an ablation)")
+    mask: bool = setting(True, "false: padding counts as if it were sound (an ablation)")
 
 
 @dataclass(frozen=True)
 class Ma2018FixedSettings(Sizes):
     """Settings of the network for pieces of at most one length."""
 
-    frames: int = setting(FIXED_FRAMES, "shorter pieces are filled up with zeros to this", "frames")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.frames < SHORTEST:
-            raise ValueError(f"frames must be at least {SHORTEST}")
+    frames: int = setting(
+        FIXED_FRAMES, "shorter pieces are zero-padded to this", "frames", least=SHORTEST
+    )
 
 
 class Ma2018(Network):

@@ -200,7 +200,7 @@ class ConvRecurrent(nn.Module):
     """Blocks of convolution over frames and bins, a recurrent layer, dense layers on its last.
 
     Items shorter than `shortest` frames are filled up to it; longer than `longest`, InputError.
-    Without `mask` a batch's padding is heard as if it were sound.
+    Without `mask` a batch's padding counts as if it were sound.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class ConvRecurrent(nn.Module):
         """Return logits (batch, outputs) for features (batch, frames, bins)."""
         if self.longest is not None and int(lengths.max()) > self.longest:
             raise InputError(
-                f"an item of {int(lengths.max())} frames, and the network hears {self.longest};"
+                f"an item of {int(lengths.max())} frames, and the network takes {self.longest};"
                 " featurize with --segment-max"
             )
         if not self.mask:

@@ -42,35 +42,36 @@ class SvmSettings:
 
     kernel: Literal["rbf", "linear"] = setting("rbf", "how two rows are compared")
     statistics: tuple[str, ...] = setting(
-        ("mean", "sd"), "of each dimension over time: some of mean, sd, min, max, range"
+        ("mean", "sd"), "what describes each dimension over time: some of mean, sd, min, max, range"
     )
     C: float | tuple[float, ...] = setting(
         tuple(2.0**e for e in range(-3, 10, 2)),
-        "cost of training errors; the best of several is chosen by the inner folds; by default"
-        " every second power of 2 from 2^-3 to 2^9",
+        "cost of training errors; the inner folds choose among several; by default every second"
+        " power of 2 from 2^-3 to 2^9",
+        above=0,
     )
     sigma: float | tuple[float, ...] = setting(
         tuple(2.0**e for e in range(-5, 6, 2)),
         "width of the rbf kernel, chosen likewise; by default every second power of 2 from 2^-5 to"
         " 2^5",
         "median distances of two rows",
+        above=0,
     )
-    folds: int = setting(3, "inner folds of the training part, which keep speakers whole", "folds")
-    search: Literal["uar", "accuracy"] = setting("uar", "what the best C and sigma are best in")
-    max_iter: int = setting(1_000_000, "most steps of the solver for two classes", "steps")
+    folds: int = setting(
+        3, "inner folds of the training part, which keep speakers together", "folds", least=2
+    )
+    search: Literal["uar", "accuracy"] = setting(
+        "uar", "what the inner folds choose C and sigma by"
+    )
+    max_iter: int = setting(1_000_000, "the solver's limit for two classes", "steps", least=1)
 
     def __post_init__(self) -> None:
         unknown = [word for word in self.statistics if word not in STATISTICS]
         if unknown or not self.statistics or len(set(self.statistics)) < len(self.statistics):
             raise ValueError(f"statistics needs some of {', '.join(STATISTICS)}, each once")
         for name in ("C", "sigma"):
-            values = _candidates(getattr(self, name))
-            if not values or not all(0 < value < float("inf") for value in values):
-                raise ValueError(f"{name} needs numbers above 0")
-        if self.folds < 2:
-            raise ValueError("folds must be at least 2")
-        if self.max_iter < 1:
-            raise ValueError("max_iter must be at least 1")
+            if not _candidates(getattr(self, name)):
+                raise ValueError(f"{name} needs a number above 0, or several")
 
 
 def _candidates(value: Any) -> list[float]:

@@ -121,7 +121,7 @@ def fit_baselines(
     for name in BASELINES:
         model = tabular(name)
         if model.needs and importlib.util.find_spec(model.needs) is None:
-            console.note(f"without the baseline {name}: {model.needs} is not installed")
+            console.note(f"no baseline {name}: {model.needs} is not installed")
             continue
         arrays, odd = fit_tabular(model, columns, train, target)
         for text in odd:

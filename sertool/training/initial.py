@@ -1,4 +1,4 @@
-"""Where `--init`'s weights come from: a checkpoint, a file of torch or safetensors, or the net."""
+"""Where `--init`'s weights come from: a checkpoint, a torch or safetensors file, or the net."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def load(source: str, network: Network, console: Console) -> Initial:
         weights = checkpoints.plain_weights(path)
     if weights is None:
         return _of_checkpoint(path, network.name)
-    console.note(f"--init {show(source)}: what these weights were trained on is not known")
+    console.note(f"--init {show(source)}: what these weights were trained on is unknown")
     return Initial(path, weights, None, None, _record(path, url=url))
 
 
@@ -70,7 +70,7 @@ def _check_word(source: str, name: str) -> None:
     having = [n for n in MODELS if source in getattr(model(n), "pretrained", ())]
     if having:
         raise UsageError(
-            f"--init {source}: no such weights are published for {name}, only for"
+            f"--init {source}: there are no such published weights for {name}, only for"
             f" {', '.join(having)}"
         )
 
@@ -90,7 +90,7 @@ def _of_checkpoint(path: Path, name: str) -> Initial:
     field = field_of(loaded.meta)
     if field is not None:
         raise UsageError(
-            f"--init {show(path)}: holds a model for each {field}; name one of one model"
+            f"--init {show(path)}: holds one model per {field}; name a checkpoint of a single model"
         )
     tensors = {key: torch.from_numpy(array) for key, array in loaded.subset("model").items()}
     classes = [head["classes"] for head in described.get("heads") or ()]
@@ -117,11 +117,13 @@ def _kind(path: Path) -> str:
         return "safetensors"
     if head.startswith(TORCH_STARTS):
         return "torch"
-    raise InputError(f"{show(path)}: no checkpoint, and no weights of torch or safetensors")
+    raise InputError(
+        f"{show(path)}: neither a checkpoint nor a torch or safetensors file of weights"
+    )
 
 
 def read_torch(path: Path) -> dict[str, torch.Tensor]:
-    """Return the weights in a file of torch: a state dict, or one under "state_dict" or "model".
+    """Return the weights in a torch file: a state dict, or one under "state_dict" or "model".
 
     Raises InputError where the file is damaged or holds objects that only code could rebuild.
     """
@@ -132,11 +134,11 @@ def read_torch(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # torch raises all sorts for bytes that it did not write
         if type(error).__name__ == "UnpicklingError":
             raise InputError(
-                f"{show(path)}: damaged, or holds more than tensors, which is not loaded as it"
-                " could run code; save the model's state_dict() alone"
+                f"{show(path)}: damaged, or holds more than tensors, which could run code and is"
+                " not loaded; save only the model's state_dict()"
             ) from error
-        what = "a program (TorchScript), no weights" if "TorchScript" in str(error) else "damaged"
-        raise InputError(f"{show(path)}: {what}, or no file of torch") from error
+        what = "a TorchScript program, not weights" if "TorchScript" in str(error) else "damaged"
+        raise InputError(f"{show(path)}: {what}, or not a torch file") from error
     for name in NESTED:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
@@ -144,7 +146,7 @@ def read_torch(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(found, dict):
         tensors = {n: t for n, t in found.items() if isinstance(n, str) and _is_plain(t)}
     if not tensors:
-        raise InputError(f"{show(path)}: a file of torch, but no dictionary of tensors by name")
+        raise InputError(f"{show(path)}: a torch file, but not a dictionary of tensors by name")
     return tensors
 
 
@@ -170,13 +172,13 @@ def fetch(word: str, url: str, console: Console) -> Path:
         console.note(f"--init {word}: fetching {url}")
         _download(word, url, path, prefix)
     if not lineage.file_sha256(path).startswith(prefix):
-        raise InputError(f"{show(path)}: not the published file; delete it to have it fetched")
+        raise InputError(f"{show(path)}: not the published file; delete it and it will be fetched")
     return path
 
 
 def _download(word: str, url: str, path: Path, prefix: str) -> None:
     """Write the file at `url` whole to `path`, or nothing; InputError says what to do instead."""
-    instead = "fetch it elsewhere and give it with --init FILE"
+    instead = "download it elsewhere and pass it with --init FILE"
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)  # torch sets none, and would wait for ever
     try:
@@ -184,11 +186,11 @@ def _download(word: str, url: str, path: Path, prefix: str) -> None:
         torch.hub.download_url_to_file(url, str(path), prefix or None, progress=False)
     except RuntimeError as error:
         raise InputError(
-            f"--init {word}: {url} is not the published file, its hash is wrong; {instead}"
+            f"--init {word}: {url} is not the published file: its hash is wrong; {instead}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "reason", None) or error
         why = show(getattr(why, "strerror", None) or why)
-        raise InputError(f"--init {word}: {url} cannot be had ({why}); {instead}") from error
+        raise InputError(f"--init {word}: {url} cannot be fetched ({why}); {instead}") from error
     finally:
         socket.setdefaulttimeout(before)

@@ -32,7 +32,7 @@ VALIDATION_BATCH = 64
 
 @dataclass
 class Task:
-    """All that the loop needs to know: the data, the targets, and how to train."""
+    """All that the loop needs: the model, the data, the targets, and how to train."""
 
     model: Network
     source: Source
@@ -288,14 +288,14 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
 
 
 def _announce_limit(task: Task, console: Console) -> None:
-    """Say how many frames a batch may hold, where they are bounded, and who does not fit."""
+    """Say how many frames a batch may hold, where that is bounded, and what does not fit."""
     lengths = _lengths(task, task.train)
     most = batches.frame_limit(task.hp, lengths)
     if most is None:
         return
     longer = int((lengths > most).sum())
-    rest = f"; {longer} items are longer, and go alone" if longer else ""
-    console.note(f"{task.label}: batches of at most {most} frames, padding counted in{rest}")
+    rest = f"; {longer} items are longer and form batches of their own" if longer else ""
+    console.note(f"{task.label}: batches of at most {most} frames, padding included{rest}")
 
 
 def _epoch(run: Run, task: Task, progress: Progress) -> dict[str, Any]:

@@ -62,9 +62,9 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     lengths = store.lengths()[list(used)]
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest == 0:
-        raise InputError(f"{path}: an item without a single frame")
+        raise InputError(f"{path}: an item without any frames")
     if model.pictures and longest > 1:
-        raise InputError(f"{path}: an item of {longest} pictures; {name} takes one an item")
+        raise InputError(f"{path}: an item of {longest} pictures; {name} takes one per item")
     if not model.fixed_length and plan.hp.normalisation != "cell":
         _try(plan, store, used[0], None)
         return None
@@ -102,11 +102,8 @@ def _try(plan: Plan, store: Store, item: int, frames: int | None) -> None:
 
 
 def check_classifier(model: Network) -> None:
-    """Raise UsageError for settings that its classifier does not take, InputError without it."""
-    try:
-        classifier = model.classifier()
-    except ValueError as error:
-        raise UsageError(f"--set: {error}") from error
+    """Raise InputError where the package that its classifier needs is not installed."""
+    classifier = model.classifier()
     needs = classifier and classifier.needs
     if needs and importlib.util.find_spec(needs) is None:
         raise InputError(f"{model.name}: its classifier needs {needs}, which is not installed")
@@ -125,7 +122,7 @@ def _check_pixels(normalisation: str, store: Store) -> None:
     if normalisation == "imagenet" and store.shape[-1] != 3:
         raise InputError(
             f"{path}: --normalisation imagenet needs three channels, and these have"
-            f" {store.shape[-1]}; featurize in colour, or take --normalisation unit"
+            f" {store.shape[-1]}; featurize in colour, or use --normalisation unit"
         )
 
 
@@ -204,7 +201,7 @@ def _first_stage(
     if not wanted:
         return
     if wanted <= given:
-        console.note("the first stage is that of --init")
+        console.note("the first stage comes from --init")
         return
     statistics = source.statistics
     assert statistics is not None
@@ -268,13 +265,14 @@ def _weighted(
 
 
 def _say_short(plan: Plan, store: Store, division: Division, console: Console) -> None:
-    """Say how many items the network fills up because they are too short for it."""
+    """Say how many items are zero-padded because they are too short for the network."""
     shortest = plan.model.shortest
     lengths = store.lengths()[division.train + division.val]
     short = int((lengths < shortest).sum())
     if short:
         console.note(
-            f"{short} of {len(lengths)} items shorter than {shortest} frames: filled up with zeros"
+            f"{short} of {len(lengths)} items are shorter than {shortest} frames and are"
+            " zero-padded"
         )
 
 
@@ -294,7 +292,7 @@ def _trained(
     """
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
-        raise InputError("training ended in weights that are not finite; try a lower --lr")
+        raise InputError("training ended with weights that are not finite; try a lower --lr")
     tensors: dict[str, Any] = {f"model.{name}": value for name, value in weights.items()}
     tensors |= {"statistics.mean": fitted.mean, "statistics.sd": fitted.sd}
     model = Model(
@@ -330,12 +328,14 @@ def initialise(
         raise InputError(f"--init {show(init.path)}: {_why_not(init.tensors, own)}")
     for name, tensor in sorted(fitting.items()):
         if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"--init {show(init.path)}: {show(name)} holds no finite numbers")
+            raise InputError(
+                f"--init {show(init.path)}: {show(name)} holds numbers that are not finite"
+            )
         own[name].copy_(tensor)
-    why = "not known" if init.classes is None else "others"
-    last = "" if same else f" (the last layer as its classes are {why})"
+    why = "unknown" if init.classes is None else "others"
+    last = "" if same else f" (the last layer because its classes are {why})"
     rest = f", {len(own) - len(fitting)} start afresh{last}" if len(fitting) < len(own) else ""
-    console.note(f"{len(fitting)} of {len(own)} tensors are those of --init{rest}")
+    console.note(f"{len(fitting)} of {len(own)} tensors come from --init{rest}")
     return frozenset(fitting)
 
 
@@ -346,7 +346,7 @@ def last_layer(network: nn.Module) -> set[str]:
 
 
 def _why_not(given: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> str:
-    """Return why none of `given` fits: the first tensor of either side, with its shape."""
+    """Return why none of `given` fits: the first tensor on each side, with its shape."""
 
     def first(tensors: Mapping[str, torch.Tensor]) -> str:
         name, tensor = next(iter(tensors.items()), ("nothing", torch.empty(0)))
@@ -354,5 +354,5 @@ def _why_not(given: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor])
 
     return (
         "none of its tensors fits this network and these features"
-        f" (it begins with {first(given)}, the network with {first(own)})"
+        f" (its first is {first(given)}, the network's {first(own)})"
     )

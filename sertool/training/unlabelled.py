@@ -47,14 +47,14 @@ def load(paths: Sequence[Path], store: Store, stack: ExitStack) -> Unlabelled | 
         for name in SAME:
             if getattr(other, name) != getattr(store, name):
                 raise InputError(
-                    f"{show(path)}: its {name.replace('_', ' ')} is not that of the training"
+                    f"{show(path)}: its {name.replace('_', ' ')} differs from that of the training"
                     " store; featurize both alike"
                 )
         own = [i for i, item in enumerate(other.items()) if not item.augmentation]
         for i in own:
             item = other.items()[i]
             if item.id in found:
-                raise InputError(f"{show(path)}: {show(item.id)} is in an earlier store, too")
+                raise InputError(f"{show(path)}: {show(item.id)} is also in an earlier store")
             found[item.id] = (other, i)
             items.append(item)
         lengths.append(other.lengths()[own])

@@ -48,7 +48,7 @@ def test_unknown_speakers_clean_and_distorted(
     assert of["lif", "noise-speakers"]["tags"]["condition"] == "noise"
     assert of["lif", "noise-speakers"]["confusion"] != of["lif", conditions[0]]["confusion"]
     assert "semi-cnn-no-s" in result.stdout
-    assert "the first stage is that of --init" in result.stderr
+    assert "the first stage comes from --init" in result.stderr
     assert not list(out.glob("demo-semi-cnn-*.ckpt"))
 
 

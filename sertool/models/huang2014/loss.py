@@ -60,14 +60,6 @@ class Objective:
     clamp: Clamp = "scale"
     hold_target: bool = True
 
-    def __post_init__(self) -> None:
-        if min(self.saliency, self.orthogonality) < 0:
-            raise ValueError("the weights of saliency and orthogonality must be at least 0")
-        if self.curvature not in ("exact", "gauss-newton"):
-            raise ValueError("curvature must be exact or gauss-newton")
-        if self.clamp not in ("scale", "stop", "off"):
-            raise ValueError("clamp must be scale, stop or off")
-
 
 class Terms(NamedTuple):
     """The parts of the loss, each a scalar, unweighted; only `total` knows weights and clamp."""

@@ -141,7 +141,7 @@ def first_stage(
         return seen
 
     places = patches.places(train, unlabelled, settings.share, seed)
-    note(f"kernels are learned from patches of {len(places)} recordings, without labels")
+    note(f"learning kernels from patches of {len(places)} recordings, without labels")
     encoders = []
     for length in settings.sizes.kernels:
         drawn = patches.draw(places, length, settings.patches, see, seed)

@@ -56,7 +56,9 @@ def draw(
     counts = np.array([max(0, place.frames - length + 1) for place in chosen])
     total = int(counts.sum())
     if not total:
-        raise InputError(f"no recording to learn kernels from has {length} frames")
+        raise InputError(
+            f"every recording is shorter than {length} frames: no kernels can be learned"
+        )
     if total > most:
         wanted = np.sort(rng(seed, "places", length).choice(total, most, replace=False))
     else:

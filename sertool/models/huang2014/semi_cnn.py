@@ -32,14 +32,6 @@ class Sizes:
     salient: int = 300  # features of φe
     other: int = 300  # features of φo
 
-    def __post_init__(self) -> None:
-        if not self.kernels or min(self.dims, self.maps, self.salient, self.other) < 1:
-            raise ValueError("kernels, dims, maps, salient and other must be at least 1 each")
-        if min(self.kernels) < 1 or self.frames - max(self.kernels) + 1 < POOL:
-            raise ValueError(
-                f"kernels must leave at least {POOL} positions of {self.frames} frames"
-            )
-
     @property
     def windows(self) -> tuple[int, ...]:
         """Pooled positions of each size of kernel."""

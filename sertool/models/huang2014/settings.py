@@ -22,53 +22,60 @@ class Huang2014Settings:
 
     features: Literal["salient", "other", "lif", "k1", "k2", "raw"] = setting(
         "salient",
-        "what the last stage is given: the salient features, the others, the kernels' answers"
-        " (both sizes, 6 frames, 10 frames), or the whitened fragments",
+        "input of the last stage: the salient features, the others, the kernels' responses (both"
+        " sizes, 6 frames, 10 frames), or the whitened fragments",
     )
-    components: int = setting(60, "principal components kept of each frame")
-    frames: int = setting(15, "of a fragment", "frames")
-    hop: int = setting(15, "between fragments, while salient features are learned", "frames")
-    test_hop: int = setting(5, "between fragments, wherever a recording is judged", "frames")
-    maps: int = setting(60, "kernels of each of the two sizes (120: another reading)")
-    salient: int = setting(300, "features that tell the classes")
-    other: int = setting(300, "features that only rebuild")
-    saliency: float = setting(1.0, "weight of the saliency term (0: the paper's no_s)")
-    orthogonality: float = setting(2.0, "weight of the orthogonality term (0: no_or)")
+    components: int = setting(60, "principal components kept of each frame", least=1)
+    frames: int = setting(15, "length of a fragment", "frames", least=11)
+    hop: int = setting(15, "hop between fragments in training", "frames", least=1)
+    test_hop: int = setting(5, "hop between fragments in validation and testing", "frames", least=1)
+    maps: int = setting(60, "kernels of each of the two sizes (120: another reading)", least=1)
+    salient: int = setting(300, "features that classify and rebuild", least=1)
+    other: int = setting(300, "features that only rebuild", least=1)
+    saliency: float = setting(1.0, "weight of the saliency term (0: the paper's no_s)", least=0)
+    orthogonality: float = setting(2.0, "weight of the orthogonality term (0: no_or)", least=0)
     curvature: Literal["gauss-newton", "exact"] = setting(
-        "gauss-newton", "second derivatives of the rebuilding: Levenberg's, or all of them"
+        "gauss-newton",
+        "second derivatives of the reconstruction: Levenberg's approximation, or exact",
     )
     clamp: Literal["scale", "stop", "off"] = setting(
-        "scale", "where saliency would outweigh the other terms: less of it, none, or literally all"
+        "scale", "where saliency would outweigh the other terms: scale it down, stop it, or let it"
     )
     rescale: bool = setting(
-        True, "squash what the kernels say before it is rebuilt: it hardly varies (literal: false)"
+        True, "stretch the kernels' responses, which hardly vary, before the next layer (paper: no)"
     )
-    finetune: bool = setting(False, "train the kernels, too, with the salient features")
-    share: float = setting(1 / 3, "of the training recordings, for the kernels' patches")
-    patches: int = setting(50_000, "at most, for each size of kernel")
-    patch_epochs: int = setting(50, "of the auto-encoders")
-    sparsity: float = setting(0.05, "mean activation that the auto-encoders' units are drawn to")
-    sparsity_weight: float = setting(3.0, "of that, in the auto-encoders' loss")
-    decay: float = setting(1e-4, "of the auto-encoders' weights")
-    contraction: float = setting(0.0, "weight of the contractive penalty (the abstract's word)")
+    finetune: bool = setting(False, "go on training the kernels with the salient features")
+    share: float = setting(
+        1 / 3, "share of the training recordings that patches are drawn from", above=0, most=1
+    )
+    patches: int = setting(50_000, "most patches for each size of kernel", least=1)
+    patch_epochs: int = setting(50, "epochs of the auto-encoders", "epochs", least=1)
+    sparsity: float = setting(
+        0.05, "target mean activation of the auto-encoders' units", above=0, below=1
+    )
+    sparsity_weight: float = setting(
+        3.0, "weight of that target in the auto-encoders' loss", least=0
+    )
+    decay: float = setting(1e-4, "weight decay of the auto-encoders", least=0)
+    contraction: float = setting(
+        0.0, "weight of a contractive penalty (the abstract's word)", least=0
+    )
     classifier: Literal["svm", "logistic"] = setting(
         "svm", "the last stage: a support vector machine, or the network's own logits"
     )
-    kernel: Literal["rbf", "linear"] = setting("rbf", "of the support vector machine")
-    C: tuple[float, ...] = setting((), "candidates (none given: those of model svm)")
-    sigma: tuple[float, ...] = setting((), "candidates, in median distances (likewise)")
+    kernel: Literal["rbf", "linear"] = setting("rbf", "kernel of the support vector machine")
+    C: tuple[float, ...] = setting((), "candidates for C (none given: those of model svm)", above=0)
+    sigma: tuple[float, ...] = setting(
+        (), "candidates for sigma, in median distances (likewise)", above=0
+    )
     utterance: Literal["mean", "posteriors", "votes"] = setting(
-        "mean", "of fragments: their features' mean is judged; or each is, and they are averaged"
+        "mean",
+        "classify the mean of the fragments' features, or each fragment and pool the results",
     )
 
     def __post_init__(self) -> None:
-        if min(self.components, self.hop, self.test_hop, self.patches, self.patch_epochs) < 1:
-            raise ValueError("components, hops, patches and patch_epochs must be at least 1")
-        if not 0 < self.share <= 1:
-            raise ValueError("share must be above 0, and at most 1")
         if self.classifier == "logistic" and self.features != "salient":
-            raise ValueError("classifier logistic is for features salient alone")
-        self.sizes, self.autoencoder, self.objective  # noqa: B018  they check themselves
+            raise ValueError("classifier=logistic needs features=salient")
 
     @property
     def sizes(self) -> Sizes:

@@ -36,12 +36,6 @@ class Fit:
     contraction: float = 0.0  # κ
     lr: float = 1e-3  # of Adam
 
-    def __post_init__(self) -> None:
-        if self.units < 1 or not 0 < self.sparsity < 1 or not self.lr > 0:
-            raise ValueError("units and lr must be positive, and sparsity between 0 and 1")
-        if min(self.sparsity_weight, self.weight_decay, self.contraction) < 0:
-            raise ValueError("sparsity_weight, weight_decay and contraction must be at least 0")
-
 
 class SparseAutoencoder(nn.Module):
     """h = s(W x + α), x̂ = W' h + α'.
@@ -119,7 +113,7 @@ def fit(
     source = iter(batches)
     first = next(source, None)
     if first is None:
-        raise InputError("no patches to learn kernels from: the recordings are too short, or none")
+        raise InputError("no patches to learn kernels from: no recordings, or too short ones")
     generator = torch.Generator().manual_seed(derive(seed, "auto-encoder") % 2**63)
     network = SparseAutoencoder(first.shape[1], settings.units, generator)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr)

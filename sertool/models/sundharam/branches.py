@@ -1,4 +1,4 @@
-"""Layers of networks that hear features twice: as a picture, and as a course of steps in time.
+"""Layers of networks that take features twice: as a picture, and as a sequence of steps in time.
 
 With lengths, what an item gives depends on nothing but its own frames: the layers are masked as
 in `sertool.models.masking`. With None every frame counts, and nothing is spent on masks.
@@ -173,7 +173,7 @@ class Largest(nn.Module):
 class Parallel(nn.Module):
     """A `Picture` beside the course of the same features, and a linear layer on both.
 
-    `project` makes of the bins that `pool` leaves the width that `course` hears. With `mask`,
+    `project` makes of the bins that `pool` leaves the width that `course` takes. With `mask`,
     items may be shorter than `frames`; those shorter than `shortest` are filled up to it.
     """
 
@@ -198,13 +198,13 @@ class Parallel(nn.Module):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return logits (batch, outputs) for features (batch, frames, bins)."""
-        heard = left = None
+        own = left = None
         if self.mask:
             x, _ = at_least(x, lengths, self.frames)
-            heard = lengths.clamp(min=self.shortest)
-            left = heard // self.step
+            own = lengths.clamp(min=self.shortest)
+            left = own // self.step
         maps = x.unsqueeze(3).permute(0, 3, 1, 2)  # so that torch sees the channels-last layout
         steps = self.project(self.pool(maps).squeeze(1))
-        both = torch.cat([self.picture(maps, heard), self.course(steps, left)], 1)
+        both = torch.cat([self.picture(maps, own), self.course(steps, left)], 1)
         out: torch.Tensor = self.last(both)
         return out

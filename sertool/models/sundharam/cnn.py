@@ -25,16 +25,14 @@ class CnnSettings:
 
     input: Literal["features", "curve"] = setting(
         "features",
-        "features: each dimension a channel (paper); curve: their mean, trained as in the notebook",
+        "features: a channel per dimension (paper); curve: their mean, trained as in the notebook",
     )
     intensity_head: bool = setting(
-        False, "more logits for the item field intensity, loss weight 1e-3 (notebook: true)"
+        False, "also predict the item field intensity, with loss weight 1e-3 (notebook: true)"
     )
-    dropout: float = setting(0.25, "share of values zeroed after three of the blocks")
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be at least 0 and below 1")
+    dropout: float = setting(
+        0.25, "share of values zeroed after three of the blocks", least=0, below=1
+    )
 
 
 class SundharamCnn(Network):

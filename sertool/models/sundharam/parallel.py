@@ -52,46 +52,34 @@ class ParallelSettings:
     layout: Literal["auto", "mel", "mfcc"] = setting(
         "auto", "poolings: mel halves a frame's values, mfcc spares them; auto: mel from 128 values"
     )
-    mask: bool = setting(False, "true: items may be shorter, and nothing is heard after their end")
-    dropout: float = setting(0.3, "share of values zeroed after each convolution's pooling")
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be at least 0 and below 1")
+    mask: bool = setting(
+        False, "true: items may be shorter, and padding after their end is ignored"
+    )
+    dropout: float = setting(
+        0.3, "share of values zeroed after each convolution's pooling", least=0, below=1
+    )
 
 
 @dataclass(frozen=True)
 class BilstmSettings(ParallelSettings):
     """Settings of the network with a BiLSTM."""
 
-    hidden: int = setting(128, "width of the BiLSTM, in each direction", "units")
-    states_dropout: float = setting(0.1, "share of the BiLSTM's states zeroed")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hidden < 1:
-            raise ValueError("hidden must be at least 1")
-        if not 0 <= self.states_dropout < 1:
-            raise ValueError("states_dropout must be at least 0 and below 1")
+    hidden: int = setting(128, "width of the BiLSTM, per direction", "units", least=1)
+    states_dropout: float = setting(0.1, "share of the BiLSTM's states zeroed", least=0, below=1)
 
 
 @dataclass(frozen=True)
 class TransformerSettings(ParallelSettings):
     """Settings of the network with a Transformer encoder."""
 
-    layers: int = setting(4, "layers of the encoder")
-    heads: int = setting(4, f"heads of its attention, a divisor of {WIDTH}")
-    dense: int = setting(512, "width of its dense layers", "units")
-    encoder_dropout: float = setting(0.4, "share of values zeroed in the encoder")
+    layers: int = setting(4, "layers of the encoder", least=1)
+    heads: int = setting(4, f"attention heads, a divisor of {WIDTH}", least=1)
+    dense: int = setting(512, "width of the encoder's dense layers", "units", least=1)
+    encoder_dropout: float = setting(0.4, "share of values zeroed in the encoder", least=0, below=1)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.layers, self.dense) < 1:
-            raise ValueError("layers and dense must be at least 1")
-        if self.heads < 1 or WIDTH % self.heads:
+        if WIDTH % self.heads:
             raise ValueError(f"heads must divide {WIDTH}")
-        if not 0 <= self.encoder_dropout < 1:
-            raise ValueError("encoder_dropout must be at least 0 and below 1")
 
 
 class _TwoBranches(Network):
