@@ -227,7 +227,7 @@ def test_meld_films_that_replace_others_or_have_no_row(tmp_path: Path) -> None:
         "final_videos_testdia1_utt2.mp4",
         "dia1_utt2.wav",
     ]
-    for line in ("there is a final_videos_test", "in no table of MELD", "another format"):
+    for line in ("also present as final_videos_test", "not in any MELD table", "another format"):
         assert f"1 file left out: {line}" in console.text or line in console.text
     assert console.failures == 0
 
@@ -250,8 +250,8 @@ def test_meld_recordings_of_no_part(tmp_path: Path) -> None:
     )
     found, console = look(root)
     assert [u.part for u in found] == ["test"]
-    assert "no folder above it says train, dev or test" in console.text
-    assert "x.wav: not named as MELD's files are" in console.text
+    assert "no parent folder says train, dev or test" in console.text
+    assert "x.wav: not named like MELD's files" in console.text
     assert console.failures == 2
 
 

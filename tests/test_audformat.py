@@ -73,7 +73,7 @@ def test_audformat_without_emotions_and_by_one_table(tmp_path: Path) -> None:
     assert [(u.id, u.label) for u in look(root)[0]] == [("emodb/a", None), ("emodb/b", None)]
     found, console = look(root / "db.words.csv")
     assert [(u.id, u.speaker) for u in found] == [("emodb/a@0-1000", "1")]
-    assert "read as audformat; --corpus csv reads it too" in console.text
+    assert "read as audformat; --corpus csv can read it, too" in console.text
     assert look(root / "db.words.csv", corpus="csv")[0][0].speaker is None
     write(root / "db.people.csv", "person,gender\n1,male\n")
     with pytest.raises(InputError, match="its index is no file"):
@@ -149,7 +149,7 @@ def test_audformat_that_cannot_serve(tmp_path: Path) -> None:
     (root / "db.yaml").unlink()
     with pytest.raises(InputError, match="no audformat database"):
         look(root, corpus="audformat")
-    with pytest.raises(InputError, match="is no audformat; --corpus csv or auto reads it"):
+    with pytest.raises(InputError, match="is not audformat; use --corpus csv or auto"):
         look(root / "db.emotion.csv", corpus="audformat")
 
 
@@ -159,5 +159,5 @@ def test_audformat_never_beats_a_named_corpus(tmp_path: Path) -> None:
     found, console = look(root, strict=True)
     assert [u.id for u in found] == ["emodb/wav/03a01Wa", "emodb/wav/08a01Na"]
     assert [u.text for u in found] == ["Der Lappen liegt auf dem Eisschrank."] * 2
-    assert "read as emodb; --corpus audformat or csv reads it too" in console.text
+    assert "read as emodb; --corpus audformat or csv can read it, too" in console.text
     assert [u.text for u in look(root, corpus="audformat")[0]] == [None, None]

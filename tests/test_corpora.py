@@ -105,7 +105,7 @@ def test_ravdess_incomplete_says_so_and_films_are_counted(tmp_path: Path) -> Non
     found, console = look(touch(tmp_path, names + films))
     assert len(found) == 1380
     assert "neutral 92/96" in console.text
-    assert "1000 files left out: films" in console.text
+    assert "1000 files left out: video" in console.text
     assert console.exit_code == 0
 
 
@@ -195,7 +195,7 @@ def test_two_named_corpora(tmp_path: Path) -> None:
 
 
 def test_a_named_corpus_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="named as emodb's are"):
+    with pytest.raises(InputError, match="named like emodb's"):
         look(touch(tmp_path, ["a.wav"]), corpus="emodb")
     with pytest.raises(UsageError, match="no 'emo' among corpora"):
         look(tmp_path, corpus="emo")
@@ -295,7 +295,7 @@ def test_folder(tmp_path: Path) -> None:
         ("mine/guilt/3", "guilt", "guilt"),
     ]
     assert console.failures == 1
-    assert "4.wav: no folder above it names a class" in console.text
+    assert "4.wav: no parent folder is named after a class" in console.text
     assert counts(found, "speaker") == {None: 3}
 
 

@@ -27,7 +27,7 @@ def test_generic_corpora_in_their_order(tmp_path: Path) -> None:
     def check(taken: str, others: str) -> None:
         found, console = look(root, strict=True)
         assert f"corpus {taken}, 2 audio files" in console.text
-        assert f"read as {taken}; --corpus {others} reads it too" in console.text or not others
+        assert f"read as {taken}; --corpus {others} can read it, too" in console.text or not others
         assert found[0].label == "happiness"
 
     check("folder", "")

@@ -59,7 +59,7 @@ def test_huggingface_classes_are_folders(tmp_path: Path) -> None:
         ("ds/eval/Angry/evalAngry", "anger", "Angry", "test"),
         ("ds/eval/guilt/evalguilt", "guilt", "guilt", "test"),
     }
-    assert "read as huggingface; --corpus folder reads it too" in console.text
+    assert "read as huggingface; --corpus folder can read it, too" in console.text
     # one split alone is no split: a folder of classes, as before
     found, console = look(root / "train", strict=True)
     assert "corpus folder" in console.text

@@ -206,7 +206,7 @@ def test_sentences_and_dialogues_together(tmp_path: Path) -> None:
     assert all(u.start is None for u in found)
     assert "corpus iemocap, 14 audio files" in console.text
     assert "4 files left out: whole dialogues" in console.text
-    assert "1 file left out: films" in console.text
+    assert "1 file left out: video" in console.text
     assert console.exit_code == 0
 
 
@@ -231,9 +231,9 @@ def test_half_of_the_files_decide(tmp_path: Path) -> None:
     found, console = look(root, strict=True)
     assert len(found) == 2
     assert console.failures == 3
-    assert "a.wav: not named as IEMOCAP's files are" in console.text
+    assert "a.wav: not named like IEMOCAP's files" in console.text
     touch(root, ["d.wav"])
-    with pytest.raises(InputError, match="no known corpus"):
+    with pytest.raises(InputError, match="not a known corpus"):
         look(root, strict=True)
 
 
@@ -380,5 +380,5 @@ def test_no_evaluation(tmp_path: Path) -> None:
     assert console.exit_code == 0
     touch(root, ["x/Ses01F_impro02.wav"])
     found, console = look(root)
-    assert "Ses01F_impro02.wav: no EmoEvaluation says where" in console.text
+    assert "Ses01F_impro02.wav: no EmoEvaluation gives the times" in console.text
     assert console.failures == 1

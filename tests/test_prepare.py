@@ -267,7 +267,7 @@ def test_one_bad_file_and_strict(cli: Cli, tmp_path: Path) -> None:
     result = cli("prepare", root, "-")
     assert result.code == 1
     assert len(result.out.splitlines()) == 140
-    assert result.err.count("99x99Qa.wav: not named as EmoDB's files are") == 1
+    assert result.err.count("99x99Qa.wav: not named like EmoDB's files") == 1
     result = cli("prepare", root, "-", "--strict")
     assert (result.code, result.out) == (3, "")
 

@@ -140,7 +140,7 @@ def test_speakers_are_a_corpus_s_own_and_two_genders_are_doubtful() -> None:
         ("ravdess", "03", None),
         ("ravdess", "04", None),
     ]
-    assert "1 speakers of two genders: 03" in shown(rows)
+    assert "1 speakers with two genders: 03" in shown(rows)
     assert "3: 1 male, 2 unknown" in shown(rows)
 
 
@@ -501,8 +501,8 @@ def test_folds_say_who_is_in_several_and_what_lacks() -> None:
     ]
     assert "fold 0 has no fear, x" in lines
     apart = [r | {"speaker": r["id"]} for r in rows]
-    assert "figures depend" in shown(rows)
-    assert "figures depend" not in shown(apart)
+    assert "results depend" in shown(rows)
+    assert "results depend" not in shown(apart)
 
 
 def test_the_command(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -614,4 +614,4 @@ def test_ravdess(corpora: Path, cli, tmp_path: Path) -> None:
     assert numbers["lengths"]["total"] == pytest.approx(total)
     text = shown(rows, seconds, found)
     assert "24: 12 female, 12 male; 60 utterances each" in text
-    assert "nothing: label, speaker, gender and text are known of all" in text
+    assert "nothing: label, speaker, gender and text are known for all" in text

@@ -36,7 +36,7 @@ class PrepareOptions(Options):
     labels: a map of classes, by name or as a TOML file. where: expressions of
     `sertool.corpora.where`. split: a protocol of `sertool.splits.protocols`, whose folds share no
     value of the fields in `also_disjoint` either. to: a format of `sertool.corpora.export`;
-    lhotse's is a folder. strict: stop at the first file that gives no utterance.
+    lhotse's is a folder. strict: stop at the first file that contains no utterances.
     """
 
     corpus: str = option(

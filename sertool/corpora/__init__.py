@@ -41,7 +41,7 @@ CORPORA = dict(sorted((_MODULES | _NAMED).items()))
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or table line that gives no utterance.
+    """A file or table line that contains no utterances.
 
     One that should have given one is named and fails; a `harmless` one is counted by its reason.
     """

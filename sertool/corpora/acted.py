@@ -51,8 +51,8 @@ class Layout:
         for relative in files:
             parsed = self.parse(relative)
             if parsed is None:
-                why = f"not laid out as this corpus is taken ({self.example}); see folder and csv"
-                yield Skipped(relative, why)
+                why = f"not in this corpus's layout ({self.example})"
+                yield Skipped(relative, f"{why}; --corpus folder or csv may read it")
                 continue
             speaker, word, item, repetition = parsed
             yield make(

@@ -76,7 +76,7 @@ _SHAPE = re.compile(
     r"(?P<actor>\d{4})_(?P<sentence>[a-z]{3})_(?P<emotion>[a-z]{3})_(?P<intensity>[a-z]{1,2})",
     NAME_FLAGS,
 )
-_USUAL = "CREMA-D's files are (1001_DFA_ANG_XX)"
+_USUAL = "CREMA-D's files (1001_DFA_ANG_XX)"
 _KNOWN = {
     "actor": ACTORS,
     "sentence": [code.lower() for code in SENTENCES],
@@ -110,7 +110,7 @@ def _parse(relative: str) -> tuple[str, str, str, str] | None:
 
 
 def fits(relative: str) -> bool:
-    """Return whether the file is named as CREMA-D's are."""
+    """Return whether the file is named like CREMA-D's."""
     return _parse(relative) is not None
 
 

@@ -26,7 +26,7 @@ _NAME = re.compile(
 
 
 def fits(relative: str) -> bool:
-    """Return whether the file is named as the demo corpus's are."""
+    """Return whether the file is named like the demo corpus's."""
     return _NAME.fullmatch(stem(relative)) is not None
 
 
@@ -50,7 +50,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     for relative in files:
         match = _NAME.fullmatch(stem(relative))
         if match is None:
-            yield Skipped(relative, "not named as the demo corpus's files are (spk01_anger_s1_r1)")
+            yield Skipped(relative, "not named like the demo corpus's files (spk01_anger_s1_r1)")
             continue
         parity = "male" if int(match["number"]) % 2 else "female"
         yield make(

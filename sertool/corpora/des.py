@@ -50,7 +50,7 @@ def published(root: Path, found: Sequence[Item]) -> Published | None:
 
 CORPUS = Corpus(
     name="des",
-    summary="DES: 4 speakers, 5 classes, Danish, in the layout of its docstring",
+    summary="DES: 4 speakers, 5 classes, Danish, in the layout that its module describes",
     fits=LAYOUT.fits,
     utterances=LAYOUT.utterances,
     published=published,

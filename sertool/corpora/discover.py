@@ -64,7 +64,7 @@ class Manners:
     """How `find` goes about what does not fit.
 
     `strict`: an unknown corpus, or a missing one of several files, stops the run. `stop`: so
-    does any file that gives no utterance.
+    does any file that contains no utterances.
     """
 
     console: Console
@@ -72,7 +72,7 @@ class Manners:
     stop: bool = False
 
     def fail(self, path: str | Path, reason: str) -> None:
-        """Name a file that gives no utterance, or stop at it."""
+        """Name a file that contains no utterances, or stop at it."""
         if self.stop:
             raise InputError(f"{show(path)}: {reason} (--strict)")
         self.console.failed(path, reason)
@@ -160,7 +160,7 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
     else:
         chosen = _choose(source, corpus, manners)
     name = chosen.name if chosen and not chosen.generic else _folder_name(root)
-    what = f"corpus {chosen.name}" if chosen else "of no known corpus, so labels are null"
+    what = f"corpus {chosen.name}" if chosen else "not a known corpus, so labels are null"
     others = f", and {plural(source.stray, 'other file')}" if source.stray else ""
     count = f", {plural(len(source.files), 'audio file')}" if source.files else ""
     manners.console.note(f"{where}: {what}{count}{others}")
@@ -177,7 +177,7 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
     for reason, n in sorted(left_out.items()):
         manners.console.note(f"{where}: {plural(n, 'file')} left out: {reason}")
     if not utterances:
-        raise InputError(f"{where}: gives no utterance")
+        raise InputError(f"{where}: contains no utterances")
     told = {utterance.corpus for utterance in utterances}
     return Found((told.pop() if len(told) == 1 else None) or name, root, chosen, utterances)
 
@@ -194,7 +194,7 @@ def _read_manifest(path: Path, manners: Manners) -> Found:
     utterances = list(_stdin(keep) if path == STDIN else read_manifest(path, keep))
     if not utterances:
         why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
-        raise InputError(f"{name}: gives no utterance{why}")
+        raise InputError(f"{name}: contains no utterances{why}")
     for number, reason in bad:
         manners.fail(f"{name} line {number}", reason)
     manners.console.note(f"{name}: a manifest, {plural(len(utterances), 'utterance')}")
@@ -235,9 +235,11 @@ def _choose_table(source: Source, corpus: str, manners: Manners) -> Corpus | Non
         return load(claiming[0])
     if claiming:
         able = " or ".join(claiming)
-        raise InputError(f"{source.shown}: is no {corpus}; --corpus {able} or auto reads it")
+        raise InputError(f"{source.shown}: is not {corpus}; use --corpus {able} or auto")
     if source.root.suffix.lower() != MANIFEST_SUFFIX:
-        raise InputError(f"{source.shown}: no manifest of lhotse's; gunzip one of sertool's")
+        raise InputError(
+            f"{source.shown}: not a lhotse manifest; gunzip it if it is one of sertool's"
+        )
     return None
 
 
@@ -249,7 +251,7 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
         if not source.files and not (chosen.generic and chosen.claims):
             raise InputError(f"{where}: {_nothing(source)}")
         if not chosen.generic and not any(map(chosen.fits, source.files)):
-            raise InputError(f"{where}: no audio file there is named as {corpus}'s are")
+            raise InputError(f"{where}: no audio file there is named like {corpus}'s")
         return chosen
     every = [load(name) for name in names()]
     named = [c for c in every if not c.generic and c.claim(source.root, source.files)]
@@ -264,7 +266,11 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
     if not source.files:
         raise InputError(f"{where}: {_nothing(source)}")
     known = ", ".join(c.name for c in named)
-    problem = f"may be {known}" if named else "is of no known corpus, and no folder names a class"
+    problem = (
+        f"may be {known}"
+        if named
+        else "is not a known corpus, and no folder is named after a class"
+    )
     if manners.strict:
         raise InputError(f"{where}: {problem}; name it with --corpus ({', '.join(names())})")
     if named:
@@ -289,7 +295,7 @@ def _announce(source: Source, taken: str, others: Sequence[str], manners: Manner
     """Say which generic corpora would read a source too."""
     if others:
         able = " or ".join(others)
-        manners.console.note(f"{source.shown}: read as {taken}; --corpus {able} reads it too")
+        manners.console.note(f"{source.shown}: read as {taken}; --corpus {able} can read it, too")
 
 
 def _nothing(source: Source) -> str:
@@ -329,13 +335,13 @@ def _check_ids(utterances: Iterable[Item]) -> None:
         if by_id.get(name, path) != path:
             raise InputError(
                 f"two files have the id {show(name)}: {show(by_id[name])} and {show(path)}; "
-                "rename one, or prepare them apart"
+                "rename one, or prepare them separately"
             )
         if name in by_id:
-            raise InputError(f"{show(path)}: is there twice with the id {show(name)}")
+            raise InputError(f"{show(path)}: appears twice with the id {show(name)}")
         if place in by_place:
             raise InputError(
-                f"{show(path)}: is there twice, as {show(by_place[place])} and {show(name)}"
+                f"{show(path)}: appears twice, as {show(by_place[place])} and {show(name)}"
             )
         by_id[name], by_place[place] = path, name
 
@@ -357,5 +363,5 @@ def discover(
     for part in found:
         text = difference(part.utterances, part.published())
         if text:
-            console.note(f"{part.name}: other than published, {text}")
+            console.note(f"{part.name}: differs from the published counts, {text}")
     return [utterance for part in found for utterance in part.utterances]

@@ -39,7 +39,7 @@ MAX_LINE = 1000  # characters; a longer line is no sentence
 TABLE = re.compile(r"00(?:0[1-9]|1\d|20)\.txt", NAME_FLAGS)
 _NAME = re.compile(r"(?P<speaker>00(?:0[1-9]|1\d|20))_(?P<number>00[01]\d{3})", NAME_FLAGS)
 _SHAPE = re.compile(r"(?P<speaker>\d{4})_(?P<number>\d{6})", NAME_FLAGS)
-_USUAL = "ESD's files are (0001_000351)"
+_USUAL = "ESD's files (0001_000351)"
 _KNOWN = {
     "speaker": SPEAKERS,
     "number": {f"{number:06d}" for number in range(1, len(EMOTIONS) * SENTENCES + 1)},
@@ -65,7 +65,7 @@ def _parse(relative: str) -> tuple[str, int] | None:
 
 
 def fits(relative: str) -> bool:
-    """Return whether the file is named as those of ESD are."""
+    """Return whether the file is named like ESD's."""
     return _parse(relative) is not None
 
 
@@ -116,7 +116,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         label = EMOTIONS[number // SENTENCES]
         folder = class_folder(relative)
         if folder not in (None, label):
-            yield Skipped(relative, f"its number is of {label}, its folder of {folder}")
+            yield Skipped(relative, f"its number stands for {label}, its folder for {folder}")
             continue
         part = next((PARTS[n.lower()] for n in folders(relative) if n.lower() in PARTS), None)
         yield make(

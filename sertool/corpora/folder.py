@@ -39,7 +39,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     for relative in files:
         folders = PurePosixPath(relative).parts[:-1]
         if len(folders) <= (depth or 0):
-            yield Skipped(relative, "no folder above it names a class")
+            yield Skipped(relative, "no parent folder is named after a class")
             continue
         word = to_text(folders[-1] if depth is None else folders[depth])
         label = labels.folder_noun(word) or labels.noun(word)

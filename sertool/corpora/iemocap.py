@@ -98,7 +98,7 @@ class _Dialogue:
     def why_not(self, turn: str) -> str:
         """Return why nothing is known of one of its turns."""
         if self.path is None:
-            return f"no {EVALUATIONS} says where its turns are"
+            return f"no {EVALUATIONS} gives the times of its turns"
         where = f"{EVALUATIONS}/{self.path.name}"
         if self.evaluation is None:
             return f"{where} cannot be read"
@@ -148,7 +148,7 @@ class _Shelf:
 
 
 def fits(relative: str) -> bool:
-    """Return whether the file is named as IEMOCAP's turns and dialogues are, films among them."""
+    """Return whether the file is named like IEMOCAP's turns and dialogues, films among them."""
     return parse_name(stem(relative)) is not None
 
 
@@ -168,10 +168,10 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         parsed.append((relative, name, dialogue))
     for relative, name, dialogue in parsed:
         if name is None:
-            reason = "not named as IEMOCAP's files are (Ses01F_impro01_F000)"
+            reason = "not named like IEMOCAP's files (Ses01F_impro01_F000)"
             yield Skipped(relative, reason)
         elif dialogue is None:
-            yield Skipped(relative, "films, not sound alone", harmless=True)
+            yield Skipped(relative, "video, not audio only", harmless=True)
         elif name.turn is not None:
             yield _sentence(root, relative, name, dialogue)
         else:
@@ -212,7 +212,7 @@ def _sentence(root: Path, relative: str, name: Name, dialogue: _Dialogue) -> Ite
 def _cuts(root: Path, relative: str, dialogue: _Dialogue) -> Iterator[Item | Skipped]:
     """Yield the turns without a sentence file, cut from the dialogue's audio in order of time."""
     if relative != dialogue.recording:
-        yield Skipped(relative, "second copies of a dialogue", harmless=True)
+        yield Skipped(relative, "further copies of a dialogue", harmless=True)
         return
     turns = dialogue.uncovered()
     if not turns and dialogue.sentences:
@@ -227,7 +227,7 @@ def _cuts(root: Path, relative: str, dialogue: _Dialogue) -> Iterator[Item | Ski
             reason = f"{turn.name} ends at {turn.end:g} s, before it begins"
             yield Skipped(f"{dialogue.path} line {turn.line}", reason)
         elif place in places:
-            reason = f"{turn.name} has the very times of {places[place]}"
+            reason = f"{turn.name} has the same times as {places[place]}"
             yield Skipped(f"{dialogue.path} line {turn.line}", reason)
         else:
             places[place] = turn.name

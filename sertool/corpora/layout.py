@@ -24,14 +24,14 @@ def misnamed(
 ) -> Skipped:
     """Return a file that is not named as a corpus's are, with the code that is unknown, if any.
 
-    `usual` is whose files and how they are named ("EmoDB's files are (03a01Fa)"); `shape` the same
+    `usual` is whose files and how they are named ("EmoDB's files (03a01Fa)"); `shape` the same
     with any codes, and `known` what the codes of its groups may be, in lower case.
     """
     match = shape.fullmatch(stem(relative))
     for group, code in match.groupdict().items() if match else ():
         if code is not None and code.lower() not in known.get(group, code.lower()):
-            return Skipped(relative, f"not named as {usual}: {group} {show(code)!r} is unknown")
-    return Skipped(relative, f"not named as {usual}")
+            return Skipped(relative, f"not named like {usual}: {group} {show(code)!r} is unknown")
+    return Skipped(relative, f"not named like {usual}")
 
 
 def folders(relative: str) -> list[str]:

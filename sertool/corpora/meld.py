@@ -74,7 +74,7 @@ class Place:
 
 
 def fits(relative: str) -> bool:
-    """Return whether the file is named as MELD's are."""
+    """Return whether the file is named like MELD's."""
     return _NAME.fullmatch(stem(relative)) is not None
 
 
@@ -106,7 +106,7 @@ def read(path: Path) -> tuple[dict[Key, Row], list[tuple[int, str]]]:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
-            raise InputError(f"{show(path)}: no column {missing[0]}; not a table of MELD")
+            raise InputError(f"{show(path)}: no column {missing[0]}; not a MELD table")
         for row in reader:
             if any(row[name] is None or not row[name].strip() for name in COLUMNS):
                 wrong.append((reader.line_num, "an empty cell where a value is needed"))
@@ -133,7 +133,7 @@ def nearest(root: Path, files: Sequence[str]) -> dict[str, Path]:
 
 
 def claims(root: Path, files: Sequence[str]) -> bool:
-    """Return whether at least half of the files are named as MELD's, with a table in reach."""
+    """Return whether at least half of the files are named like MELD's, with a table in reach."""
     return bool(files) and 2 * sum(map(fits, files)) >= len(files) and bool(nearest(root, files))
 
 
@@ -162,15 +162,15 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     for relative in files:
         place = places[relative]
         if place is None:
-            yield Skipped(relative, "not named as MELD's files are (dia0_utt0)")
+            yield Skipped(relative, "not named like MELD's files (dia0_utt0)")
         elif not place.part:
-            yield Skipped(relative, "no folder above it says train, dev or test")
+            yield Skipped(relative, "no parent folder says train, dev or test")
         elif not place.final and (place.part, place.key) in final:
-            yield Skipped(relative, "there is a final_videos_test… of it", harmless=True)
+            yield Skipped(relative, "also present as final_videos_test…", harmless=True)
         elif relative in left_out:
             yield Skipped(relative, OTHER_FORMAT, harmless=True)
         elif place.key not in rows[place.part]:
-            yield Skipped(relative, "in no table of MELD", harmless=True)
+            yield Skipped(relative, "not in any MELD table", harmless=True)
         else:
             yield _utterance(root, relative, place.part, rows[place.part][place.key])
 

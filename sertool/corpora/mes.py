@@ -29,7 +29,7 @@ LAYOUT = Layout(
 )
 CORPUS = Corpus(
     name="mes",
-    summary="MES: Mandarin, up to 7 classes, in the layout of its docstring",
+    summary="MES: Mandarin, up to 7 classes, in the layout that its module describes",
     fits=LAYOUT.fits,
     utterances=LAYOUT.utterances,
 )

@@ -42,7 +42,7 @@ class Counts(msgspec.Struct, forbid_unknown_fields=True):
 class Spec(msgspec.Struct, forbid_unknown_fields=True):
     """A corpus as its file declares it; see the module.
 
-    title, example: for messages, "EmoDB's files are (03a01Fa)". folder: the group that the name of
+    title, example: for messages, "EmoDB's files (03a01Fa)". folder: the group that the name of
     a folder above stands for where the file's name lacks it. formats: whether a recording may be
     there in several formats, of which the best is taken. left_out: (group, code, reason) of files
     that are no recordings of the corpus. instead: (this folder, another folder, reason): what lies
@@ -120,7 +120,7 @@ class Named:
         for relative in files:
             codes = self.parse(relative)
             if codes is None:
-                usual = f"{spec.title}'s files are ({spec.example})"
+                usual = f"{spec.title}'s files ({spec.example})"
                 yield misnamed(relative, usual, self._patterns[1], self._known)
                 continue
             reasons = [why for group, code, why in spec.left_out if codes[group] == code]

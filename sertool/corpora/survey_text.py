@@ -259,11 +259,11 @@ def facts_block(found: Row, counts: Mapping[str, Mapping[str, int]]) -> Renderab
     crooked = [s for s in found["speakers"] if len(s["genders"]) > 1]
     if crooked:
         named = [short(s["speaker"]) for s in crooked[:NAMED]] + ["…"] * (len(crooked) > NAMED)
-        rows.append(("doubtful", f"{len(crooked)} speakers of two genders: {', '.join(named)}"))
+        rows.append(("doubtful", f"{len(crooked)} speakers with two genders: {', '.join(named)}"))
     unknown = {name: n for name, n in found["unknown"].items() if n}
     asked = ("label", "speaker", "gender", "text")
     words = [f"{name} {share(n, found['items'])}" for name, n in unknown.items() if name in asked]
-    complete = "nothing: label, speaker, gender and text are known of all"
+    complete = "nothing: label, speaker, gender and text are known for all"
     rows.append(("missing", ", ".join(words) or complete))
     return facts(rows)
 
@@ -300,7 +300,9 @@ def folds_block(folds: Sequence[Row], field: str) -> RenderableType:
     shared = sum(row["shared_speakers"] > 0 for row in folds)
     if shared:
         word = of_several(field)
-        parts.append(Text(f"shared: speakers that other {word} have, too; figures depend on them"))
+        parts.append(
+            Text(f"shared: speakers who also occur in other {word}; results depend on them")
+        )
     for row in rows:
         if row["lacking"] and row[field] is not None:
             named = [short(label) for label in row["lacking"][:NAMED]]
@@ -315,9 +317,9 @@ def lengths_block(found: Row) -> RenderableType:
     n, cuts = lengths["known"], lengths["edges"]
     of = "" if n == found["items"] else f" (known of {n} of {found['items']})"
     if cuts[-1] - cuts[0] < SHORTEST_BIN:
-        return facts([("length", f"{span(lengths['total'])} in all, each {cuts[0]:.3f} s{of}")])
+        return facts([("length", f"{span(lengths['total'])} in total, each {cuts[0]:.3f} s{of}")])
     text = (
-        f"{span(lengths['total'])} in all; {lengths['min']:.2f} to {lengths['max']:.2f} s,"
+        f"{span(lengths['total'])} in total; {lengths['min']:.2f} to {lengths['max']:.2f} s,"
         f" mean {lengths['mean']:.2f}, median {lengths['median']:.2f}{of}"
     )
     step = min(high - low for low, high in pairwise(cuts))
@@ -362,7 +364,7 @@ def audio_block(audio: Row) -> RenderableType:
         rows.append(("identical", "; ".join(groups[:NAMED] + rest)))
     if audio["quiet_start"]:
         ends = [f"{span(audio[f'quiet_{e}']['median'])} at the {e}" for e in ("start", "end")]
-        rows.append(("quiet", f"{ends[0]}, {ends[1]} in the median (below 1 % of the peak)"))
+        rows.append(("quiet", f"{ends[0]}, {ends[1]} (median; below 1 % of the peak)"))
     return facts(rows)
 
 
