@@ -128,7 +128,9 @@ def _spelled(values: dict[str, Any]) -> str:
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= value if isinstance(value, dict) else {name: value}
-    return ", ".join(f"{name} {value}" for name, value in flat.items() if value not in (None, []))
+    return ", ".join(
+        f"{name} {value}" for name, value in flat.items() if value not in (None, [], {})
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

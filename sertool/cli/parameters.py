@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from sertool.core.options import EVERY, Argument, Command, Declared, declared
 
-WIDEST = 22  # characters of choices that may stand in for the value; more stand in the help
+WIDEST = 13  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
 NUMBER = re.compile(r"[+-]?[0-9]+")
 UNITS = {"s": "SECONDS", "Hz": "HZ", "dB": "DB"}
@@ -78,9 +78,8 @@ def _argument(name: str, hint: Any, argument: Argument, default: Any) -> inspect
 def _option(one: Declared) -> inspect.Parameter:
     """Return an option: a flag, a list of texts, a path, or one text that `Declared.read` reads."""
     flags = [one.flag, one.option.short] if one.option.short else [one.flag]
-    if one.hint is bool and one.default:
-        negative = one.flag[2:].startswith("no-")
-        flags[0] = f" /{one.flag}" if negative else f"{one.flag}/--no-{one.flag[2:]}"
+    if one.hint is bool and one.default and not one.negative:
+        flags[0] += f"/--no-{one.flag[2:]}"
     info = typer.Option(
         *flags,
         metavar=metavar(one),
@@ -90,7 +89,7 @@ def _option(one: Declared) -> inspect.Parameter:
         show_default=one.hint is not bool and one.default not in (None, (), {}, ""),
     )
     if one.hint is bool:
-        return _parameter(one.name, Annotated[bool, info], one.default)
+        return _parameter(one.name, Annotated[bool, info], one.default and not one.negative)
     if one.default == () or isinstance(one.default, dict):
         inner = get_args(one.hint)[0]
         several = list[Path] if inner is Path else list[str]
@@ -123,6 +122,8 @@ def metavar(one: Declared) -> str:
     listed = "|".join(one.option.choices)
     if listed and not one.option.open and len(listed) <= WIDEST:
         return listed
+    if listed:
+        return "NAME"
     kinds = [k for k in (one.hint, *get_args(one.hint)) if k in METAVARS]
     if get_origin(one.hint) is tuple:
         return "LOW:HIGH"

@@ -62,7 +62,7 @@ COMMAND = Command(
     listed,
     """sertool list models
 
-    sertool list kinds --kind mel   (its settings, defaults and units)
+    sertool list kinds --kind mel  # its settings, defaults and units
 
     Exit codes: 0 done, 2 wrong usage.
     """,

@@ -46,26 +46,26 @@ class PrepareOptions(Options):
     labels: str = option(
         label_maps.NATIVE,
         "Map of classes (see: sertool list labels).",
-        metavar="native|NAME|FILE.toml",
+        metavar="NAME|FILE.toml",
     )
     where: tuple[str, ...] = option(
         (), "Keep only these: field=value, field!=value, field in a,b; repeatable.", metavar="EXPR"
     )
     split: str = option(
         "none",
-        "random:80:20, random:8:1:1, kfold:5, speakers:5, loso, sessions, texts, corpora,"
-        " file:FOLDS.csv or none.",
+        "Folds or parts: random:80:20, random:8:1:1, kfold:5, speakers:5, loso, sessions, texts,"
+        " corpora, file:FOLDS.csv or none.",
         metavar="PROTOCOL",
     )
     also_disjoint: tuple[str, ...] = option(
         (),
-        "Folds share no value of this field (text, speaker, session) either; utterances that would"
-        " are left out, with a count. Repeatable.",
+        "Let folds share no value of this field (text, speaker, session) either; reports what it"
+        " leaves out. Repeatable.",
         metavar="FIELD",
     )
     to: str = option(
         export.MANIFEST,
-        "manifest; audformat: a segmented CSV table; lhotse: a folder of two manifests.",
+        "Format: manifest; audformat, a segmented CSV table; lhotse, a folder of two manifests.",
         metavar="FORMAT",
         choices=export.FORMATS,
     )

@@ -62,6 +62,11 @@ class Declared:
         return "--" + (self.option.flag or self.name).replace("_", "-")
 
     @property
+    def negative(self) -> bool:
+        """Whether the flag switches off what is on by default: "--no-baselines"."""
+        return self.hint is bool and self.option.flag.startswith("no-")
+
+    @property
     def optional(self) -> bool:
         """Whether the option may be left without a value."""
         return type(None) in typing.get_args(self.hint)
@@ -70,6 +75,8 @@ class Declared:
         """Return `value` as declared; `text` where it is a command line's. Raises UsageError."""
         if value is None and self.optional:
             return None
+        if text and self.negative:
+            return not value
         if self.option.read is not None and isinstance(value, str | list | tuple):
             value = self.option.read(value)
         return convert(f"{self.flag} ", value, self.hint, self.option, text)

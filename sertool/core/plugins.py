@@ -72,7 +72,7 @@ def _load(point: EntryPoint) -> Any:
 
 def asked_for(arguments: Sequence[str]) -> Iterator[Path]:
     """Yield the files that a command line names by `--plugin`."""
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if option == "--":
             return
         if option == "--plugin" and following:

@@ -207,6 +207,8 @@ def predict(
         for one in replayed:
             if one is not None:
                 notes.update(one.notes)
+                if one.notes:
+                    console.detail(f"{show(one.item.path)}: {', '.join(one.notes)}")
                 waiting.append(one)
             wanted = 1 if predictor.explainer else options.batch_size
             if waiting and sum(max(1, len(w.clips)) for w in waiting) >= wanted:

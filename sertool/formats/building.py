@@ -66,7 +66,7 @@ class _Work:
 
     def __call__(self, block: int) -> int:
         start = block * BLOCK
-        meta: dict[str, Any] = {"items": [], "failures": []}
+        meta: dict[str, Any] = {"items": [], "failures": [], "remarks": []}
         notes: Counter[str] = Counter()
         path = _part(self.folder, block)
         temporary = path.with_name(f".{path.name}.tmp")
@@ -78,6 +78,8 @@ class _Work:
                     meta["failures"].append([self.source.name(i), str(error)])
                     continue
                 notes.update(made.notes)
+                if made.notes:
+                    meta["remarks"].append([self.source.name(i), sorted(set(made.notes))])
                 for item, frames in made.items:
                     frames = np.ascontiguousarray(frames)
                     _same_shape(meta, frames)
@@ -178,6 +180,8 @@ class _Assembler:
             self._run.console.failed(name, reason)
             if self._run.strict:
                 raise InputError(f"stopped by --strict at {show(name)}")
+        for name, remarks in meta.get("remarks", []):
+            self._run.console.detail(f"{show(name)}: {', '.join(remarks)}")
         self.built.notes.update(meta["notes"])
         if not meta["items"]:
             return

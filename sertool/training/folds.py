@@ -33,6 +33,8 @@ def train_store(
     """Train a model on the store `source`; return the checkpoints written, one or one per fold."""
     with Store(source) as store, ExitStack() as stack:
         job = make_job(store, options, console, stack)
+        in_effect = dataclasses.asdict(job.model.settings) | dataclasses.asdict(job.hp)
+        console.detail(f"in effect: {', '.join(f'{n} {v}' for n, v in in_effect.items())}")
         divisions = per_field.divisions(job)
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]

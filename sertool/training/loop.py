@@ -282,7 +282,10 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
         while not finished(run.history, task.hp):
             start = time.monotonic()
             row = _epoch(run, task, progress)
-            console.event(event="epoch", run=task.label, seconds=time.monotonic() - start, **row)
+            seconds = time.monotonic() - start
+            console.event(event="epoch", run=task.label, seconds=seconds, **row)
+            rates = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+            console.detail(f"{task.label}: {rates}, {seconds:.1f} s")
             saver.save(run)
     return run
 
