@@ -20,7 +20,7 @@ from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.settings import parse
-from sertool.evaluation.heldout import check_contract
+from sertool.evaluation.heldout import CheckpointTest, check_contract
 from sertool.features import embedding, kind
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
@@ -315,6 +315,8 @@ def test_where_a_checkpoint_lies_makes_no_other_features(tmp_path: Path) -> None
     store = SimpleNamespace(
         path=tmp_path, pipeline=[stage], kind="embedding", sample_rate=16000, frame_rate=0.0
     )
-    check_contract(tmp_path / "m.ckpt", {"pipeline": [moved]}, store)  # type: ignore[arg-type]
+    header: Any = SimpleNamespace(kind=None, sample_rate=None, frame_rate=None)
+    path = tmp_path / "m.ckpt"
+    check_contract(CheckpointTest(path, header, [moved], [], ""), store)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="sha256"):
-        check_contract(tmp_path / "m.ckpt", {"pipeline": [other]}, store)  # type: ignore[arg-type]
+        check_contract(CheckpointTest(path, header, [other], [], ""), store)  # type: ignore[arg-type]

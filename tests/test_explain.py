@@ -403,7 +403,7 @@ def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
     one = explainer.recorder.passes[4 + surest]
     assert told.layers is one.layers
     assert told.truth == "anger"
-    explainer.meta["target"] = "gender"  # of which the manifest's label says nothing
+    explainer.header.target = "gender"  # of which the manifest's label says nothing
     assert explainer._explain(source, piece, row).truth is None
     shares = np.exp(one.logits[: len(scorer.classes)])
     np.testing.assert_allclose(shares / shares.sum(), rows[surest], atol=1e-12)

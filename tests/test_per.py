@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import made
@@ -545,8 +546,9 @@ def test_the_chooser_is_judged_where_the_value_is_known() -> None:
 
     told = {0: "male", 1: None, 2: "female", 3: "male"}
     routes = Routes(told, dict.fromkeys(told, "male"), [0, 1, 2, 3])
-    meta = {"classes": ["a", "b"], "per": {"field": "gender", "values": {"female": {}, "male": {}}}}
-    said = summary(meta, [routes], np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1]))
+    per = SimpleNamespace(field="gender", values={"female": None, "male": None})
+    header: Any = SimpleNamespace(classes=["a", "b"], per=per)
+    said = summary(header, [routes], np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1]))
     counts = [getattr(said, name) for name in ("by_field", "by_chooser", "known", "right")]
     assert counts == [3, 1, 3, 2]
     assert said.chooser_accuracy == pytest.approx(2 / 3)

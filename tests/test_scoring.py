@@ -274,8 +274,8 @@ def test_items_listed_in_a_checkpoint(small: Path, cnn: Path) -> None:
 
 
 def test_arrays_that_do_not_fit_their_model_are_refused() -> None:
-    named = {"name": "majority", "settings": {}}
-    meta = {"classes": ["a", "b"], "pipeline": [], "dims": [3], "model": named}
+    named = {"name": "majority", "settings": {}, "parameters": 2}
+    meta = {"classes": ["a", "b"], "pipeline": [], "dims": [3], "model": named, "lineage": []}
     fitting = Checkpoint({"model.prior": np.array([0.5, 0.5])}, [], meta)
     assert Scorer.of(fitting).posterior([np.zeros((4, 3))]).tolist() == [[0.5, 0.5]]
     for arrays in ({}, {"model.prior": np.ones(1)}):
@@ -319,6 +319,7 @@ def untrained(name: str) -> Checkpoint:
         "inputs": list(shape),
         "outputs": 3,
         "normalisation": "feature",
+        "parameters": 0,
     }
     if classifier := made.classifier():
         random = np.random.default_rng(0)
@@ -326,7 +327,8 @@ def untrained(name: str) -> Checkpoint:
         fitted = classifier.fit(rows, np.arange(30) % 3, 3, np.ones(3), np.arange(30))
         tensors |= {f"head.{key}": value for key, value in fitted.items()}
         described["head"] = {"name": "svm", "settings": {}}
-    meta = {"classes": ["a", "b", "c"], "pipeline": [], "dims": list(shape), "model": described}
+    meta = {"classes": ["a", "b", "c"], "pipeline": [], "dims": list(shape), "lineage": []}
+    meta["model"] = described
     return Checkpoint(tensors, [], meta)
 
 

@@ -103,13 +103,12 @@ class Checkpoint(checkpoints.Checkpoint):
     @property
     def model(self) -> str:
         """The name of the model, as `sertool list models` shows it."""
-        name: str = self.meta["model"]["name"]
-        return name
+        return self.header.model.name
 
     @property
     def classes(self) -> list[str]:
         """The labels that it tells apart."""
-        return list(self.meta["classes"])
+        return self.header.classes
 
     @overload
     def predict(
@@ -160,7 +159,7 @@ class Checkpoint(checkpoints.Checkpoint):
         """
 
         def make(chosen: PredictOptions) -> Predictor:
-            return Predictor(self.path, self.meta, chosen, self.scorer)
+            return Predictor(self.path, self, chosen, self.scorer)
 
         single = isinstance(audio, str | PathLike | tuple | Item)
         given = {"make": make, "audio": [audio] if single else audio}

@@ -8,7 +8,6 @@ from typing import Any
 from sertool.corpora.survey_text import page as survey_page
 from sertool.evaluation.report import parse
 from sertool.evaluation.terminal import describe_report
-from sertool.models.per_field import field_of
 
 SHOWN = 40  # speakers of a part that the page lists; --json has them all
 
@@ -78,13 +77,12 @@ def _checkpoint(found: dict[str, Any]) -> list[Any]:
 
 def _per(found: dict[str, Any]) -> list[str]:
     """Return a line for each of a checkpoint's models, and one for the chooser among them."""
-    field = field_of(found)
-    if field is None:
+    per = found.get("per")
+    if per is None:
         return []
-    told = {f"{field} {value}": own for value, own in found["per"]["values"].items()}
-    told[f"chooser of {field} ({found['per']['chooser']['model']['name']})"] = found["per"][
-        "chooser"
-    ]
+    field, chooser = per["field"], per["chooser"]
+    told = {f"{field} {value}": own for value, own in per["values"].items()}
+    told[f"chooser of {field} ({chooser['model']['name']})"] = chooser
     return [
         f"  {name}: {own['model']['parameters']:,} parameters; classes {', '.join(own['classes'])}"
         f"{_epoch(own)}"

@@ -30,7 +30,8 @@ class CheckpointTest:
     """One checkpoint and what it is tested on: indices of the store's items."""
 
     path: Path
-    meta: dict[str, Any]
+    header: checkpoint.Header
+    pipeline: list[dict[str, Any]]
     items: list[Item]
     sha256: str
     tested: list[int] = field(default_factory=list)
@@ -40,13 +41,14 @@ class CheckpointTest:
     @property
     def target(self) -> str:
         """The field of an item that the checkpoint's model says."""
-        return str(self.meta.get("target") or "label")
+        return self.header.target or "label"
 
 
 def load_test(path: Path) -> CheckpointTest:
     """Return a checkpoint's facts and items, its weights let go."""
     loaded = checkpoint.load(path)
-    return CheckpointTest(path, loaded.meta, loaded.items, lineage.file_sha256(path))
+    pipeline = loaded.meta["pipeline"]
+    return CheckpointTest(path, loaded.header, pipeline, loaded.items, lineage.file_sha256(path))
 
 
 def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
@@ -57,31 +59,27 @@ def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
     first = tests[0]
     for test in tests[1:]:
         for what, mine, theirs in (
-            ("model", _model(test), _model(first)),
+            ("model", test.header.model.name, first.header.model.name),
             ("target", test.target, first.target),
             ("models", _models(test), _models(first)),
             ("weights", _weights(test), _weights(first)),
-            ("classes", ", ".join(test.meta["classes"]), ", ".join(first.meta["classes"])),
+            ("classes", ", ".join(test.header.classes), ", ".join(first.header.classes)),
         ):
             if mine != theirs:
                 raise InputError(
                     f"{show(test.path)}: its {what} ({mine}) differ from those of"
                     f" {show(first.path)} ({theirs}); folds of one experiment are pooled"
                 )
-    return list(first.meta["classes"])
-
-
-def _model(test: CheckpointTest) -> str:
-    return str((test.meta.get("model") or {}).get("name"))
+    return first.header.classes
 
 
 def _models(test: CheckpointTest) -> str:
-    field = per_field.field_of(test.meta)
+    field = per_field.field_of(test.header)
     return "one" if field is None else f"one per {field}"
 
 
 def _weights(test: CheckpointTest) -> str:
-    return f"of the {test.meta.get('kept', 'best')} epoch"
+    return f"of the {test.header.kept or 'best'} epoch"
 
 
 def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -119,9 +117,9 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     ]
 
 
-def check_contract(path: Path, meta: dict[str, Any], store: Store) -> None:
+def check_contract(test: CheckpointTest, store: Store) -> None:
     """Raise InputError where the store's features are not those that the checkpoint was fed."""
-    mine, theirs = _featurized(store.pipeline), _featurized(meta["pipeline"])
+    mine, theirs = _featurized(store.pipeline), _featurized(test.pipeline)
     found: list[str] = []
     if len(mine) != len(theirs):
         found.append(f"it has {len(mine)} featurize stages, not {len(theirs)}")
@@ -129,13 +127,14 @@ def check_contract(path: Path, meta: dict[str, Any], store: Store) -> None:
         for left, right in zip(mine, theirs, strict=True):
             found += differences(left, right)
     ours = {"kind": store.kind, "sample rate": store.sample_rate, "frame rate": store.frame_rate}
-    trained = {name: meta.get(name.replace(" ", "_"), value) for name, value in ours.items()}
+    made = {name: getattr(test.header, name.replace(" ", "_")) for name in ours}
+    trained = {name: ours[name] if value is None else value for name, value in made.items()}
     if not found:
         found += differences(ours, trained)
     if found:
         more = f", and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise InputError(
-            f"{show(store.path)}: not the features that {show(path)} was trained on:"
+            f"{show(store.path)}: not the features that {show(test.path)} was trained on:"
             f" {', '.join(found[:LISTED])}{more}; featurize with the same settings"
         )
 
@@ -257,17 +256,17 @@ def protocol(tests: Sequence[CheckpointTest], store: Store) -> Protocol:
     facts, and in the common protocol where they agree.
     """
     items = store.items()
-    trained = [item for test in tests for item in seen(test.items, test.meta["pipeline"])]
+    trained = [item for test in tests for item in seen(test.items, test.pipeline)]
     tested = [items[i] for test in tests for i in test.tested]
     near = audit.near(trained, tested)
     for test in tests:
         test.protocol = audit.protocol(
             test.items,
             [items[i] for i in test.tested],
-            test.meta["pipeline"],
+            test.pipeline,
             near,
-            test.meta.get("augment"),
-            test.meta.get("protocol"),
+            test.header.augment,
+            test.header.protocol,
         )
     return audit.combine([test.protocol for test in tests], tested)
 

@@ -65,18 +65,19 @@ class Predictor:
     def __init__(
         self,
         path: Path,
-        meta: dict[str, Any],
+        source: checkpoint.Checkpoint,
         options: PredictOptions,
         scorer: Callable[[str], Scorer] | None = None,
         explain: Explain | None = None,
     ) -> None:
         self.path, self.options = path, options
-        self.pipeline = Pipeline.of_file(meta["pipeline"], show(path))
-        known = list(meta["classes"])
+        self.pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
+        header = source.header
+        known = header.classes
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
-        self._values = per_field.values_of(meta)
-        self._field = per_field.field_of(meta)
+        self._values = per_field.values_of(header)
+        self._field = per_field.field_of(header)
         self.further = [self._field, f"{self._field}_by"] if self._field else []
         self._value = per_field.requested_value(
             self._field, self._values, tuple(options.fields.items())
@@ -178,7 +179,7 @@ def open_checkpoint(
     path: Path, options: PredictOptions, explain: Explain | None = None
 ) -> Predictor:
     """Return the predictor of a checkpoint; InputError where the file is none."""
-    return Predictor(path, checkpoint.load(path).meta, options, explain=explain)
+    return Predictor(path, checkpoint.load(path), options, explain=explain)
 
 
 def predict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import UNSET, UnsetType
@@ -14,6 +14,7 @@ from sertool import metrics
 from sertool.core.paths import show
 from sertool.evaluation import curves
 from sertool.evaluation.report import FoldDecided, Routed
+from sertool.formats.checkpoint import Header
 from sertool.items import Item
 from sertool.models import per_field
 from sertool.ui.console import Console
@@ -114,34 +115,33 @@ def find_routes(
     return Routes(told, chosen, sorted(first.values()), by_chooser)
 
 
-def of_checkpoint(meta: dict[str, Any], routes: Routes) -> FoldDecided | UnsetType:
+def of_checkpoint(header: Header, routes: Routes) -> FoldDecided | UnsetType:
     """Return what a report says of one checkpoint's models: UNSET where it holds one."""
-    if per_field.field_of(meta) is None:
+    if header.per is None:
         return UNSET
     training = {
-        value: curves.thinned(own.get("history") or [], own.get("best_epoch") or 0)
-        for value, own in meta["per"]["values"].items()
+        value: curves.thinned(own.history or [], own.best_epoch or 0)
+        for value, own in header.per.values.items()
     }
     return FoldDecided(**routes.counts(), training=training)
 
 
 def summary(
-    meta: dict[str, Any], routes: Sequence[Routes], truth: np.ndarray, alone: np.ndarray | None
+    header: Header, routes: Sequence[Routes], truth: np.ndarray, alone: np.ndarray | None
 ) -> Routed | UnsetType:
     """Return what a report says of all checkpoints' models: UNSET where each holds one.
 
     Counts as those of `Routes.counts`, the chooser's accuracy, and the rates with the chooser
     alone: what to expect where nobody knows the field. truth, alone: (recordings,) class indices.
     """
-    name = per_field.field_of(meta)
-    if name is None or alone is None:
+    if header.per is None or alone is None:
         return UNSET
     counts = [one.counts() for one in routes]
     total = {key: sum(one[key] for one in counts) for key in counts[0]}
     return Routed(
-        field=name,
-        values=per_field.values_of(meta),
+        field=header.per.field,
+        values=per_field.values_of(header),
         **total,
         chooser_accuracy=total["right"] / total["known"] if total["known"] else None,
-        alone=metrics.compute(metrics.confusion(truth, alone, len(meta["classes"]))),
+        alone=metrics.compute(metrics.confusion(truth, alone, len(header.classes))),
     )

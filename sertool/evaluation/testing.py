@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 
 from sertool import metrics
 from sertool.core.errors import InputError, UsageError
@@ -72,12 +72,12 @@ def evaluate(
     with Store(store_path) as store:
         tests = [load_test(path) for path in checkpoints]
         classes = common_classes(tests)
-        if options.choose and per_field.field_of(tests[0].meta) is None:
+        if options.choose and per_field.field_of(tests[0].header) is None:
             raise UsageError(
                 f"--choose: {show(tests[0].path)} holds one model, not one --per field"
             )
         for test in tests:
-            check_contract(test.path, test.meta, store)
+            check_contract(test, store)
         choose(
             tests,
             store,
@@ -97,7 +97,7 @@ def evaluate(
         if options.by == "file":
             facts.files_split = _split_files(tests, store, console) or UNSET
         for test in tests:
-            if per_field.field_of(test.meta) is not None:
+            if per_field.field_of(test.header) is not None:
                 test.routes = _routes(test, store, options, console)
         scored = _score(tests, store, options, console)
         tested, pooled = _pool(tests, store, scored, classes, options)
@@ -279,10 +279,10 @@ def _report(
     for fold, test in zip(own.folds, tests, strict=True):
         fold.fold = test.protocol.declared.get("fold")
         fold.protocol = test.protocol
-        history, best = test.meta.get("history") or [], test.meta.get("best_epoch") or 0
-        fold.training = curves.thinned(history, best)
-        fold.per = of_checkpoint(test.meta, test.routes)
-    meta, model = tests[0].meta, tests[0].meta.get("model") or {}
+        header = test.header
+        fold.training = curves.thinned(header.history or [], header.best_epoch or 0)
+        fold.per = of_checkpoint(header, test.routes)
+    header = tests[0].header
     degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}
     alone = pooled[ALONE][1] if ALONE in pooled else None
     return Report(
@@ -290,16 +290,16 @@ def _report(
         pool=options.pool,
         tags=options.tags,
         target=tests[0].target,
-        kept=meta.get("kept", UNSET),
-        model=Model(name=model.get("name"), settings=model.get("settings")),
+        kept=header.kept or UNSET,
+        model=Model(name=header.model.name, settings=header.model.settings),
         store=StoreUsed(name=store.path.name, sha256=store.sha256, kind=store.kind),
         conditions={name: v for name, v in degraded.items() if v is not None},
         classes=tested.classes,
         figures=own,
         baselines={name: figures(name) for name in BASELINES if name in pooled},
-        per=summary(meta, [test.routes for test in tests], tested.truth, alone),
+        per=summary(header, [test.routes for test in tests], tested.truth, alone),
         protocol=facts,
-        lineage=[*(meta.get("lineage") or []), step],
+        lineage=[*to_builtins(header.lineage), step],
         items=UNSET if options.summary else _items(tested, *pooled["model"]),
     )
 

@@ -138,7 +138,7 @@ class Explainer:
         self.scorer, self.folder, self.replace = scorer, folder, replace
         self.names: dict[str, None] = {}
         self.field: str | None = None  # by whose value the model was chosen, where there are others
-        self.meta = scorer.checkpoint.meta
+        self.header = scorer.header
         self.network = scorer if isinstance(scorer, NetworkScorer) else None
         self.recorder = self.network.recorder() if self.network else None
         folder.mkdir(exist_ok=True)
@@ -196,19 +196,19 @@ class Explainer:
         picture = features.ndim == 4
         features = features[0] if picture else features
         columns = features.shape[1] if picture else len(features)
-        rate = self.meta["frame_rate"] or columns / (segment.seconds or 1.0)
+        rate = self.header.frame_rate or columns / (segment.seconds or 1.0)
         stages = Pipeline.from_records(self.scorer.pipeline).stages
         rates = [stage.sample_rate for stage in stages if stage.sample_rate]
-        sample_rate = rates[-1] if rates else self.meta["sample_rate"]
+        sample_rate = rates[-1] if rates else self.header.sample_rate
         last = stages[-1]
         decibels = last.kind == "logpower" or getattr(last.prepared[1], "scale", "") == "db"
         rows = features.shape[0] if picture else features.shape[-1]
         explanation = Explanation(
             title=show(row["path"]),
             model=self.scorer.name,
-            kind=self.meta["kind"],
+            kind=str(self.header.kind),
             label=row["label"],
-            truth=item.label if self.meta.get("target", "label") == "label" else None,
+            truth=item.label if (self.header.target or "label") == "label" else None,
             posterior=row["posterior"],
             features=features,
             begin=(item.start or 0.0) + segment.start + part.first / rate,
@@ -244,7 +244,7 @@ class Explainer:
         pictures = one.x.ndim == 5
         if not pictures:
             told.frames = max(one.x.shape[1], self.recorder.shortest)
-            normalisation = self.meta["model"]["normalisation"]
+            normalisation = self.header.model.normalisation
             if normalisation in NORMALISED:
                 told.given = one.x[0, : one.length]
                 told.normalised = NORMALISED[normalisation]

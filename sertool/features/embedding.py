@@ -92,7 +92,7 @@ class _Embedder:
     def trial(self) -> Pass:
         """Return a pass over zeros, of as many frames as the network takes."""
         lengths = [self.scorer.frames or 0, *TRIALS, self.scorer.shortest]
-        dims = self.scorer.checkpoint.meta["dims"]
+        dims = self.scorer.header.dims
         for length in [1] if self.pictures else [n for n in lengths if n]:
             with contextlib.suppress(ItemError):  # too long for it
                 return self.passes([np.zeros((length, *dims), np.float32)])[0].made
@@ -182,7 +182,7 @@ def frame_rate(sample_rate: int, settings: Settings) -> float:
     embedder = _prepared(settings)
     layer = _named(embedder.trial(), settings)
     assert layer.values is not None
-    rate = embedder.scorer.checkpoint.meta.get("frame_rate") or 0
+    rate = embedder.scorer.header.frame_rate or 0
     return float(rate) / layer.step if layer.values.ndim == 2 else 0.0
 
 

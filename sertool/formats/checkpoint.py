@@ -140,6 +140,11 @@ class Checkpoint:
     items: list[Item]
     meta: dict[str, Any]
 
+    @property
+    def header(self) -> Header:
+        """What `meta` says, typed; ValueError where it is no description of a checkpoint."""
+        return schema.convert(self.meta, Header)
+
     def part(self, name: str) -> list[Item]:
         """Return the items of one part: "train", "val" or "test"."""
         return [item for item in self.items if item.part == name]

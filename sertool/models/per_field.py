@@ -15,7 +15,7 @@ from typing import Any
 
 from sertool.core.errors import UsageError
 from sertool.corpora import where
-from sertool.formats.checkpoint import Checkpoint
+from sertool.formats.checkpoint import Checkpoint, Header
 from sertool.items import Item
 from sertool.targets import class_name
 
@@ -31,15 +31,14 @@ def prefix(value: str) -> str:
     return "per." + value.replace("%", "%25").replace(".", "%2E")
 
 
-def field_of(meta: Mapping[str, Any]) -> str | None:
+def field_of(header: Header) -> str | None:
     """Return the field by whose value a checkpoint's model is chosen; None for a single model."""
-    per = meta.get("per")
-    return None if per is None else str(per["field"])
+    return header.per.field if header.per else None
 
 
-def values_of(meta: Mapping[str, Any]) -> list[str]:
+def values_of(header: Header) -> list[str]:
     """Return the values that a checkpoint has models for; none for a single model."""
-    return list((meta.get("per") or {}).get("values", ()))
+    return list(header.per.values) if header.per else []
 
 
 def merge(field: str, models: Mapping[str, Checkpoint], chooser: Checkpoint) -> Checkpoint:

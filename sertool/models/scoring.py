@@ -50,7 +50,8 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, model: Model) -> None:
         self.checkpoint = checkpoint
         self.model = model
-        self.classes: list[str] = checkpoint.meta["classes"]
+        self.header = checkpoint.header
+        self.classes = self.header.classes
         self.windows_averaged = 0
         self.padded = 0
 
@@ -63,13 +64,13 @@ class Scorer:
     def of(cls, checkpoint: Checkpoint, device: str = "cpu", path: str = "checkpoint") -> Scorer:
         """Return the scorer of a checkpoint in memory; `path` names it in messages."""
         try:
-            if per_field.field_of(checkpoint.meta) is not None:
+            if checkpoint.header.per:
                 models, chooser = per_field.take_apart(checkpoint)
                 scorers = {value: cls.of(one, device, path) for value, one in models.items()}
                 return Routed(checkpoint, scorers, cls.of(chooser, device, path))
             _check_finite(checkpoint.tensors)
-            described = checkpoint.meta["model"]
-            model = create(described["name"], described["settings"])
+            described = checkpoint.header.model
+            model = create(described.name, described.settings)
             if isinstance(model, Tabular):
                 made: Scorer = TabularScorer(checkpoint, model, "model")
             elif isinstance(model, Network):
@@ -100,7 +101,7 @@ class Scorer:
 
         Raises ValueError or KeyError where its arrays do not fit.
         """
-        if name not in self.checkpoint.meta.get("baselines", ()):
+        if name not in (self.header.baselines or ()):
             return None
         return TabularScorer(self.checkpoint, tabular(name), f"baseline.{name}")
 
@@ -140,7 +141,7 @@ class Scorer:
         raise NotImplementedError
 
     def _check(self, array: np.ndarray) -> None:
-        dims = tuple(self.checkpoint.meta["dims"])
+        dims = tuple(self.header.dims)
         if array.shape[1:] != dims:
             raise InputError(
                 f"features of shape {_shape(array.shape[1:])} a frame; the checkpoint was trained"
@@ -174,7 +175,7 @@ class TabularScorer(Scorer):
     def __init__(self, checkpoint: Checkpoint, model: Tabular, prefix: str) -> None:
         super().__init__(checkpoint, model)
         self.arrays = checkpoint.subset(prefix)
-        trial = self._score([np.zeros((1, *checkpoint.meta["dims"]), np.float32)], 1)
+        trial = self._score([np.zeros((1, *self.header.dims), np.float32)], 1)
         if trial.shape != (1, len(self.classes)):
             raise ValueError(f"posteriors of shape {trial.shape}")
 
@@ -195,8 +196,8 @@ class NetworkScorer(Scorer):
         from sertool.models import device as devices
 
         super().__init__(checkpoint, model)
-        meta = checkpoint.meta["model"]
-        self.frames = meta["frames"]
+        described = self.header.model
+        self.frames = described.frames
         self.shortest = model.shortest
         if self.frames is not None and not model.takes_shorter:
             self.shortest = self.frames
@@ -206,10 +207,10 @@ class NetworkScorer(Scorer):
         devices.place(self.module, self._device)
         self.module.eval()
         fitted = checkpoint.subset("statistics")
-        self._statistics = Statistics(meta["normalisation"], fitted["mean"], fitted["sd"])
+        self._statistics = Statistics(str(described.normalisation), fitted["mean"], fitted["sd"])
         self.classifier: tuple[Tabular, dict[str, np.ndarray]] | None = None
-        if head := meta.get("head"):
-            found = create(head["name"], head["settings"])
+        if head := described.head:
+            found = create(head.name, head.settings)
             assert isinstance(found, Tabular)
             self.classifier = found, checkpoint.subset("head")
 
@@ -223,13 +224,13 @@ class NetworkScorer(Scorer):
         """Return the network with the checkpoint's weights; ValueError where they do not fit."""
         import torch
 
-        meta = self.checkpoint.meta["model"]
-        if meta["outputs"] < len(self.classes):
-            raise ValueError(f"{meta['outputs']} outputs for {len(self.classes)} classes")
+        inputs, outputs = self.header.model.inputs or (), self.header.model.outputs or 0
+        if outputs < len(self.classes):
+            raise ValueError(f"{outputs} outputs for {len(self.classes)} classes")
         if self.model.fixed_length and not self.frames:
             raise ValueError("a network of fixed length, which is not known")
         weights = {n: torch.from_numpy(a) for n, a in self.checkpoint.subset("model").items()}
-        size = (self.frames, tuple(meta["inputs"]), meta["outputs"])
+        size = (self.frames, tuple(inputs), outputs)
         if shapes(self.model, *size) not in (None, {n: w.shape for n, w in weights.items()}):
             raise ValueError("weights of another shape than its description's")
         module = self.model.build(*size)
@@ -292,9 +293,9 @@ class Routed(Scorer):
     def __init__(
         self, checkpoint: Checkpoint, scorers: Mapping[str, Scorer], chooser: Scorer
     ) -> None:
-        described = checkpoint.meta["model"]
-        super().__init__(checkpoint, create(described["name"], described["settings"]))
-        self.field = str(per_field.field_of(checkpoint.meta))
+        described = checkpoint.header.model
+        super().__init__(checkpoint, create(described.name, described.settings))
+        self.field = str(per_field.field_of(self.header))
         self.scorers = dict(scorers)
         self.chooser = chooser
         if set(chooser.classes) != set(self.scorers):

@@ -84,22 +84,21 @@ def _record(path: Path, **known: Any) -> dict[str, Any]:
 def _of_checkpoint(path: Path, name: str) -> Initial:
     """Return the weights of a checkpoint; UsageError where it holds another model than `name`."""
     loaded = checkpoints.load(path)
-    described = loaded.meta["model"]
-    if described.get("name") != name:
-        raise UsageError(f"--init {show(path)}: holds a {described.get('name')}, not a {name}")
-    field = field_of(loaded.meta)
+    header = loaded.header
+    if header.model.name != name:
+        raise UsageError(f"--init {show(path)}: holds a {header.model.name}, not a {name}")
+    field = field_of(header)
     if field is not None:
         raise UsageError(
             f"--init {show(path)}: holds one model per {field}; name a checkpoint of a single model"
         )
     tensors = {key: torch.from_numpy(array) for key, array in loaded.subset("model").items()}
-    classes = [head["classes"] for head in described.get("heads") or ()]
+    classes = [head.classes for head in header.model.heads or ()]
     seen = [item for item in loaded.items if item.part in ("train", "val")]
-    made = (loaded.meta["lineage"] or [{}])[-1]
-    before = (made.get("params") or {}).get("init")
+    before = header.lineage[-1].params.get("init") if header.lineage else None
     known: dict[str, Any] = {"items": len(seen), "init": before}
-    if loaded.meta.get("augment"):
-        known["augment"] = loaded.meta["augment"]
+    if header.augment:
+        known["augment"] = header.augment
     return Initial(path, tensors, classes, seen, _record(path, **known))
 
 

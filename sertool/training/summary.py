@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sertool.core.paths import show
-from sertool.formats.checkpoint import Checkpoint
+from sertool.formats.checkpoint import Checkpoint, Trained
 from sertool.items import Item
-from sertool.models.per_field import field_of
 from sertool.splits.division import Division
 from sertool.splits.protocols import group_of
 from sertool.training.job import Job
@@ -78,23 +76,24 @@ def result(made: Checkpoint, output: Path, epochs: int, console: Console) -> Non
 
     One line per model, and one for the chooser among several.
     """
-    field = field_of(made.meta)
-    if field is None:
-        _result(made.meta, show(output), epochs, console)
+    header = made.header
+    if header.per is None:
+        _result(header, show(output), epochs, console)
         return
-    for value, own in made.meta["per"]["values"].items():
-        _result(own, f"{show(output)}, {field} {value}", epochs, console)
-    _result(made.meta["per"]["chooser"], f"{show(output)}, chooser of {field}", epochs, console)
+    for value, own in header.per.values.items():
+        _result(own, f"{show(output)}, {header.per.field} {value}", epochs, console)
+    name = f"{show(output)}, chooser of {header.per.field}"
+    _result(header.per.chooser, name, epochs, console)
 
 
-def _result(meta: dict[str, Any], name: str, epochs: int, console: Console) -> None:
-    text = f"{name}: {meta['model']['name']}, {meta['model']['parameters']:,} parameters"
-    history = meta["history"]
+def _result(made: Trained, name: str, epochs: int, console: Console) -> None:
+    text = f"{name}: {made.model.name}, {made.model.parameters:,} parameters"
+    history, epoch = made.history or [], made.best_epoch or 0
     if "loss" in (history[0] if history else {}):
-        text += f", epoch {meta['best_epoch']} of {len(history)}"
+        text += f", epoch {epoch} of {len(history)}"
         if len(history) < epochs:
             text += f" (stopped before {epochs})"
-    best = history[meta["best_epoch"] - 1] if history else {}
+    best = history[epoch - 1] if history else {}
     if "val_uar" in best:
         text += (
             f", validation UAR {100 * best['val_uar']:.1f} %,"
@@ -102,4 +101,4 @@ def _result(meta: dict[str, Any], name: str, epochs: int, console: Console) -> N
         )
     console.note(text)
     rates = {name: value for name, value in best.items() if name != "epoch"}
-    console.event(event="trained", output=name, best_epoch=meta["best_epoch"], **rates)
+    console.event(event="trained", output=name, best_epoch=made.best_epoch, **rates)
