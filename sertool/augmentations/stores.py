@@ -12,7 +12,7 @@ from sertool.augmentations.copies import of_item
 from sertool.core.errors import InputError
 from sertool.core.seeds import rng
 from sertool.formats import lineage
-from sertool.formats.building import Made, Run, build_store, is_there
+from sertool.formats.building import Made, Run, Source, build_store, is_there
 from sertool.formats.lineage import canonical
 from sertool.formats.outputs import check_output
 from sertool.formats.store import Store
@@ -37,7 +37,7 @@ class Copying:
 
 
 @dataclass
-class CopySource:
+class CopySource(Source):
     """Items of a store, each with the copies made of it.
 
     `chosen[i]`: whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
@@ -49,15 +49,6 @@ class CopySource:
     parts: dict[str, Augmentation]
     copying: Copying
     family: str
-
-    @property
-    def count(self) -> int:
-        """The number of items."""
-        return len(self.items)
-
-    def name(self, i: int) -> str:
-        """Return the id of item `i`."""
-        return self.items[i].id
 
     def make(self, i: int) -> Made:
         """Return item `i` (unless only copies are wanted) and its copies."""

@@ -20,7 +20,7 @@ from sertool.corpora.discover import discover, is_foreign
 from sertool.features.spec import FeaturizeSpec
 from sertool.features.stage import Segment, Stage
 from sertool.formats import lineage
-from sertool.formats.building import Built, Made, Run, build_store, is_there
+from sertool.formats.building import Built, Made, Run, Source, build_store, is_there
 from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.formats.outputs import check_output
 from sertool.formats.store import HDF5_MAGIC, Store
@@ -31,25 +31,20 @@ RATE_SAMPLES = 64  # files whose headers decide the rate of a store, where none 
 
 
 @dataclass
-class AudioSource:
+class AudioSource(Source):
     """Utterances to decode; `paths` in the items are relative to `root`."""
 
     stage: Stage
-    utterances: list[Item]
+    items: list[Item]
     root: str
-
-    @property
-    def count(self) -> int:
-        """The number of utterances."""
-        return len(self.utterances)
 
     def name(self, i: int) -> str:
         """Return the path of utterance `i`."""
-        return self.utterances[i].path
+        return self.items[i].path
 
     def make(self, i: int) -> Made:
         """Decode utterance `i` and compute its items."""
-        utterance = self.utterances[i]
+        utterance = self.items[i]
         path = from_text(utterance.path)
         decoded = self.stage.load(path, utterance.start, utterance.end, fingerprinted=True)
         item = utterance.replace(
@@ -62,21 +57,12 @@ class AudioSource:
 
 
 @dataclass
-class StoreSource:
+class StoreSource(Source):
     """Items of a store of waveforms; all their fields are carried."""
 
     stage: Stage
     store: Store
     items: list[Item]
-
-    @property
-    def count(self) -> int:
-        """The number of items."""
-        return len(self.items)
-
-    def name(self, i: int) -> str:
-        """Return the id of item `i`."""
-        return self.items[i].id
 
     def make(self, i: int) -> Made:
         """Compute the features of item `i`."""

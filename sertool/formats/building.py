@@ -12,11 +12,12 @@ import json
 import math
 import os
 import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 
@@ -43,18 +44,18 @@ class Made:
     notes: list[str] = field(default_factory=list)
 
 
-class Source(Protocol):
-    """What a store is built from. Picklable; holds no open file."""
+class Source(ABC):
+    """What a store is built from, item by item. Picklable; holds no open file."""
 
-    @property
-    def count(self) -> int:
-        """Return the number of sources."""
+    items: list[Item]
 
     def name(self, i: int) -> str:
-        """Return what to call source `i` when it fails."""
+        """Return what to call item `i` when it fails."""
+        return self.items[i].id
 
+    @abstractmethod
     def make(self, i: int) -> Made:
-        """Return the items of source `i`, or raise ItemError."""
+        """Return the items of the new store that item `i` gives, or raise ItemError."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class _Work:
         path = _part(self.folder, block)
         temporary = path.with_name(f".{path.name}.tmp")
         with _removed_on_error(temporary), open(temporary, "wb", buffering=0) as part:
-            for i in range(start, min(start + BLOCK, self.source.count)):
+            for i in range(start, min(start + BLOCK, len(self.source.items))):
                 try:
                     made = self.source.make(i)
                 except ItemError as error:
@@ -249,7 +250,7 @@ def build_store(
     Raises InputError where no source gave an item.
     """
     parts = Parts(output, job, run.resume)
-    blocks = range((source.count + BLOCK - 1) // BLOCK)
+    blocks = range((len(source.items) + BLOCK - 1) // BLOCK)
     done = {b for b in blocks if run.resume and _usable(_part(parts.folder, b))}
     if done:
         run.console.note(f"resuming: {len(done)} of {len(blocks)} parts are there")
@@ -260,13 +261,13 @@ def build_store(
     with contextlib.closing(finished), atomic(output) as temporary:
         assembler = _Assembler(temporary, run)
         try:
-            with run.console.progress(source.count, what) as progress:
+            with run.console.progress(len(source.items), what) as progress:
                 for block in blocks:
                     count = progress.skip if block in done else progress.advance
                     if block not in done:
                         next(finished)
                     assembler.add(_part(parts.folder, block))
-                    count(min(BLOCK, source.count - block * BLOCK))
+                    count(min(BLOCK, len(source.items) - block * BLOCK))
             if assembler.writer is None:
                 parts.remove_all()
                 raise InputError(f"{output}: not written, for nothing could be read")
