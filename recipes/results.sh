@@ -1,5 +1,5 @@
 #!/bin/sh
-# The page of all papers, from the kept summaries: recipes/results.sh >recipes/README.md
+# The page of all papers, made from the kept summaries: recipes/results.sh >recipes/README.md
 #
 # `make results` runs it. A number on that page comes from recipes/results/PAPER/*.jsonl, one line
 # per run as `eval --summary` wrote it, and from data/papers/PAPER.toml, what the paper printed.

@@ -274,7 +274,7 @@ def test_segments_and_copies_of_one_recording(cli, tmp_path, prints):
     ("name", "content", "word"),
     [
         ("nix.jsonl", None, "No such file"),
-        ("x.jsonl", "{}\n", "no manifest"),
+        ("x.jsonl", "{}\n", "not a manifest"),
         ("x.bin", "hello", "neither a manifest"),
         ("x.h5", b"\x89HDF\r\n\x1a\n", "damaged"),
         ("plain.jsonl", json.dumps(row(1)) + "\n", "no folds and no parts"),

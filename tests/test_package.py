@@ -61,7 +61,7 @@ def test_the_wheel_runs_outside_the_repository(
     assert "12 items" in run("info", "m.h5")
     run("featurize", "--kind", "image", "--set", "colormap=jet", "m.jsonl", "i.h5")
     assert "a picture of 64 x 64 x 3" in run("info", "i.h5", "--figures", "f", "--items", 3)
-    assert "20 published figures" in run("report", "--paper", "sundharam")
+    assert "20 published numbers" in run("report", "--paper", "sundharam")
     assert (installed / "bin" / "sertool").exists()
 
 

@@ -421,7 +421,7 @@ def test_what_was_not_run_says_why(own):
 
 def test_a_reason_can_name_a_measure(own):
     text = blocks.markdown(pages.page(study_of(own, *both(network="gru")[1])))
-    assert "1 published figure (section 4). not run: no scales." in text
+    assert "1 published number (section 4), not run: no scales." in text
 
 
 def test_a_column_that_was_not_run(own):
@@ -570,7 +570,7 @@ def test_gap_is_the_difference_of_the_columns(own):
         assert float(row[column].split()[0]) == pytest.approx(one - two, abs=0.11)
     assert {row[column] for row in rows[2:]} == {""}
     legend = blocks.markdown(pages.page(found))
-    assert "The last column is paper's protocol less leak-free" in legend
+    assert "The difference is paper's protocol minus leak-free" in legend
 
 
 def test_no_gap_between_tests_of_other_speakers(own):

@@ -334,7 +334,7 @@ def test_a_parameter_that_only_one_run_knows_is_a_difference(capsys, tmp_path):
 def test_what_was_scored_unlike_is_not_pooled(name, value):
     both = folds(speech(speakers=4), np.arange(64) % 2, tags={"feature": "mel"})
     both[1]["lineage"][-1]["params"][name] = value
-    with pytest.raises(InputError, match=rf"1.json: has the tags of 0.json.*--{name} of eval"):
+    with pytest.raises(InputError, match=rf"1.json: has the same tags as 0.json.*--{name} in eval"):
         pooled(*both)
     both[0]["lineage"][-1]["params"][name] = value
     assert len(pooled(*both).folds[0]) == 2

@@ -143,7 +143,7 @@ def test_worst_speaker_first():
     report = make()
     lines = printed(terminal.speaker_table(report), 80).splitlines()
     assert lines[1].split()[:2] == ["00", "0.0"]
-    assert "14 speakers more" in lines[-1]
+    assert "14 more speakers" in lines[-1]
     values = [float(line.split()[1]) for line in lines[1:11]]
     assert values == sorted(values)
 

@@ -469,7 +469,7 @@ def test_three_systems(cli, files):
 
 def test_few_speakers_are_no_comparison(cli, files):
     paths = files(*(report(speech(i, speakers=1), {"n": "ab"[i]}) for i in range(2)))
-    refused(cli("report", "--compare", *paths), 3, "1 speaker")
+    refused(cli("report", "--compare", *paths), 3, "at least 5 speakers")
 
 
 # --- wrong usage, and files that cannot serve ---

@@ -173,7 +173,7 @@ def test_counts_of_a_corpus_are_in_no_test(paper):
     said = report(speech(corpora=("a", "b")), {"network": "n", "protocol": "random"}, apart=False)
     whole = cell("2", f'{NET}, measure = "accuracy"', 90)
     text = blocks.markdown(page(paper([whole, *counts], reason), said))
-    assert "2 published figures more. not run: a count of the corpus." in text
+    assert "Another 2 published numbers, not run: a count of the corpus." in text
     assert "count, files" not in text
 
 

@@ -236,7 +236,7 @@ def test_every_bad_file_is_named_counted_and_left_out(cli, tmp_path: Path) -> No
     for name, reason in reasons.items():
         assert sum(f"/{name}: " in text and reason in text for text in said) == 1, name
     assert "3 missing, 9 unreadable, of 13 utterances" in result.out
-    assert "each 0.500 s (known of 1 of 13)" in result.out
+    assert "each 0.500 s (known for 1 of 13)" in result.out
     found = json.loads(cli("info", "--json", path).out)
     failed = {one["id"]: one["reason"] for one in found["audio"]["failed"]}
     assert set(failed) == set(reasons)
@@ -414,7 +414,7 @@ def test_what_only_ffmpeg_reads_is_known_where_it_is_decoded(
     seconds, found = heard(rows)
     assert sorted(seconds, key=str) == [0.5, 0.5, None]
     assert found["codings"] == {"M4A, through ffmpeg": 2}
-    assert "(known of 2 of 3)" in shown(rows, seconds, found)
+    assert "(known for 2 of 3)" in shown(rows, seconds, found)
 
 
 def crowd() -> list[Item]:
@@ -473,7 +473,7 @@ def test_many_classes_corpora_and_folds_are_cut_short() -> None:
     rows = [row(str(i), corpus=f"c{i % 50}", label=f"l{i:03d}", fold=i) for i in range(90)]
     rows += [row("x", corpus="c0", label="l089", fold=0)]
     text = shown(rows)
-    assert "… and 50 more classes (--json has all)" in text
+    assert "… and 50 more classes (--json lists all)" in text
     assert "… and 10 more corpora" in text
     assert "… and 50 more folds" in text
     assert "l089" in text  # the commonest is there

@@ -139,7 +139,7 @@ def with_bars(columns: list[list[str]], numbers: Sequence[int], width: int) -> T
 def more(shown: int, there: int, noun: str) -> list[Text]:
     """Return "… and 3 more classes" where not all are shown."""
     rest = there - shown
-    return [Text(f"… and {plural(rest, f'more {noun}')} (--json has all)")] if rest else []
+    return [Text(f"… and {plural(rest, f'more {noun}')} (--json lists all)")] if rest else []
 
 
 def classes_block(found: Row) -> RenderableType:
@@ -315,7 +315,7 @@ def lengths_block(found: Row) -> RenderableType:
     """How long the utterances are, in a line and as a histogram."""
     lengths = found["lengths"]
     n, cuts = lengths["known"], lengths["edges"]
-    of = "" if n == found["items"] else f" (known of {n} of {found['items']})"
+    of = "" if n == found["items"] else f" (known for {n} of {found['items']})"
     if cuts[-1] - cuts[0] < SHORTEST_BIN:
         return facts([("length", f"{span(lengths['total'])} in total, each {cuts[0]:.3f} s{of}")])
     text = (

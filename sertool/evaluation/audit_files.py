@@ -107,7 +107,7 @@ def _manifest(path: Path, console: Console) -> Side:
         origin = utterance.extra.get("origin", utterance.id)
         items.append(utterance.replace(origin=str(origin or ""), extra=known))
     if not items:
-        raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
+        raise InputError(f"{show(path)}: not a manifest: none of its lines is an utterance")
     return Side(path, "manifest", items)
 
 

@@ -20,8 +20,8 @@ LINES: dict[str, tuple[str, str, str, str]] = {
         "statistics",
         "item",
         "items",
-        "what was fitted to a test item cannot test on it: fit again without (--init, the kind"
-        " embedding, a checkpoint made by hand)",
+        "a model fitted to test items cannot be tested on them: fit it again without them (--init,"
+        " the kind embedding, a hand-made checkpoint)",
     ),
     "origin_disjoint": (
         "recordings",
@@ -47,15 +47,15 @@ LINES: dict[str, tuple[str, str, str, str]] = {
         "speakers",
         "speaker",
         "speakers",
-        "prepare --split speakers:5 or loso keeps each speaker on one side; else call the figure"
-        " speaker-dependent",
+        "prepare --split speakers:5 or loso keeps each speaker on one side; otherwise call the"
+        " result speaker-dependent",
     ),
     "text_disjoint": (
         "sentences",
         "sentence",
         "sentences",
-        "prepare --split texts, or --also-disjoint text beside another protocol; else say that"
-        " the sentences were known",
+        "prepare --split texts, or --also-disjoint text beside another protocol; otherwise"
+        " state that the sentences were known",
     ),
 }
 ORDER = (
@@ -90,15 +90,15 @@ def advice(result: Audit) -> str:
             return "listen to them, or let --deep compare their waveforms; " * first + text
     unknown = [name for name in ORDER if facts[name]["apart"] is None]
     if not unknown:
-        return "nothing is shared: what is tested was neither trained on nor known"
+        return "nothing is shared between training and test"
     names = ", ".join(LINES[name][0] for name in unknown)
     if not set(unknown) <= set(SOUND):
-        return f"{names}: unknown is not apart; a table with such columns tells prepare"
+        return f"{names}: unknown does not mean apart; give prepare a table with these columns"
     if "checkpoint" in (train["what"], test["what"]):
-        return f"{names}: unknown is not apart; train again from a store that knows both"
+        return f"{names}: unknown does not mean apart; train again from a store that has both"
     if result["deep"] is None:
-        return f"{names}: unknown is not apart; --deep decodes the audio to know"
-    return f"{names}: unknown is not apart; too short, silent or not to be decoded"
+        return f"{names}: unknown does not mean apart; --deep decodes the audio to find out"
+    return f"{names}: unknown does not mean apart; the audio is too short, silent or unreadable"
 
 
 def lines(result: Audit) -> list[Text]:
@@ -164,7 +164,7 @@ def _example(name: str, pair: dict[str, str]) -> str:
 
 def _unknown(fact: dict[str, Any], name: str) -> str:
     if name == "fit_disjoint":
-        return "a stage was fitted, and does not say to what"
+        return "a fitted stage does not say which items it was fitted to"
     sides = [
         f"{fact[f'unknown_{side}']} {side} items"
         for side in ("train", "test")

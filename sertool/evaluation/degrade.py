@@ -62,14 +62,15 @@ def degraded(
         if not item.augmentation:
             origins.setdefault(item.origin, []).append(i)
         elif i in wanted:
-            raise UsageError("--copies and a degradation exclude each other: copies are no files")
+            raise UsageError("--copies cannot be combined with a degradation: copies are not files")
     for name, members in origins.items():
         if wanted.isdisjoint(members):
             continue
         arrays = _arrays(store, pipeline, items[members[0]], name, degradation)
         if len(arrays) != len(members):
             raise InputError(
-                f"{show(name)}: its recording gives {len(arrays)} items, the store {len(members)}"
+                f"{show(name)}: its recording gives {len(arrays)} items, the store has"
+                f" {len(members)}"
             )
         yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
 

@@ -163,7 +163,7 @@ def _manifest(path: Path, with_items: bool, listen: Listen | None) -> dict[str, 
     bad: list[str] = []
     rows = list(read_manifest(path, lambda line, why: bad.append(f"{line}: {why}")))
     if not rows:
-        raise InputError(f"{show(path)}: no manifest, not one line of it is an utterance")
+        raise InputError(f"{show(path)}: not a manifest: none of its lines is an utterance")
     seen = Counter(item.id for item in rows)
     seconds, audio = listen(rows) if listen else ([None] * len(rows), None)
     result: dict[str, Any] = {

@@ -68,7 +68,7 @@ def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
             if mine != theirs:
                 raise InputError(
                     f"{show(test.path)}: its {what} ({mine}) differ from those of"
-                    f" {show(first.path)} ({theirs}); folds of one experiment are pooled"
+                    f" {show(first.path)} ({theirs}); only folds of one experiment can be pooled"
                 )
     return first.header.classes
 
@@ -175,10 +175,12 @@ def choose(
         strangers = sum(item.id not in known and not item.augmentation for item in items)
         if strangers:
             what = "the checkpoint" if len(tests) == 1 else "the checkpoints"
-            console.note(f"{strangers} items that {what} never saw are not tested; --all does")
+            console.note(
+                f"{strangers} items that {what} never saw are not tested; --all tests them too"
+            )
     skipped = 0 if copies else sum(bool(item.augmentation) for item in items)
     if skipped:
-        console.note(f"{skipped} augmented copies are not tested; --copies counts them in")
+        console.note(f"{skipped} augmented copies are not tested; --copies includes them")
     _leave_out(tests, names, classes, console)
 
 

@@ -10,4 +10,4 @@ def announce(console: Console, windows: int, padded: int, what: str) -> None:
     if windows:
         console.note(f"{windows} {what} longer than the model's input: averaged over windows")
     if padded:
-        console.note(f"{padded} {what} shorter than the model's input: filled up")
+        console.note(f"{padded} {what} shorter than the model's input: padded")

@@ -253,8 +253,7 @@ def alike(left: Pooled, right: Pooled) -> str | None:
         only = sorted(set(left.clusters) ^ set(right.clusters))
         return f"only one of them was tested on {only[0]}"
     if len(left.clusters) < FEWEST:
-        n = len(left.clusters)
-        return f"{n} speaker{'s' * (n != 1)} tell too little, {FEWEST} are the least"
+        return f"at least {FEWEST} speakers are needed, and there are {len(left.clusters)}"
     return None
 
 

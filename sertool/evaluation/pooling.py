@@ -125,14 +125,14 @@ def group(results: Iterable[Result]) -> list[list[Result]]:
         for other in groups.setdefault(each.key, []):
             if (other.fold, other.seed) == (each.fold, each.seed):
                 raise InputError(
-                    f"{each.name}: has the tags, seed and fold of {other.name}; "
-                    "tell them apart with eval --tag KEY=VALUE"
+                    f"{each.name}: has the same tags, seed and fold as {other.name};"
+                    " distinguish them with eval --tag KEY=VALUE"
                 )
             odd = sorted(dict(each.scoring.items() ^ other.scoring.items()))
             if odd:
                 raise InputError(
-                    f"{each.name}: has the tags of {other.name}, and another {odd[0]} of eval;"
-                    " tell them apart with eval --tag KEY=VALUE"
+                    f"{each.name}: has the same tags as {other.name}, but another {odd[0]} in eval;"
+                    " distinguish them with eval --tag KEY=VALUE"
                 )
         groups[each.key].append(each)
     return list(groups.values())
@@ -150,7 +150,7 @@ def pool(results: Sequence[Result]) -> Pooled:
         if not set(each.report.classes) <= set(classes):
             raise InputError(
                 f"{each.name}: its classes are not those of {first.name}, which has the same tags;"
-                " tell them apart with eval --tag KEY=VALUE"
+                " distinguish them with eval --tag KEY=VALUE"
             )
     results = [replace(each, report=_widened(each.report, classes)) for each in results]
     first = results[0]

@@ -230,7 +230,7 @@ def confusion_matrix(report: Report, width: int = 80) -> Text:
     label = max(len(row) for row in rows)
     text = Text(no_wrap=True, overflow="ignore")
     text.append("confusion", style="bold")
-    text.append(" (rows the truth: percent of the row, count)\n")
+    text.append(" (rows are the truth: percent of the row, count)\n")
     text.append(" " * label + "".join(" " + name.rjust(cell) for name in names))
     text.append("  " + "n".rjust(total) + "\n", style="bold")
     for name, row in zip(rows, matrix, strict=True):
@@ -292,7 +292,8 @@ def speaker_table(report: Report) -> RenderableType | None:
         return table
     best = rest[-1][1].uar
     return Group(
-        table, Text(f"… and {plural(len(rest), 'speaker')} more, the best {percent(best)}")
+        table,
+        Text(f"… and {len(rest)} more speaker{'s' * (len(rest) > 1)}, the best {percent(best)}"),
     )
 
 

@@ -36,7 +36,7 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
         blocks.append(
             Text(
                 [
-                    f"{100 * LEVEL:g} % intervals and two-sided p by a bootstrap over"
+                    f"{100 * LEVEL:g} % intervals and two-sided p from a bootstrap over"
                     f" {pairs[0].n_speakers} speakers, the same drawn for both;"
                     f" {pairs[0].n_tested} tested."
                 ]

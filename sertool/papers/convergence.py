@@ -17,9 +17,9 @@ from sertool.ui.blocks import Block, Grid, Heading, Text
 
 POINTS = ("first", "half", "last")
 _LEGEND = (
-    "Loss (nats) at the first epoch, half way and at the end, in the mean over folds and seeds; the"
-    " best epoch is the one whose weights were kept. A training loss is counted while the weights"
-    " move, with dropout and whatever else is of training alone. "
+    "Loss (nats) at the first epoch, halfway and at the end, averaged over folds and seeds; the"
+    " best epoch is the one whose weights were kept. The training loss is measured while the"
+    " weights change, with dropout and everything else that only training has. "
 )
 
 

@@ -32,8 +32,8 @@ APART = (
 )
 WORDS = {True: "yes", False: "NO", None: "unknown"}
 _LEGEND = (
-    f"Mean over seeds ± their standard deviation, [{100 * LEVEL:g} % interval by a bootstrap over"
-    f" {{}}, where there are at least {FEWEST}]; runs are those of each column."
+    f"Mean over seeds ± standard deviation, [{100 * LEVEL:g} % interval from a bootstrap over"
+    f" {{}}, where there are at least {FEWEST}]; the runs are those of each column."
 )
 
 
@@ -51,11 +51,11 @@ def page(study: Study) -> list[Block]:
         blocks.append(_overview(study))
     if study.systems:
         blocks.append(Text([_legend(study) + _leak_legend(study)]))
-        blocks.append(Heading("How it was tested, by the data itself", 2))
+        blocks.append(Heading("How it was tested, according to the data", 2))
         blocks.append(Text(["", *_tested(study)]))
         blocks += convergence.blocks(study)
     if study.paper and study.paper.remarks:
-        blocks.append(Heading("What to know", 2))
+        blocks.append(Heading("Notes on the paper", 2))
         blocks.append(Text(["", *study.paper.remarks]))
     return blocks
 
@@ -63,7 +63,7 @@ def page(study: Study) -> list[Block]:
 def _legend(study: Study) -> str:
     """Return what the figures are, and over what the intervals were drawn."""
     units = {run.unit for system in study.systems for run in system.runs.values()}
-    files = "files, their speakers being unknown, which makes them too narrow"
+    files = "files, since their speakers are unknown, which makes the intervals too narrow"
     what = files if units == {"file"} else "speakers"
     return _LEGEND.format(f"speakers, or over {files}" if len(units) > 1 else what)
 
@@ -73,8 +73,8 @@ def _leak_legend(study: Study) -> str:
         return ""
     heads = {p.tag: p.column for p in study.columns}
     return (
-        f" The last column is {heads[study.leak[0]]} less {heads[study.leak[1]]}, the same speakers"
-        " drawn for both."
+        f" The difference is {heads[study.leak[0]]} minus {heads[study.leak[1]]}, with the same"
+        " speakers drawn for both."
     )
 
 
@@ -97,12 +97,12 @@ def _section(study: Study, section: Section) -> list[Block]:
     heading = Heading(f"{title}: {table.title}" if table.id else table.title, 2)
     if not any(row.run for row in section.rows):
         reasons = dict.fromkeys(row.reason for row in section.rows)
-        text = f"{_figures(section.rows)} ({table.where}). {_not_run(*reasons)}."
+        text = f"{_figures(section.rows)} ({table.where}), {_not_run(*reasons)}."
         return [heading, Text([text])]
     counts = [row for row in section.rows if measures.of_corpus(row.figure)]
     tests = [row for row in section.rows if not measures.of_corpus(row.figure)]
     alone, families = sheets.split(tests)
-    about = [table.where + "." if table.where else "", table.note]
+    about = [_sentence(table.where + "." if table.where else ""), _sentence(table.note)]
     blocks: list[Block] = [heading]
     if any(about):
         blocks.append(Text([" ".join(text for text in about if text)]))
@@ -118,12 +118,16 @@ def _section(study: Study, section: Section) -> list[Block]:
         blocks.append(Text(["", *(f"{mark(i)} {note}" for i, note in enumerate(notes))]))
     if counts:
         reasons = dict.fromkeys(row.reason for row in counts)
-        blocks.append(Text([f"{_figures(counts)} more. {_not_run(*reasons)}."]))
+        blocks.append(Text([f"Another {_figures(counts)}, {_not_run(*reasons)}."]))
     return blocks
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _figures(rows: Sequence[Row]) -> str:
-    return f"{len(rows)} published figure" + "s" * (len(rows) > 1)
+    return f"{len(rows)} published number" + "s" * (len(rows) > 1)
 
 
 def _grid(study: Study, found: Sequence[Row], notes: list[str]) -> Grid:
@@ -211,7 +215,7 @@ def shared(run: pooling.Pooled) -> str:
     evidence = pooling.evidence(run)
     found = [what for name, what in FACTS.items() if evidence.facts[name] is False]
     unknown = [f"{FACTS[name]}?" for name, _ in APART if evidence.facts[name] is None]
-    copies = ["test has copies"] if evidence.test_augmented else []
+    copies = ["copies in the test set"] if evidence.test_augmented else []
     return ", ".join([*found, *unknown, *copies]) or "nothing"
 
 
@@ -248,11 +252,11 @@ def _facts(run: pooling.Pooled) -> str:
         f"trained on {_span(told.n_train)} items",
         f"validated on {_span(told.n_val)}" if told.n_val[1] else "",
         f"tested on {_span(told.n_test)} {what} of {speakers}",
-        f"{told.files_split} of these {what} SCORED IN PARTS, by what a fold held out of them"
+        f"{told.files_split} of these {what} SCORED IN PARTS, by the pieces that a fold held out"
         if told.files_split
         else "",
         *(f"{words}: {WORDS[told.facts[name]]}" for name, words in APART),
-        "COPIES IN THE TEST" if told.test_augmented else "no copies in the test",
+        "COPIES IN THE TEST SET" if told.test_augmented else "no copies in the test set",
     ]
     return "; ".join(part for part in parts if part)
 

@@ -59,7 +59,7 @@ def report(paths: Sequence[Path], paper_name: str | None, console: Console) -> S
 def _warn(run: Pooled, console: Console) -> None:
     name = " ".join(f"{key}={value}" for key, value in run.tags.items()) or "untagged reports"
     if len({tuple(folds) for folds in run.folds}) > 1:
-        console.warn(f"{name}: its seeds do not have the same folds")
+        console.warn(f"{name}: its seeds have different folds")
     differing = pooling.differences(run)
     if differing:
         console.warn(f"{name}: pooled, though trained with different {', '.join(differing)}")
@@ -75,7 +75,7 @@ def draw_figures(made: Study, folder: Path, console: Console) -> None:
     if draw(made, folder / FIGURE):
         console.note(show(folder / FIGURE))
     else:
-        console.warn("no report knows how its training went: no figure")
+        console.warn("no report says how its training went: no figure")
 
 
 def pack(paths: Sequence[Path], target: Path, force: bool, console: Console) -> None:
@@ -111,11 +111,11 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
         run = found[0]
         mine = [n for n in BASELINES if n in run.baselines and n != run.made.get("model")]
         if not mine:
-            raise UsageError("--compare: one system without baselines has nothing beside it")
+            raise UsageError("--compare: a single system without baselines compares with nothing")
         return [_compared(run, pooling.baseline(run, n), names[0], n) for n in mine]
     if len(found) != 2:
         listed = "; ".join(names)
-        raise UsageError(f"--compare: needs two systems, and these are {len(found)}: {listed}")
+        raise UsageError(f"--compare: needs two systems, not {len(found)}: {listed}")
     if names[0] == names[1]:
         names = [results[0].name, results[1].name]
     return [_compared(found[0], found[1], *names)]

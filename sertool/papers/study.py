@@ -117,7 +117,7 @@ def _check_column(result: Result, protocol: Protocol | None) -> None:
             why = "does not hold" if value is False else "cannot be known"
             raise InputError(
                 f"{result.name}: tagged protocol={protocol.tag if protocol else ''}, for which"
-                f" {fact.replace('_', '-')} must hold, and by its own data it {why}"
+                f" {fact.replace('_', '-')} must hold, but according to its own data it {why}"
             )
 
 

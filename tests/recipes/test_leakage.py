@@ -23,5 +23,5 @@ def test_leakage(tmp_path: Path) -> None:
     assert facts["copies"]["test_augmented"] is True
     assert facts["random"]["test_augmented"] is False
     assert found["copies"]["uar"] > found["random"]["uar"] > found["speakers"]["uar"]
-    for leak in ("sentences", "speakers,", "recordings,", "COPIES IN THE TEST"):
+    for leak in ("sentences", "speakers,", "recordings,", "COPIES IN THE TEST SET"):
         assert leak in done.stdout
