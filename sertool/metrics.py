@@ -23,7 +23,6 @@ from sertool.core.seeds import rng
 
 RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
 FEWEST = 5  # clusters: of four, a resample has at most 35 different outcomes
-POOLS = ("mean", "max", "vote")
 _BLOCK = 2_000_000  # numbers held at once by a bootstrap: 16 MB
 
 Matrix = NDArray[np.int64]

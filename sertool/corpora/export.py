@@ -38,12 +38,6 @@ COLUMNS = ("speaker", "gender", "language", "text", "session", "corpus", "fold",
 DIGITS = 8  # after the point of a second: so many lhotse keeps in sums
 
 
-def check_format(to: str) -> None:
-    """Raise UsageError where there is no such format."""
-    if to not in FORMATS:
-        raise UsageError(f"no format {to!r}; there are {', '.join(FORMATS)}")
-
-
 def check_target(output: Path, to: str, force: bool, resume: bool) -> list[Path]:
     """Return the files that will be written.
 

@@ -36,11 +36,6 @@ def noun(word: str) -> str:
     return _synonyms().get(_fold(word), word.strip().casefold())
 
 
-def is_class_word(word: str) -> bool:
-    """Return whether the word is one of the house's nouns or of their synonyms."""
-    return _fold(word) in _synonyms()
-
-
 def folder_noun(name: str) -> str | None:
     """Return the noun that a folder's name stands for (`01_Happy` -> happiness), or None."""
     return _synonyms().get(_fold(name)) or _synonyms().get(

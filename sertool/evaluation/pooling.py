@@ -18,7 +18,6 @@ from sertool.core.paths import show
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.report import Figures, Report, all_hold, read_all
 
-FREE = ("fold", "seed")  # tags that make no other system
 PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
 SCORING = ("where", "all", "choose", "pool")  # parameters of `eval` that make another test
 # parameters of `train` in which the folds and seeds of one system may differ
