@@ -38,6 +38,10 @@ class Prediction:
     duration: of the recording in seconds; start and end: of a window or a cut, in seconds.
     path: the file, or "samples 0", by their place in a list. further: by which of several models
     (`train --per`), and who chose it.
+
+    >>> made = load("model.ckpt").predict("corpus/spk01/spk01_sadness_s1_r2.flac")
+    >>> made.label, made.confidence == max(made.posterior.values()), round(made.duration, 2)
+    ('sadness', True, 0.9)
     """
 
     path: str
@@ -54,6 +58,10 @@ class Predictions(list[Prediction]):
     """The predictions of several recordings, or of the windows of one, in order.
 
     failures: the recordings that could not be read, each with its `path` and `reason`.
+
+    >>> made = load("model.ckpt").predict(["corpus/spk01", "manifest.jsonl"])
+    >>> len(made), [failure.path for failure in made.failures]
+    (16, ['manifest.jsonl'])
     """
 
     failures: Sequence[Failure] = ()
@@ -86,6 +94,10 @@ class Checkpoint(checkpoints.Checkpoint):
 
     items: what it was trained and validated on and what was held out (`item.part`). meta: the
     pipeline, model, history and lineage. path: the file.
+
+    >>> model = load("model.ckpt")
+    >>> model.model, model.classes, len(model.part("train")), len(model.part("test"))
+    ('linear', ['anger', 'happiness', 'neutral', 'sadness'], 48, 16)
     """
 
     path: Path = Path()
@@ -93,7 +105,11 @@ class Checkpoint(checkpoints.Checkpoint):
 
     @classmethod
     def open(cls, path: AnyPath) -> Checkpoint:
-        """Return the checkpoint in a file; InputError where it is none."""
+        """Return the checkpoint in a file; InputError where it is none.
+
+        >>> Checkpoint.open("model.ckpt").path.name
+        'model.ckpt'
+        """
         loaded = checkpoints.load(Path(path))
         return cls(loaded.tensors, loaded.items, loaded.meta, Path(path))
 
@@ -159,7 +175,7 @@ class Checkpoint(checkpoints.Checkpoint):
         """
 
         def make(chosen: PredictOptions) -> Predictor:
-            return Predictor(self.path, self, chosen, self.scorer)
+            return Predictor(self.path, self, chosen, self._scorer)
 
         single = isinstance(audio, str | PathLike | tuple | Item)
         given = {"make": make, "audio": [audio] if single else audio}
@@ -169,7 +185,7 @@ class Checkpoint(checkpoints.Checkpoint):
             raise ItemError(f"{failures[0].path}: {failures[0].reason}")
         return found[0] if single and window is None else found
 
-    def scorer(self, device: str) -> Scorer:
+    def _scorer(self, device: str) -> Scorer:
         """Return the model on a device, made once."""
         if device not in self._scorers:
             from sertool.models.scoring import Scorer

@@ -26,17 +26,24 @@ class Report(reports.Report, kw_only=True):
     figures: of the model; baselines: the same of the majority and of the linear model, where the
     checkpoint has them. protocol: what train and test have in common. items: each tested file with
     its posterior, unless `summary=True`. `print` shows the tables of `sertool eval`.
+
+    >>> report = Report.open("report.json")
+    >>> report.figures.n, report.accuracy, report.metrics["uar"] == report.uar
+    (16, 0.625, True)
+    >>> report.confusion[report.classes.index("sadness")].tolist()  # a row of the truth
+    [0, 0, 0, 4]
+    >>> len(report.items), report.items[0].truth, report.protocol.facts["speaker_disjoint"]
+    (16, 'anger', True)
     """
 
     @classmethod
-    def of(cls, report: reports.Report) -> Report:
-        """Return a report as the API gives it."""
-        return cls(**{name: getattr(report, name) for name in report.__struct_fields__})
-
-    @classmethod
     def open(cls, path: AnyPath) -> Report:
-        """Return the report in a file (JSON); InputError where it is none."""
-        return cls.of(reports.read(Path(path)))
+        """Return the report in a file (JSON); InputError where it is none.
+
+        >>> Report.open("report.json").baselines["majority"].uar
+        0.25
+        """
+        return printable(reports.read(Path(path)))
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -59,12 +66,19 @@ class Report(reports.Report, kw_only=True):
         return np.array(self.figures.confusion)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
+        """Return the report as JSON values.
+
+        >>> Report.open("report.json").to_json()["format"]
+        'sertool-report'
+        """
         found: dict[str, Any] = json.loads(reports.dumps(self))
         return found
 
     def save(self, path: AnyPath, force: bool = False) -> None:
-        """Write the report (JSON), as `sertool eval --json`; `force` replaces a file."""
+        """Write the report (JSON), as `sertool eval --json`; `force` replaces a file.
+
+        >>> Report.open("report.json").save("copy.json")
+        """
         target = Path(path)
         check_output(target, force, False, [])
         with atomic(target) as temporary:
@@ -84,12 +98,23 @@ class Report(reports.Report, kw_only=True):
         return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
+def printable(report: reports.Report) -> Report:
+    """Return a report as the API gives it."""
+    return Report(**{name: getattr(report, name) for name in report.__struct_fields__})
+
+
 class Audit(Mapping[str, bool | None]):
     """What two files share: for each fact whether it holds, None where that is unknown.
 
     shared: how many values of each fact are on both sides. links: each tested item that shares
     something, and with what. advice: what to do about it. failures: lines and recordings that could
     not be read. `print` shows the table of `sertool info --audit`.
+
+    >>> facts = audit("mel.h5")
+    >>> [name for name, holds in facts.items() if not holds]
+    ['text_disjoint']
+    >>> facts.shared["text_disjoint"], facts.links[0]["fact"], facts.links[0]["value"]
+    (2, 'text_disjoint', 'demo/s1')
     """
 
     def __init__(self, result: dict[str, Any], failures: Sequence[Failure] = ()) -> None:
@@ -117,7 +142,11 @@ class Audit(Mapping[str, bool | None]):
         return render_audit(self._result)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the audit as JSON values, without the links."""
+        """Return the audit as JSON values, without the links.
+
+        >>> audit("mel.h5").to_json()["folds"]
+        4
+        """
         return {name: value for name, value in self._result.items() if name != "links"}
 
 
@@ -140,6 +169,11 @@ class Separation:
 
     paths: a WAV file per source. duration: in seconds. known: each source that was given by
     `against` (or `mix=True`), and what was found of it.
+
+    >>> voices = ["corpus/spk01/spk01_anger_s1_r1.flac", "corpus/spk02/spk02_sadness_s1_r1.flac"]
+    >>> found = separate(voices, "voices", mix=True)
+    >>> found.sample_rate, [path.name for path in found.paths]
+    (16000, ['separated-1.wav', 'separated-2.wav'])
     """
 
     paths: list[Path]

@@ -41,7 +41,11 @@ class Manifest(Sequence[Item]):
 
     @classmethod
     def open(cls, path: AnyPath) -> Manifest:
-        """Return the manifest in a file; InputError where it is none."""
+        """Return the manifest in a file; InputError where it is none.
+
+        >>> Manifest.open("manifest.jsonl")
+        <Manifest of 64 utterances, manifest.jsonl>
+        """
         return cls(read_manifest(Path(path)), Path(path))
 
     def __len__(self) -> int:
@@ -58,7 +62,11 @@ class Manifest(Sequence[Item]):
         return f"<Manifest of {len(self)} utterances, {self.path or 'in memory'}>"
 
     def frame(self) -> pandas.DataFrame:
-        """Return a pandas DataFrame with a row per utterance and a column per field."""
+        """Return a pandas DataFrame with a row per utterance and a column per field.
+
+        >>> frame = Manifest.open("manifest.jsonl").frame()  # doctest: +SKIP
+        >>> frame.groupby(["speaker", "label"]).size()  # doctest: +SKIP
+        """
         return _frame([item.manifest_row() for item in self])
 
 
@@ -137,7 +145,10 @@ class Store(stores.Store):
         return StoreDataset(self, target, classes)
 
     def frame(self) -> pandas.DataFrame:
-        """Return a pandas DataFrame with a row per item, a column per field, and its `frames`."""
+        """Return a pandas DataFrame with a row per item, a column per field, and its `frames`.
+
+        >>> open_store("mel.h5").frame().groupby("label").frames.mean()  # doctest: +SKIP
+        """
         lengths = self.lengths().tolist()
         rows = zip(self.items(), lengths, strict=True)
         return _frame([item.store_row() | {"frames": length} for item, length in rows])

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath, call, documented
 from sertool.api.models import Checkpoint
-from sertool.api.reports import Audit, Recovered, Report, Separation
+from sertool.api.reports import Audit, Recovered, Report, Separation, printable
 from sertool.api.results import Manifest, Store
 from sertool.commands import augment as augmenting
 from sertool.commands import evaluate as evaluating
@@ -177,7 +177,7 @@ def evaluate(
     """
     given = {"checkpoints": checkpoints, "store": store}
     made, _ = call(evaluating.COMMAND, given, options, console, verbose)
-    return Report.of(made)
+    return printable(made)
 
 
 def _audit(
