@@ -137,7 +137,7 @@ def prepared(
 
     import torch
 
-    from sertool.core.settings import parse
+    from sertool.core.settings import assignments, make
     from sertool.formats.store import Store
     from sertool.models import statistics as normalising
     from sertool.models.huang2014.model import Huang2014
@@ -146,7 +146,7 @@ def prepared(
     from sertool.training.batches import Source
 
     assert isinstance(store, Store)
-    model = Huang2014(parse(Huang2014.Settings, sets))
+    model = Huang2014(make(Huang2014.Settings, assignments(sets)))
     torch.manual_seed(0)
     network = model.build(None, store.shape, CLASSES)
     network.whiten.matrix.copy_(torch.eye(DIMS)[:, : model.settings.components])  # type: ignore

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sertool.core.settings import parse
+from made_settings import parse
+
 from sertool.models import Model, Network, Tabular, model
 
 

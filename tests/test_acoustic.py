@@ -13,11 +13,11 @@ import scipy.linalg
 import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_settings import parse
 
 from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import UsageError
-from sertool.core.settings import parse
 from sertool.features import acoustic, kind
 
 EVERY = acoustic.Settings(functionals=False)

@@ -15,11 +15,11 @@ import made
 import numpy as np
 import pytest
 import torch
+from made_settings import parse
 
 from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.settings import parse
 from sertool.evaluation.heldout import CheckpointTest, check_contract
 from sertool.features import embedding, kind
 from sertool.features.pipeline import Pipeline

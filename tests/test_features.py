@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_settings import parse
 
 from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import ItemError, UsageError
-from sertool.core.settings import describe, parse
+from sertool.core.settings import describe
 from sertool.features import KINDS, frames, kind, mel, mfcc, rounding, spectrogram, wave
 
 RATES = (8000, 16000, 22050, 48000, 192000)

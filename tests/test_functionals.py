@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_settings import parse
 
 from sertool.core.errors import ItemError, UsageError
-from sertool.core.settings import parse
 from sertool.features import functionals, kind
 from sertool.formats.store import Store
 

@@ -16,12 +16,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_settings import parse
 from PIL import Image
 
 from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import UsageError
-from sertool.core.settings import parse
 from sertool.features import colormaps, image, kind
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage

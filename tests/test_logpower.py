@@ -9,11 +9,11 @@ import pytest
 import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_settings import parse
 
 from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import UsageError
-from sertool.core.settings import parse
 from sertool.features import frames, kind, logpower
 
 

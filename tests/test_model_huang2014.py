@@ -13,10 +13,10 @@ import small_store
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_settings import parse
 from torch import nn
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.formats import checkpoint
 from sertool.formats.store import Store, write_store
 from sertool.models import Examples, svm

@@ -11,9 +11,9 @@ import made_models
 import numpy as np
 import pytest
 import soundfile
+from made_settings import parse
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.models import ma2018
 
 

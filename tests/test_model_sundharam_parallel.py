@@ -11,12 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_settings import parse
 from sundharam_table import PAPER_POOLS, SMALL, STILL, assert_plain, both, network
 from torch import nn
 from torch.nn import functional
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.models import model
 from sertool.models.inspection import Recorder
 from sertool.models.sundharam import parallel as sundharam_parallel

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_settings import parse
 from small_store import items, make
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.formats import checkpoint
 from sertool.formats.store import Store
 from sertool.models import linear, svm

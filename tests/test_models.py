@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from made_models import network
+from made_settings import parse
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.models import MODELS, Model, linear, majority, model, tabular
 
 

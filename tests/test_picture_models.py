@@ -9,10 +9,10 @@ from typing import Any
 import made_models
 import numpy as np
 import pytest
+from made_settings import parse
 from small_store import items
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.settings import parse
 from sertool.formats.store import write_store
 from sertool.models import badshah2017, fser2021, model
 from sertool.models.hyperparameters import Hyperparameters

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from made_settings import parse
 
 from sertool.core.errors import UsageError
-from sertool.core.settings import describe, make, parse, setting
+from sertool.core.settings import describe, make, setting
 
 
 @dataclass(frozen=True)

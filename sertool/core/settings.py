@@ -99,7 +99,7 @@ def option(default: Any, help: str, unit: str = "", **more: Any) -> Any:
     >>> @dataclass(frozen=True)
     ... class Loudness:
     ...     gain: float = option(0.0, "Gain.", "dB", least=-60, most=60)
-    >>> parse(Loudness, ["gain=6"])
+    >>> make(Loudness, {"gain": 6})
     Loudness(gain=6.0)
     """
     metadata = {"option": Option(help, unit, **more)}
@@ -172,11 +172,6 @@ def make(cls: type[T], values: Mapping[str, Any]) -> T:
         return cls(**made)
     except ValueError as error:
         raise UsageError(f"--set: {error}") from error
-
-
-def parse(cls: type[T], texts: Sequence[str]) -> T:
-    """Return an instance of the settings dataclass `cls` from `NAME=VALUE` texts; see `make`."""
-    return make(cls, assignments(texts))
 
 
 def convert(label: str, value: Any, hint: Any, declared: Option, text: bool = False) -> Any:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from sertool.core.errors import InputError
-from sertool.models.hyperparameters import check_device
+from sertool.core.errors import InputError, UsageError
+from sertool.core.settings import any_of
+from sertool.models.hyperparameters import DEVICES
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
@@ -21,7 +22,8 @@ def choose(name: str) -> torch.device:
 
     Raises UsageError for another name, InputError for a device that this machine lacks.
     """
-    check_device(name)
+    if name not in DEVICES:
+        raise UsageError(f"--device {name}: needs {any_of(DEVICES)}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((kind for kind, is_there in there.items() if is_there), "cpu")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sertool.core.errors import UsageError
 from sertool.core.options import Options
-from sertool.core.settings import any_of, option
+from sertool.core.settings import option
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LARGEST = 1e6  # of a rate or a factor: far beyond use, and far below what float32 holds
@@ -184,9 +184,3 @@ class Hyperparameters(Options):
             raise UsageError(f"--batch-frames contradicts --batch-by {by}; leave one out")
         implied = {"batch_by": by} if "batch_frames" in values else {}
         return dataclasses.replace(self, **{**values, **implied})
-
-
-def check_device(name: str) -> None:
-    """Raise UsageError for a `--device` that is none, whether the model uses one or not."""
-    if name not in DEVICES:
-        raise UsageError(f"--device {name}: needs {any_of(DEVICES)}")
