@@ -24,14 +24,12 @@ _MODULES = {
     "crema-d": "sertool.corpora.crema_d:CORPUS",
     "csv": "sertool.corpora.table:CORPUS",
     "demo": "sertool.corpora.demo:CORPUS",
-    "des": "sertool.corpora.des:CORPUS",
     "esd": "sertool.corpora.esd:CORPUS",
     "folder": "sertool.corpora.folder:CORPUS",
     "huggingface": "sertool.corpora.huggingface:CORPUS",
     "iemocap": "sertool.corpora.iemocap:CORPUS",
     "lhotse": "sertool.corpora.lhotse:CORPUS",
     "meld": "sertool.corpora.meld:CORPUS",
-    "mes": "sertool.corpora.mes:CORPUS",
 }
 _NAMED = {
     path.stem: f"sertool.corpora.named:{path.stem}" for path in data_path("corpora").iterdir()

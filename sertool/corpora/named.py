@@ -4,8 +4,8 @@
 one, by which a misspelt name is explained. Their groups are codes. `codes.GROUP` lists what a code
 may be and what it means, `spellings.GROUP` other ways to write it; a group without codes is kept as
 it is, in lower case, or in upper case where `upper` names it. `fields` says what becomes a column
-of the manifest: a group for its code, "=GROUP" for its meaning. `constants` are columns that all
-recordings share.
+of the manifest: a group for its code, "=GROUP" for its meaning, "~GROUP" for it as it is written.
+`constants` are columns that all recordings share.
 """
 
 from __future__ import annotations
@@ -16,27 +16,34 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
 from sertool.core.data import data_path
 from sertool.core.errors import InputError
-from sertool.corpora import Corpus, Published, Skipped, make, stem
+from sertool.core.paths import to_text
+from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, misnamed, other_formats
 from sertool.formats.schema import convert
 from sertool.items import FIELDS, Item, Value
 
-Codes = dict[str, str]  # of one recording: group -> code, as the corpus's own table spells it
+# of one recording: group -> code, as the corpus's own table spells it; "~group" -> as it is written
+Codes = dict[str, str]
 
 
 class Counts(msgspec.Struct, forbid_unknown_fields=True):
-    """Published counts, of what has this value in a column, or of the whole corpus."""
+    """Published counts of the corpus.
+
+    when: (column, value), of the recordings that have it. unless: a column that tells of
+    recordings cut into pieces, which are not counted.
+    """
 
     classes: dict[str, int]
     speakers: dict[str, int]
     when: tuple[str, str] | None = None
+    unless: str = ""
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,6 +72,8 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True):
     spellings: dict[str, dict[str, str]] = {}
     upper: list[str] = []
     folder: str = ""
+    folders: int = 0
+    words: list[str] = []
     formats: bool = False
     left_out: list[tuple[str, str, str]] = []
     instead: tuple[str, str, str] | None = None
@@ -91,15 +100,22 @@ class Named:
 
     def parse(self, relative: str) -> Codes | None:
         """Return the codes of a recording, None for a file that is not named as the corpus's."""
-        match = self._patterns[0].fullmatch(stem(relative))
-        if match is None:
-            return None
+        path = PurePosixPath(relative)
+        above = path.parts[-1 - self.spec.folders : -1]
+        names = dict.fromkeys(["/".join([*above, stem(relative)]), stem(relative)])
+        matches = map(self._patterns[0].fullmatch, names)
+        return next((found for m in matches if m and (found := self._codes(relative, m))), None)
+
+    def _codes(self, relative: str, match: re.Match[str]) -> Codes | None:
         codes: Codes = {}
         for group, written in match.groupdict().items():
             if written is None and group == self.spec.folder:
                 above = (name.lower() for name in folders(relative))
                 written = next((name for name in above if name in self._known[group]), "?")
+            codes[f"~{group}"] = to_text(written or "")
             word = (written or "").lower()
+            if group in self.spec.words:
+                word = labels.noun(word)
             if group not in self._known:
                 codes[group] = word.upper() if group in self.spec.upper else word
             elif word in self._known[group]:
@@ -146,12 +162,11 @@ class Named:
         columns: dict[str, Value] = dict(self.spec.constants)
         for column, wanted in self.spec.fields.items():
             group = wanted.removeprefix("=")
-            code = codes[group]
             meanings = self.spec.codes.get(group)
             if wanted != group and isinstance(meanings, dict):
-                columns[column] = meanings[code]
+                columns[column] = meanings[codes[group]]
             else:
-                columns[column] = code or None
+                columns[column] = codes[group] or None
         own: dict[str, Any] = {name: columns[name] for name in FIELDS if name in columns}
         extra = {name: value for name, value in columns.items() if name not in FIELDS}
         return make(root, relative, **own, extra=extra)
@@ -161,6 +176,8 @@ class Named:
         classes: Counter[str] = Counter()
         speakers: Counter[str] = Counter()
         for counts in self.spec.published:
+            if counts.unless and any(item.value(counts.unless) for item in found):
+                return None
             column, value = counts.when or ("", None)
             if counts.when is None or any(item.value(column) == value for item in found):
                 classes.update(counts.classes)
@@ -174,7 +191,7 @@ def read(path: Path) -> Corpus:
         spec = convert(tomllib.loads(path.read_text(encoding="utf-8")), Spec)
         named = Named(spec)
         groups = set(named._patterns[0].groupindex)
-        used = {wanted.removeprefix("=") for wanted in spec.fields.values()} | set(spec.codes)
+        used = {wanted.lstrip("=~") for wanted in spec.fields.values()} | set(spec.codes)
         if not used <= groups:
             raise ValueError(f"name has no group {min(used - groups)}")
     except (OSError, ValueError, re.error) as error:
