@@ -399,7 +399,7 @@ def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
     np.testing.assert_array_equal(told.features, piece.arrays[surest][0])
     assert told.begin == pytest.approx(0.15 * surest)
     assert told.end - told.begin == pytest.approx(0.15)
-    assert f"part {surest + 1}, the surest" in told.part
+    assert f"part {surest + 1}, the most certain" in told.part
     one = explainer.recorder.passes[4 + surest]
     assert told.layers is one.layers
     assert told.truth == "anger"
@@ -480,7 +480,7 @@ def test_contradictions(toys, tmp_path, cli, options, code, words):
 def test_folders_that_cannot_be_drawn_into(toys, tmp_path, cli):
     path = toys / "wav" / "s0-anger-1.wav"
     (tmp_path / "file").write_text("x")
-    for folder, words in ((tmp_path / "file", "no folder"), (tmp_path / "a" / "b", "not exist")):
+    for folder, words in ((tmp_path / "file", "not a folder"), (tmp_path / "a" / "b", "not exist")):
         result = cli("predict", toys / "ma2018.ckpt", path, "--explain", folder)
         assert (result.code, result.out) == (3, "")
         assert words in result.err

@@ -392,7 +392,7 @@ def test_what_takes_one_model_refuses_several(cli: Cli, store: Path, tmp_path: P
     common = ("--model", "sundharam-cnn", "--epochs", 1, "--test-fold", 0)
     trained(cli, store, path, *common, "--per", "gender")
     result = cli("train", store, tmp_path / "n.ckpt", *common, "--init", path)
-    assert (result.code, "holds a model for each gender" in result.err) == (2, True)
+    assert (result.code, "holds one model per gender" in result.err) == (2, True)
     made.corpus(tmp_path / "wav", speakers=1, takes=1)
     kind = ("--kind", "embedding", "--set", f"checkpoint={path}", "--set", "layer=conv")
     result = cli("featurize", tmp_path / "wav", tmp_path / "e.h5", *kind)

@@ -1,4 +1,4 @@
-"""`predict --explain`: what one model saw, computed and listened to in each file, as a picture."""
+"""`predict --explain`: what the model was given and computed for each file, as a figure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check(folder: Path, arguments: Sequence[str], replace: bool) -> None:
     """
     if not folder.is_dir():
         if os.path.lexists(folder):
-            raise InputError(f"{show(folder)}: is no folder; --explain draws into one")
+            raise InputError(f"{show(folder)}: not a folder; --explain draws into one")
         check_output(folder, force=False)
         return
     check_output(folder / "figure.png", force=True)
@@ -219,8 +219,8 @@ class Explainer:
         )
         if len(parts) > 1:
             explanation.part = (
-                f"heard in {len(parts)} parts, their posteriors averaged; below, part"
-                f" {part.number + 1}, the surest of {row['label']}"
+                f"scored in {len(parts)} parts, their posteriors averaged; below, part"
+                f" {part.number + 1}, the most certain of {row['label']}"
                 f" ({100 * part.posterior[winner]:.1f} %)"
             )
         if self.field is not None:
@@ -234,33 +234,33 @@ class Explainer:
             explanation.contributions = contributions(fitted, means, winner)
         return explanation
 
-    def _look_inside(self, told: Explanation, part: _Part, count: int, winner: int) -> None:
+    def _look_inside(self, case: Explanation, part: _Part, count: int, winner: int) -> None:
         """Add what the network computed: its normalised input, layers, saliency."""
         from sertool.models.inspection import TooLarge
 
         assert self.recorder is not None
         one = self.recorder.passes[part.number - count]
-        told.layers = one.layers
+        case.layers = one.layers
         pictures = one.x.ndim == 5
         if not pictures:
-            told.frames = max(one.x.shape[1], self.recorder.shortest)
+            case.frames = max(one.x.shape[1], self.recorder.shortest)
             normalisation = self.header.model.normalisation
             if normalisation in NORMALISED:
-                told.given = one.x[0, : one.length]
-                told.normalised = NORMALISED[normalisation]
+                case.given = one.x[0, : one.length]
+                case.normalised = NORMALISED[normalisation]
         assert self.network is not None
         if self.network.classifier is not None:
             decider = self.network.classifier[0].name
-            told.ends_in_logits = False
-            told.note = f"no saliency: not the network decides, but a model after it ({decider})"
+            case.ends_in_logits = False
+            case.note = f"no saliency: a model after the network decides ({decider})"
             return
         try:
             slopes = self.recorder.saliency(one, winner)[0]
         except TooLarge:
-            told.note = "no saliency: the gradient of so long a recording needs too much memory"
+            case.note = "no saliency: the gradient of a recording this long needs too much memory"
             return
         # pictures: (height, width), summed over channels, the lowest frequency first
-        told.saliency = slopes[0].sum(2)[::-1].T if pictures else slopes[: one.length]
+        case.saliency = slopes[0].sum(2)[::-1].T if pictures else slopes[: one.length]
 
 
 class Explainers:

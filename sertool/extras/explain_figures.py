@@ -1,4 +1,4 @@
-"""One file's answer as a picture: posterior, features, saliency, and layers above one time axis."""
+"""One file's prediction as a picture: posterior, features, saliency, layers over time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HEAD, LINE, GAP, NUMBERS = 26, 19, 12, 44  # a panel's title, a line of text, be
 LETTERS = 142  # that a line of small text holds
 
 
-def figure(told: Explanation) -> Figure:
+def figure(case: Explanation) -> Figure:
     """Return the figure, 1200 pixels wide, as high as its panels need."""
-    text = _head(told)
-    rows = panels(told)
-    foot = [line for part in _foot(told) for line in textwrap.wrap(part, LETTERS)]
+    text = _head(case)
+    rows = panels(case)
+    foot = [line for part in _foot(case) for line in textwrap.wrap(part, LETTERS)]
     high = 2 * EDGE + 34 + LINE * (len(text) + len(foot) - 1) + 2 * GAP
     high += sum(HEAD + p.height + GAP + (NUMBERS if p.below else 0) for p in rows)
     made = Figure(figsize=(WIDTH / DPI, high / DPI), dpi=DPI)
@@ -53,47 +53,47 @@ def figure(told: Explanation) -> Figure:
     return made
 
 
-def _head(told: Explanation) -> list[str]:
-    title = told.title if len(told.title) <= 84 else "…" + told.title[-83:]
-    said = f"{told.model} says {told.label} ({100 * told.posterior[told.label]:.1f} %)"
-    if told.truth is not None:
-        right = "right" if told.truth == told.label else "wrong"
-        right = right if told.truth in told.posterior else "none of the classes asked for"
-        said += f"; the manifest says {told.truth}: {right}"
-    return [title, *textwrap.wrap(said, LETTERS), *textwrap.wrap(told.part, LETTERS)]
+def _head(case: Explanation) -> list[str]:
+    title = case.title if len(case.title) <= 84 else "…" + case.title[-83:]
+    answer = f"{case.model} predicts {case.label} ({100 * case.posterior[case.label]:.1f} %)"
+    if case.truth is not None:
+        right = "right" if case.truth == case.label else "wrong"
+        right = right if case.truth in case.posterior else "not among the classes asked for"
+        answer += f"; the manifest has {case.truth}: {right}"
+    return [title, *textwrap.wrap(answer, LETTERS), *textwrap.wrap(case.part, LETTERS)]
 
 
-def _foot(told: Explanation) -> list[str]:
-    """Return what a reader must know who has nothing but the picture."""
-    lines = [told.note] if told.note else []
-    if told.saliency is not None:
+def _foot(case: Explanation) -> list[str]:
+    """Return what a reader needs to know who has only the picture."""
+    lines = [case.note] if case.note else []
+    if case.saliency is not None:
         lines.append(
-            f"Saliency: |d logit of {told.label} / d input|, the input after normalisation, by"
+            f"Saliency: |d logit of {case.label} / d input|, the input after normalisation, by"
             " backpropagation through this very input, not smoothed"
-            + (", summed over the colours." if told.features.ndim == 3 else ".")
+            + (", summed over the colours." if case.features.ndim == 3 else ".")
         )
-    if told.layers:
+    if case.layers:
         lines.append(
-            "Layers: what each gave in the pass behind the posterior, time to the right, one unit"
-            f" (map, cell) a row (past {TALLEST} a few share one); darker is higher, each panel by"
-            " its own scale."
+            "Layers: their outputs in the pass behind the posterior, time to the right, one unit"
+            f" (map, cell) per row (beyond {TALLEST} a few share one); darker is higher, each panel"
+            " on its own scale."
         )
-        _, rest = chosen(told.layers, told.ends_in_logits)
+        _, rest = chosen(case.layers, case.ends_in_logits)
         lines.append("Not drawn: " + ", ".join(rest) + ".")
-    elif told.contributions is not None:
+    elif case.contributions is not None:
         lines.append(
-            "A linear model: its logit is a sum. Bars are z-scored values times weights, as far as"
-            " they differ from the mean of all classes; the biases stand apart."
+            "A linear model: its logit is a sum. Bars are z-scored values times the weights'"
+            " difference from the mean of all classes; the biases come on top."
         )
-    elif told.model == "majority":
-        lines.append("majority: each class's share of the training items, whatever is heard.")
+    elif case.model == "majority":
+        lines.append("majority: each class's share of the training items, whatever the features.")
     else:
-        lines.append(f"{told.model} has no layers to look into.")
+        lines.append(f"{case.model} has no layers to look into.")
     return lines
 
 
-def draw(told: Explanation, path: Path) -> None:
+def draw(case: Explanation, path: Path) -> None:
     """Write the figure as PNG; equal explanations give equal bytes."""
     from sertool.formats.figures import draw as draw_into
 
-    draw_into(path.parent, {path.name: lambda: figure(told)})
+    draw_into(path.parent, {path.name: lambda: figure(case)})

@@ -1,4 +1,4 @@
-"""The panels of a file's explanation: what each shows, above one axis of time."""
+"""The panels of a file's explanation, over one time axis."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Explanation:
     """What a figure shows of one recording.
 
     features: a picture (height, width, channels), samples (n,), or (frames, dims); `begin`: seconds
-    in the recording where they begin; unit: theirs; rate: frames, columns or samples a second;
-    frames: how many the network was given, filled up where these are more than the features'.
+    in the recording where they begin; unit: theirs; rate: frames, columns or samples per second;
+    frames: how many the network was given, padding included.
     given: (frames, dims) after normalisation. saliency: (frames, rows), the bottom row first.
     contributions: of each dimension's mean and sd, (dims,) both.
     """
@@ -88,31 +88,31 @@ def thin(values: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
 
 
 def tall(rows: int, usual: int = USUAL) -> int:
-    """Return the pixels that so many rows are drawn in: each equally many, or a few share one."""
+    """Return the pixels that `rows` are drawn in: each equally many, or a few share one."""
     if rows > TALLEST:
         return rows // -(-rows // TALLEST)
     return rows * max(1, round(usual / rows))
 
 
-def panels(told: Explanation) -> list[Panel]:
+def panels(case: Explanation) -> list[Panel]:
     """Return all panels from top to bottom; numbers of seconds stand below the last of a group."""
     seconds = "time in the recording, s"
-    found = [_posterior(told)]
-    over_time = [_features(told)]
-    if told.given is not None:
-        over_time.append(_given(told))
-    if told.saliency is not None:
-        over_time += _saliency(told)
+    found = [_posterior(case)]
+    over_time = [_features(case)]
+    if case.given is not None:
+        over_time.append(_given(case))
+    if case.saliency is not None:
+        over_time += _saliency(case)
     over_time[-1].below = seconds
     found += over_time
-    drawn, _ = chosen(told.layers, told.ends_in_logits)
-    rows = [_layer(told, n, one) for n, one in drawn if one.values is not None]
+    drawn, _ = chosen(case.layers, case.ends_in_logits)
+    rows = [_layer(case, n, one) for n, one in drawn if one.values is not None]
     last = [n for n, (_, one) in enumerate(drawn) if one.values is not None and one.values.ndim > 1]
     if last:
         rows[last[-1]].below = seconds
     found += rows
-    if told.contributions is not None:
-        found += _contributions(told)
+    if case.contributions is not None:
+        found += _contributions(case)
     return found
 
 
@@ -141,35 +141,35 @@ def _made_by(layer: Layer) -> str:
     return " → ".join(layer.made_by)
 
 
-def _posterior(told: Explanation) -> Panel:
-    ranked = sorted(told.posterior.items(), key=lambda pair: -pair[1])[:MOST_CLASSES]
+def _posterior(case: Explanation) -> Panel:
+    ranked = sorted(case.posterior.items(), key=lambda pair: -pair[1])[:MOST_CLASSES]
     names = [name for name, _ in ranked]
 
     def draw(axes: Axes) -> None:
         shares = [100 * share for _, share in ranked]
-        colours = [MODEL if name == told.label else PALE for name in names]
+        colours = [MODEL if name == case.label else PALE for name in names]
         axes.barh(range(len(names)), shares, 0.74, color=colours)
         for i, share in enumerate(shares):
             axes.annotate(f"{share:.1f} %", (share, i), (4, 0), textcoords="offset points",
                           va="center", fontsize=7, color=INK)  # fmt: skip
         axes.set_yticks(range(len(names)), names, fontsize=7)
         for name, tick in zip(names, axes.get_yticklabels(), strict=True):
-            tick.set_fontweight("bold" if name == told.truth else "normal")
+            tick.set_fontweight("bold" if name == case.truth else "normal")
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, 108)
         axes.set_xticks([])
         for side in ("top", "right", "bottom"):
             axes.spines[side].set_visible(False)
 
-    hidden = len(told.posterior) - len(ranked)
-    title = "posterior" + (", the true label bold" if told.truth in names else "")
+    hidden = len(case.posterior) - len(ranked)
+    title = "posterior" + (", the true label bold" if case.truth in names else "")
     title += f", {hidden} less likely classes left out" if hidden else ""
     return Panel(title, max(40, BAR * len(ranked)), draw)
 
 
-def _timed(axes: Axes, told: Explanation) -> None:
+def _timed(axes: Axes, case: Explanation) -> None:
     """Give axes the time that all share, and show where the sound ends before the input does."""
-    axes.set_xlim(told.begin, told.end)
+    axes.set_xlim(case.begin, case.end)
     axes.set_facecolor(EMPTY)
 
 
@@ -190,35 +190,35 @@ def _few_numbers(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
 
 
-def _rows(axes: Axes, told: Explanation, rows: int) -> None:
+def _rows(axes: Axes, case: Explanation, rows: int) -> None:
     """Name rows by their frequency where it is known, and rows of the axis are those."""
-    if told.ticks:
-        axes.set_yticks([place * rows for place, _ in told.ticks], [t for _, t in told.ticks])
+    if case.ticks:
+        axes.set_yticks([place * rows for place, _ in case.ticks], [t for _, t in case.ticks])
 
 
-def _span(told: Explanation, frames: int) -> tuple[float, float]:
-    return told.begin, told.begin + frames / told.rate
+def _span(case: Explanation, frames: int) -> tuple[float, float]:
+    return case.begin, case.begin + frames / case.rate
 
 
-def _features(told: Explanation) -> Panel:
-    values = told.features
+def _features(case: Explanation) -> Panel:
+    values = case.features
 
     def draw(axes: Axes) -> None:
-        _timed(axes, told)
-        span = _span(told, values.shape[1] if values.ndim == 3 else len(values))
+        _timed(axes, case)
+        span = _span(case, values.shape[1] if values.ndim == 3 else len(values))
         if values.ndim == 3:
             shown = values if values.shape[2] == 3 else values.mean(2)
             rows = values.shape[0]
             axes.imshow(shown, aspect="auto", cmap="gray", vmin=0, vmax=255,
                         interpolation="nearest", extent=(*span, 0, rows))  # fmt: skip
             axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-            _rows(axes, told, rows)
+            _rows(axes, case, rows)
         elif values.ndim == 1:
             _wave(axes, values, span)
         else:
             low, high = np.percentile(values, (1, 99))
             _heat(axes, values, span, "viridis", low, high)
-            _rows(axes, told, values.shape[1])
+            _rows(axes, case, values.shape[1])
 
     if values.ndim == 3:
         what = f"picture of {values.shape[0]} × {values.shape[1]} pixels, as the model is given it"
@@ -227,9 +227,9 @@ def _features(told: Explanation) -> Panel:
     else:
         low, high = np.percentile(values, (1, 99))
         what = f"{len(values)} frames × {values.shape[1]}"
-        what += f"; dark {low:.3g}, bright {high:.3g}{told.unit}"
+        what += f"; dark {low:.3g}, bright {high:.3g}{case.unit}"
     height = tall(values.shape[1], PICTURE) if values.ndim == 2 else PICTURE
-    return Panel(f"features, {told.kind}: {what}", height, draw)
+    return Panel(f"features, {case.kind}: {what}", height, draw)
 
 
 def _wave(axes: Axes, values: np.ndarray, span: tuple[float, float]) -> None:
@@ -239,37 +239,37 @@ def _wave(axes: Axes, values: np.ndarray, span: tuple[float, float]) -> None:
     axes.fill_between(at, low, high, color=MODEL, linewidth=0.5)
 
 
-def _given(told: Explanation) -> Panel:
-    values = told.given
+def _given(case: Explanation) -> Panel:
+    values = case.given
     assert values is not None
     reach = float(np.percentile(np.abs(values), 99)) or 1.0
 
     def draw(axes: Axes) -> None:
-        _timed(axes, told)
-        _heat(axes, values, _span(told, len(values)), "RdBu_r", -reach, reach)
-        _rows(axes, told, values.shape[1])
+        _timed(axes, case)
+        _heat(axes, values, _span(case, len(values)), "RdBu_r", -reach, reach)
+        _rows(axes, case, values.shape[1])
 
-    title = f"the network's input: features {told.normalised} by the training part"
+    title = f"the network's input: features {case.normalised} by the training part"
     title += f"; blue −{reach:.2g}, white 0, red {reach:.2g}"
-    if told.frames > len(values):
-        title += "; grey: filled up with zeros"
+    if case.frames > len(values):
+        title += "; grey: zero-padded"
     return Panel(title, tall(values.shape[1]), draw)
 
 
-def _saliency(told: Explanation) -> list[Panel]:
-    values = told.saliency
+def _saliency(case: Explanation) -> list[Panel]:
+    values = case.saliency
     assert values is not None
-    span = _span(told, len(values))
+    span = _span(case, len(values))
     high = float(np.percentile(values, 99.5))
     high = high if high > 0 else float(values.max())
 
     def draw(axes: Axes) -> None:
-        _timed(axes, told)
+        _timed(axes, case)
         _heat(axes, values, span, "magma", 0.0, high)
-        _rows(axes, told, values.shape[1])
+        _rows(axes, case, values.shape[1])
 
     def curve(axes: Axes) -> None:
-        _timed(axes, told)
+        _timed(axes, case)
         axes.set_facecolor("white")
         sums = thin(values.sum(1))
         edges = np.linspace(*span, len(sums) + 1)
@@ -277,7 +277,7 @@ def _saliency(told: Explanation) -> list[Panel]:
         axes.set_ylim(0, 1.05 * (float(sums.max()) or 1.0))
         _few_numbers(axes)
 
-    title = f"saliency: how far a small change of the input here moves the logit of {told.label}"
+    title = f"saliency: how much a small change of the input here moves the logit of {case.label}"
     title += f"; black 0, bright {high:.2g}" if high else "; zero everywhere"
     return [
         Panel(title, tall(values.shape[1]) if values.shape[1] > 1 else LOW // 2, draw),
@@ -285,10 +285,10 @@ def _saliency(told: Explanation) -> list[Panel]:
     ]
 
 
-def _layer(told: Explanation, number: int, layer: Layer) -> Panel:
+def _layer(case: Explanation, number: int, layer: Layer) -> Panel:
     values = layer.values
     assert values is not None
-    name = f"layer {number} of {len(told.layers)}, {_made_by(layer)}"
+    name = f"layer {number} of {len(case.layers)}, {_made_by(layer)}"
     low, high = float(values.min()), float(values.max())
     if values.ndim == 1:
 
@@ -298,14 +298,14 @@ def _layer(told: Explanation, number: int, layer: Layer) -> Panel:
             axes.set_xlim(0.5, len(values) + 0.5)
             _few_numbers(axes)
 
-        return Panel(f"{name}: {len(values)} units, time is gone", LOW, bars, "unit")
-    begin = told.begin + (layer.start - layer.step / 2) / told.rate
-    span = (begin, begin + len(values) * layer.step / told.rate)
+        return Panel(f"{name}: {len(values)} units, no time axis", LOW, bars, "unit")
+    begin = case.begin + (layer.start - layer.step / 2) / case.rate
+    span = (begin, begin + len(values) * layer.step / case.rate)
 
     def draw(axes: Axes) -> None:
-        _timed(axes, told)
+        _timed(axes, case)
         _heat(axes, values, span, "Greys", low, high)
-        axes.set_xlim(told.begin, told.end)
+        axes.set_xlim(case.begin, case.end)
         if layer.two_ways:
             axes.axhline(values.shape[1] / 2, color=LINEAR, linewidth=1)
 
@@ -313,20 +313,20 @@ def _layer(told: Explanation, number: int, layer: Layer) -> Panel:
     title += f", mean over {layer.averaged} of frequency" if layer.averaged > 1 else ""
     title += ", forwards below the line, backwards above" if layer.two_ways else ""
     about = "" if layer.exact else "about "
-    title += f"; {len(values)} frames, {about}{layer.step / told.rate:.3g} s apart"
+    title += f"; {len(values)} frames, {about}{layer.step / case.rate:.3g} s apart"
     places = layer.start + layer.step * np.arange(len(values))
-    beyond = int(((places < 0) | (places > told.frames)).sum())
+    beyond = int(((places < 0) | (places > case.frames)).sum())
     title += f", {beyond} beyond the ends" if beyond else ""
     title += f"; white {low:.2g}, black {high:.2g}"
     return Panel(title, tall(values.shape[1]), draw)
 
 
-def _contributions(told: Explanation) -> list[Panel]:
-    assert told.contributions is not None
-    picture = told.features.ndim == 3
-    dims = told.features.shape[0] if picture else len(told.contributions[0])
+def _contributions(case: Explanation) -> list[Panel]:
+    assert case.contributions is not None
+    picture = case.features.ndim == 3
+    dims = case.features.shape[0] if picture else len(case.contributions[0])
     # of pictures a row's sum over the channels, the lowest frequency first
-    both = [parts.reshape(dims, -1).sum(1) for parts in told.contributions]
+    both = [parts.reshape(dims, -1).sum(1) for parts in case.contributions]
     both = [rows[::-1] for rows in both] if picture else both
     reach = 1.05 * max(1e-12, *(float(np.abs(rows).max()) for rows in both))
     found = []
@@ -340,12 +340,12 @@ def _contributions(told: Explanation) -> list[Panel]:
             axes.set_xlim(0, dims)
             axes.set_ylim(-reach, reach)
             _few_numbers(axes)
-            if told.ticks:
-                axes.set_xticks([place * dims for place, _ in told.ticks],
-                                [text for _, text in told.ticks])  # fmt: skip
+            if case.ticks:
+                axes.set_xticks([place * dims for place, _ in case.ticks],
+                                [text for _, text in case.ticks])  # fmt: skip
 
         what = "row" if picture else "dimension"
-        title = f"what each {what}'s {name} over time adds to the logit of {told.label}"
-        below = "frequency" if told.ticks else what
-        found.append(Panel(f"{title}: {rows.sum():+.3g} together", LOW, draw, below))
+        title = f"what the {name} over time of each {what} adds to the logit of {case.label}"
+        below = "frequency" if case.ticks else what
+        found.append(Panel(f"{title}: {rows.sum():+.3g} in total", LOW, draw, below))
     return found
