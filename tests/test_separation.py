@@ -16,7 +16,6 @@ from sertool.extras.options import ALGORITHMS
 from sertool.extras.separation import (
     RUN,
     Follower,
-    Moments,
     Sample,
     Settings,
     Unmixing,
@@ -30,6 +29,7 @@ from sertool.extras.separation import (
     unmix,
     why_not,
 )
+from sertool.models.statistics import Covariance
 
 # the demonstration's three sources and its mixing matrix
 TOY_MIXING = np.array([[1.0, 1.0, 1.0], [0.5, 2.0, 1.0], [1.5, 1.0, 2.0]])
@@ -99,9 +99,9 @@ def test_a_silent_or_doubled_channel_is_named() -> None:
     names = ["a", "b", "c"]
 
     def told(*columns: np.ndarray) -> str | None:
-        moments = Moments(3)
+        moments = Covariance()
         moments.add(np.stack(columns, 1))
-        return why_not(moments.covariance, 3, names)
+        return why_not(moments.variance(), 3, names)
 
     one, two = sources.T
     assert told(one, two, one * 0) == "c is silent"
@@ -120,11 +120,11 @@ def test_the_level_of_a_microphone_plays_no_part() -> None:
 @given(seed=SEEDS, cuts=st.lists(st.integers(1, 299), max_size=5))
 def test_moments_do_not_depend_on_blocks(seed: int, cuts: list[int]) -> None:
     data = np.random.default_rng(seed).normal(1000, 1, (300, 3))
-    moments = Moments(3)
+    moments = Covariance()
     for block in np.split(data, sorted(cuts)):
         moments.add(block)
     np.testing.assert_allclose(moments.mean, data.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(moments.covariance, np.cov(data.T, ddof=0), atol=1e-9)
+    np.testing.assert_allclose(moments.variance(), np.cov(data.T, ddof=0), atol=1e-9)
 
 
 @settings(deadline=None, max_examples=20)
@@ -311,10 +311,10 @@ def test_si_sdr(seed: int, noise: float, scale: float, mean: float) -> None:
     assert ratio == pytest.approx(textbook(estimate, reference), abs=1e-9)
     assert si_sdr(-scale * estimate + mean, 7 * reference - mean) == pytest.approx(ratio, abs=1e-6)
     assert si_sdr(scale * reference, reference) > 250  # infinite but for rounding
-    moments = Moments(2)
+    moments = Covariance()
     for block in np.split(np.stack([estimate, reference], 1), [1, 30, 170]):
         moments.add(block)
-    assert si_sdr_table(moments.covariance)[0, 1] == pytest.approx(ratio, abs=1e-6)
+    assert si_sdr_table(moments.variance())[0, 1] == pytest.approx(ratio, abs=1e-6)
 
 
 def test_si_sdr_at_its_edges() -> None:

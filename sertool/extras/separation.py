@@ -1,13 +1,13 @@
-"""Independent component analysis: as many sources as mixtures, parted by being independent.
+"""Independent component analysis: as many sources as mixtures, separated by their independence.
 
-A mixture is x = A s, sample by sample: M microphones hear K sources in other proportions, without
-delay or echo. FastICA (Hyvärinen & Oja 2000; the demonstration of Sundharam & Johari, where it is
+A mixture is x = A s, sample by sample: M microphones record K sources in different proportions,
+without delay or echo. FastICA (Hyvärinen & Oja 2000; the demonstration of Sundharam & Johari, where it is
 done by hand) finds the unmixing matrix W of s = W x from the mixtures alone. Order, sign and scale
 of what it finds are arbitrary; here they are settled:
 
-- scale: a source is as loud as all microphones together hear it, its row of W times the norm of
-  its column of A. That does not change where a source falls silent or moves between microphones;
-- order: the loudest source first; sign: as the microphone that hears it best has it;
+- scale: a source is as loud as in all microphones together, its row of W times the norm of its
+  column of A. That does not change where a source falls silent or moves between microphones;
+- order: the loudest source first; sign: that of the microphone in which it is loudest;
 - from block to block both are carried on (`align`), and `Follower` goes from one matrix to the
   next without a step.
 
@@ -24,11 +24,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sertool.models.statistics import Covariance
+
 Array = NDArray[np.float64]
 
 TOLERANCE = 1e-5  # of 1 - |w·w+|, Sundharam & Johari
 ITERATIONS = 1000
-SAMPLE = 1 << 21  # numbers that one fit looks at: 16 MB as float64
+SAMPLE = 1 << 21  # numbers that one fit uses: 16 MB as float64
 RANK_FLOOR = 1e-10  # of the largest eigenvalue: below is rounding
 NEARLY = 1e-6  # of it (-60 dB): below may be a file's own rounding
 ALIKE = 1e-8  # of 1 - |correlation|: two channels are one
@@ -38,42 +40,10 @@ FLOOR = 1e-3  # of the power (-30 dB), white, keeps a prediction from what a fil
 GAUSSIAN = 0.3745672  # E log cosh of a standard normal variable
 FLAT = -0.5  # excess kurtosis: speech is above 0, steady tones and test signals at -1 and below
 RUN = 1024  # frames that a sample keeps together, so that they can be predicted
-STARTS = 5  # first guesses: FastICA may rest at a saddle, and then says that it has converged
+STARTS = 5  # first guesses: FastICA may stop at a saddle and report that it has converged
 _TRIAL = 1 << 16  # frames that they are tried on
-SURE = 0.2  # of a match: voices that were parted well differ by 0.9, blocks that were not by 0.1
+SURE = 0.2  # of a match: voices that were separated well differ by 0.9, blocks that were not by 0.1
 _SILENT_SHARE = 1e-3  # of the whole block in a match over its overlap, for sources silent there
-
-
-class Moments:
-    """Mean and covariance of a stream of blocks (n, d), in float64, as exact as of the whole.
-
-    Blocks are joined by the pairwise update of Chan, Golub & LeVeque (1983), which does not lose
-    digits to a large mean.
-    """
-
-    def __init__(self, dims: int) -> None:
-        self.n = 0
-        self.mean = np.zeros(dims)
-        self._scatter = np.zeros((dims, dims))
-
-    def add(self, block: NDArray) -> None:
-        """Take in a block (n, d)."""
-        if not len(block):
-            return
-        block = np.asarray(block, np.float64)
-        mean = block.mean(0)
-        centred = block - mean
-        total = self.n + len(block)
-        apart = mean - self.mean
-        self._scatter += centred.T @ centred
-        self._scatter += np.outer(apart, apart) * (self.n * len(block) / total)
-        self.mean = self.mean + apart * (len(block) / total)
-        self.n = total
-
-    @property
-    def covariance(self) -> Array:
-        """The covariance (d, d), divided by n."""
-        return self._scatter / max(1, self.n)
 
 
 class Sample:
@@ -104,7 +74,7 @@ class Sample:
 class Unmixing:
     """What parts K sources from M mixtures: `matrix` (K, M), scaled as this module settles it.
 
-    `converged` says whether FastICA met its tolerance.
+    `converged`: whether FastICA met its tolerance.
     """
 
     matrix: Array
@@ -134,8 +104,8 @@ def spread(covariance: Array) -> Array:
     `covariance` is (M, M). The level of a microphone plays no part; a silent one gives a 0.
     """
     deviation = np.sqrt(np.diagonal(covariance))
-    heard = np.where(deviation > 0, deviation, 1.0)
-    values = np.linalg.eigvalsh(covariance / np.outer(heard, heard))[::-1]
+    scale = np.where(deviation > 0, deviation, 1.0)
+    values = np.linalg.eigvalsh(covariance / np.outer(scale, scale))[::-1]
     return np.maximum(values, 0.0) / max(values[0], np.finfo(float).tiny)
 
 
@@ -170,12 +140,12 @@ def fit(frames: NDArray, settings: Settings, start: Array | None = None) -> Unmi
     mixtures do not hold K different ones.
     """
     count = settings.sources
-    moments = Moments(frames.shape[1])
+    moments = Covariance()
     moments.add(frames)
-    reason = why_not(moments.covariance, count, [f"{i + 1}" for i in range(frames.shape[1])])
+    reason = why_not(moments.variance(), count, [f"{i + 1}" for i in range(frames.shape[1])])
     if reason:
         raise ValueError(reason)
-    whitening, back = _whitening(moments.covariance, count)  # (K, M), (M, K)
+    whitening, back = _whitening(moments.variance(), count)  # (K, M), (M, K)
     white = (frames - moments.mean) @ whitening.T  # (n, K)
     first = None if start is None else start @ back
     if settings.innovations:
@@ -189,7 +159,7 @@ def fit(frames: NDArray, settings: Settings, start: Array | None = None) -> Unmi
     mixing = back @ np.linalg.inv(rotation)  # (M, K)
     best = mixing[np.abs(mixing).argmax(0), np.arange(count)]
     matrix = (rotation @ whitening) * (np.linalg.norm(mixing, axis=0) * np.sign(best))[:, None]
-    power = np.einsum("km,mn,kn->k", matrix, moments.covariance, matrix)
+    power = np.einsum("km,mn,kn->k", matrix, moments.variance(), matrix)
     return Unmixing(matrix[np.argsort(-power, kind="stable")], converged)
 
 
@@ -339,11 +309,11 @@ class Follower:
     def _fit(self, held: NDArray, half: NDArray, old: Unmixing) -> Unmixing:
         """Return a block's unmixing; the old one where the block does not tell a new one."""
         self.blocks += 1
-        overlap, whole = Moments(held.shape[1]), Moments(held.shape[1])
+        overlap, whole = Covariance(), Covariance()
         overlap.add(held)
         whole.add(held)
         whole.add(half)
-        if spread(whole.covariance)[self.settings.sources - 1] <= RANK_FLOOR:
+        if spread(whole.variance())[self.settings.sources - 1] <= RANK_FLOOR:
             self.unclear += 1
             return old
         sample = Sample(
@@ -355,7 +325,7 @@ class Follower:
         if not new.converged:
             self.unconverged += 1
             return old
-        matched, surely = align(old, new, overlap.covariance + _SILENT_SHARE * whole.covariance)
+        matched, surely = align(old, new, overlap.variance() + _SILENT_SHARE * whole.variance())
         self.unsure += surely < SURE
         return matched
 

@@ -30,10 +30,11 @@ from sertool.extras.mixtures import (
     together,
 )
 from sertool.extras.options import SeparateOptions
-from sertool.extras.separation import Follower, Moments, Sample, Settings, Unmixing
+from sertool.extras.separation import Follower, Sample, Settings, Unmixing
 from sertool.formats import lineage
 from sertool.formats.outputs import atomic, check_output
 from sertool.formats.reuse import Made, State, decide
+from sertool.models.statistics import Covariance
 from sertool.ui.console import Console, Progress
 
 PEAK = 0.99  # of full scale, Sundharam & Johari's demonstration
@@ -98,10 +99,10 @@ def _check(mixtures: Mixtures, options: SeparateOptions) -> int:
         raise UsageError(f"--against: {known} known sources, but only {count} come out")
     if known:
         names = _names(options.against)
-        moments = Moments(len(names))
+        moments = Covariance()
         for block in together(options.against, FRAMES):
             moments.add(block)
-        silent = np.diagonal(moments.covariance) <= 0
+        silent = np.diagonal(moments.variance()) <= 0
         if silent.any():
             name = names[int(silent.argmax())]
             raise InputError(f"{name}: silent; nothing can be compared with it")
@@ -173,13 +174,13 @@ def _write(
                     spool, _sources(mixtures, moments.mean, first, options, settings, console),
                     count, progress, mixtures.sample_rate,
                 )  # fmt: skip
-            _write_files(spool, outputs, peaks, mixtures.sample_rate, moments.n, record)
+            _write_files(spool, outputs, peaks, mixtures.sample_rate, moments.count, record)
     except BaseException:
         if made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-    seconds = moments.n / mixtures.sample_rate
+    seconds = moments.count / mixtures.sample_rate
     console.note(
         f"{show(outputs[0])} to {outputs[-1].name}: {count} sources of {seconds:.1f} s from "
         f"{len(mixtures.names)} mixtures"
@@ -196,21 +197,21 @@ def _shown(mixtures: Mixtures, console: Console, what: str) -> Iterator[Progress
 
 def _listen(
     mixtures: Mixtures, seed: int, settings: Settings, progress: Progress
-) -> tuple[Moments, np.ndarray]:
+) -> tuple[Covariance, np.ndarray]:
     """Return the mixtures' moments and frames (n, mixtures) drawn evenly from all of them."""
     count = len(mixtures.names)
-    moments = Moments(count)
+    moments = Covariance()
     sample = Sample(max(1, settings.sample // count), rng(seed, "separate", "sample"))
     for block in mixtures.read():
         moments.add(block)
         sample.add(block)
-        progress.advance(moments.n // mixtures.sample_rate - progress.done)
+        progress.advance(moments.count // mixtures.sample_rate - progress.done)
     return moments, sample.frames()
 
 
-def _check_spread(mixtures: Mixtures, moments: Moments, count: int, console: Console) -> None:
+def _check_spread(mixtures: Mixtures, moments: Covariance, count: int, console: Console) -> None:
     """Raise InputError where the mixtures are too few different ones; warn if they are nearly."""
-    covariance = moments.covariance
+    covariance = moments.variance()
     reason = separation.why_not(covariance, count, mixtures.names)
     if reason:
         least = "" if count == 2 else "; fewer --sources may be found"
@@ -321,10 +322,10 @@ def score(
     names = _names(references)
     heard = sum(file_facts(path).channels for path in mixtures)
     count = len(outputs)
-    moments = Moments(count + heard + len(names))
+    moments = Covariance()
     for block in together([*outputs, *mixtures, *references], FRAMES):
         moments.add(block)
-    table = separation.si_sdr_table(moments.covariance)[:, count + heard :]
+    table = separation.si_sdr_table(moments.variance())[:, count + heard :]
     rows = []
     for column, row in enumerate(separation.match(table[:count])):
         ratio = float(table[row, column])

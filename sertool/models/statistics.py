@@ -39,6 +39,8 @@ class Moments:
         """Count a block of shape (n, ...) in; all blocks share the trailing shape."""
         values = block.astype(np.float64)
         n = len(values)
+        if not n:
+            return
         mean = values.sum(0) / n
         values -= mean
         if not self.count:
