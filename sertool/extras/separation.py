@@ -1,9 +1,9 @@
 """Independent component analysis: as many sources as mixtures, separated by their independence.
 
 A mixture is x = A s, sample by sample: M microphones record K sources in different proportions,
-without delay or echo. FastICA (Hyvärinen & Oja 2000; the demonstration of Sundharam & Johari, where it is
-done by hand) finds the unmixing matrix W of s = W x from the mixtures alone. Order, sign and scale
-of what it finds are arbitrary; here they are settled:
+without delay or echo. FastICA (Hyvärinen & Oja 2000; the demonstration of Sundharam & Johari, where
+it is done by hand) finds the unmixing matrix W of s = W x from the mixtures alone. Order, sign and
+scale of what it finds are arbitrary; here they are settled:
 
 - scale: a source is as loud as in all microphones together, its row of W times the norm of its
   column of A. That does not change where a source falls silent or moves between microphones;
