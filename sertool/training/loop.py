@@ -28,6 +28,7 @@ from sertool.training.schedules import learning_rate
 from sertool.ui.console import Console, Progress
 
 VALIDATION_BATCH = 64
+Epoch = dict[str, float]  # its number, rate, losses and rates by name
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Run:
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
@@ -242,7 +243,7 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     }
 
 
-def best_epoch(history: list[dict[str, Any]], monitor: str) -> int:
+def best_epoch(history: list[Epoch], monitor: str) -> int:
     """Return the index of the best epoch: the first of the best `monitor`.
 
     Among epochs of equal uar or accuracy the lower validation loss wins. Without validation: the
@@ -258,7 +259,7 @@ def best_epoch(history: list[dict[str, Any]], monitor: str) -> int:
     return max(range(len(history)), key=rank)
 
 
-def finished(history: list[dict[str, Any]], hp: Hyperparameters) -> bool:
+def finished(history: list[Epoch], hp: Hyperparameters) -> bool:
     """Return whether the epochs are done, or patience has run out."""
     if len(history) >= hp.epochs:
         return True
@@ -301,14 +302,14 @@ def _announce_limit(task: Task, console: Console) -> None:
     console.note(f"{task.label}: batches of at most {most} frames, padding included{rest}")
 
 
-def _epoch(run: Run, task: Task, progress: Progress) -> dict[str, Any]:
+def _epoch(run: Run, task: Task, progress: Progress) -> Epoch:
     """Train and validate the next epoch; append it to the history and keep the best weights."""
     epoch = len(run.history)
     losses = [row.get("val_loss", row["loss"]) for row in run.history]
     rate = learning_rate(task.hp, losses)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["scale"]
-    row: dict[str, Any] = {"epoch": epoch + 1, "lr": rate}
+    row: Epoch = {"epoch": epoch + 1, "lr": rate}
     row |= train_epoch(run, task, epoch, progress)
     if task.val:
         row |= validate(run.network, task)

@@ -164,7 +164,7 @@ def train_network(
     saver = Saver(parts)
     if not saver.has_state:
         _first_stage(network, plan, source, division, given, console)
-    history: list[dict[str, Any]] = []
+    history: list[loop.Epoch] = []
     last: dict[str, torch.Tensor] = {}
     if any(p.requires_grad for p in network.parameters()):
         run = loop.fit(network, task, saver, console)
@@ -279,7 +279,7 @@ def _say_short(plan: Plan, store: Store, division: Division, console: Console) -
 def _trained(
     plan: Plan,
     network: nn.Module,
-    history: list[dict[str, Any]],
+    history: list[loop.Epoch],
     epoch: int,
     fitted: statistics.Statistics,
     targets: list[Target],
