@@ -24,7 +24,7 @@ __version__: str
 __all__: list[str]
 
 def prepare(
-    corpora: AnyPath | Sequence[AnyPath],
+    corpora: AnyPath | Manifest | Sequence[AnyPath],
     manifest: AnyPath | None = None,
     *,
     corpus: str = "auto",

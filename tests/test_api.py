@@ -170,6 +170,14 @@ def test_a_frame_has_a_row_per_item(here: Path, monkeypatch: pytest.MonkeyPatch)
     assert (len(rows), rows[0]["fold"]) == (64, 0)
 
 
+def test_a_manifest_is_split_anew(here: Path) -> None:
+    manifest = sertool.prepare("corpus", where=["label=anger", "speaker in spk01,spk02"])
+    again = sertool.prepare(manifest, "new.jsonl", split="loso", seed=np.int64(3))
+    assert {item.fold for item in again} == {0, 1}
+    assert [item.id for item in again] == [item.id for item in manifest]
+    assert again.path == Path("new.jsonl")
+
+
 def test_no_process_is_started_unasked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a process was started")

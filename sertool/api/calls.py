@@ -188,6 +188,8 @@ def groups_of(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(one: Declared, value: Any) -> Any:
     """Return a keyword's value as the option holds it: as on the command line where it is text."""
+    if getattr(value, "shape", None) == ():
+        value = value.item()  # a number of NumPy's
     kinds = (one.hint, *get_args(one.hint))
     if type(value) is int and str in kinds and int not in kinds:
         value = str(value)  # a fold: its number, or a word

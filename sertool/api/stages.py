@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from sertool.api.calls import AnyPath, call, documented
+from sertool.api.calls import AnyPath, as_list, call, documented
 from sertool.api.models import Checkpoint
 from sertool.api.reports import Audit, Recovered, Report, Separation, printable
 from sertool.api.results import Manifest, Store
@@ -29,7 +29,7 @@ from sertool.ui.console import Console
 
 @documented(preparing.COMMAND)
 def prepare(
-    corpora: AnyPath | Sequence[AnyPath],
+    corpora: AnyPath | Manifest | Sequence[AnyPath],
     manifest: AnyPath | None = None,
     *,
     console: Console | None = None,
@@ -38,8 +38,8 @@ def prepare(
 ) -> Manifest:
     """Return the utterances of corpora: paths, labels, speakers, and folds if `split` asks.
 
-    corpora: one or several of: a folder, a table (.csv, .tsv), a manifest, an audio file.
-    manifest: the file to write (JSON Lines); none is written where it is None.
+    corpora: one or several: a folder, a table (.csv, .tsv), a manifest, an audio file. manifest:
+    the file to write (JSON Lines); none is written where it is None.
 
     >>> manifest = prepare("corpus", split="speakers:4")
     >>> len(manifest), sorted({item.label for item in manifest})
@@ -47,9 +47,10 @@ def prepare(
 
     {options}
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         target = Path(folder) / "manifest.jsonl" if manifest is None else Path(manifest)
-        given = {"corpora": corpora, "manifest": target}
+        sources = [stack.enter_context(_on_disk(one)) for one in as_list(corpora)]
+        given = {"corpora": sources, "manifest": target}
         items, failures = call(preparing.COMMAND, given, options, console, verbose)
     items = prepare(target) if items is None else items  # it was whole already
     return Manifest(items, None if manifest is None else target, failures)

@@ -31,7 +31,7 @@ class UsageError(SertoolError):
     >>> import sertool
     >>> sertool.prepare("corpus", split="speakers")
     Traceback (most recent call last):
-    sertool.core.errors.UsageError: protocol speakers: wri...
+    sertool.core.errors.UsageError: protocol speakers: write speakers:N...
     """
 
     exit_code = 2
