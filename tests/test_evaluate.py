@@ -17,7 +17,7 @@ from sertool import metrics
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation.options import EvalOptions as Options
 from sertool.evaluation.report import dumps, parse
-from sertool.evaluation.testing import unit_of
+from sertool.evaluation.testing import file_of
 from sertool.formats.store import Store, write_store
 from sertool.items import Item
 from sertool.metrics import pool_posteriors
@@ -349,7 +349,7 @@ def test_pooling_by_hand():
     ],
 )
 def test_what_an_item_is_a_segment_of(name, origin, unit):
-    assert unit_of(Item(name, origin=origin)) == unit
+    assert file_of(Item(name, origin=origin)) == unit
 
 
 def test_what_the_model_does_not_know_is_left_out(toy, tmp_path, capfd):

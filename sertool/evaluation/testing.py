@@ -163,7 +163,7 @@ def _routes(test: CheckpointTest, store: Store, options: EvalOptions, console: C
 
 def _unit(item: Item, options: EvalOptions) -> str:
     """Return the name of what counts once: the file that an item is of, or the item."""
-    return unit_of(item) if options.by == "file" else item.id
+    return file_of(item) if options.by == "file" else item.id
 
 
 def _arrays(
@@ -178,7 +178,7 @@ def _arrays(
     return degraded(store, test.tested, degradation)
 
 
-def unit_of(item: Item) -> str:
+def file_of(item: Item) -> str:
     """Return what an item is a segment of: its utterance, or one augmented copy of it."""
     origin = item.origin or item.id
     if not item.id.startswith(origin):
@@ -195,8 +195,8 @@ def _split_files(tests: Sequence[CheckpointTest], store: Store, console: Console
     items = store.items()
     parts = total = 0
     for test in tests:
-        tested = {items[i].id: unit_of(items[i]) for i in test.tested}
-        rest = {unit_of(item) for item in test.items if item.id not in tested}
+        tested = {items[i].id: file_of(items[i]) for i in test.tested}
+        rest = {file_of(item) for item in test.items if item.id not in tested}
         units = set(tested.values())
         parts, total = parts + len(units & rest), total + len(units)
     if parts:

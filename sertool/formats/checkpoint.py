@@ -126,7 +126,7 @@ class Checkpoint:
     tensors: name -> array. `model.*` the model's own, `statistics.mean` and `statistics.sd` of a
         network's input, `baseline.majority.*` and `baseline.linear.*`. Several models in one
         checkpoint have names and a description of their own (see `sertool.models.per_field`).
-    items: with no more than `ITEM_FIELDS`; `part` is "train", "val" or "test".
+    items: of which `save` keeps `ITEM_FIELDS`; `part` is "train", "val" or "test".
         Copies of held-out originals are listed with "test"; copies that validation left out
         are not listed.
     meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,

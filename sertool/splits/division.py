@@ -162,7 +162,7 @@ class _Divider:
             raise InputError("no item is left to train on")
         if len(classes) < 2:
             raise InputError(
-                f"training needs two classes or more, and there is only {_text(classes.pop())}"
+                f"training needs two classes or more, and there is only {' '.join(classes.pop())}"
             )
         notes = list(self._notes)
         known = [i for i in val if self._strata[i] in classes]
@@ -170,7 +170,7 @@ class _Divider:
             strange = sorted({self._strata[i] for i in val} - classes)
             notes.append(
                 f"{len(val) - len(known)} validation items of classes without training items are"
-                f" left out: {', '.join(map(_text, strange))}"
+                f" left out: {', '.join(map(' '.join, strange))}"
             )
         return Division(train, known, test, fold, self._by, notes)
 
@@ -182,6 +182,14 @@ class _Divider:
         if not found:
             raise InputError(f"{option} {' '.join(conditions)!r} fits no {what}")
         return [i for i in positions if self._items[i].id in found]
+
+    def _apart(
+        self, units: Units, part: str, conditions: Sequence[str], option: str, what: str = "item"
+    ) -> dict[str, str]:
+        """Return the part of each unit: `part` where its items fulfil the conditions, or train."""
+        positions = [i for unit in units.values() for i in unit]
+        chosen = set(self._matching(positions, conditions, option, what))
+        return _assign(units, lambda i: part if i in chosen else "train", option)
 
     def _placed(self) -> dict[int, Place]:
         """Return the fold and part of each item that may be used."""
@@ -226,11 +234,7 @@ class _Divider:
                 self._units, lambda i: "test" if places[i].fold == fold else "train", "the folds"
             )
         elif self._by == "where":
-            used = sorted(i for unit in self._units.values() for i in unit)
-            tested = set(self._matching(used, options.test_where, "--test-where"))
-            parts = _assign(
-                self._units, lambda i: "test" if i in tested else "train", "--test-where"
-            )
+            parts = self._apart(self._units, "test", options.test_where, "--test-where")
         elif self._by == "part":
             parts = _assign(self._units, lambda i: str(places[i].part), "the parts")
             for name in parts.values():
@@ -252,10 +256,7 @@ class _Divider:
         if options.val_speakers is not None:
             return self._speakers(training, options.val_speakers)
         if options.val_where:
-            positions = [i for unit in training.values() for i in unit]
-            what = "--val-where"
-            chosen = set(self._matching(positions, options.val_where, what, "training item"))
-            parts = _assign(training, lambda i: "val" if i in chosen else "train", what)
+            parts = self._apart(training, "val", options.val_where, "--val-where", "training item")
             return [name for name, part in parts.items() if part == "val"]
         if options.val_fold is not None:
             held = self._val_fold(fold)
@@ -340,7 +341,3 @@ def _assign(units: Units, part: Callable[[int], str], what: str) -> dict[str, st
             )
         parts[name] = found.pop()
     return parts
-
-
-def _text(stratum: Stratum) -> str:
-    return " ".join(stratum)

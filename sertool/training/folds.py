@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sertool.core.options import RunOptions
+from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
@@ -68,29 +68,21 @@ def _last(output: Path) -> Path:
 
 def _params(job: Job, division: Division) -> dict[str, Any]:
     """Return every parameter that shapes the checkpoint: a fold's alone is that fold's of all."""
-    options, plan = job.options, job.plan
-    parts = dataclasses.asdict(options.parts)
+    params, plan = recorded(job.options), job.plan
     if division.fold is not None:
-        parts["test_fold"] = str(division.fold)
-    hp = dataclasses.asdict(job.hp) if plan else {"class_weights": job.hp.class_weights}
-    params = {
-        "model": job.model.name,
-        "target": options.target,
+        params["parts"]["test_fold"] = str(division.fold)
+    for name in ("overrides", "init_unlabelled"):
+        del params[name]
+    params |= {
         "settings": dataclasses.asdict(job.model.settings),
-        "hyperparameters": hp,
-        "parts": parts,
-        "seed": options.seed,
+        "hyperparameters": (
+            dataclasses.asdict(job.hp) if plan else {"class_weights": job.hp.class_weights}
+        ),
         "device": plan.device.type if plan else "cpu",
-        "baselines": options.baselines,
         "init": plan.init.record if plan and plan.init else None,
         "unlabelled": plan.unlabelled.records if plan and plan.unlabelled else None,
-        "augment": options.augment or None,
-        "copies": options.copies,
+        "augment": job.options.augment or None,
     }
-    if options.per:
-        params["per"] = options.per
-    if options.keep_last:
-        params["keep_last"] = True
     plain: dict[str, Any] = json.loads(lineage.canonical(params))
     return plain
 

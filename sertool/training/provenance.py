@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sertool.core.errors import InputError
-from sertool.formats.checkpoint import ITEM_FIELDS
 from sertool.items import PARTS, Item
 from sertool.splits.division import Division
 
@@ -21,10 +20,7 @@ def listed(items: Sequence[Item], division: Division, plan: Plan | None) -> list
     these have seen a recording that is held out here.
     """
     part = {i: name for name in PARTS for i in division.part(name)}
-    kept = [name for name in ITEM_FIELDS if name != "part"]
-    own = [
-        Item(**{name: getattr(items[i], name) for name in kept}, part=part[i]) for i in sorted(part)
-    ]
+    own = [items[i].replace(part=part[i]) for i in sorted(part)]
     init = plan.init.items if plan and plan.init else None
     more = plan.unlabelled.items if plan and plan.unlabelled else ()
     first_stage = [item.replace(part="train") for item in more]
