@@ -42,6 +42,16 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not imported_by(arguments) & set(HEAVY)
 
 
+def test_the_overview_loads_no_command() -> None:
+    code = (
+        "import sys; from sertool.cli import main; main(['--help']);"
+        "print([name for name in sys.modules if name.startswith('sertool.commands.')],"
+        " 'msgspec' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == ["[]", "False"]
+
+
 def test_mel_needs_neither_torch_nor_librosa(sounds: Path, tmp_path: Path) -> None:
     found = imported_by(["featurize", "-j1", "--kind", "mel", str(sounds), str(tmp_path / "m.h5")])
     assert not found & {"torch", "librosa", "sklearn", "matplotlib", "numba"}

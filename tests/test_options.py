@@ -114,6 +114,15 @@ def test_every_option_is_declared_once_and_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", command_line.COMMANDS)
+def test_what_changes_no_output_is_not_recorded(name: str) -> None:
+    groups = command_line.load(name).groups
+    idle = {"workers", "strict", "json", "figures", "format", "output", "explain", "require"}
+    kept = {one.name for one in declared(groups["options"]) if one.option.recorded}
+    assert name in ("info", "list") or not kept & idle
+    assert not any(one.option.recorded for one in declared(groups["run"]))
+
+
+@pytest.mark.parametrize("name", command_line.COMMANDS)
 @pytest.mark.parametrize("columns", [60, 80])
 def test_help_fits_the_terminal(
     name: str, columns: int, cli, monkeypatch: pytest.MonkeyPatch

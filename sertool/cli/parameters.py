@@ -95,7 +95,7 @@ def _option(one: Declared) -> inspect.Parameter:
         several = list[Path] if inner is Path else list[str]
         return _parameter(one.name, Annotated[several | None, info], None)
     kind = Path if Path in (one.hint, *get_args(one.hint)) else str
-    shown = spelled(one.default)
+    shown = typed(one.default)
     hint = kind if shown is not None else kind | None
     return _parameter(one.name, Annotated[hint, info], shown)
 
@@ -106,10 +106,10 @@ def _completion(one: Declared) -> Callable[[str], list[str]] | None:
     return lambda incomplete: [c for c in one.option.choices if c.startswith(incomplete)]
 
 
-def spelled(value: Any) -> str | None:
+def typed(value: Any) -> str | None:
     """Return a default as it would be typed; None for none."""
     if isinstance(value, tuple):
-        return ":".join(str(spelled(member)) for member in value)
+        return ":".join(str(typed(member)) for member in value)
     return f"{value:g}" if isinstance(value, float) else None if value is None else str(value)
 
 
@@ -133,9 +133,11 @@ def metavar(one: Declared) -> str:
 def help_of(one: Declared) -> str:
     """Return an option's help with its choices, its range and what it means to leave it out."""
     text, own = one.option.help, one.option
-    more = own.limits()[1:] if "|" in metavar(one) else own.limits()
-    if own.range and own.unit and metavar(one) == "LOW:HIGH":
-        more[-1] += f" {own.unit}"
+    unit = f" {own.unit}" if own.unit and metavar(one) == "LOW:HIGH" else ""
+    shown = metavar(one) == "|".join(own.choices)
+    more = [
+        f"{m}{unit}" if m == own.range else m for m in own.limits() if m == own.range or not shown
+    ]
     if more and text.endswith(")."):
         text = f"{text[:-2]}; {'; '.join(more)})."
     elif more:
