@@ -50,6 +50,7 @@ PANELS = {  # headings of the help
     "frames": "Features over time",
 }
 Steps = Mapping[str, Sequence[Any]]
+Drawn = dict[str, Any]  # what was drawn, by name, as JSON
 Failed = Callable[[object, str], None]
 Range = tuple[float, float]  # LOW:HIGH, drawn from uniformly
 

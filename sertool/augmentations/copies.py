@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from sertool.audio.waveform import FULL_SCALE, to_float, to_int16
-from sertool.augmentations import image, masks
+from sertool.augmentations import Drawn, image, masks
 from sertool.augmentations.warping import warp
 
 AT_ONCE = 32  # copies resampled together: fast, and memory does not grow with their number
 Randoms = Sequence[np.random.Generator]
-Copy = tuple[np.ndarray, dict[str, Any], list[str]]  # features, what was drawn by name, notes
+Copy = tuple[np.ndarray, Drawn, list[str]]  # features, what was drawn by name, notes
 
 
 def of_item(

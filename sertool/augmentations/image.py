@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sertool.augmentations import Augmentation, required
+from sertool.augmentations import Augmentation, Drawn, required
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ class Flip(Augmentation):
         return Map(scale=(1.0, -1.0 if drawn else 1.0)), drawn
 
 
-def draw(parts: Mapping[str, Any], random: np.random.Generator) -> tuple[Map, dict[str, Any]]:
+def draw(parts: Mapping[str, Any], random: np.random.Generator) -> tuple[Map, Drawn]:
     """Return one map made of what all `parts` draw, in their order, and what they drew."""
     whole, drawn = Map(), {}
     for name, part in parts.items():

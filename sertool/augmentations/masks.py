@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sertool.augmentations import Augmentation, required
+from sertool.augmentations import Augmentation, Drawn, required
 from sertool.core.settings import option
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def masked(
     fill: np.ndarray,
     parts: Mapping[str, Any],
     random: np.random.Generator,
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, Drawn]:
     """Return a copy of `features` (frames, dims) changed by all `parts`, and what they drew.
 
     fill: (dims,), what a hidden value becomes.

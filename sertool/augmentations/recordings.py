@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,7 +52,7 @@ class Recordings:
     files: tuple[Recording, ...]
 
     @property
-    def recorded(self) -> dict[str, Any]:
+    def recorded(self) -> dict[str, int | str]:
         """What a lineage keeps: how many there are, and the SHA-256 of all contents."""
         lines = "".join(f"{one.content} {one.sample_rate}\n" for one in self.files)
         return {"files": len(self.files), "sha256": hashlib.sha256(lines.encode()).hexdigest()}

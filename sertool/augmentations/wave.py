@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sertool.augmentations import Augmentation, Failed, Range, required
+from sertool.augmentations import Augmentation, Drawn, Failed, Range, required
 from sertool.core.errors import UsageError
 from sertool.core.settings import option
 
 if TYPE_CHECKING:
     import numpy as np
 
-    Copy = tuple[np.ndarray, dict[str, Any]]
+    Copy = tuple[np.ndarray, Drawn]
 
 FASTEST = 10.0  # times; slower than a tenth and faster than ten times nothing is speech
 HIGHEST = 48.0  # semitones up or down: four octaves

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from sertool.items import Item
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -30,7 +32,7 @@ def no_remarks(sample_rate: int, settings: object) -> list[str]:
     return []
 
 
-def fitted_to_nothing(settings: object) -> list[dict[str, Any]] | None:
+def fitted_to_nothing(settings: object) -> list[Item] | None:
     """Return None: a kind that learns nothing was fitted to no items."""
     return None
 
@@ -45,8 +47,8 @@ class Kind(Generic[S]):
     where frames do not follow each other in time. `remarks(sample_rate, settings)` returns lines
     that a user should see once, and raises UsageError where the settings do not fit the rate.
     `dtypes` are the types that a store may keep, the first by default. `fitted_on(settings)`
-    returns the items that the kind was fitted to, with what is known of them, for audits; None
-    where it was fitted to none, or to unknown ones.
+    returns the items that the kind was fitted to, for audits; None where it was fitted to none, or
+    to unknown ones.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Kind(Generic[S]):
     dims: str
     remarks: Callable[[int, S], list[str]] = no_remarks
     dtypes: tuple[str, ...] = ("float32", "float16")
-    fitted_on: Callable[[S], list[dict[str, Any]] | None] = fitted_to_nothing
+    fitted_on: Callable[[S], list[Item] | None] = fitted_to_nothing
 
 
 def kind(name: str) -> Kind[Any]:

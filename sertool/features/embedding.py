@@ -13,7 +13,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from sertool.core.paths import absolute, from_text, show, to_text
 from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.pipeline import Pipeline
-from sertool.formats import lineage
+from sertool.formats import fitted, lineage
+from sertool.items import Item
 
 if TYPE_CHECKING:
     from sertool.models.inspection import Layer, Pass, Recorder
@@ -113,7 +114,7 @@ class _Window:
     length: float
 
     def rows(self, layer: Layer) -> np.ndarray:
-        """Return a layer's frames (time, units), without those of what fills the input up."""
+        """Return a layer's frames (time, units), without those of zero-padding."""
         assert layer.values is not None
         middle = layer.start + layer.step * np.arange(len(layer.values))
         kept = (middle >= self.known) & (middle < self.length)
@@ -165,9 +166,9 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     Frames over time where the layer has it, means over frequency; else one frame. Where the model
     is of fixed length and the sound is longer, its windows' frames follow each other, none twice,
     or their one frame is the mean of all windows; so do, and is, those of the segments that the
-    pipeline cuts. Frames of zeros that fill the input up are left out. Raises ItemError where the
-    pipeline has nothing of the sound, InputError where the checkpoint is missing, damaged or not
-    the one that the settings tell of, UsageError where it has no such layer.
+    pipeline cuts. Frames of zero-padding are left out. Raises ItemError where the pipeline leaves
+    nothing of the sound, InputError where the checkpoint is missing, damaged or another than that
+    of the settings, UsageError where it has no such layer.
     """
     windows = _prepared(settings).layers(samples, sample_rate)
     layers = [_named(one.made, settings) for one in windows]
@@ -192,26 +193,17 @@ def remarks(sample_rate: int, settings: Settings) -> list[str]:
     return []
 
 
-def fitted_on(settings: Settings) -> list[dict[str, Any]] | None:
-    """Return the items that the checkpoint was trained on or chosen by, with what is known of them.
+def fitted_on(settings: Settings) -> list[Item] | None:
+    """Return the items that the checkpoint was trained on or chosen by.
 
-    Those that its own features were fitted to among them; None where these are unknown.
+    Those that its own features were fitted to are among them; None where these are unknown.
     """
-    from sertool.formats import fitted
-
     checkpoint = _prepared(settings).scorer.checkpoint
     pipeline = checkpoint.meta["pipeline"]
     if fitted.fitted_before(pipeline) is None:
         return None
     own = [item for item in checkpoint.items if item.part in fitted.TRAINED_PARTS]
-    return [
-        {
-            n: value
-            for n, value in item.store_row().items()
-            if n != "part" and value not in (None, "")
-        }
-        for item in fitted.seen(own, pipeline)
-    ]
+    return fitted.seen(own, pipeline)
 
 
 KIND = Kind(

@@ -171,7 +171,11 @@ def _record(stage: Stage) -> dict[str, Any]:
     """Return the stage as the store keeps it: with the items that it was fitted to, if it was."""
     found, given = stage.prepared
     items = found.fitted_on(given)
-    return stage.to_dict() | ({} if items is None else {"fitted_on": items})
+    if items is None:
+        return stage.to_dict()
+    rows = [item.store_row() for item in items]
+    known = [{n: v for n, v in row.items() if n != "part" and v not in (None, "")} for row in rows]
+    return stage.to_dict() | {"fitted_on": known}
 
 
 def _attributes(
