@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sertool.api.calls import AnyPath
+from sertool.evaluation import audit_files
 from sertool.evaluation import report as reports
 from sertool.evaluation.audit_text import render as render_audit
 from sertool.formats.outputs import atomic, check_output
@@ -113,18 +114,16 @@ class Audit(Mapping[str, bool | None]):
     >>> facts = audit("mel.h5")
     >>> [name for name, holds in facts.items() if not holds]
     ['text_disjoint']
-    >>> facts.shared["text_disjoint"], facts.links[0]["fact"], facts.links[0]["value"]
+    >>> facts.shared["text_disjoint"], facts.links[0].fact, facts.links[0].value
     (2, 'text_disjoint', 'demo/s1')
     """
 
-    def __init__(self, result: dict[str, Any], failures: Sequence[Failure] = ()) -> None:
+    def __init__(self, result: audit_files.Audit, failures: Sequence[Failure] = ()) -> None:
         self._result, self.failures = result, list(failures)
-        self._facts: dict[str, bool | None] = {
-            name: fact["apart"] for name, fact in result["facts"].items()
-        }
-        self.shared = {name: int(fact["shared"]) for name, fact in result["facts"].items()}
-        self.links: list[dict[str, str]] = result["links"]
-        self.advice = str(result["advice"])
+        self._facts = {name: fact.apart for name, fact in result.facts.items()}
+        self.shared = {name: fact.shared for name, fact in result.facts.items()}
+        self.links = result.links
+        self.advice = result.advice
 
     def __getitem__(self, fact: str) -> bool | None:
         return self._facts[fact]
@@ -147,7 +146,7 @@ class Audit(Mapping[str, bool | None]):
         >>> audit("mel.h5").to_json()["folds"]
         4
         """
-        return {name: value for name, value in self._result.items() if name != "links"}
+        return self._result.to_json()
 
 
 class Recovered(NamedTuple):

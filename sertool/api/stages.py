@@ -183,7 +183,7 @@ def evaluate(
 
 def _audit(
     paths: list[Path], options: AuditOptions, console: Console | None = None
-) -> dict[str, Any]:
+) -> audit_files.Audit:
     found = audit_files.audit(paths, options, console or Console.silent())
     audit_files.check(found, options.require)
     return found

@@ -7,13 +7,16 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
 from sertool.core.settings import option
 from sertool.evaluation.options import AUDIT, AuditOptions
 from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.evaluation.audit_files import Audit
 
 ALL = "all"
 DRAWN = 12  # items that --figures draws of a store
@@ -81,7 +84,7 @@ def info(
     options: InfoOptions = InfoOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | Audit:
     """Return all there is to say of a file, or what an audit found, as JSON-ready values.
 
     Raises UsageError for options that do not suit the file, InputError for one that is not ours.
@@ -169,12 +172,13 @@ def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console:
         console.note(f"{name}")
 
 
-def _show(found: dict[str, Any], options: InfoOptions, console: Console) -> None:
+def _show(found: dict[str, Any] | Audit, options: InfoOptions, console: Console) -> None:
     """Print items, JSON or a page; InputError where what was found must not be so."""
+    if not isinstance(found, dict):
+        _show_audit(found, options)
+        return
     if found["what"] == "schema":
         print(json.dumps(found["schema"], indent=1))
-    elif found["what"] == "audit":
-        _show_audit(found, options)
     elif options.listed:
         from sertool.evaluation.description import evenly
 
@@ -194,17 +198,16 @@ def _show(found: dict[str, Any], options: InfoOptions, console: Console) -> None
         )
 
 
-def _show_audit(result: dict[str, Any], options: InfoOptions) -> None:
+def _show_audit(result: Audit, options: InfoOptions) -> None:
     """Print what is shared (with `items` each link); InputError where a required fact is not so."""
     from sertool.evaluation.audit_files import check
     from sertool.evaluation.audit_text import render
 
-    links = result.pop("links")
     if options.items:
-        for link in links:
-            print(json.dumps(link, ensure_ascii=False))
+        for link in result.links:
+            print(json.dumps(link.to_json(), ensure_ascii=False))
     elif options.json:
-        print(json.dumps(result, ensure_ascii=False, indent=1))
+        print(json.dumps(result.to_json(), ensure_ascii=False, indent=1))
     else:
         print(render(result))
     check(result, options.auditing.require)

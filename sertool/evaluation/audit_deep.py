@@ -33,7 +33,7 @@ MOST, LEAST = 0.5, 0.01  # shares of two waveforms' energies that an overlap mus
 FIELDS = ("audio_hash", "fingerprint")
 
 
-def complete(sides: Sequence[Side], console: Console, workers: int) -> dict[str, int]:
+def complete(sides: Sequence[Side], console: Console, workers: int) -> tuple[int, int]:
     """Fill in hash and fingerprint of every item that lacks one and whose file is known.
 
     Returns how many recordings were decoded and how many could not be, which are named on the
@@ -61,7 +61,7 @@ def complete(sides: Sequence[Side], console: Console, workers: int) -> dict[str,
                     for name, value in zip(FIELDS, found, strict=True):
                         setattr(item, name, item.value(name) or value)
             progress.advance()
-    return {"decoded": len(cuts) - failed, "failed": failed}
+    return len(cuts) - failed, failed
 
 
 def _cut(item: Item, side: Side) -> Cut:
@@ -85,7 +85,7 @@ def _hear(cut: Cut) -> tuple[str, str] | str:
 
 def verify(
     pairs: Sequence[tuple[list[Known], list[Known]]], near: Near, console: Console
-) -> dict[str, int]:
+) -> tuple[int, int]:
     """Compare the waveforms of near-duplicates; those that differ are near-duplicates no more.
 
     Returns how many pairs were compared and how many dismissed. A pair of which one recording
@@ -104,7 +104,7 @@ def verify(
             progress.advance()
     _wave.cache_clear()
     known = [same for same in verdicts.values() if same is not None]
-    return {"compared": len(known), "dismissed": known.count(False)}
+    return len(known), known.count(False)
 
 
 def _place(item: Item) -> Cut:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, to_builtins
+
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation.description import recognise
@@ -21,6 +23,84 @@ from sertool.items import PARTS, Item
 from sertool.ui.console import Console
 
 EXAMPLES = 2  # pairs of names that each fact shows
+
+
+class Pair(Struct):
+    """What a trained and a tested item share, and their ids."""
+
+    value: str
+    train: str
+    test: str
+
+
+class FactLink(Struct):
+    """The same, and of which fact."""
+
+    fact: str
+    value: str
+    train: str
+    test: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the link as JSON has it."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Fact(Struct, kw_only=True):
+    """One fact of `leaks.FACTS`: whether it holds (None where unknown), and what is shared."""
+
+    apart: bool | None
+    what: str
+    shared: int
+    test_items: int
+    unknown_train: int
+    unknown_test: int
+    examples: list[Pair]
+
+
+class Audited(Struct, kw_only=True):
+    """One of the two sides: a file, or a part of one."""
+
+    path: str
+    what: str
+    items: int
+    parts: list[str]
+    validation: int
+    copies: int
+    recordings: int
+    speakers: int
+
+
+class Decoded(Struct):
+    """What `--deep` decoded and compared."""
+
+    decoded: int
+    failed: int
+    compared: int = 0
+    dismissed: int = 0
+
+
+class Audit(Struct, kw_only=True):
+    """What two files share, or the folds or parts of one.
+
+    by: "files", "held out", "parts" or "folds". links: every test item that shares something.
+    """
+
+    what: str = "audit"
+    by: str
+    folds: int | None
+    train: Audited
+    test: Audited
+    deep: Decoded | None
+    facts: dict[str, Fact]
+    advice: str = ""
+    links: list[FactLink] = []
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the audit as JSON has it, without its links."""
+        made: dict[str, Any] = to_builtins(self)
+        del made["links"]
+        return made
 
 
 @dataclass
@@ -53,11 +133,10 @@ class Rounds:
     fitted: list[Known] | None
 
 
-def audit(paths: Sequence[Path], options: AuditOptions, console: Console) -> dict[str, Any]:
-    """Return what TRAIN and TEST share, or the folds or parts of one file, as JSON-ready values.
+def audit(paths: Sequence[Path], options: AuditOptions, console: Console) -> Audit:
+    """Return what TRAIN and TEST share, or the folds or parts of one file.
 
-    paths: one file or two. `facts` holds each fact of `sertool.evaluation.leaks.FACTS`; `links`
-    every test item that shares something. No audio is opened unless `options.deep`. Raises
+    paths: one file or two. No audio is opened unless `options.deep`. Raises
     InputError for a file that cannot serve, UsageError for a wrong number of files.
     """
     if not 1 <= len(paths) <= 2:
@@ -68,22 +147,22 @@ def audit(paths: Sequence[Path], options: AuditOptions, console: Console) -> dic
     if options.deep:
         from sertool.evaluation import audit_deep
 
-        decoded = audit_deep.complete(sides, console, options.workers)
+        decoded = Decoded(*audit_deep.complete(sides, console, options.workers))
     rounds = _rounds(sides, trained, tested, rest)
     near = Near(
         (k.print for left, _ in rounds.pairs for k in left),
         (k.print for _, right in rounds.pairs for k in right),
     )
     if decoded is not None:
-        decoded |= audit_deep.verify(rounds.pairs, near, console)
+        decoded.compared, decoded.dismissed = audit_deep.verify(rounds.pairs, near, console)
     leaks = _together([find(*pair, rounds.fitted, near) for pair in rounds.pairs])
     return _result(sides, rounds, leaks, decoded)
 
 
-def check(result: dict[str, Any], names: Sequence[str]) -> None:
+def check(result: Audit, names: Sequence[str]) -> None:
     """Raise InputError for the first of `names`, facts of an audit, that is not known to hold."""
-    facts = {name: fact["apart"] for name, fact in result["facts"].items()}
-    counts = {FACTS[name]: fact["shared"] for name, fact in result["facts"].items()}
+    facts = {name: fact.apart for name, fact in result.facts.items()}
+    counts = {FACTS[name]: fact.shared for name, fact in result.facts.items()}
     require(facts, counts, names)
 
 
@@ -205,65 +284,66 @@ def _result(
     sides: Sequence[Side],
     rounds: Rounds,
     leaks: dict[str, Leak],
-    decoded: dict[str, int] | None,
-) -> dict[str, Any]:
+    decoded: Decoded | None,
+) -> Audit:
     from sertool.evaluation.audit_text import advice
 
     trained, tested = rounds.pairs[0]
     if rounds.by == "folds":
         trained = tested = [k for _, mine in rounds.pairs for k in mine]
-    result: dict[str, Any] = {
-        "what": "audit",
-        "by": rounds.by,
-        "folds": len(rounds.pairs) if rounds.by == "folds" else None,
-        "train": _described(sides[0], trained),
-        "test": _described(sides[-1], tested),
-        "deep": decoded,
-        "facts": {name: _fact(name, leak) for name, leak in leaks.items()},
-    }
-    links = {name: _sorted(leak.links) for name, leak in leaks.items()}
-    result["advice"] = advice(result)
-    result["links"] = [
-        {"fact": name, **_names(link)} for name, found in links.items() for link in found
-    ]
+    result = Audit(
+        by=rounds.by,
+        folds=len(rounds.pairs) if rounds.by == "folds" else None,
+        train=_described(sides[0], trained),
+        test=_described(sides[-1], tested),
+        deep=decoded,
+        facts={name: _fact(name, leak) for name, leak in leaks.items()},
+        links=[
+            FactLink(name, *_names(link))
+            for name, leak in leaks.items()
+            for link in _sorted(leak.links)
+        ],
+    )
+    result.advice = advice(result)
     return result
 
 
-def _described(side: Side, items: Sequence[Known]) -> dict[str, Any]:
+def _described(side: Side, items: Sequence[Known]) -> Audited:
     parts = Counter(str(k.item.part) for k in items if k.item.part)
-    return {
-        "path": show(side.path),
-        "what": side.what,
-        "items": len(items),
-        "parts": [name for name in PARTS if parts[name]],
-        "validation": parts["val"] if side.what == "checkpoint" else 0,
-        "copies": sum(k.copy for k in items),
-        "recordings": len({k.recording for k in items} - {None}),
-        "speakers": len({k.speaker for k in items} - {None}),
-    }
+    return Audited(
+        path=show(side.path),
+        what=side.what,
+        items=len(items),
+        parts=[name for name in PARTS if parts[name]],
+        validation=parts["val"] if side.what == "checkpoint" else 0,
+        copies=sum(k.copy for k in items),
+        recordings=len({k.recording for k in items} - {None}),
+        speakers=len({k.speaker for k in items} - {None}),
+    )
 
 
-def _fact(name: str, leak: Leak) -> dict[str, Any]:
+def _fact(name: str, leak: Leak) -> Fact:
     examples: list[Link] = []
     for link in _sorted(leak.links):
         if len(examples) < EXAMPLES and link.value not in [other.value for other in examples]:
             examples.append(link)
-    return {
-        "apart": leak.apart,
-        "what": FACTS[name],
-        "shared": leak.shared,
-        "test_items": len(leak.links),
-        "unknown_train": leak.unknown[0],
-        "unknown_test": leak.unknown[1],
-        "examples": [_names(link) for link in examples],
-    }
+    return Fact(
+        apart=leak.apart,
+        what=FACTS[name],
+        shared=leak.shared,
+        test_items=len(leak.links),
+        unknown_train=leak.unknown[0],
+        unknown_test=leak.unknown[1],
+        examples=[Pair(*_names(link)) for link in examples],
+    )
 
 
 def _sorted(links: Sequence[Link]) -> list[Link]:
     return sorted(links, key=lambda link: (link.tested.id, link.trained.id))
 
 
-def _names(link: Link) -> dict[str, Any]:
+def _names(link: Link) -> tuple[str, str, str]:
+    """Return what two items share, and their ids."""
     value = link.value
     shown = "/".join(part for part in value if part) if isinstance(value, tuple) else str(value)
-    return {"value": shown, "train": link.trained.id, "test": link.tested.id}
+    return shown, link.trained.id, link.tested.id
