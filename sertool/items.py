@@ -17,7 +17,7 @@ PARTS = ("train", "val", "test")
 
 
 @dataclass(slots=True)
-class Item(Mapping[str, Any]):
+class Item:
     """An utterance, a segment of one, or an augmented copy, and what is known of it.
 
     None means unknown. `start` and `end` are seconds within the file; `path` is text as
@@ -59,29 +59,6 @@ class Item(Mapping[str, Any]):
         """Yield the names of all columns, the item's own fields first."""
         yield from STORE_FIELDS
         yield from (name for name in self.extra if name not in _OWN)
-
-    # as a mapping of its columns: for what still reads items so
-    def __getitem__(self, name: str) -> Any:
-        if name not in _OWN and name not in self.extra:
-            raise KeyError(name)
-        return self.value(name)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name in _OWN:
-            setattr(self, name, value)
-        else:
-            self.extra = self.extra | {name: value}
-
-    def __iter__(self) -> Iterator[str]:
-        return self.columns()
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.columns())
-
-    def __or__(self, changes: Mapping[str, Any]) -> Item:
-        own = {name: value for name, value in changes.items() if name in _OWN}
-        more = {name: value for name, value in changes.items() if name not in _OWN}
-        return self.replace(**own, extra=self.extra | more)
 
     def replace(self, **changes: Any) -> Item:
         """Return a copy with these fields changed."""

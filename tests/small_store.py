@@ -51,7 +51,7 @@ def features(
         random = np.random.default_rng(i)
         n = frames + int(random.integers(0, 9)) if ragged else frames
         array = random.standard_normal((n, dims)).astype(np.float32) * 2 + 5
-        array[:, hash_label(row["label"]) % dims] += 1.0
+        array[:, hash_label(row.label) % dims] += 1.0
         arrays.append(array)
     return arrays
 

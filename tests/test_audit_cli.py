@@ -495,7 +495,7 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     items = made.corpus(folder / "wav")
     made.store(folder / "s.h5", folder / "wav", items)
-    made.train(folder / "s.h5", folder / "m.ckpt", lambda item: PARTS[item["speaker"]])
+    made.train(folder / "s.h5", folder / "m.ckpt", lambda item: PARTS[item.speaker])
     return folder
 
 
@@ -511,7 +511,7 @@ def protocol(cli, *arguments, code=0):
 def changed(folder, path, change):
     """Write the toy's store with items changed."""
     with Store(folder / "s.h5") as old:
-        items = [change(dict(item)) for item in old.items()]
+        items = [change(item.store_row()) for item in old.items()]
         arrays = [old.features(i) for i in range(len(old))]
         rates = {"sample_rate": old.sample_rate, "frame_rate": old.frame_rate}
         same = {"settings": old.settings, "pipeline": old.pipeline, "root": old.root}
@@ -533,7 +533,7 @@ def test_eval_states_the_new_facts(cli, toy, tmp_path, prints):
         return item | {"fingerprint": "twin:" + item["id"] if twin else item["id"]}
 
     path = changed(toy, tmp_path / "s.h5", printed)
-    made.train(path, tmp_path / "m.ckpt", lambda item: PARTS[item["speaker"]])
+    made.train(path, tmp_path / "m.ckpt", lambda item: PARTS[item.speaker])
     facts, said = protocol(cli, tmp_path / "m.ckpt", path)
     assert facts["near_disjoint"] is False
     assert facts["shared"]["near-duplicates"] == 1
@@ -551,7 +551,7 @@ def test_eval_finds_an_identical_pair(cli, toy, tmp_path):
         return item | same
 
     path = changed(toy, tmp_path / "s.h5", twin)
-    made.train(path, tmp_path / "m.ckpt", lambda item: PARTS[item["speaker"]])
+    made.train(path, tmp_path / "m.ckpt", lambda item: PARTS[item.speaker])
     facts, said = protocol(cli, tmp_path / "m.ckpt", path)
     assert facts["audio_disjoint"] is False
     assert facts["shared"]["identical recordings"] == 1
@@ -561,7 +561,7 @@ def test_eval_finds_an_identical_pair(cli, toy, tmp_path):
 def test_a_normaliser_fitted_to_test_items(cli, toy, tmp_path):
     """By a checkpoint made by hand, which trained on what it is tested on."""
     with Store(toy / "s.h5") as whole:
-        held = [item for item in whole.items() if item["speaker"] == "s3"]
+        held = [item for item in whole.items() if item.speaker == "s3"]
     loaded = checkpoint.load(toy / "m.ckpt")
     loaded.items += [item.replace(part="train") for item in held[:2]]
     checkpoint.save(Checkpoint(loaded.tensors, loaded.items, loaded.meta), tmp_path / "m.ckpt")
@@ -580,8 +580,8 @@ def test_a_normaliser_fitted_to_test_items(cli, toy, tmp_path):
 def test_what_init_brings_is_audited(cli, tmp_path):
     """What --init was trained on counts as trained on and fitted to, whichever store it is in."""
     rows = small_store.items(speakers=4, each=6, copies=0)
-    first = small_store.make(tmp_path / "a.h5", [r for r in rows if r["speaker"] in ("s0", "s1")])
-    second = small_store.make(tmp_path / "b.h5", [r for r in rows if r["speaker"] in ("s2", "s3")])
+    first = small_store.make(tmp_path / "a.h5", [r for r in rows if r.speaker in ("s0", "s1")])
+    second = small_store.make(tmp_path / "b.h5", [r for r in rows if r.speaker in ("s2", "s3")])
     network = ("--model", "sundharam-cnn", "--epochs", "1", "--test-fold", "none", "--quiet")
     done = cli("train", first, tmp_path / "a.ckpt", *network)
     assert done.code == 0, done.err

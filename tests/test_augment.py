@@ -61,17 +61,17 @@ def test_copies(cli, tmp_path: Path, dtype: str) -> None:
     assert cli("augment", "--awgn", "15:30", "--copies", 2, tmp_path / "w.h5", out).code == 0
     clean, noisy = Store(tmp_path / "w.h5"), Store(out)
     assert noisy.dtype == clean.dtype
-    assert [r["id"] for r in noisy.items()[:3]] == ["c/0", "c/0~1", "c/0~2"]
+    assert [r.id for r in noisy.items()[:3]] == ["c/0", "c/0~1", "c/0~2"]
     ratios = []
     for i, row in enumerate(noisy.items()):
         source = i // 3
         if i % 3 == 0:
             np.testing.assert_array_equal(noisy.features(i), clean.features(source))
-            assert row["augmentation"] == ""
+            assert row.augmentation == ""
             continue
-        assert row["origin"] == f"c/{source}"
-        assert (row["fold"], row["label"], row["speaker"]) == (2, "anger", f"s{source}")
-        drawn = json.loads(row["augmentation"])["awgn"]["snr_db"]
+        assert row.origin == f"c/{source}"
+        assert (row.fold, row.label, row.speaker) == (2, "anger", f"s{source}")
+        drawn = json.loads(row.augmentation)["awgn"]["snr_db"]
         assert 15 <= drawn <= 30
         assert ratio(clean.features(source), noisy.features(i)) == pytest.approx(drawn, abs=0.01)
         ratios.append(drawn)
@@ -91,7 +91,7 @@ def test_a_draw_depends_on_seed_id_and_copy_alone(cli, tmp_path: Path) -> None:
 
     def by_id(name: str) -> dict[str, np.ndarray]:
         made = Store(tmp_path / name)
-        return {row["id"]: made.features(i) for i, row in enumerate(made.items())}
+        return {row.id: made.features(i) for i, row in enumerate(made.items())}
 
     one, reverse, other = by_id("w2.h5"), by_id("r2.h5"), by_id("w3.h5")
     for name, values in one.items():
@@ -105,12 +105,12 @@ def test_only_the_part_asked_for(cli, tmp_path: Path) -> None:
         row["part"] = part
     write_store(tmp_path / "w.h5", waves(), items, kind="wave")
     cli("augment", "--awgn", "20", tmp_path / "w.h5", tmp_path / "a.h5")
-    copies = [r for r in Store(tmp_path / "a.h5").items() if r["augmentation"]]
-    assert [r["part"] for r in copies] == ["train", "train"]
+    copies = [r for r in Store(tmp_path / "a.h5").items() if r.augmentation]
+    assert [r.part for r in copies] == ["train", "train"]
     cli("augment", "--awgn", "20", "--part", "test", tmp_path / "w.h5", tmp_path / "b.h5")
     assert len(Store(tmp_path / "b.h5")) == 9
     cli("augment", "--awgn", "20", "--only-copies", tmp_path / "w.h5", tmp_path / "c.h5")
-    assert [r["id"] for r in Store(tmp_path / "c.h5").items()] == ["c/0~1", "c/1~1"]
+    assert [r.id for r in Store(tmp_path / "c.h5").items()] == ["c/0~1", "c/1~1"]
 
 
 def test_workers_and_resume_give_the_same_bytes(cli, store: Path, tmp_path: Path) -> None:
@@ -156,9 +156,9 @@ def test_segments_of_one_recording_draw_for_themselves(cli, tmp_path: Path) -> N
     write_store(tmp_path / "w.h5", [waves(1)[0]] * 3, items, kind="wave")
     assert cli("augment", "--awgn", "0:40", tmp_path / "w.h5", tmp_path / "a.h5").code == 0
     with Store(tmp_path / "a.h5") as made:
-        copies = [(i, row) for i, row in enumerate(made.items()) if row["augmentation"]]
-        assert len({row["augmentation"] for _, row in copies}) == 3
+        copies = [(i, row) for i, row in enumerate(made.items()) if row.augmentation]
+        assert len({row.augmentation for _, row in copies}) == 3
         assert len({made.features(i).tobytes() for i, _ in copies}) == 3
-        assert {(row["audio_hash"], row["fingerprint"]) for _, row in copies} == {("", "f0")}
-        originals = [row for row in made.items() if not row["augmentation"]]
-        assert {row["audio_hash"] for row in originals} == {"h0"}
+        assert {(row.audio_hash, row.fingerprint) for _, row in copies} == {("", "f0")}
+        originals = [row for row in made.items() if not row.augmentation]
+        assert {row.audio_hash for row in originals} == {"h0"}

@@ -74,7 +74,7 @@ def store(tmp_path: Path) -> Path:
 
 def by_id(path: Path) -> dict[str, tuple[np.ndarray, dict]]:
     with Store(path) as made:
-        return {row["id"]: (made.features(i), row) for i, row in enumerate(made.items())}
+        return {row.id: (made.features(i), row) for i, row in enumerate(made.items())}
 
 
 # ---- noise
@@ -286,13 +286,13 @@ def test_same_seed_same_bytes(cli, store: Path, noises: Path, rooms: Path, tmp_p
             np.testing.assert_array_equal(samples, by_id(store)[name][0])
             continue
         origin = by_id(store)[name[:-2]]
-        told = json.loads(row["augmentation"])
-        drawn.add(row["augmentation"])
+        told = json.loads(row.augmentation)
+        drawn.add(row.augmentation)
         assert len(samples) == round(len(origin[0]) / told["time-stretch"]["speed"])
         assert told["noise"]["audio"] in contents
         for field in ("label", "fold", "speaker", "gender", "origin"):
-            assert row[field] == origin[1][field]
-        assert row["fold"] is not None
+            assert getattr(row, field) == getattr(origin[1], field)
+        assert row.fold is not None
     assert len(drawn) == 10
 
 
@@ -309,7 +309,7 @@ def test_a_draw_is_the_items_own(cli, store: Path, noises: Path, tmp_path: Path)
     a, b, c = (by_id(tmp_path / f"{name}.h5") for name in "abc")
     for name in ("c/1~1", "c/3~1"):
         np.testing.assert_array_equal(a[name][0], b[name][0])
-        assert a[name][1]["augmentation"] == b[name][1]["augmentation"]
+        assert a[name][1].augmentation == b[name][1].augmentation
         assert not np.array_equal(b[name][0], c[name][0])
 
 

@@ -209,8 +209,8 @@ def test_copies_of_pictures(cli, store: Path, tmp_path: Path) -> None:
         if k == 0:
             np.testing.assert_array_equal(after.features(i), original)
             continue
-        assert (row["id"], row["origin"]) == (f"c/{source}#000~{k}", f"c/{source}")
-        drawn = json.loads(row["augmentation"])
+        assert (row.id, row.origin) == (f"c/{source}#000~{k}", f"c/{source}")
+        drawn = json.loads(row.augmentation)
         assert list(drawn) == ["flip", "shift", "zoom"]
         wanted = keras(original[0], drawn["shift"], drawn["zoom"], drawn["flip"])
         assert np.abs(after.features(i)[0] - wanted).max() < 0.51
@@ -304,7 +304,7 @@ def test_predict_leaves_augmentation_out(cli, sounds: Path, tmp_path: Path) -> N
     n = len(Store(store))
     assert n > 12
     assert len(Store(more)) == 3 * n
-    assert Store(more).items()[1]["id"].endswith("#000~1")
+    assert Store(more).items()[1].id.endswith("#000~1")
     small = ("--set", "widths=[2]", "--set", "dense=[]", "--epochs", 1, "--no-baselines")
     trained = cli("train", more, ckpt, "--model", "fser2021", *small)
     assert trained.code == 0, trained.err

@@ -68,7 +68,7 @@ def epoch(path: Path, how: Augmenting | None, number: int, train: list[int]) -> 
 
 
 def training(path: Path) -> list[int]:
-    return [i for i, row in enumerate(Store(path).items()) if row["part"] == "train"]
+    return [i for i, row in enumerate(Store(path).items()) if row.part == "train"]
 
 
 def pictures(made: list[Any]) -> Counter[bytes]:
@@ -83,7 +83,7 @@ def test_an_epoch_is_that_of_the_store_with_copies(cli, store: Path, tmp_path: P
     assert sum(len(x) for x, _ in fresh) == 4 * 8
     assert pictures(fresh) == pictures(stored)
     labels = [
-        [Store(p).items()[i]["id"].partition("~")[0] for _, b in made for i in b]
+        [Store(p).items()[i].id.partition("~")[0] for _, b in made for i in b]
         for p, made in ((store, fresh), (tmp_path / "a.h5", stored))
     ]
     assert labels[0] == labels[1]
@@ -169,7 +169,7 @@ def test_what_checkpoint_and_report_tell(cli, store: Path, tmp_path: Path) -> No
     ckpt = tmp_path / "m.ckpt"
     assert cli("train", store, ckpt, *CNN, "--augment", TEXT, "--copies", 3).code == 0
     made = checkpoint.load(ckpt)
-    assert Counter(item["part"] for item in made.items) == {"train": 8, "val": 2, "test": 2}
+    assert Counter(item.part for item in made.items) == {"train": 8, "val": 2, "test": 2}
     assert made.meta["augment"] == {"steps": STEPS, "copies": 3, "added": 24}
     params = made.meta["lineage"][-1]["params"]
     assert (params["augment"], params["copies"]) == (STEPS, 3)
@@ -193,7 +193,7 @@ def test_a_plain_training_tells_of_none(cli, store: Path, tmp_path: Path) -> Non
     assert described(None, 5, None) is None
     anew = described(Augmenting(parts("image", STEPS), None, 0), 5, None)
     assert anew == {"steps": STEPS, "copies": None, "added": 0}
-    trained = [item for item in made.items if item["part"] == "train"]
+    trained = [item for item in made.items if item.part == "train"]
     for given, n, augmented in [(None, 8, False), (anew, 8, True)]:
         facts = audit.protocol(trained, [], augment=given)
         assert (facts.of("n_train"), facts.train_augmented) == (n, augmented)

@@ -65,7 +65,7 @@ def test_every_bad_file_is_named_once_with_its_reason(cli, tmp_path: Path) -> No
     assert len(said) == len(reasons)
     for name, reason in reasons.items():
         assert sum(name in text and reason in text for text in said) == 1, name
-    assert [row["id"] for row in Store(tmp_path / "o.h5").items()] == ["c/sad/good"]
+    assert [row.id for row in Store(tmp_path / "o.h5").items()] == ["c/sad/good"]
 
 
 def test_a_pipe_in_a_manifest_is_no_file_and_no_wait(cli, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_paths_of_a_list_may_go_up(cli, sounds: Path, tmp_path: Path, monkeypatc
     stdin(monkeypatch, "angry/s00.wav\nsad/../happy/s01.wav\n")
     assert cli("featurize", "-", tmp_path / "o.h5").code == 0
     rows = Store(tmp_path / "o.h5").items()
-    assert [(row["path"], row["label"]) for row in rows] == [
+    assert [(row.path, row.label) for row in rows] == [
         ("angry/s00.wav", "anger"),
         ("happy/s01.wav", "happiness"),
     ]

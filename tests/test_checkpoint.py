@@ -42,7 +42,7 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
         assert loaded.tensors[name].dtype == tensor.dtype
         np.testing.assert_array_equal(loaded.tensors[name], tensor)
     assert list(loaded.subset("model")) == ["a", "b"]
-    assert [item["id"] for item in loaded.part("test")] == ["c/2"]
+    assert [item.id for item in loaded.part("test")] == ["c/2"]
 
 
 def test_same_content_same_bytes_whatever_name_and_order(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedding")
     items = made.corpus(folder / "wav", speakers=3)
     parts = {"s0": "train", "s1": "test", "s2": "val"}
-    items = [item | {"part": parts[item["speaker"]]} for item in items]
+    items = [item.replace(part=parts[item.speaker]) for item in items]
     made.store(folder / "mel.h5", folder / "wav", items)
     picture = Stage("image", {"height": 16, "width": 12}, sample_rate=made.RATE)
     made.store(folder / "image.h5", folder / "wav", items, picture)
@@ -234,10 +234,10 @@ def test_the_store_knows_what_its_checkpoint_was_trained_on(embedded: Path) -> N
         trained = fitted_before(store.pipeline)
         items = checkpoint.load(embedded / "ma2018.ckpt").items
         assert trained is not None
-        fitted = {item["id"] for item in items if item["part"] in ("train", "val")}
-        assert {item["id"] for item in trained} == fitted
-        assert {item["speaker"] for item in trained} == {"s0", "s2"}
-        assert all(item["audio_hash"] and item["origin"] for item in trained)
+        fitted = {item.id for item in items if item.part in ("train", "val")}
+        assert {item.id for item in trained} == fitted
+        assert {item.speaker for item in trained} == {"s0", "s2"}
+        assert all(item.audio_hash and item.origin for item in trained)
 
 
 def test_an_audit_names_the_recordings(
@@ -268,7 +268,7 @@ def test_predict_replays_it(embedded: Path, cli: Callable[..., Any], tmp_path: P
     assert told.code == 0, told.err
     row = json.loads(told.out)
     with Store(embedded / "e.h5") as store:
-        at = [item["id"] for item in store.items()].index("toy/s1-anger-1")
+        at = [item.id for item in store.items()].index("toy/s1-anger-1")
         expected = Scorer.load(path).posterior([store.features(at)])[0]
     np.testing.assert_allclose(list(row["posterior"].values()), expected, atol=1e-12)
     embedding._embedder.cache_clear()

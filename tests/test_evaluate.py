@@ -27,9 +27,9 @@ from sertool.ui.console import Console
 
 def by_speaker(*held_out, val=()):
     def part(item):
-        if item["speaker"] in held_out:
+        if item.speaker in held_out:
             return "test"
-        return "val" if item["speaker"] in val else "train"
+        return "val" if item.speaker in val else "train"
 
     return part
 
@@ -82,7 +82,7 @@ def test_posteriors_are_the_scorers_unrounded(toy):
     report = report_of(toy, batch_size=4)
     scorer = Scorer.load(toy / "m.ckpt")
     with Store(toy / "all.h5") as store:
-        index = {item["id"]: i for i, item in enumerate(store.items())}
+        index = {item.id: i for i, item in enumerate(store.items())}
         for item in report["items"]:
             (row,) = scorer.posterior([store.features(index[item["id"]])])
             assert list(item["posterior"].values()) == row.tolist()
@@ -167,7 +167,7 @@ def test_one_speaker_has_no_interval(toy):
 def without_speakers(toy, tmp_path):
     """The store, of which nobody knows who speaks."""
     with Store(toy / "all.h5") as store:
-        items = [item | {"speaker": None} for item in store.items()]
+        items = [item.replace(speaker=None) for item in store.items()]
         arrays = [store.features(i) for i in range(len(store))]
         same = {"kind": store.kind, "settings": store.settings, "pipeline": store.pipeline}
         rates = {"sample_rate": store.sample_rate, "frame_rate": store.frame_rate}
@@ -238,7 +238,7 @@ def test_nothing_held_out_points_to_all(toy):
 
 
 def test_a_missing_item_is_named(toy, tmp_path):
-    items = [i for i in made.corpus(toy / "wav") if i["id"] != "toy/s3-sadness-1"]
+    items = [i for i in made.corpus(toy / "wav") if i.id != "toy/s3-sadness-1"]
     made.store(tmp_path / "less.h5", toy / "wav", items)
     with pytest.raises(InputError, match=r"lacks 1 of the 6 items .*toy/s3-sadness-1"):
         evaluate([toy / "m.ckpt"], tmp_path / "less.h5", Options(), Console.silent())
@@ -266,8 +266,7 @@ def with_copies(toy, tmp_path):
         pipeline = [*store.pipeline, {"stage": "augment", "copies": 1}]
         rest = {"settings": store.settings, "frame_rate": store.frame_rate, "root": store.root}
     copies = [
-        item | {"id": f"{item['id']}~1", "augmentation": '{"awgn":20}', "audio_hash": ""}
-        for item in items
+        item.replace(id=f"{item.id}~1", augmentation='{"awgn":20}', audio_hash="") for item in items
     ]
     louder = [array + 3 for array in arrays]
     path = tmp_path / "copies.h5"
@@ -355,7 +354,7 @@ def test_what_an_item_is_a_segment_of(name, origin, unit):
 def test_what_the_model_does_not_know_is_left_out(toy, tmp_path, capfd):
     items = made.corpus(toy / "wav")
     strange = [
-        item | {"label": {"anger": "calm", "sadness": None}.get(item["label"], item["label"])}
+        item.replace(label={"anger": "calm", "sadness": None}.get(item.label, item.label))
         for item in items
     ]
     made.store(tmp_path / "x.h5", toy / "wav", strange)

@@ -342,7 +342,7 @@ def toys(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("explain")
     items = made.corpus(folder / "wav", speakers=2)
-    items = [item | {"part": "train"} for item in items]
+    items = [item.replace(part="train") for item in items]
     made.store(folder / "mel.h5", folder / "wav", items)
     picture = Stage("image", {"height": 16, "width": 12}, sample_rate=made.RATE, segment=0.15)
     made.store(folder / "image.h5", folder / "wav", items, picture)

@@ -33,15 +33,15 @@ def test_folder(cli, sounds: Path, tmp_path: Path) -> None:
     assert (result.code, result.out) == (0, "")
     with Store(tmp_path / "m.h5") as store:
         assert len(store) == 12
-        assert Counter(row["label"] for row in store.items()) == {
+        assert Counter(row.label for row in store.items()) == {
             "anger": 4,
             "happiness": 4,
             "sadness": 4,
         }
         first = store.items()[0]
-        assert first["path"] == "angry/s00.wav"
+        assert first.path == "angry/s00.wav"
         assert store.root == str(sounds)
-        samples, _ = soundfile.read(sounds / first["path"], dtype="float32")
+        samples, _ = soundfile.read(sounds / first.path, dtype="float32")
         expected = librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=RATE)).T
         np.testing.assert_allclose(store.features(0), expected, atol=1e-3)
         assert store.sample_rate == RATE
@@ -67,7 +67,7 @@ def test_file_list_and_manifest_give_the_same_features(
         assert len(store) == 12
         for i in range(12):
             np.testing.assert_array_equal(store.features(i), stores[0].features(i))
-    assert [row["id"] for row in stores[2].items()] == [f"x/{i}" for i in range(12)]
+    assert [row.id for row in stores[2].items()] == [f"x/{i}" for i in range(12)]
 
 
 def test_single_file_and_cut(cli, tmp_path: Path, tone: np.ndarray) -> None:
@@ -100,7 +100,7 @@ def test_segments_keep_their_origin(cli, sounds: Path, tmp_path: Path) -> None:
     rows = Store(tmp_path / "s.h5").items()
     assert len(rows) == 24
     for row in rows:
-        assert row["id"].startswith(row["origin"] + "#")
+        assert row.id.startswith(row.origin + "#")
 
 
 @pytest.mark.parametrize("compress", ["none", "lzf", "gzip"])
@@ -190,7 +190,7 @@ def test_unusual_but_good(cli, tmp_path: Path, tone: np.ndarray) -> None:
     assert store.sample_rate == RATE
     assert len(store) == 6
     assert all(np.isfinite(store.features(i)).all() for i in range(6))
-    named = {row["id"].split("/")[-1]: i for i, row in enumerate(store.items())}
+    named = {row.id.split("/")[-1]: i for i, row in enumerate(store.items())}
     np.testing.assert_array_equal(
         store.features(named["eight_channels"]), store.features(named["plain"])
     )
@@ -207,7 +207,7 @@ def test_odd_file_names(cli, tmp_path: Path, tone: np.ndarray) -> None:
     assert result.code == 0, result.err
     store = Store(tmp_path / "o.h5")
     assert len(store) == 4
-    ids = {row["id"] for row in store.items()}
+    ids = {row.id for row in store.items()}
     assert any("caf\\xe9" in name for name in ids)
     bad = Path(os.fsdecode(os.fsencode(folder) + b"/bro\nken\xff.wav"))
     bad.write_bytes(b"no sound")
@@ -301,7 +301,7 @@ def test_ravdess_is_all_there(cli, corpora: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     rows = Store(tmp_path / "a.h5").items()
     assert len(rows) == 60
-    assert {row["speaker"] for row in rows} == {"02"}
-    assert {row["gender"] for row in rows} == {"female"}
-    assert len({row["text"] for row in rows}) == 2
-    assert Counter(row["label"] for row in rows)["neutral"] == 4
+    assert {row.speaker for row in rows} == {"02"}
+    assert {row.gender for row in rows} == {"female"}
+    assert len({row.text for row in rows}) == 2
+    assert Counter(row.label for row in rows)["neutral"] == 4

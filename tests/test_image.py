@@ -350,7 +350,7 @@ def test_a_store_and_what_predict_hears(cli, sounds: Path, tmp_path: Path) -> No
         assert (store.shape, store.dtype, store.frame_rate) == ((20, 24, 3), np.uint8, 0.0)
         assert len(store) == 12
         row, picture = store.items()[5], store.features(5)
-        recording = Item("", os.path.join(store.root, row["path"]))
+        recording = Item("", os.path.join(store.root, row.path))
         assert store.settings["colormap"] == "viridis"
         pipeline = Pipeline.from_records(store.pipeline)
     (clip,) = pipeline.replay(recording).clips

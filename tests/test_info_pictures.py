@@ -139,8 +139,8 @@ def test_every_kind_has_a_sheet(
     cli, tmp_path: Path, array: np.ndarray, kind: str, rate: float
 ) -> None:
     items = rows(3)
-    items[1]["label"] = None
-    items[2]["id"] = "中文/$x_1$"
+    items[1].label = None
+    items[2].id = "中文/$x_1$"
     write_store(tmp_path / "s.h5", [array] * 3, items, kind=kind, frame_rate=rate)
     result = cli("info", tmp_path / "s.h5", "--figures", tmp_path / "f")
     assert result.code == 0, result.err

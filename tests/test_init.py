@@ -38,9 +38,9 @@ CLASSES = ["anger", "calm", "joy"]
 
 def pictures(path: Path, labels: dict[str, str] | None = None, prefix: str = "") -> Path:
     """Write a store of pictures of noise, its labels renamed by `labels`; return its path."""
-    rows = [row | {"label": (labels or {}).get(row["label"], row["label"])} for row in items()]
+    rows = [row.replace(label=(labels or {}).get(row.label, row.label)) for row in items()]
     for row in rows:
-        row["id"], row["origin"] = prefix + row["id"], prefix + row["origin"]
+        row.id, row.origin = prefix + row.id, prefix + row.origin
     random = np.random.default_rng(0)
     noise = [random.integers(0, 256, (1, *SHAPE), dtype=np.uint8) for _ in rows]
     write_store(path, noise, rows, kind="image")
@@ -233,7 +233,7 @@ def test_from_a_checkpoint_with_the_same_and_with_other_classes(
         )
         assert init["init"]["name"] == "w.pth"
         assert init["init"]["items"] is None
-        assert {item["id"] for item in old.part("train")} < {i["id"] for i in new.part("train")}
+        assert {item.id for item in old.part("train")} < {i.id for i in new.part("train")}
 
 
 # what is refused

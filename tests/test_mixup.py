@@ -132,7 +132,7 @@ def test_a_networks_steps_are_those_of_mixtures(tmp_path: Path) -> None:
     store = Store(make(tmp_path / "s.h5", items(copies=0), ragged=True))
     source = batches.Source(store, lambda features: features)
     source.statistics = statistics.fit((source.seen(i) for i in range(12)), "feature")
-    labels = np.array(["acj".index(row["label"][0]) for row in store.items()])
+    labels = np.array(["acj".index(row.label[0]) for row in store.items()])
     hp = Hyperparameters(epochs=1, batch_size=5, lr=0.1, optimizer="sgd", momentum=0.0, mixup=0.5)
     task = loop.Task(
         network("ma2018"), source, list(range(12)), [], [target(labels)], hp, 3, torch.device("cpu")

@@ -211,7 +211,7 @@ def test_scale_of_what_is_rebuilt(cli: Cli, store: Path, tmp_path: Path) -> None
     said = []
     with Store(store) as opened:
         for i, item in enumerate(opened.items()):
-            if item["fold"] == 2:
+            if item.fold == 2:
                 x = torch.from_numpy(opened.features(i)).unsqueeze(0)
                 fragments, _ = network.fragments(x, torch.tensor([x.shape[1]]), 5)
                 said.append(network.semi.kernels(fragments)[0].detach().double())
@@ -235,17 +235,17 @@ def test_eval_and_the_machine_at_the_end(cli: Cli, store: Path, tmp_path: Path) 
         rows = {}
         for i, item in enumerate(opened.items()):
             x = torch.from_numpy(opened.features(i)).unsqueeze(0)
-            rows[item["id"]] = network(x, torch.tensor([x.shape[1]])).detach().double().numpy()
+            rows[item.id] = network(x, torch.tensor([x.shape[1]])).detach().double().numpy()
         items = opened.items()
-    trained = [item for item in items if item["fold"] != 0]
-    classes = sorted({item["label"] for item in items})
+    trained = [item for item in items if item.fold != 0]
+    classes = sorted({item.label for item in items})
     machine = svm.SupportVectors(svm.SvmSettings(C=(1.0,), sigma=(1.0,)))
     fitted = machine.fit(
-        np.concatenate([rows[item["id"]] for item in trained]),
-        np.array([classes.index(item["label"]) for item in trained]),
+        np.concatenate([rows[item.id] for item in trained]),
+        np.array([classes.index(item.label) for item in trained]),
         3,
         np.ones(3),
-        np.array([int(item["speaker"][1:]) for item in trained]),
+        np.array([int(item.speaker[1:]) for item in trained]),
     )
     assert len(said) == 12
     for name, posterior in said.items():
@@ -275,7 +275,7 @@ def test_fragments_judged_one_by_one(cli: Cli, store: Path, tmp_path: Path, utte
 
 def altered(store: Path, path: Path, change: Callable[[dict[str, Any], np.ndarray], Any]) -> Path:
     with Store(store) as opened:
-        items = [dict(item) for item in opened.items()]
+        items = [item.store_row() for item in opened.items()]
         arrays = [opened.features(i) for i in range(len(items))]
         kind = opened.kind
     rows = [{k: v for k, v in item.items() if v is not None} for item in items]
@@ -328,7 +328,7 @@ def test_unlabelled_recordings_teach_the_kernels_alone(
     np.testing.assert_array_equal(own["whiten.matrix"], theirs["whiten.matrix"])
     kernel = "semi.kernels.sizes.0.weight"
     assert not np.array_equal(own[kernel], theirs[kernel])
-    assert sum(item["corpus"] == "more" for item in kept.part("train")) == 12
+    assert sum(item.corpus == "more" for item in kept.part("train")) == 12
     assert kept.meta["lineage"][-1]["params"]["unlabelled"][0]["items"] == 12
     report = cli("eval", path, store, "--json", "-", "--quiet", "--summary")
     assert json.loads(report.out)["protocol"]["n_train"] == 24 + 12

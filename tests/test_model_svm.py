@@ -323,7 +323,7 @@ def test_trained_on_a_store_keeps_speakers_whole(
     assert (result.code, result.out) == (0, "")
     assert "in 3 inner folds, speakers or recordings whole" in result.err
     with Store(store) as opened:
-        speakers = [item["speaker"] for item in opened.items() if item["fold"] != 0]
+        speakers = [item.speaker for item in opened.items() if item.fold != 0]
     assert len(seen) == 1
     assert sorted(np.bincount(seen[0]).tolist()) == [18] * 4
     assert len(speakers) == len(seen[0])
@@ -350,9 +350,9 @@ def test_eval_of_a_store_and_statistics(
     with Store(store) as opened:
         scorer = Scorer.load(path)
         for i, item in enumerate(opened.items()):
-            if item["id"] in rows:
+            if item.id in rows:
                 (shares,) = scorer.posterior([opened.features(i)])
-                found = [rows[item["id"]]["posterior"][name] for name in scorer.classes]
+                found = [rows[item.id]["posterior"][name] for name in scorer.classes]
                 np.testing.assert_allclose(found, shares, rtol=1e-12)
     assert len(rows) == 15
 

@@ -45,8 +45,8 @@ def gendered(path: Path, rows: list[dict[str, Any]] | None = None) -> Path:
     arrays = []
     for i, row in enumerate(rows):
         array = np.random.default_rng(i).standard_normal((40, 4)).astype(np.float32) * 2 + 5
-        array[:, sum(row["label"].encode()) % 3] += 1.0
-        array[:, 3] += 0.5 if row["gender"] == "male" else -0.5
+        array[:, sum(row.label.encode()) % 3] += 1.0
+        array[:, 3] += 0.5 if row.gender == "male" else -0.5
         arrays.append(array)
     write_store(path, arrays, rows, kind="mel")
     return path
@@ -82,9 +82,9 @@ def test_each_model_is_that_of_its_value_alone(
             assert np.array_equal(mine[name], tensor), name
         own = both.meta["per"]["values"][value]
         assert own == {name: alone.meta[name] for name in per_field.OWN}
-        ids = {name: {i["id"] for i in alone.part(name)} for name in ("train", "val", "test")}
+        ids = {name: {i.id for i in alone.part(name)} for name in ("train", "val", "test")}
         for name, wanted in ids.items():
-            assert wanted <= {i["id"] for i in both.part(name)}
+            assert wanted <= {i.id for i in both.part(name)}
         expected = Scorer.load(path)
         routed = scorer.posterior(arrays, [value] * len(arrays))
         assert np.array_equal(routed, expected.posterior(arrays))
@@ -92,7 +92,7 @@ def test_each_model_is_that_of_its_value_alone(
         assert base is not None
         assert its is not None
         assert np.array_equal(base.posterior(arrays, [value] * len(arrays)), its.posterior(arrays))
-    listed = Counter(item["id"] for item in both.items)
+    listed = Counter(item.id for item in both.items)
     assert set(listed.values()) == {1}
     assert both.meta["model"]["parameters"] == sum(
         own["model"]["parameters"] for own in both.meta["per"]["values"].values()
@@ -119,12 +119,10 @@ def test_the_same_bytes_again_and_all_folds_are_the_single_ones(
 
 
 def test_parts_are_drawn_within_each_value_and_class(cli: Cli, store: Path, tmp_path: Path) -> None:
-    rows = {row["id"]: row for row in items(copies=0)}
+    rows = {row.id: row for row in items(copies=0)}
     small = make(tmp_path / "s.h5", list(rows.values()))
     made_ = trained(cli, small, tmp_path / "m.ckpt", "--per", "gender", "--resplit", "random:4:1:1")
-    counts = Counter(
-        (i["part"], rows[i["id"]]["gender"], rows[i["id"]]["label"]) for i in made_.items
-    )
+    counts = Counter((i.part, rows[i.id].gender, rows[i.id].label) for i in made_.items)
     assert set(counts.values()) == {1, 4}  # 6 of each gender and class
     assert all(n == (4 if part == "train" else 1) for (part, _, _), n in counts.items())
 
@@ -138,7 +136,7 @@ def chosen_by_sklearn(opened: Store, train: list[int], test: list[int]) -> np.nd
         ]
     )
     scaler = StandardScaler().fit(rows[train])
-    gender = np.array([item["gender"] or "" for item in opened.items()])
+    gender = np.array([item.gender or "" for item in opened.items()])
     fitted = LogisticRegression(max_iter=2000).fit(scaler.transform(rows[train]), gender[train])
     return np.asarray(fitted.predict(scaler.transform(rows[test])))
 
@@ -148,20 +146,18 @@ def test_the_chooser_is_fitted_to_the_training_items_and_eval_says_how_good_it_i
 ) -> None:
     path = tmp_path / "m.ckpt"
     loaded = trained(cli, store, path, "--per", "gender", "--test-fold", 2, "--val-fold", 1)
-    part = {item["id"]: item["part"] for item in loaded.items}
+    part = {item.id: item.part for item in loaded.items}
     result = cli("eval", path, store, "--json", tmp_path / "r.json")
     report = json.loads((tmp_path / "r.json").read_text())
     with Store(store) as opened:
         rows = opened.items()
-        train = [i for i, row in enumerate(rows) if part.get(row["id"]) == "train"]
+        train = [i for i, row in enumerate(rows) if part.get(row.id) == "train"]
         test = [
-            i
-            for i, row in enumerate(rows)
-            if part.get(row["id"]) == "test" and not row["augmentation"]
+            i for i, row in enumerate(rows) if part.get(row.id) == "test" and not row.augmentation
         ]
         said = chosen_by_sklearn(opened, train, test)
         arrays = [opened.features(i) for i in test]
-    gender = np.array([rows[i]["gender"] for i in test])
+    gender = np.array([rows[i].gender for i in test])
     right = int((said == gender).sum())
     assert 0 < right < len(test)  # else nothing is told apart below
     found = report["per"]
@@ -175,7 +171,7 @@ def test_the_chooser_is_fitted_to_the_training_items_and_eval_says_how_good_it_i
         "field": scorer.posterior(arrays, gender.tolist()),
         "alone": scorer.posterior(arrays, said.tolist()),
     }
-    truth = [rows[i]["label"] for i in test]
+    truth = [rows[i].label for i in test]
     for item, row in zip(report["items"], posterior["field"], strict=True):
         assert list(item["posterior"].values()) == row.tolist()
     classes = np.array(report["classes"])
@@ -218,14 +214,14 @@ def test_items_of_unknown_value_are_not_trained_on_and_the_chooser_scores_them(
 ) -> None:
     rows = items()
     for row in rows:
-        if row["origin"] in ("c/s2/0", "c/s4/1", "c/s0/0", "c/s1/2"):
-            row["gender"] = None
+        if row.origin in ("c/s2/0", "c/s4/1", "c/s0/0", "c/s1/2"):
+            row.gender = None
     small = gendered(tmp_path / "s.h5", rows)
     result = cli("train", small, tmp_path / "m.ckpt", "--per", "gender", "--test-fold", 0)
     assert result.code == 0
     assert "4 items without a gender are left out of training" in result.err  # with their copies
     loaded = checkpoint.load(tmp_path / "m.ckpt")
-    part = {item["origin"]: item["part"] for item in loaded.items}
+    part = {item.origin: item.part for item in loaded.items}
     assert part["c/s0/0"] == part["c/s1/2"] == "test"
     assert "c/s2/0" not in part
     assert "c/s4/1" not in part
@@ -234,23 +230,23 @@ def test_items_of_unknown_value_are_not_trained_on_and_the_chooser_scores_them(
     assert report["per"]["known"] == 10
     scorer = Scorer.load(tmp_path / "m.ckpt")
     with Store(small) as opened:
-        index = {row["id"]: i for i, row in enumerate(opened.items())}
+        index = {row.id: i for i, row in enumerate(opened.items())}
         for item in report["items"]:
             array = opened.features(index[item["id"]])
             row = opened.items()[index[item["id"]]]
             assert (
                 list(item["posterior"].values())
-                == scorer.posterior([array], [row["gender"]])[0].tolist()
+                == scorer.posterior([array], [row.gender])[0].tolist()
             )
-            route = scorer.route([array], row["gender"])
-            assert route.by == ("field" if row["gender"] else "chooser")
+            route = scorer.route([array], row.gender)
+            assert route.by == ("field" if row.gender else "chooser")
 
 
 def test_a_value_that_no_model_knows_is_for_the_chooser(
     cli: Cli, store: Path, tmp_path: Path
 ) -> None:
     trained(cli, store, tmp_path / "m.ckpt", "--per", "gender", "--test-fold", "none")
-    other = gendered(tmp_path / "o.h5", [row | {"gender": "other"} for row in items()])
+    other = gendered(tmp_path / "o.h5", [row.replace(gender="other") for row in items()])
     result = cli("eval", tmp_path / "m.ckpt", other, "--all", "--json", tmp_path / "r.json")
     assert "36 items of a gender without a model of its own (other): the chooser" in result.err
     report = json.loads((tmp_path / "r.json").read_text())
@@ -266,14 +262,14 @@ def test_a_class_that_a_model_lacks_has_no_share(cli: Cli, tmp_path: Path) -> No
     rows = [
         row
         for row in items()
-        if not (row["gender"] == "male" and row["label"] == "calm")
-        and not (row["gender"] == "female" and row["label"] == "anger")
+        if not (row.gender == "male" and row.label == "calm")
+        and not (row.gender == "female" and row.label == "anger")
     ]
     small = gendered(tmp_path / "s.h5", rows)
     loaded = trained(cli, small, tmp_path / "m.ckpt", "--per", "gender", "--test-fold", 0)
     assert loaded.meta["classes"] == ["anger", "calm", "joy"]
     report = evaluate([tmp_path / "m.ckpt"], small, Options(), Console.silent())
-    gender = {row["id"]: row["gender"] for row in rows}
+    gender = {row.id: row.gender for row in rows}
     for item in report["items"]:
         lacking = "calm" if gender[item["id"]] == "male" else "anger"
         assert item["posterior"][lacking] == 0
@@ -314,8 +310,8 @@ def test_what_cannot_be_trained_is_one_clear_line(
 ) -> None:
     rows = items()
     for row in rows:
-        if change and row["speaker"] == change[0]:
-            row[change[1]] = change[2]
+        if change and row.speaker == change[0]:
+            setattr(row, change[1], change[2])
     small = make(tmp_path / "s.h5", rows)
     given = ("--per", "gender", "--test-fold", "0", *options)
     result = cli("train", small, tmp_path / "m.ckpt", *given)
@@ -328,12 +324,10 @@ def test_what_cannot_be_trained_is_one_clear_line(
 def test_a_class_that_one_value_never_heard_is_said(cli: Cli, tmp_path: Path) -> None:
     rows = items()
     for row in rows:  # fold 0 is held out; of the others no woman has the first class
-        if row["gender"] == "female" and row["fold"] != 0 and row["label"] == LABELS[0]:
-            row["label"] = LABELS[1]
+        if row.gender == "female" and row.fold != 0 and row.label == LABELS[0]:
+            row.label = LABELS[1]
     small = make(tmp_path / "s.h5", rows)
-    wrong = sum(
-        row["gender"] == "female" and row["fold"] == 0 and row["label"] == LABELS[0] for row in rows
-    )
+    wrong = sum(row.gender == "female" and row.fold == 0 and row.label == LABELS[0] for row in rows)
     result = cli("train", small, tmp_path / "m.ckpt", "--per", "gender", "--test-fold", "0")
     assert result.code == 0
     assert wrong
@@ -453,7 +447,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     rows = made.corpus(folder / "wav", speakers=6)
     for row in rows:
-        row["fold"] = int(row["speaker"][1:]) // 2
+        row.fold = int(row.speaker[1:]) // 2
     made.store(folder / "all.h5", folder / "wav", rows)
     spec = replace(made.SPEC, segment=0.1)
     made.store(folder / "seg.h5", folder / "wav", rows, spec)
@@ -475,7 +469,7 @@ def test_predict_scores_as_eval_does_whoever_chooses(
     by_field = evaluate([path], toy / name, Options(), silent)["items"]
     alone = evaluate([path], toy / name, Options(choose=True), silent)["items"]
     with Store(toy / name) as opened:
-        gender = {row["origin"]: row["gender"] for row in opened.items()}
+        gender = {row.origin: row.gender for row in opened.items()}
     files = [toy / "wav" / f"{item['id'].removeprefix('toy/')}.wav" for item in by_field]
     for options in ((), ("--batch-size", 5), ("--workers", 2)):
         for row, item in zip(lines(cli("predict", path, *files, *options)), alone, strict=True):

@@ -36,7 +36,7 @@ def toy(tmp_path_factory):
     items = made.corpus(folder / "wav", speakers=3)
     made.store(folder / "all.h5", folder / "wav", items)
     made.train(
-        folder / "all.h5", folder / "m.ckpt", lambda i: "test" if i["speaker"] == "s2" else "train"
+        folder / "all.h5", folder / "m.ckpt", lambda i: "test" if i.speaker == "s2" else "train"
     )
     return folder
 
@@ -77,7 +77,7 @@ def test_posteriors_of_segments_are_those_of_eval(toy, tmp_path, cli):
     spec = replace(made.SPEC, segment=0.1)
     items = made.corpus(toy / "wav", speakers=3)
     store = made.store(tmp_path / "seg.h5", toy / "wav", items, spec)
-    made.train(store, tmp_path / "m.ckpt", lambda i: "test" if i["speaker"] == "s2" else "train")
+    made.train(store, tmp_path / "m.ckpt", lambda i: "test" if i.speaker == "s2" else "train")
     tested = evaluate([tmp_path / "m.ckpt"], store, EvalOptions(), Console.silent())["items"]
     paths = [toy / "wav" / f"{item['id'].removeprefix('toy/')}.wav" for item in tested]
     for batch in (["--batch-size", 1], ["--batch-size", 3], []):
@@ -101,7 +101,7 @@ def test_a_segment_that_a_later_stage_refused_is_left_out_as_in_the_store(tmp_pa
     assert cli("featurize", "--kind", "mel", *short, wave, mel).code == 1
     assert cli("train", "--model", "linear", mel, model).code == 0
     with Store(mel) as store:
-        assert [item["id"][-4:] for item in store.items()] == ["#001"] * 4
+        assert [item.id[-4:] for item in store.items()] == ["#001"] * 4
         scores = Scorer.load(model).posterior([store.features(i) for i in range(len(store))])
     result = cli("predict", model, tmp_path / "wav")
     assert result.code == 0, result.err

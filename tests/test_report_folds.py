@@ -24,7 +24,7 @@ def toy(tmp_path_factory):
 
 
 def by_speaker(*held_out):
-    return lambda item: "test" if item["speaker"] in held_out else "train"
+    return lambda item: "test" if item.speaker in held_out else "train"
 
 
 @pytest.mark.parametrize("numbered", [False, True])
@@ -33,7 +33,7 @@ def test_files_in_parts_are_scored_fold_by_fold(toy, tmp_path, capfd, numbered):
     spec = replace(made.SPEC, segment=0.1)
     store = made.store(tmp_path / "seg.h5", toy / "wav", made.corpus(toy / "wav"), spec)
     with Store(store) as opened:
-        names = [item["id"] for item in opened.items()]
+        names = [item.id for item in opened.items()]
     one = names[0].split("#")[0]
     fold_of = {name: 1 if name.startswith(one + "#") else i % 2 for i, name in enumerate(names)}
     paths = []
@@ -41,9 +41,7 @@ def test_files_in_parts_are_scored_fold_by_fold(toy, tmp_path, capfd, numbered):
         path = tmp_path / f"seg.{fold}.ckpt"
         mine = {name for name, number in fold_of.items() if number == fold}
         given = {"protocol": {"fold": fold + 3}} if numbered else {}
-        made.train(
-            store, path, lambda item, m=mine: "test" if item["id"] in m else "train", **given
-        )
+        made.train(store, path, lambda item, m=mine: "test" if item.id in m else "train", **given)
         paths.append(path)
 
     def run(*checkpoints, **options):
@@ -82,8 +80,8 @@ def test_segments_of_two_labels_are_no_file(toy, tmp_path):
         rows, arrays = opened.items(), [opened.features(i) for i in range(len(opened.items()))]
         pipeline = opened.pipeline
         rest = {"kind": opened.kind, "settings": opened.settings, "frame_rate": opened.frame_rate}
-    held = [row for row in rows if row["speaker"] == "s3"]
-    held[0]["label"] = next(row["label"] for row in rows if row["label"] != held[0]["label"])
+    held = [row for row in rows if row.speaker == "s3"]
+    held[0].label = next(row.label for row in rows if row.label != held[0].label)
     write_store(tmp_path / "odd.h5", arrays, rows, pipeline=pipeline, sample_rate=made.RATE, **rest)
     made.train(tmp_path / "odd.h5", tmp_path / "odd.ckpt", by_speaker("s3"))
     with pytest.raises(InputError, match="differ in label"):
@@ -123,7 +121,7 @@ def test_how_training_went_is_kept(toy, tmp_path, n):
 def test_an_interval_needs_five_speakers(toy, tmp_path, speakers, known):
     items = made.corpus(toy / "wav")
     with Store(made.store(tmp_path / "s.h5", toy / "wav", items)) as store:
-        rows = [i | {"speaker": f"p{n % speakers}"} for n, i in enumerate(store.items())]
+        rows = [i.replace(speaker=f"p{n % speakers}") for n, i in enumerate(store.items())]
         arrays = [store.features(i) for i in range(len(rows))]
         rest = {"kind": store.kind, "settings": store.settings, "frame_rate": store.frame_rate}
         write_store(
@@ -141,9 +139,9 @@ def test_files_whose_other_segments_validated_are_in_parts(toy, tmp_path):
     store = made.store(tmp_path / "seg.h5", toy / "wav", made.corpus(toy / "wav"), spec)
 
     def part(item):
-        if item["speaker"] != "s3":
+        if item.speaker != "s3":
             return "train"
-        return "val" if item["id"].endswith("#000") else "test"
+        return "val" if item.id.endswith("#000") else "test"
 
     path = made.train(store, tmp_path / "seg.ckpt", part)
     report = evaluate([path], store, Options(), Console.silent())

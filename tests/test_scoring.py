@@ -93,9 +93,9 @@ def test_validation_in_training_is_what_the_scorer_gives(small: Path) -> None:
     train(small, path, options, RunOptions(force=True))
     loaded = checkpoint.load(path)
     with Store(small) as store:
-        rows = {item["id"]: i for i, item in enumerate(store.items())}
+        rows = {item.id: i for i, item in enumerate(store.items())}
         labels = store.column("label")
-    chosen = [rows[item["id"]] for item in loaded.part("val")]
+    chosen = [rows[item.id] for item in loaded.part("val")]
     posterior = Scorer.load(path).posterior([arrays(small)[i] for i in chosen])
     truth = np.array([loaded.meta["classes"].index(labels[i]) for i in chosen])
     best = loaded.meta["history"][loaded.meta["best_epoch"] - 1]
@@ -265,12 +265,12 @@ def test_weights_or_a_baseline_that_do_not_serve_are_told(cnn: Path, tmp_path: P
 
 def test_items_listed_in_a_checkpoint(small: Path, cnn: Path) -> None:
     loaded = checkpoint.load(cnn)
-    rows = {row["id"]: row for row in items()}
+    rows = {row.id: row for row in items()}
     assert len(loaded.items) == len(rows) == 72
     for item in loaded.items:
-        row = rows[item["id"]]
-        assert item["part"] == ("test" if row["fold"] == 0 else "train")
-        assert (item["origin"], item["speaker"]) == (row["origin"], row["speaker"])
+        row = rows[item.id]
+        assert item.part == ("test" if row.fold == 0 else "train")
+        assert (item.origin, item.speaker) == (row.origin, row.speaker)
 
 
 def test_arrays_that_do_not_fit_their_model_are_refused() -> None:

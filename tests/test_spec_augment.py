@@ -128,12 +128,12 @@ def test_stored_copies(cli, tmp_path: Path, dtype: str) -> None:
         if k == 0:
             np.testing.assert_array_equal(made.features(i), clean[source])
             continue
-        assert (row["origin"], row["fold"], row["label"]) == (f"c/{source}", source % 2, "anger")
-        gone = hidden(clean[source].shape, json.loads(row["augmentation"]))
+        assert (row.origin, row.fold, row.label) == (f"c/{source}", source % 2, "anger")
+        gone = hidden(clean[source].shape, json.loads(row.augmentation))
         mean = np.broadcast_to(clean[source].mean(0, dtype=np.float64), gone.shape)
         np.testing.assert_array_equal(made.features(i)[~gone], clean[source][~gone])
         np.testing.assert_allclose(made.features(i)[gone], mean[gone], rtol=1e-3)
-        drawn.add(row["augmentation"])
+        drawn.add(row.augmentation)
     assert len(drawn) > 12
     # a default that is written out makes no other store
     spelt = ("--spec-augment", "freq-mask=2,time-mask=12:2:0.5", "--copies", 3)
@@ -163,7 +163,7 @@ def test_a_batch_is_hidden_where_augment_would_and_holds_the_mean(
         assert positions.tolist() == [2, 5]
         np.testing.assert_array_equal(lengths, same)
         for row, i, clean in zip(x, positions, plain, strict=True):
-            random = rng(3, given.store.items()[i]["id"], epoch + 1)
+            random = rng(3, given.store.items()[i].id, epoch + 1)
             _, drawn = masks.masked(clean, clean[0], parts("frames", STEPS), random)
             gone = hidden(clean.shape, drawn)
             assert gone.any()

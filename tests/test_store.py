@@ -51,9 +51,9 @@ def test_round_trip(tmp_path: Path) -> None:
         for i, (row, expected) in enumerate(zip(rows, features, strict=True)):
             np.testing.assert_array_equal(store.features(i), expected)
             got = store.items()[i]
-            assert {key: got[key] for key in row} == row
-            assert got["origin"] == row["id"]
-            assert got["gender"] is None
+            assert {key: got.value(key) for key in row} == row
+            assert got.origin == row["id"]
+            assert got.gender is None
         assert store.lengths().tolist() == [3, 4, 5, 6, 7, 8]
         assert store.verify()
 
@@ -127,7 +127,7 @@ def test_any_lengths_and_texts(
     with Store(path) as store:
         for i in range(len(lengths)):
             np.testing.assert_array_equal(store.features(i), features[i])
-            assert store.items()[i]["text"] == (texts[i] or None)
+            assert store.items()[i].text == (texts[i] or None)
         assert store.verify()
 
 
@@ -246,4 +246,4 @@ def test_a_field_of_numbers_and_words_is_text(tmp_path: Path) -> None:
     rows = [{"id": f"c/{i}", "take": take} for i, take in enumerate([3, "3b", None])]
     write_store(tmp_path / "s.h5", arrays(3), rows)
     with Store(tmp_path / "s.h5") as store:
-        assert [item["take"] for item in store.items()] == ["3", "3b", None]
+        assert [item.value("take") for item in store.items()] == ["3", "3b", None]

@@ -92,37 +92,38 @@ def test_the_numbers_are_those_of_counting_by_hand(
     rows: list[Item], shuffler: random.Random
 ) -> None:
     rows = [Item.from_row(r | {"id": str(i), "path": "x"}) for i, r in enumerate(rows)]
-    found = survey(rows, [r["seconds"] for r in rows])
+    found = survey(rows, [r.value("seconds") for r in rows])
     assert found["items"] == len(rows)
     for cell in found["cells"]:
         same = [
-            r for r in rows if all((r[f] or None) == cell[f] for f in ("corpus", "label", "gender"))
+            r
+            for r in rows
+            if all((r.value(f) or None) == cell[f] for f in ("corpus", "label", "gender"))
         ]
         assert cell["items"] == len(same) > 0
     assert sum(cell["items"] for cell in found["cells"]) == len(rows)
-    people = {(r["corpus"] or None, r["speaker"]) for r in rows if r["speaker"]}
+    people = {(r.corpus or None, r.speaker) for r in rows if r.speaker}
     assert {(s["corpus"], s["speaker"]) for s in found["speakers"]} == people
-    assert found["unknown"]["label"] == sum(r["label"] in (None, "") for r in rows)
+    assert found["unknown"]["label"] == sum(r.label in (None, "") for r in rows)
     for corpus in found["corpora"]:
-        mine = [r for r in rows if (r["corpus"] or None) == corpus["corpus"]]
-        assert corpus["speakers"] == len({r["speaker"] for r in mine} - {None, ""})
-        assert corpus["texts"] == len({r["text"] for r in mine} - {None, ""})
-        timed = [r["seconds"] for r in mine if r["seconds"] is not None]
+        mine = [r for r in rows if (r.corpus or None) == corpus["corpus"]]
+        assert corpus["speakers"] == len({r.speaker for r in mine} - {None, ""})
+        assert corpus["texts"] == len({r.text for r in mine} - {None, ""})
+        timed = [r.value("seconds") for r in mine if r.value("seconds") is not None]
         assert corpus["seconds"] == (pytest.approx(sum(timed)) if timed else None)
     for fold in found["folds"]:
-        mine = [r for r in rows if r["fold"] == fold["fold"]]
-        others = [r for r in rows if r["fold"] != fold["fold"]]
+        mine = [r for r in rows if r.fold == fold["fold"]]
+        others = [r for r in rows if r.fold != fold["fold"]]
         here, there = (
-            {(r["corpus"] or None, r["speaker"]) for r in some if r["speaker"]}
-            for some in (mine, others)
+            {(r.corpus or None, r.speaker) for r in some if r.speaker} for some in (mine, others)
         )
         assert (fold["items"], fold["speakers"]) == (len(mine), len(here))
         assert fold["shared_speakers"] == len(here & there)
-        lacking = {r["label"] for r in others} - {r["label"] for r in mine} - {None, ""}
+        lacking = {r.label for r in others} - {r.label for r in mine} - {None, ""}
         assert fold["lacking"] == sorted(lacking)
     shuffled = list(rows)
     shuffler.shuffle(shuffled)
-    again = survey(shuffled, [r["seconds"] for r in shuffled])
+    again = survey(shuffled, [r.value("seconds") for r in shuffled])
     assert json.dumps(again) == json.dumps(found)
     assert render(*page(again, counts(shuffled))) == render(*page(found, counts(rows)))
 
@@ -310,7 +311,7 @@ def various(folder: Path) -> list[Item]:
 def test_what_is_heard(tmp_path: Path) -> None:
     rows = various(tmp_path)
     seconds, found = heard(rows)
-    by_id = dict(zip([r["id"] for r in rows], seconds, strict=True))
+    by_id = dict(zip([r.id for r in rows], seconds, strict=True))
     for name in ("clipped.wav", "zeros.flac", "stereo.wav", "t0.wav", "t5.wav"):
         info = soundfile.info(tmp_path / name)
         assert by_id[name] == info.frames / info.samplerate
@@ -372,7 +373,7 @@ def test_a_sample_is_decoded_of_many_and_the_page_says_so(
             patch.setattr(ears, "_hear", spy)
             _, found = heard(rows, **options)
         assert found["decoded"] == len(decoded)
-        names = {(r["path"], r.get("start"), r.get("end")): r["id"] for r in rows}
+        names = {(r.path, r.start, r.end): r.id for r in rows}
         return {names[cut] for cut in decoded}
 
     first = drawn(rows)
@@ -400,7 +401,7 @@ def test_what_only_ffmpeg_reads_is_known_where_it_is_decoded(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     rows = [row(name, tmp_path / name) for name in ("a.m4a", "b.m4a", "c.m4a")]
     for one in rows:
-        Path(one["path"]).write_bytes(b"anything")
+        Path(one.path).write_bytes(b"anything")
     _, without = heard(rows)
     assert {one["reason"] for one in without["failed"]} == {
         ".m4a needs ffmpeg, which is not installed"
@@ -436,7 +437,7 @@ def crowd() -> list[Item]:
 @pytest.mark.parametrize("one", [True, False])
 def test_the_page_fits_the_terminal(width: int, one: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    rows = [r | ({"corpus": "c"} if one else {}) for r in crowd()]
+    rows = [r.replace(corpus="c" if one else r.corpus) for r in crowd()]
     text = shown(rows, [float(i % 7) + 4000 for i in range(960)])
     assert max(map(cell_len, text.splitlines())) <= width
     assert text.replace("\n", "").isprintable()
@@ -500,7 +501,7 @@ def test_folds_say_who_is_in_several_and_what_lacks() -> None:
         ["(none)", "1", "1", "0"],
     ]
     assert "fold 0 has no fear, x" in lines
-    apart = [r | {"speaker": r["id"]} for r in rows]
+    apart = [r.replace(speaker=r.id) for r in rows]
     assert "results depend" in shown(rows)
     assert "results depend" not in shown(apart)
 
@@ -567,7 +568,7 @@ def test_bars_add_up(n_corpora: int, n_speakers: int, tmp_path: Path) -> None:
             gender=("male", "female", "other", None)[i % 4])
         for i in range(840)
     ]  # fmt: skip
-    rows = [r | {"corpus": "c"} for r in rows] if n_corpora == 1 else rows
+    rows = [r.replace(corpus="c") for r in rows] if n_corpora == 1 else rows
     found = survey(rows, [2 + i % 10 / 10 + 100 * (i == 7) for i in range(840)])
     figure = survey_figures.classes_figure(found, "m.jsonl")
     widths: Counter[float] = Counter()
@@ -594,7 +595,7 @@ def test_ravdess(corpora: Path, cli, tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     assert cli("prepare", "-q", "--split", "speakers:6", corpora / "ravdess", path).code == 0
     rows = [parse_line(line) for line in path.read_text().splitlines()]
-    seconds, found = heard([r for r in rows if r["speaker"] == "07"])
+    seconds, found = heard([r for r in rows if r.speaker == "07"])
     pair = ["ravdess/Actor_07/03-01-03-01-02-01-07", "ravdess/Actor_07/03-01-03-01-02-02-07"]
     assert found["identical"] == [pair]
     with pytest.MonkeyPatch.context() as patch:
@@ -609,7 +610,7 @@ def test_ravdess(corpora: Path, cli, tmp_path: Path) -> None:
     genders = Counter(s["gender"] for s in numbers["speakers"])
     assert genders == {"male": 12, "female": 12}
     assert [(f["speakers"], f["shared_speakers"]) for f in numbers["folds"]] == [(4, 0)] * 6
-    infos = [soundfile.info(r["path"]) for r in rows]
+    infos = [soundfile.info(r.path) for r in rows]
     total = sum(info.frames / info.samplerate for info in infos)
     assert numbers["lengths"]["total"] == pytest.approx(total)
     text = shown(rows, seconds, found)

@@ -36,11 +36,9 @@ def test_gender_is_learned_and_tested(
     assert cli("eval", out, store, "--json", report).code == 0
     found = json.loads(report.read_text())
     assert (found["target"], found["classes"]) == ("gender", ["female", "male"])
-    truth = {row["id"]: row["gender"] for row in items()}
+    truth = {row.id: row.gender for row in items()}
     assert {item["id"]: item["truth"] for item in found["items"]} == {
-        row["id"]: truth[row["id"]]
-        for row in items()
-        if row["fold"] == 1 and not row["augmentation"]
+        row.id: truth[row.id] for row in items() if row.fold == 1 and not row.augmentation
     }
     assert set(found["baselines"]) == {"majority", "linear"}
     assert " by gender " in cli("eval", out, store).out
@@ -111,8 +109,8 @@ def test_conditions_ask_for_the_label_that_the_store_has(
     fold = () if option == "--test-where" else ("--test-fold", "1")
     options = ("--target", "gender", *fold, option, "label=anger")
     assert cli("train", store, out, *options).code == 0
-    label = {row["id"]: row["label"] for row in items()}
+    label = {row.id: row.label for row in items()}
     listed = checkpoint.load(out).items
-    assert {label[item["id"]] for item in listed if part in ("", item["part"])} == {"anger"}
-    trained = {label[item["id"]] for item in listed if item["part"] == "train"}
+    assert {label[item.id] for item in listed if part in ("", item.part)} == {"anger"}
+    trained = {label[item.id] for item in listed if item.part == "train"}
     assert ("anger" in trained) == (option == "--where")

@@ -167,11 +167,11 @@ def test_existing_output_needs_force_and_resume_knows_its_own(
 def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
     assert cli("train", store, first, *CNN, "--test-fold", "1").code == 0
-    rows = [row | {"id": "other/" + row["id"]} for row in items(copies=0)]
+    rows = [row.replace(id="other/" + row.id) for row in items(copies=0)]
     for row in rows:
-        row["origin"], row["corpus"] = row["id"], "other"
-        row["label"] = {"anger": "fear"}.get(row["label"], row["label"])
-    other = make(tmp_path / "o.h5", [row for row in rows if row["label"] != "joy"])
+        row.origin, row.corpus = row.id, "other"
+        row.label = {"anger": "fear"}.get(row.label, row.label)
+    other = make(tmp_path / "o.h5", [row for row in rows if row.label != "joy"])
     more = ("--test-fold", "1", "--init", first, "--lr-scale", "0")
     result = cli("train", other, second, *CNN, *more)
     assert result.code == 0, result.err
@@ -182,8 +182,8 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
     kept = [n for n in weights if np.array_equal(old.tensors[n], new.tensors[n])]
     assert len(weights) == 16
     assert set(weights) - set(kept) == {weights[-1]}  # another number of classes
-    trained_on = {item["id"] for item in new.items if item["part"] == "train"}
-    assert {item["id"] for item in old.items if item["part"] == "train"} < trained_on
+    trained_on = {item.id for item in new.items if item.part == "train"}
+    assert {item.id for item in old.items if item.part == "train"} < trained_on
     result = cli("train", store, second, *CNN, "--force", "--test-fold", "0", "--init", first)
     assert result.code == 3
     assert "held out here" in result.err
@@ -385,8 +385,7 @@ def test_rate_beyond_all_use_is_wrong_usage(cli: Cli, store: Path, tmp_path: Pat
 
 def test_part_of_another_name_is_refused(cli: Cli, tmp_path: Path) -> None:
     rows = [
-        row | {"fold": None, "part": "dev" if row["speaker"] == "s5" else "train"}
-        for row in items()
+        row.replace(fold=None, part="dev" if row.speaker == "s5" else "train") for row in items()
     ]
     result = cli("train", make(tmp_path / "s.h5", rows), tmp_path / "m.ckpt")
     assert result.code == 3

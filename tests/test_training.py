@@ -79,8 +79,8 @@ def run(
 
     with Store(store) as opened:
         rows = opened.items()
-        train = [i for i, row in enumerate(rows) if row["fold"] != 0]
-        val = [i for i, row in enumerate(rows) if row["fold"] == 0 and not row["augmentation"]]
+        train = [i for i, row in enumerate(rows) if row.fold != 0]
+        val = [i for i, row in enumerate(rows) if row.fold == 0 and not row.augmentation]
         plan = Plan(tiny_network(dropout), hp, 7, torch.device("cpu"))
         target = make_target(class_names(rows, "label"), train, "label", 1.0, hp.class_weights)
         division = Division(train, val, [], None, "fold")
@@ -110,18 +110,18 @@ def test_loop_equals_one_written_out_by_hand(tmp_path: Path, change: dict[str, A
     from torch import nn
 
     hp = Hyperparameters(**{"epochs": 5, "batch_size": 8, "lr": 0.02} | change)
-    rows = [row for row in items() if not (row["fold"] == 2 and row["label"] == "joy")]
+    rows = [row for row in items() if not (row.fold == 2 and row.label == "joy")]
     path = make(tmp_path / "s.h5", rows, ragged=True)
     ours = run(tmp_path, path, hp)
     with Store(path) as store:
         arrays = [store.features(i) for i in range(len(store))]
-    train = [i for i, row in enumerate(rows) if row["fold"] != 0]
-    val = [i for i, row in enumerate(rows) if row["fold"] == 0 and not row["augmentation"]]
+    train = [i for i, row in enumerate(rows) if row.fold != 0]
+    val = [i for i, row in enumerate(rows) if row.fold == 0 and not row.augmentation]
     frames = np.concatenate([arrays[i] for i in train]).astype(np.float64)
     mean, sd = frames.mean(0), frames.std(0)
     np.testing.assert_allclose(ours.tensors["statistics.mean"], mean, rtol=1e-6)
     pooled = torch.from_numpy(np.stack([((a - mean) / sd).mean(0) for a in arrays])).float()
-    y = torch.tensor([["anger", "calm", "joy"].index(row["label"]) for row in rows])
+    y = torch.tensor([["anger", "calm", "joy"].index(row.label) for row in rows])
     torch.manual_seed(derive(7, "init") % 2**63)
     norm, drop, out = nn.BatchNorm1d(4), nn.Dropout(0.3), nn.Linear(4, 3)
     parameters = [*norm.parameters(), *out.parameters()]
