@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sertool
-from sertool.api.calls import signature
+from sertool.api.signatures import signature
 
 STUB = Path(sertool.__file__).with_suffix(".pyi")
 HEAD = '''# Written by tests/stub.py from what the commands declare; a test compares.

@@ -1,62 +1,23 @@
-"""How a function of the API calls the command that it stands for, and what it says of itself."""
+"""How a function of the API calls the command that it stands for."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
-import re
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from sertool.core import plugins, workers
 from sertool.core.errors import UsageError
 from sertool.core.options import Command, Declared, build, declared
 from sertool.ui.console import Console, Failure
 
-F = TypeVar("F", bound=Callable[..., Any])
 AnyPath = str | PathLike[str]
 ALONE = {"workers": 1}  # defaults other than the command line's: no process that nobody asked for
 SILENT = ("quiet", "verbose")  # options of the command line alone: here silence is the default
 PRINTED = {"info": ("json", "audit", "deep", "require")}  # those about what a command prints
-REWORDED = (
-    (r"; repeatable\.", "; one, or a list."),
-    (r" Repeatable\.", " One, or a list."),
-    (r" \(exit 3\)", ""),
-    (r"^Exit with 3 unless", "Raise InputError unless"),
-    (
-        r"^Setting of the (kind|model) (\(.*\)); one, or a list\.",
-        r"Settings of the \1, by name \2. Each may also be a keyword of its own.",
-    ),
-    (r"^Leave out the baselines, which are fitted", "Also fit the baselines"),
-    (r" to FILE ", " to this file "),
-    (r"; - prints it instead of the tables?", ""),
-    (r"\bone line per\b", "one prediction per"),
-    (r"\bOne line per\b", "One prediction per"),
-)
-WRAPPER = textwrap.TextWrapper(
-    96, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-)
 FURTHER = "settings"  # the option that takes every keyword which is no option
-
-
-def documented(command: Command) -> Callable[[F], F]:
-    """Give a function the signature and the list of options that its command declares.
-
-    `{options}` in its docstring becomes the list.
-    """
-
-    def given(function: F) -> F:
-        own = inspect.signature(function).parameters
-        listed = [one for one in options_of(command) if one.name not in own]
-        function.__doc__ = described(function.__doc__ or "", listed)
-        function.command = command  # type: ignore[attr-defined]
-        function.__signature__ = signature(function, command)  # type: ignore[attr-defined]
-        return function
-
-    return given
 
 
 def options_of(command: Command) -> tuple[Declared, ...]:
@@ -69,53 +30,6 @@ def options_of(command: Command) -> tuple[Declared, ...]:
 def default_of(one: Declared) -> Any:
     """Return what an option is where it is not given."""
     return ALONE.get(one.name, one.default)
-
-
-def signature(function: Callable[..., Any], command: Command) -> inspect.Signature:
-    """Return the signature of `function`, its `**options` spelled out."""
-    own = inspect.signature(function)
-    kept = [p for p in own.parameters.values() if p.kind != inspect.Parameter.VAR_KEYWORD]
-    named = {parameter.name for parameter in kept}
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    before = [p for p in kept if p.kind != keyword]
-    options = []
-    for one in options_of(command):
-        default = default_of(one)
-        hint = one.hint | None if default is None else one.hint
-        if one.name not in named:
-            options.append(inspect.Parameter(one.name, keyword, default=default, annotation=hint))
-    rest = [inspect.Parameter(FURTHER, inspect.Parameter.VAR_KEYWORD)]
-    further = [one for one in options if one.name == FURTHER] and rest
-    options = [one for one in options if one.name != FURTHER or not further]
-    after = [p for p in kept if p.kind == keyword]
-    return own.replace(parameters=[*before, *options, *after, *further])
-
-
-def described(text: str, options: Iterable[Declared]) -> str:
-    """Return a docstring with `{options}` replaced by a line or two for each option."""
-    panels: dict[str, list[str]] = {}
-    for one in options:
-        unset = python_words(one.option.unset)
-        default = f"{default_of(one)!r}" + (f" ({unset})" if unset else "")
-        limits = "; ".join(filter(None, [one.option.unit, *one.option.limits()]))
-        words = f"{one.name} = {default}: {python_words(one.option.help)}"
-        words = f"{words.removesuffix('.')} ({limits})." if limits else words
-        panels.setdefault(one.option.panel, []).extend(WRAPPER.wrap(words))
-    lines = []
-    for heading, listed in panels.items():
-        lines += ["", f"{heading or 'Options and their defaults'}:", "", *listed]
-    return inspect.cleandoc(text).replace("{options}", "\n".join(lines).lstrip())
-
-
-def python_words(text: str) -> str:
-    """Return a help text as it reads in Python: `--sample-rate` is `sample_rate`."""
-    for shell, python in REWORDED:
-        text = re.sub(shell, python, text)
-    return re.sub(
-        r"\(see: [^)]*\)|--([a-z][a-z-]*[a-z])",
-        lambda match: match[1].replace("-", "_") if match[1] else match[0],
-        text,
-    )
 
 
 @contextlib.contextmanager

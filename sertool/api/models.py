@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from sertool.api.calls import AnyPath, call, documented
+from sertool.api.calls import AnyPath, call
+from sertool.api.signatures import documented
 from sertool.audio import FASTEST
 from sertool.audio.decoding import Sound
 from sertool.commands.recordings import check_arguments, sources

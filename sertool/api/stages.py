@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from sertool.api.calls import AnyPath, as_list, call, documented
+from sertool.api.calls import AnyPath, as_list, call
 from sertool.api.models import Checkpoint
 from sertool.api.reports import Audit, Recovered, Report, Separation, printable
 from sertool.api.results import Manifest, Store
+from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
 from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
