@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from sertool.core.options import Argument, Command, Options, RunOptions, nested
-from sertool.core.settings import option
+from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
 from sertool.evaluation.options import EvalOptions
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
     from sertool.evaluation.report import Report
-
-OUTPUT = "Output"
 
 
 @dataclass(frozen=True)
@@ -23,13 +20,10 @@ class EvalOutputs(Options):
     """What `eval` tests, and where its report and figures go."""
 
     test: EvalOptions = nested(EvalOptions)
-    json: str | None = option(
-        None, "Write the report; - prints it instead of the tables.", metavar="FILE", panel=OUTPUT,
-        recorded=False,
-    )  # fmt: skip
-    figures: Path | None = option(
-        None, "Draw figures into this folder.", metavar="DIR", panel=OUTPUT, recorded=False
+    json: str | None = destination(
+        None, "Write the report; - prints it instead of the tables.", metavar="FILE"
     )
+    figures: Path | None = destination(None, "Draw figures into this folder.", metavar="DIR")
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from sertool.commands.recordings import check_arguments, refuse_terminal, sources
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, nested
+from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
 from sertool.evaluation.predictions import FORMATS, formatter
@@ -20,8 +20,6 @@ from sertool.ui.console import Console
 
 if TYPE_CHECKING:
     from sertool.evaluation.predictor import Predictor
-
-OUTPUT = "Output"
 
 
 @dataclass(frozen=True)
@@ -36,28 +34,12 @@ class PredictOutputs(Options):
     sample_rate: int | None = option(None, "Sample rate of a raw --stream.", "Hz", above=0,
                                      panel=INPUT)  # fmt: skip
     null: bool = option(False, "Names on - end in NUL.", panel=INPUT)
-    format: str = option(
-        "jsonl",
-        "Format of the rows.",
-        choices=FORMATS,
-        panel=OUTPUT,
-        recorded=False,
+    format: str = destination("jsonl", "Format of the rows.", choices=FORMATS)
+    output: Path | None = destination(
+        None, "Write to this file.", metavar="FILE", short="-o", unset="standard output"
     )
-    output: Path | None = option(
-        None,
-        "Write to this file.",
-        metavar="FILE",
-        short="-o",
-        panel=OUTPUT,
-        unset="standard output",
-        recorded=False,
-    )
-    explain: Path | None = option(
-        None,
-        "Draw what the model saw and computed in each file into DIR.",
-        metavar="DIR",
-        panel=OUTPUT,
-        recorded=False,
+    explain: Path | None = destination(
+        None, "Draw what the model saw and computed in each file into DIR.", metavar="DIR"
     )
 
     def check(self) -> None:

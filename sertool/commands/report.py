@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions
+from sertool.core.options import Argument, Command, Options, RunOptions, destination
 from sertool.core.settings import option
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
     from sertool.papers.reporting import Comparison
     from sertool.papers.study import Study
+
+
+FORMATS = ("table", "markdown", "json")
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,14 @@ class ReportOptions(Options):
     compare: bool = option(
         False, "Compare two systems, paired by speaker; a single one with its baselines."
     )
-    figures: Path | None = option(
-        None, "Draw how each training progressed into DIR.", metavar="DIR", recorded=False
+    figures: Path | None = destination(
+        None, "Draw how each training progressed into DIR.", metavar="DIR"
     )
-    pack: Path | None = option(
-        None, "Write the reports into one file, one per line.", metavar="RUNS.jsonl", recorded=False
+    pack: Path | None = destination(
+        None, "Write the reports into one file, one per line.", metavar="RUNS.jsonl"
     )
-    format: str = option(
-        "table", "Format of the output.", choices=("table", "markdown", "json"), recorded=False
+    format: str = destination(
+        "table", "Format of the output.", choices=("table", "markdown", "json")
     )
 
     def check(self) -> None:

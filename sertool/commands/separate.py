@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, nested
+from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
 from sertool.core.settings import option
 from sertool.extras.options import KNOWN, SeparateOptions
 from sertool.ui.console import Console
@@ -27,12 +27,8 @@ class SeparateOutputs(Options):
         " them and print the SI-SDR.",
         panel=KNOWN,
     )
-    json: str | None = option(
-        None,
-        "Write the result; - prints it instead of the table.",
-        metavar="FILE",
-        panel=KNOWN,
-        recorded=False,
+    json: str | None = destination(
+        None, "Write the result; - prints it instead of the table.", metavar="FILE"
     )
 
 

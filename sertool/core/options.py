@@ -212,17 +212,20 @@ def seed() -> Any:
     return option(0, "Seed of every random draw.", metavar="N")
 
 
+def shared(default: Any, help: str, **more: Any) -> Any:
+    """Return the field of an option that every stage has; it changes no output."""
+    return option(default, help, panel=EVERY, recorded=False, **more)
+
+
+def destination(default: Any, help: str, **more: Any) -> Any:
+    """Return the field of an option that says where results go, or how they look."""
+    return option(default, help, panel="Output", recorded=False, **more)
+
+
 def workers(default: int = 0) -> Any:
-    """Return the field of `--workers`; it changes no output."""
-    return option(
-        default,
-        "Worker processes (0: one per core).",
-        metavar="N",
-        short="-j",
-        panel=EVERY,
-        least=0,
-        recorded=False,
-    )
+    """Return the field of `--workers`."""
+    help = "Worker processes (0: one per core)."
+    return shared(default, help, metavar="N", short="-j", least=0)
 
 
 def strict() -> Any:
@@ -234,12 +237,10 @@ def strict() -> Any:
 class PluginOptions(Options):
     """The files that add parts; they are loaded when this is made."""
 
-    plugin: tuple[Path, ...] = option(
+    plugin: tuple[Path, ...] = shared(
         (),
         "Python file that adds corpora, kinds, augmentations, models or metrics; repeatable.",
         metavar="FILE.py",
-        panel=EVERY,
-        recorded=False,
     )
 
     def check(self) -> None:
@@ -252,22 +253,12 @@ class PluginOptions(Options):
 class RunOptions(PluginOptions):
     """What every stage can be told about a run; nothing of it changes an output."""
 
-    force: bool = option(False, "Replace an existing output.", panel=EVERY, recorded=False)
-    resume: bool = option(
-        False, "Continue where an interrupted run stopped.", panel=EVERY, recorded=False
-    )
-    log: Path | None = option(
-        None, "Append events to FILE as JSON Lines.", metavar="FILE", panel=EVERY, recorded=False
-    )
-    quiet: bool = option(
-        False, "Report only what went wrong.", short="-q", panel=EVERY, recorded=False
-    )
-    verbose: bool = option(
-        False,
-        "Report more: settings in effect, remarks on each file, timing.",
-        short="-v",
-        panel=EVERY,
-        recorded=False,
+    force: bool = shared(False, "Replace an existing output.")
+    resume: bool = shared(False, "Continue where an interrupted run stopped.")
+    log: Path | None = shared(None, "Append events to FILE as JSON Lines.", metavar="FILE")
+    quiet: bool = shared(False, "Report only what went wrong.", short="-q")
+    verbose: bool = shared(
+        False, "Report more: settings in effect, remarks on each file, timing.", short="-v"
     )
 
     def check(self) -> None:
