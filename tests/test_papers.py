@@ -15,7 +15,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.evaluation import measures
 from sertool.papers import pages, papers, study_json
 from sertool.papers.study import study
-from sertool.ui import blocks
+from sertool.ui import tables as blocks
 from sertool.ui.tables import render
 
 TEXT = """

@@ -17,7 +17,7 @@ from sertool.evaluation import measures, pooling
 from sertool.papers import pages
 from sertool.papers import reporting as stage
 from sertool.papers.study import study
-from sertool.ui import blocks
+from sertool.ui import tables
 from sertool.ui.console import Console
 
 CELLS = [(t, p) for t in CLASSES for p in CLASSES]
@@ -416,7 +416,7 @@ def test_files_in_parts_add_up_over_folds():
         each["protocol"]["files_split"] = n
     found = pooled(*reports)
     assert pooling.evidence(found).files_split == 12
-    page = blocks.markdown(pages.page(study([result("r", r) for r in reports])))
+    page = tables.markdown(pages.page(study([result("r", r) for r in reports])))
     assert "12 of these files SCORED IN PARTS" in page
 
 

@@ -12,7 +12,7 @@ from sertool.core.errors import InputError
 from sertool.evaluation import audit, figures, results, terminal
 from sertool.evaluation import report as reports
 from sertool.items import Item
-from sertool.ui.blocks import short_names
+from sertool.ui.tables import short_names
 
 NAMES = ("anger", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 

@@ -19,7 +19,7 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.papers import comparison, pages, papers, study_json
 from sertool.papers import reporting as stage
-from sertool.ui import blocks
+from sertool.ui import tables
 from sertool.ui.console import Console
 from sertool.ui.tables import render
 
@@ -691,7 +691,7 @@ def test_a_damaged_report_is_one_line_or_does_no_harm(tmp_path, sound, place, va
                 page, values = pages.page(made), study_json.json_values(made)
         except InputError:
             continue
-        assert "nan" not in render(*blocks.terminal(page)) + blocks.markdown(page)
+        assert "nan" not in render(*tables.terminal(page)) + tables.markdown(page)
         json.dumps(values, allow_nan=False)
 
 

@@ -14,7 +14,7 @@ from sertool.evaluation import curves
 from sertool.evaluation.report import to_json
 from sertool.papers import convergence, curve_figures, pages, study_json
 from sertool.papers.study import study
-from sertool.ui import blocks
+from sertool.ui import tables
 
 LOSSES = st.lists(st.floats(0.001, 9.0), min_size=1, max_size=300)
 
@@ -233,7 +233,7 @@ def test_made_trainings_are_as_eval_keeps_them():
     kept = training(FALLS)
     kept.check()
     assert kept.best_epoch == 10
-    text = blocks.markdown(pages.page(made_study(*both())))
+    text = tables.markdown(pages.page(made_study(*both())))
     assert "### Had it converged?" in text
     first = convergence.told(made_study(*both()))[0].curves[0]
     assert first.loss == pytest.approx([loss for loss, _ in FALLS])

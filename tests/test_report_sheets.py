@@ -15,7 +15,7 @@ from sklearn import metrics as reference
 
 from sertool.papers import pages, papers
 from sertool.papers.study import study
-from sertool.ui import blocks
+from sertool.ui import tables
 
 HEAD = """
 title = "T"
@@ -72,11 +72,11 @@ def sheets(paper, *reports):
     """Return every sheet of a page under what stands above it: (heading, text)."""
     made, heading, text = {}, "", ""
     for block in page(paper, *reports):
-        if isinstance(block, blocks.Heading):
+        if isinstance(block, tables.Heading):
             heading = block.text
-        elif isinstance(block, blocks.Text):
+        elif isinstance(block, tables.Text):
             text = block.lines[0]
-        elif isinstance(block, blocks.Sheet):
+        elif isinstance(block, tables.Sheet):
             made[heading, text] = block
     return made
 
@@ -158,9 +158,9 @@ def test_several_rates_are_columns_and_one_stands_beside_the_papers(paper):
 def test_what_stands_alone_stays_a_row(paper):
     lone = cell("1", f'{NET}, truth = "anger", prediction = "neutral", measure = "share"', 7)
     made = page(paper([lone]), *runs()[1])
-    (grid,) = [block for block in made if isinstance(block, blocks.Grid)]
+    (grid,) = [block for block in made if isinstance(block, tables.Grid)]
     assert "anger → neutral, %" in grid.rows[0]
-    assert not any(isinstance(block, blocks.Sheet) for block in made)
+    assert not any(isinstance(block, tables.Sheet) for block in made)
 
 
 def test_counts_of_a_corpus_are_in_no_test(paper):
@@ -172,13 +172,13 @@ def test_counts_of_a_corpus_are_in_no_test(paper):
     reason = '[[not_run]]\ntags = { measure = "count" }\nreason = "a count of the corpus"\n'
     said = report(speech(corpora=("a", "b")), {"network": "n", "protocol": "random"}, apart=False)
     whole = cell("2", f'{NET}, measure = "accuracy"', 90)
-    text = blocks.markdown(page(paper([whole, *counts], reason), said))
+    text = tables.markdown(page(paper([whole, *counts], reason), said))
     assert "Another 2 published numbers, not run: a count of the corpus." in text
     assert "count, files" not in text
 
 
 def rows_of(made):
-    (grid,) = [b for b in made if isinstance(b, blocks.Grid) and "figure" in b.header]
+    (grid,) = [b for b in made if isinstance(b, tables.Grid) and "figure" in b.header]
     return [dict(zip(grid.header, row, strict=True)) for row in grid.rows]
 
 
@@ -230,7 +230,7 @@ def test_another_target_is_no_cell(paper):
         report(speech(1), tags | {"target": "corpus"}, apart=False),
         report(speech(1), tags, apart=False, seed=1) | {"target": "corpus"},
     ):
-        text = blocks.markdown(page(paper([whole]), told, probe))
+        text = tables.markdown(page(paper([whole]), told, probe))
         first, other = text.split("### Not in the paper")
         values = [f"{100 * (s.truth == s.predicted).mean():.1f}" for s in (speech(0), speech(1))]
         assert (values[0] in first, values[1] in first) == (True, False)
@@ -261,7 +261,7 @@ CELLS = st.sampled_from(["", "–", "84.21", "67.0", "16.00 (a)", "50.8 ± 1.2\n
 def lines_of(block, width):
     console = Console(width=width, color_system=None, highlight=False, markup=False)
     with console.capture() as captured:
-        console.print(*blocks.terminal([block]))
+        console.print(*tables.terminal([block]))
     return captured.get().splitlines()
 
 
@@ -272,7 +272,7 @@ def test_a_broken_table_fits_and_breaks_no_number(data, width):
     header = ["truth", *data.draw(st.lists(NAMES, min_size=n, max_size=n))]
     row = st.lists(CELLS, min_size=n, max_size=n)
     rows = [[data.draw(NAMES), *data.draw(row)] for _ in range(k)]
-    for block in (blocks.Sheet(header, rows), blocks.Grid(header, rows, 1)):
+    for block in (tables.Sheet(header, rows), tables.Grid(header, rows, 1)):
         lines = lines_of(block, width)
         assert max(map(cell_len, lines)) <= width
         shown = " ".join(lines).split()
@@ -289,7 +289,7 @@ def test_long_names_break_no_number(width):
     header = ["network", "data", "figure", "paper", "at random", "by file", "leak-free", "runs"]
     figures = ["95.05 (a)", *["64.7 ± 0.1\n[40.3, 88.6]"] * 3, "2 seeds × 5 folds"]
     rows = [["fser mel augmented", "emodb-2s", "WA, % (the emodb part of its test)", *figures]]
-    lines = lines_of(blocks.Grid(header, rows, 3, 2), width)
+    lines = lines_of(tables.Grid(header, rows, 3, 2), width)
     shown = " ".join(lines).split()
     assert max(map(len, lines)) <= width
     assert [shown.count(word) for word in ("64.7", "[40.3,", "88.6]", "95.05")] == [3, 3, 3, 1]
@@ -298,11 +298,11 @@ def test_long_names_break_no_number(width):
 
 def test_columns_of_classes_are_cut_to_their_numbers():
     header = ["truth", "happiness", "sadness", "surprise"]
-    sheet = blocks.Sheet(header, [["happiness", "84.21", "1.00", "16.00 (a)"]], classes=True)
+    sheet = tables.Sheet(header, [["happiness", "84.21", "1.00", "16.00 (a)"]], classes=True)
     text = "\n".join(lines_of(sheet, 80))
     assert re.search(r"truth +happ\. +sadn\. +surp\.", text)
     assert "happiness" in text
-    twins = blocks.Sheet(["truth", "class_one", "class_two"], [["x", "1", "2"]], classes=True)
+    twins = tables.Sheet(["truth", "class_one", "class_two"], [["x", "1", "2"]], classes=True)
     assert "class_one" in "\n".join(lines_of(twins, 80))
 
 
@@ -313,7 +313,7 @@ def test_a_further_part_names_its_rows_and_leaves_out_the_empty():
         ["a", "b", "UAR", *["50.0 [40.0, 60.0]"] * 6, ""],
         ["a", "c", "WA", *["50.0 [40.0, 60.0]"] * 6, "3 folds"],
     ]
-    lines = lines_of(blocks.Grid(header, rows, 3, 2), 46)
+    lines = lines_of(tables.Grid(header, rows, 3, 2), 46)
     starts = [i for i, line in enumerate(lines) if "figure" in line]
     assert len(starts) > 1
     last = "\n".join(lines[starts[-1] :])
@@ -330,8 +330,8 @@ def test_findings_stand_only_beside_measurements(tmp_path, paper):
     made = papers.paper(str(path))
     run = report(speech(), {"network": "n", "protocol": "random"})
     for reports, shown in (([run], True), ([], False)):
-        texts = [block for block in page(made, *reports) if isinstance(block, blocks.Heading)]
+        texts = [block for block in page(made, *reports) if isinstance(block, tables.Heading)]
         assert ("What we found" in [heading.text for heading in texts]) is shown
     assert "What we found" not in [
-        block.text for block in page(paper(RATES), run) if isinstance(block, blocks.Heading)
+        block.text for block in page(paper(RATES), run) if isinstance(block, tables.Heading)
     ]

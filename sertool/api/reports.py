@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,14 +88,10 @@ class Report(reports.Report, kw_only=True):
         return f"<Report of {self.figures.n} tests, UAR {self.uar}>"
 
     def __str__(self) -> str:
-        from rich.console import Console
-
         from sertool.evaluation.terminal import render
+        from sertool.ui import tables
 
-        console = Console(file=io.StringIO(), width=WIDTH, highlight=False)
-        with console.capture() as captured:
-            console.print(render(self, WIDTH))
-        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+        return tables.render(render(self, WIDTH), width=WIDTH)
 
 
 def printable(report: reports.Report) -> Report:

@@ -97,7 +97,7 @@ def _show(found: Study | list[Comparison] | None, options: ReportOptions, consol
     if found is None:
         return
     from sertool.papers import comparison, headlines, pages, study_json
-    from sertool.ui import blocks
+    from sertool.ui import tables
     from sertool.ui.tables import render
 
     if isinstance(found, list):
@@ -110,9 +110,9 @@ def _show(found: Study | list[Comparison] | None, options: ReportOptions, consol
     if options.format == "json":
         print(json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1))
     elif options.format == "markdown":
-        print(blocks.markdown(page), end="")
+        print(tables.markdown(page), end="")
     else:
-        print(render(*blocks.terminal(page)))
+        print(render(*tables.terminal(page)))
 
 
 COMMAND = Command(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from sertool.core.paths import show
+from sertool.ui import tables
 
 if TYPE_CHECKING:
     from sertool.evaluation.audit_files import Audit, Audited, Fact, Pair
@@ -179,9 +177,4 @@ def _short(text: str) -> str:
 
 def render(result: Audit) -> str:
     """Return the lines as text: coloured for a terminal, plain in a pipe, never broken."""
-    terminal = sys.stdout.isatty()
-    buffer = io.StringIO()
-    console = Console(file=buffer, force_terminal=terminal, highlight=False)
-    for line in lines(result):
-        console.print(line, soft_wrap=True)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return tables.render(*lines(result), wrap=False)

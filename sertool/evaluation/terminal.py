@@ -17,7 +17,7 @@ from sertool import metrics
 from sertool.core.paths import show
 from sertool.evaluation.report import Figures, Model, Protocol, Report
 from sertool.metrics import Metric
-from sertool.ui.blocks import short_names
+from sertool.ui.tables import columns, short_names
 from sertool.ui.words import plural
 
 NOT_COMPUTED = "not computed"
@@ -46,14 +46,6 @@ SHADES = (
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a rate as a percentage without its sign, "–" where it is undefined."""
     return "–" if value is None else f"{100 * value:.{decimals}f}"
-
-
-def _plain_table(*columns: str) -> Table:
-    """Return a table of aligned columns: the first to the left, the others to the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
-    return table
 
 
 def systems(report: Report) -> list[tuple[str, Figures]]:
@@ -94,7 +86,7 @@ def result_tables(report: Report, width: int = 80) -> list[Table]:
 
 def result_table(report: Report, width: int, chosen: Sequence[Metric]) -> Table:
     """Some metrics with intervals: model, linear, majority, and means of folds."""
-    table = _plain_table("", *(metric.label for metric in chosen))
+    table = columns("", *(metric.label for metric in chosen))
     rows = systems(report)
     label = max(13, *(len(name) for name, _ in rows))
     decimals = 1 if width >= label + 2 + ACROSS * 20 else 0
@@ -255,7 +247,7 @@ def _cells(row: Sequence[int], digits: int, one_line: bool) -> list[list[str]]:
 
 def class_table(report: Report) -> Table:
     """Precision, recall, F1, AUC and support of each class."""
-    table = _plain_table("class", "precision", "recall", "F1", "AUC", "n")
+    table = columns("class", "precision", "recall", "F1", "AUC", "n")
     for name in report.classes:
         row = report.figures.per_class[name]
         rates = [percent(rate) for rate in (row.precision, row.recall, row.f1, row.auc)]
@@ -280,7 +272,7 @@ def speaker_table(report: Report) -> RenderableType | None:
     if len(speakers) < 2:
         return None
     corpora = {name.split("/", 1)[0] for name in speakers}
-    table = _plain_table("speaker", "UAR", "WA", "n", "")
+    table = columns("speaker", "UAR", "WA", "n", "")
     table.columns[4].justify = "left"
     ranked = sorted(speakers.items(), key=lambda pair: (pair[1].uar, pair[0]))
     for name, row in ranked[:WORST]:

@@ -9,7 +9,7 @@ from sertool import metrics
 from sertool.evaluation.measures import LEVEL
 from sertool.papers.study_json import difference_json, value_json
 from sertool.papers.words import difference, named, unit, value
-from sertool.ui.blocks import Block, Grid, Text
+from sertool.ui.tables import Block, Grid, Text
 
 if TYPE_CHECKING:
     from sertool.papers.reporting import Comparison

@@ -13,7 +13,7 @@ from sertool.evaluation.curves import Curve
 from sertool.evaluation.pooling import Pooled
 from sertool.papers.study import Study
 from sertool.papers.words import telling
-from sertool.ui.blocks import Block, Grid, Heading, Text
+from sertool.ui.tables import Block, Grid, Heading, Text
 
 POINTS = ("first", "half", "last")
 _LEGEND = (

@@ -10,7 +10,7 @@ from sertool.papers.papers import Headline, Paper
 from sertool.papers.study import Row, Study
 from sertool.papers.study_json import value_json
 from sertool.papers.words import label, value
-from sertool.ui.blocks import Grid
+from sertool.ui.tables import Grid
 
 HEADER = ("paper", "what", "ours on", "figure", "printed", "by its protocol", "nothing leaks")
 

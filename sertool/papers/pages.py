@@ -23,7 +23,7 @@ from sertool.papers.words import (
     unit,
     value,
 )
-from sertool.ui.blocks import Block, Grid, Heading, Text
+from sertool.ui.tables import Block, Grid, Heading, Text
 
 APART = (
     ("speaker_disjoint", "speakers apart"),

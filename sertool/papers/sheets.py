@@ -10,7 +10,7 @@ from typing import Any
 from sertool.papers.papers import Protocol
 from sertool.papers.study import Row
 from sertool.papers.words import mean, named, part, published, runs_of, value
-from sertool.ui.blocks import Block, Heading, Sheet, Text
+from sertool.ui.tables import Block, Heading, Sheet, Text
 
 Cell = Callable[[Row], str]
 

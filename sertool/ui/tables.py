@@ -1,22 +1,33 @@
-"""Tables for people, as text that fits the terminal and survives a pipe."""
+"""Tables and pages for people: headings, lines and tables in the terminal, a pipe or Markdown."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PIPE_WIDTH = 100  # columns where the output is no terminal
+_SIGNS = re.compile(r"([\\|*_<`]|\](?=\())")
 
 
-def render(*parts: Any) -> str:
-    """Return rich renderables as text: coloured for a terminal, plain in a pipe."""
+def render(*parts: Any, width: int | None = None, wrap: bool = True) -> str:
+    """Return what rich prints as text: coloured for a terminal, plain in a pipe.
+
+    width: columns, instead of the terminal's (or `PIPE_WIDTH` in a pipe). wrap: break lines that
+    are longer.
+    """
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    width = None if terminal or "COLUMNS" in os.environ else PIPE_WIDTH
+    terminal = sys.stdout.isatty() and width is None
+    if not terminal and "COLUMNS" not in os.environ:
+        width = width or PIPE_WIDTH
     buffer = io.StringIO()
     console = Console(
         file=buffer,
@@ -27,20 +38,240 @@ def render(*parts: Any) -> str:
         emoji=False,
     )
     for part in parts:
-        console.print(part)
-    lines = buffer.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines)
+        console.print(part, soft_wrap=not wrap)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]], words: int = 1) -> Any:
-    """Return a rich table: the first `words` columns text, the others numbers, right-aligned."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], words: int = 1) -> Table:
+    """Return a ruled table: the first `words` columns text, the others numbers, right-aligned."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
+    from rich.text import Text as RichText
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        made.add_column(Text(name), justify="left" if i < words else "right", overflow="fold")
+        made.add_column(RichText(name), justify="left" if i < words else "right", overflow="fold")
     for row in rows:
-        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(RichText("" if cell is None else str(cell)) for cell in row))
     return made
+
+
+def columns(*header: str) -> Table:
+    """Return a table without rules, to which rows are added: the first column to the left."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, name in enumerate(header):
+        made.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    return made
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading: level 1 is the page's."""
+
+    text: str
+    level: int = 1
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph, or with several lines a list."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: the first `words` columns are text, the others numbers.
+
+    The first `keys` columns say what a row is of. The terminal shows them as one column, and once
+    for the rows that follow each other; Markdown spells each row out, so that it can be searched.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int
+    keys: int = 0
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of figures by class: `header` is its corner and columns, each row named by a class.
+
+    The terminal breaks it between columns where it is wider, and cuts the columns' names to what
+    the cells need if `classes` are what they are.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    classes: bool = False
+
+
+Block = Heading | Text | Grid | Sheet
+
+
+def markdown(blocks: Sequence[Block], level: int = 2) -> str:
+    """Return blocks as Markdown, headings from `level` down."""
+    parts = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            parts.append("#" * (level + block.level - 1) + " " + _plain(block.text))
+        elif isinstance(block, Text):
+            lines = [_plain(line) for line in block.lines]
+            parts.append("\n".join(f"- {x}" for x in lines[1:]) if lines[0] == "" else lines[0])
+        elif isinstance(block, Sheet):
+            parts.append(_markdown_table(Grid(block.header, block.rows, 1)))
+        else:
+            parts.append(_markdown_table(block))
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Return text on one line with what Markdown would read as a sign escaped."""
+    return _SIGNS.sub(r"\\\1", " ".join(text.split()))
+
+
+def _markdown_table(grid: Grid) -> str:
+    rule = ["---" if i < grid.words else "---:" for i in range(len(grid.header))]
+    rows = [[_plain(cell) for cell in row] for row in (grid.header, *grid.rows)]
+    lines = [rows[0], rule, *rows[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def terminal(blocks: Sequence[Block]) -> list[Any]:
+    """Return blocks as what rich prints."""
+    from rich.padding import Padding
+    from rich.text import Text as RichText
+
+    parts: list[Any] = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            style = "bold underline" if block.level == 1 else "bold"
+            parts.append(
+                Padding(RichText(block.text, style=style), (0 if not parts else 1, 0, 0, 0))
+            )
+        elif isinstance(block, Text) and block.lines[0] == "":
+            parts.append(_terminal_list(block.lines[1:]))
+        elif isinstance(block, Text):
+            parts.append(RichText(block.lines[0]))
+        elif isinstance(block, Sheet):
+            parts.append(_Broken(_short(block), whole=True))
+        else:
+            parts.append(_Broken(_merged(block), whole=False))
+    return parts
+
+
+def _terminal_list(lines: Sequence[str]) -> Any:
+    from rich.table import Table
+    from rich.text import Text as RichText
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=2, justify="right")
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row("·", RichText(line))
+    return grid
+
+
+def _merged(grid: Grid) -> Grid:
+    """Return a grid whose keys are one column."""
+    if grid.keys < 2:
+        return grid
+    rows = [
+        [" ".join(text for text in row[: grid.keys] if text), *row[grid.keys :]]
+        for row in grid.rows
+    ]
+    header = [" ".join(grid.header[: grid.keys]), *grid.header[grid.keys :]]
+    return Grid(header, rows, grid.words - grid.keys + 1, 1)
+
+
+def _short(sheet: Sheet) -> Grid:
+    """Return a sheet with the names of classes as short as stay apart, marks aside."""
+    corner, *names = sheet.header
+    if sheet.classes:
+        cells = [cell.split(" (")[0] for row in sheet.rows for cell in row[1:]]
+        short = short_names(names, max([5, *map(len, cells)]))
+        names = names if short[:1] == ["1"] else short
+    return Grid([corner, *names], sheet.rows, 1)
+
+
+def short_names(classes: Sequence[str], width: int) -> list[str]:
+    """Return the classes cut to `width` characters; numbers where that makes two the same."""
+    names = [c if len(c) <= width else c[: width - 1] + "." for c in classes]
+    if len(set(names)) < len(names):
+        names = [str(i + 1) for i in range(len(classes))]
+    return names
+
+
+class _Broken:
+    """A table as several of as many columns as the console has room for, its words in each.
+
+    Numbers are not broken where one of their columns fits. whole: nor is any cell, where a table
+    of fewer columns saves it. Rows that the further columns say nothing of are left out of them.
+    """
+
+    def __init__(self, grid: Grid, whole: bool) -> None:
+        self.grid, self.whole = grid, whole
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        grid, first = self.grid, self.grid.words
+        n = len(grid.header)
+        from rich.cells import cell_len
+
+        columns = [[grid.header[i], *(row[i] for row in grid.rows)] for i in range(n)]
+        most = [
+            max(cell_len(line) for cell in c for line in [*cell.splitlines(), ""]) for c in columns
+        ]
+        least = [max(cell_len(word) for cell in c for word in [*cell.split(), ""]) for c in columns]
+        needed = most if self.whole else least
+        while first < n or first == grid.words == n:
+            last = n
+            while last > first + 1 and _wide(needed, grid.words, first, last) > options.max_width:
+                last -= 1
+            at = [*range(grid.words), *range(first, last)]
+            room = options.max_width - _EDGES - _GAP * (len(at) - 1)
+            yield self._part(at, _widths([least[i] for i in at], [most[i] for i in at], room))
+            first = last + (first == n)
+
+    def _part(self, at: Sequence[int], widths: Sequence[int] | None) -> Any:
+        grid = self.grid
+        further = at[-1] >= grid.words and at[grid.words] > grid.words
+        rows = [
+            [row[i] for i in at]
+            for row in grid.rows
+            if not further or any(row[i] for i in at[grid.words :])
+        ]
+        if grid.keys:  # said once for the rows that follow each other
+            names = [row[0] for row in rows]
+            for row, before in zip(rows[1:], names, strict=False):
+                row[0] = "" if row[0] == before else row[0]
+        made = table([grid.header[i] for i in at], rows, grid.words)
+        for column, width in zip(made.columns, widths or (), strict=False):
+            column.width = width
+        return made
+
+
+_EDGES, _GAP = 2, 3  # characters that a table's edges and each gap between columns take
+
+
+def _wide(needed: Sequence[int], words: int, first: int, last: int) -> int:
+    """Return how wide a table of the columns of words and those from first to last is."""
+    widths = [*needed[:words], *needed[first:last]]
+    return sum(widths) + _EDGES + _GAP * (len(widths) - 1)
+
+
+def _widths(least: Sequence[int], most: Sequence[int], room: int) -> list[int] | None:
+    """Return what each column gets of `room`: no less than its longest word needs.
+
+    None where all fits, or where words must be broken.
+    """
+    spare = room - sum(least)
+    if sum(most) <= room or spare < 0:
+        return None
+    widths = list(least)
+    while spare:
+        _, _, i = max((most[i] - widths[i], -i, i) for i in range(len(widths)))
+        widths[i] += 1
+        spare -= 1
+    return widths
