@@ -16,6 +16,8 @@ from typing import Any
 
 import sertool
 from sertool.api.signatures import signature
+from sertool.commands.augment import AugmentOptions
+from sertool.core.options import declared
 
 STUB = Path(sertool.__file__).with_suffix(".pyi")
 HEAD = '''# Written by tests/stub.py from what the commands declare; a test compares.
@@ -55,6 +57,15 @@ def spelled(hint: Any) -> str:
     return "str | Mapping[str, Any]" if text.startswith("dict[") else NAMES.get(text, text)
 
 
+def without_augmentations(found: inspect.Signature) -> inspect.Signature:
+    """Return the signature of `augment` with its own options: each augmentation brings others."""
+    brought = {one.name for one in declared(AugmentOptions.complete())}
+    brought -= {one.name for one in declared(AugmentOptions)}
+    kept = [one for one in found.parameters.values() if one.name not in brought]
+    further = inspect.Parameter("augmentations", inspect.Parameter.VAR_KEYWORD)
+    return found.replace(parameters=[*kept, further])
+
+
 def parameters(found: inspect.Signature) -> Iterator[str]:
     starred = False
     for one in found.parameters.values():
@@ -77,6 +88,7 @@ def function(name: str, made: Callable[..., Any]) -> str:
     lines = []
     for one, head in whole or [(made, "")]:
         found = signature(one, command) if command else inspect.signature(one)
+        found = without_augmentations(found) if name == "augment" else found
         inner = ", ".join(parameters(found))
         lines.append(f"{head}def {name}({inner}) -> {spelled(found.return_annotation)}: ...\n")
     return "".join(lines)
