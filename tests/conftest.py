@@ -17,17 +17,26 @@ os.environ["COLUMNS"] = "100"  # whatever terminal, or none, the tests are start
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SLOW = {  # files that take more than four seconds of processor time; recipes do, too
+SLOW = {  # files that take more than some four seconds of processor time; recipes do, too
+    "test_api",
     "test_bad_input",
+    "test_cli",
     "test_explain",
+    "test_featurize",
+    "test_fingerprint",
     "test_iemocap_whole",
+    "test_info_pictures",
     "test_keep_last",
     "test_kill",
+    "test_model_sundharam_parallel",
     "test_package",
     "test_per",
+    "test_plugins",
+    "test_predict",
+    "test_readme",
     "test_report_cli",
+    "test_scoring",
     "test_separate",
-    "test_stages_sundharam_parallel",
     "test_survey",
     "test_train_cli",
 }
