@@ -149,9 +149,9 @@ def test_condition_that_would_part_a_copy_from_its_origin_is_refused() -> None:
     rows = items()
     for row in rows:
         row.extra["noisy"] = "yes" if row.augmentation else "no"
-    with pytest.raises(InputError, match="different sides"):
+    with pytest.raises(InputError, match="different parts"):
         only(rows, test_where=("noisy=yes",))
-    with pytest.raises(InputError, match="different sides"):
+    with pytest.raises(InputError, match="different parts"):
         broken = [row.replace(fold=i % 2) for i, row in enumerate(rows)]
         only(broken, test_fold="0")
 
@@ -193,18 +193,18 @@ def test_validation_classes_that_training_lacks_are_left_out() -> None:
         ({"test_fold": "x"}, UsageError, "one of the folds"),
         ({"test_fold": "1", "val_fold": "1"}, UsageError, "is the test fold"),
         ({"test_fold": "all", "val_fold": "1"}, UsageError, "use next"),
-        ({"test_fold": "none", "val_fold": "next"}, UsageError, "with a --test-fold only"),
+        ({"test_fold": "none", "val_fold": "next"}, UsageError, "needs a --test-fold"),
         ({"test_fold": "1", "val": 0.2, "val_fold": "0"}, UsageError, "contradict"),
         ({"test_fold": "1", "val": 1.5}, UsageError, "between 0 and 1"),
         ({"test_fold": "1", "val_speakers": 0}, UsageError, "1 or more"),
         ({"test_fold": "1", "test_where": ("label=joy",)}, UsageError, "contradicts"),
-        ({"test_fold": "1", "unit": "item"}, UsageError, "--resplit only"),
+        ({"test_fold": "1", "unit": "item"}, UsageError, "needs --resplit"),
         ({"test_fold": "1", "unit": "word", "resplit": "kfold:3"}, UsageError, "file or item"),
         ({"test_fold": "1", "resplit": "nonsense"}, UsageError, "nonsense"),
         ({"test_fold": "1", "where": ("nofield=1",)}, UsageError, "there is no field"),
-        ({"test_fold": "1", "where": ("label=boredom",)}, InputError, "fits no item"),
-        ({"test_where": ("label=boredom",)}, InputError, "fits no item"),
-        ({"test_fold": "1", "val_where": ("fold=1",)}, InputError, "fits no training item"),
+        ({"test_fold": "1", "where": ("label=boredom",)}, InputError, "matches no item"),
+        ({"test_where": ("label=boredom",)}, InputError, "matches no item"),
+        ({"test_fold": "1", "val_where": ("fold=1",)}, InputError, "matches no training item"),
         ({"test_fold": "1", "where": ("label=joy",)}, InputError, "two classes"),
         ({"test_where": ("label!=boredom",)}, InputError, "no item is left to train on"),
     ],

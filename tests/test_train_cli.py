@@ -247,7 +247,11 @@ def test_stores_that_cannot_serve(cli: Cli, store: Path, tmp_path: Path) -> None
         (broken, (), "not finite"),
         (tmp_path / "text.h5", (), "not a feature store"),
         (tmp_path / "none.h5", (), "no such file"),
-        (store, (*CNN, "--set", "intensity_head=true", "--where", "speaker=none"), "fits no item"),
+        (
+            store,
+            (*CNN, "--set", "intensity_head=true", "--where", "speaker=none"),
+            "matches no item",
+        ),
     ]:
         result = cli("train", path, out, "--test-fold", "1", *options)
         assert (result.code, message in result.err) == (3, True), result.err

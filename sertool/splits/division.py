@@ -81,7 +81,7 @@ class PartOptions(Options):
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} contradict each other")
         if self.unit == "item" and not self.resplit:
-            raise UsageError("--unit item: takes effect with --resplit only")
+            raise UsageError("--unit item: needs --resplit")
         if self.test_where and (self.test_fold is not None or self.resplit):
             raise UsageError("--test-where contradicts --test-fold and --resplit")
         if self.resplit:
@@ -109,15 +109,18 @@ class Division:
 
 
 def divide(
-    items: Sequence[Item], options: PartOptions, strata: Sequence[Stratum | None] | None = None
+    items: Sequence[Item],
+    options: PartOptions,
+    strata: Sequence[Stratum | None] | None = None,
+    target: str = "label",
 ) -> list[Division]:
     """Return one division, or with `test_fold="all"` one per fold.
 
     strata: what each item is dealt and drawn evenly by, its label by default; an item without one
-    is left out. Raises UsageError for options that do not fit each other or the folds, InputError
-    where a part lacks what it needs.
+    has no `target` and is left out. Raises UsageError for options that do not fit each other or the
+    folds, InputError where a part lacks what it needs.
     """
-    divider = _Divider(items, options, by_label(items) if strata is None else strata)
+    divider = _Divider(items, options, by_label(items) if strata is None else strata, target)
     return [divider.division(fold) for fold in divider.folds]
 
 
@@ -125,17 +128,21 @@ class _Divider:
     """What all folds share: which items are used, where each is, and what stays together."""
 
     def __init__(
-        self, items: Sequence[Item], options: PartOptions, strata: Sequence[Stratum | None]
+        self,
+        items: Sequence[Item],
+        options: PartOptions,
+        strata: Sequence[Stratum | None],
+        target: str,
     ) -> None:
         self._items, self._options = items, options
         self._notes: list[str] = []
         chosen = self._matching(range(len(items)), options.where, "--where")
         self._strata = {i: stratum for i in chosen if (stratum := strata[i]) is not None}
         if not self._strata:
-            raise InputError("no item has a label; prepare the corpus first")
+            raise InputError(f"no item has a {target}; prepare the corpus first")
         if len(self._strata) < len(chosen):
             lost = len(chosen) - len(self._strata)
-            self._notes.append(f"{lost} items without a label are left out")
+            self._notes.append(f"{lost} items without a {target} are left out")
         self._places = self._placed()
         self._by, self.folds = self._basis()
         self._units: dict[str, list[int]] = {}  # the positions of what stays together, by name
@@ -180,7 +187,7 @@ class _Divider:
         """Return the positions whose items fulfil every condition; InputError where none does."""
         found = {i.id for i in where.select([self._items[i] for i in positions], conditions)}
         if not found:
-            raise InputError(f"{option} {' '.join(conditions)!r} fits no {what}")
+            raise InputError(f"{option} {' '.join(conditions)!r} matches no {what}")
         return [i for i in positions if self._items[i].id in found]
 
     def _apart(
@@ -270,7 +277,7 @@ class _Divider:
             raise UsageError(f"--val-fold {text}: the store has no folds; --val 0.2 needs none")
         if text == "next":
             if fold is None:
-                raise UsageError("--val-fold next: takes effect with a --test-fold only")
+                raise UsageError("--val-fold next: needs a --test-fold")
             if len(folds) < 3:
                 raise UsageError(f"--val-fold next: {len(folds)} folds leave none to train on")
             return folds[(folds.index(fold) + 1) % len(folds)]
@@ -325,7 +332,7 @@ class _Divider:
 def _fold(option: str, text: str, folds: Sequence[int], others: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) in folds):
         known = ", ".join(map(str, folds))
-        raise UsageError(f"{option} {text}: needs one of the folds {known}, or {others}")
+        raise UsageError(f"{option} {text}: choose one of the folds {known}, or {others}")
     return int(text)
 
 
@@ -336,7 +343,7 @@ def _assign(units: Units, part: Callable[[int], str], what: str) -> dict[str, st
         found = {part(i) for i in unit}
         if len(found) > 1:
             raise InputError(
-                f"{show(name)}: {what} puts its segments or copies on different sides;"
+                f"{show(name)}: {what} puts its segments or copies in different parts;"
                 " only --resplit with --unit item may do that"
             )
         parts[name] = found.pop()

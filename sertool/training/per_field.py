@@ -12,6 +12,7 @@ from sertool.formats.checkpoint import Checkpoint, dump, undump
 from sertool.formats.outputs import Parts
 from sertool.models import per_field, tabular
 from sertool.splits.division import Division, divide
+from sertool.splits.protocols import Stratum
 from sertool.targets import make_target
 from sertool.training.fitting import Start, fit, fit_table
 from sertool.training.job import CHOOSER, Job
@@ -30,12 +31,13 @@ def divisions(job: Job) -> list[Division]:
     """
     items, parts = job.store.items(), job.options.parts
     if not job.values:
-        return divide(items, parts, [None if name is None else (name,) for name in job.classes])
+        strata: list[Stratum | None] = [name if name is None else (name,) for name in job.classes]
+        return divide(items, parts, strata, job.options.target)
     strata = [
         None if name is None else (value or UNKNOWN, name)
         for value, name in zip(job.values, job.classes, strict=True)
     ]
-    found = [_known(job, division) for division in divide(items, parts, strata)]
+    found = [_known(job, division) for division in divide(items, parts, strata, job.options.target)]
     for division in found:
         by_value(job, division)
     return found
