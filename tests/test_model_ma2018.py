@@ -148,7 +148,9 @@ def test_settings_of_the_fixed_network() -> None:
 
 def test_too_few_bins_are_refused() -> None:
     assert network("ma2018", bins=64)
-    with pytest.raises(InputError, match=r"at least 64 values a frame.*these have 63; set smaller"):
+    with pytest.raises(
+        InputError, match=r"at least 64 values per frame.*these have 63; set smaller"
+    ):
         network("ma2018", bins=63)
     assert network("ma2018", "pools=[1,2,2]", bins=4)
 

@@ -199,8 +199,8 @@ def test_intensity_head_is_trained_and_left_out_of_the_posterior(small: Path) ->
 def test_features_that_do_not_fit_are_refused(cnn: Path) -> None:
     scorer = Scorer.load(cnn)
     for array, message in [
-        (np.zeros((40, 5), np.float32), "shape 5 a frame; the checkpoint was trained on 4"),
-        (np.zeros(40, np.float32), "shape 1 a frame"),
+        (np.zeros((40, 5), np.float32), "shape 5 per frame; the checkpoint was trained on 4"),
+        (np.zeros(40, np.float32), "shape 1 per frame"),
         (np.zeros((0, 4), np.float32), "without a single frame"),
         (np.full((40, 4), np.nan, np.float32), "not finite"),
     ]:

@@ -128,7 +128,7 @@ class _Part:
 
 
 class Explainer:
-    """Draws a figure a file into `folder`, which is made if it is missing.
+    """Draws one figure per file into `folder`, which is made if it is missing.
 
     Made before the first file is scored, because it watches the passes that give the posteriors.
     names: of the figures that this run has drawn.

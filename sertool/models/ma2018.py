@@ -91,7 +91,7 @@ class Ma2018(Network):
         least = math.prod(settings.pools)
         if bins < least:
             raise InputError(
-                f"ma2018 needs at least {least} values a frame with pools of"
+                f"ma2018 needs at least {least} values per frame with pools of"
                 f" {' × '.join(map(str, settings.pools))}, and these have {bins}; set smaller pools"
             )
         blocks = []  # frames × bins of 297 × 400 after each: 148 × 100, 74 × 25, 37 × 6

@@ -144,7 +144,7 @@ class Scorer:
         dims = tuple(self.header.dims)
         if array.shape[1:] != dims:
             raise InputError(
-                f"features of shape {_shape(array.shape[1:])} a frame; the checkpoint was trained"
+                f"features of shape {_shape(array.shape[1:])} per frame; the checkpoint was trained"
                 f" on {_shape(dims)}: featurize as it was trained"
             )
         if not len(array):

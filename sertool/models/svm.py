@@ -354,7 +354,7 @@ def _pairs(classes: int) -> Iterator[tuple[int, int]]:
 
 
 def decide(pairs: np.ndarray, classes: int) -> np.ndarray:
-    """Return one decision a class (n, classes) from the pairs' (n, pairs).
+    """Return one decision per class (n, classes) from the pairs' (n, pairs).
 
     For two classes ± half the decision. For more, the pairs that a class won plus the sum of its
     decisions, brought between -1/3 and 1/3 so that it decides between equals alone (as

@@ -64,7 +64,7 @@ class Columns:
 
 
 def groups(items: Sequence[Item], targets: np.ndarray) -> np.ndarray:
-    """Return what folds within a training part keep whole, as an index an item: int64 (items,).
+    """Return what folds within a training part keep whole, as an index per item: int64 (items,).
 
     A group is a speaker of a corpus, and for an item without one its recording (`origin`). Where
     that tells nothing apart, because there is one speaker or every class is one speaker's

@@ -38,7 +38,7 @@ def draw(alpha: float, size: int, seed: int, epoch: int, step: int) -> Mix | Non
     """Return how a batch of `size` items is mixed; None where `alpha` is 0.
 
     Drawn from (seed, epoch, step). Zhang et al. (2018, section 2): the share is of
-    Beta(alpha, alpha), one a batch, and partners are of the same batch, shuffled. A share below a
+    Beta(alpha, alpha), one per batch, and partners are of the same batch, shuffled. A share below a
     half is turned over: that names the same pairs the other way round, and an item's own label is
     then that of its larger part.
     """

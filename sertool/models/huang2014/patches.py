@@ -11,7 +11,7 @@ from sertool.core.errors import InputError
 from sertool.core.seeds import rng
 from sertool.models.contract import Examples
 
-BATCH = 256  # patches a step of an auto-encoder
+BATCH = 256  # patches per step of an auto-encoder
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Sizes:
     """
 
     frames: int = 15  # of a fragment
-    dims: int = 60  # values a frame
+    dims: int = 60  # values per frame
     kernels: tuple[int, ...] = (6, 10)  # frames of each size of kernel, as wide as a frame
     maps: int = 60  # kernels of each size
     salient: int = 300  # features of φe
@@ -97,7 +97,7 @@ class Kernels(nn.Module):
         return torch.cat([kernel(x) for kernel in self.sizes], -1)
 
     def set(self, encoders: Sequence[nn.Linear]) -> None:
-        """Take the encoders of auto-encoders, one a size, in the sizes' order.
+        """Take the encoders of auto-encoders, one per size, in the sizes' order.
 
         Raises ValueError where their number or a shape differs.
         """

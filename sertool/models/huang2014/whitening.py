@@ -26,7 +26,7 @@ def fit(blocks: Iterable[np.ndarray], components: int) -> tuple[np.ndarray, np.n
         found.add(block)
     dims = len(found.mean)
     if components > min(dims, found.count):
-        what = f"{dims} values a frame" if components > dims else f"{found.count} frames"
+        what = f"{dims} values per frame" if components > dims else f"{found.count} frames"
         raise InputError(f"{components} principal components are more than {what} give")
     covariance = found.variance()
     if not np.isfinite(covariance).all():

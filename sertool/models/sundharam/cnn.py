@@ -56,7 +56,7 @@ class SundharamCnn(Network):
         assert frames is not None  # fixed_length
         if frames < SHORTEST:
             raise InputError(
-                f"sundharam-cnn needs at least {SHORTEST} frames an item, and these have {frames};"
+                f"sundharam-cnn needs at least {SHORTEST} frames per item, and these have {frames};"
                 " featurize with a longer --duration or a shorter hop"
             )
 

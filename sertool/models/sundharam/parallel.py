@@ -133,13 +133,13 @@ class _TwoBranches(Network):
         if dims < least:
             other = ", or take layout=mfcc" if chosen == "mel" else ""
             raise InputError(
-                f"{self.name} needs at least {least} values a frame in the layout {chosen},"
+                f"{self.name} needs at least {least} values per frame in the layout {chosen},"
                 f" and these have {dims}; featurize with --kind mel (128 bands) or mfcc"
                 f" (13 coefficients){other}"
             )
         if frames < least_frames:
             raise InputError(
-                f"{self.name} needs at least {least_frames} frames an item, and these have"
+                f"{self.name} needs at least {least_frames} frames per item, and these have"
                 f" {frames}; featurize with a longer --duration or a shorter hop"
             )
         return layout
