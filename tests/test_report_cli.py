@@ -368,6 +368,11 @@ def test_packed_reports_are_read_as_they_were(cli, files, tmp_path):
     for form in FORMATS:
         alone, together = (cli("report", *p, "--format", form) for p in (paths, [packed]))
         assert alone.out == together.out
+    described = cli("info", packed)
+    assert "3 reports" in described.out
+    assert described.out.count("n=a") == 3
+    listed = cli("info", packed, "--items").out.splitlines()
+    assert [json.loads(line) for line in listed] == [json.loads(line) for line in lines]
     packed.write_text("\n".join([lines[0], "{}", lines[1]]))
     refused(cli("report", packed), 3, "runs.jsonl:2: not a sertool report")
     (tmp_path / "bad.json").write_text("{}")

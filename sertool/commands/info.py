@@ -182,7 +182,8 @@ def _show(found: dict[str, Any] | Audit, options: InfoOptions, console: Console)
     elif options.listed:
         from sertool.evaluation.description import evenly
 
-        rows = found["item_list"] if "item_list" in found else found["report"].get("items", [])
+        rows = found.get("item_list") or found.get("reports")
+        rows = found.get("report", {}).get("items", []) if rows is None else rows
         for i in evenly(len(rows), options.number):
             print(json.dumps(rows[i], ensure_ascii=False))
     elif options.json:

@@ -211,6 +211,7 @@ def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
 def _report(path: Path, with_items: bool) -> dict[str, Any]:
     from sertool.evaluation.report import load, parse
 
-    raw = load(path)[0][1]
-    parse(raw, show(path))
-    return {"report": raw}
+    rows = load(path)
+    for name, raw in rows:
+        parse(raw, name)
+    return {"report": rows[0][1]} if len(rows) == 1 else {"reports": [raw for _, raw in rows]}

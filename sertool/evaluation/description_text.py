@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sertool.corpora.survey_text import page as survey_page
-from sertool.evaluation.report import parse
-from sertool.evaluation.terminal import describe_report
+from sertool.evaluation.report import Report, parse
+from sertool.evaluation.terminal import describe_report, percent
+from sertool.ui.tables import table
+from sertool.ui.words import plural
 
 SHOWN = 40  # speakers of a part that the page lists; --json has them all
 
@@ -99,7 +102,24 @@ def _epoch(own: dict[str, Any]) -> str:
     return f"; weights of epoch {own['best_epoch']} of {len(history)}{last}"
 
 
+def _packed(reports: Sequence[Report]) -> list[Any]:
+    """Return one line per report: its tags and UAR."""
+    rows = [
+        [
+            " ".join(f"{key}={value}" for key, value in (report.tags or {}).items()),
+            (report.model and report.model.name) or "",
+            report.figures.n,
+            percent(report.figures.uar),
+        ]
+        for report in reports
+    ]
+    lines = [f"{plural(len(reports), 'report')}, one per line; sertool report pools them"]
+    return [*lines, table(["tags", "model", "n", "UAR, %"], rows, 2)]
+
+
 def _report(found: dict[str, Any]) -> list[Any]:
+    if "reports" in found:
+        return _packed([parse(raw, "report") for raw in found["reports"]])
     return [describe_report(parse(found["report"], "report"))]
 
 

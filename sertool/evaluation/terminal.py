@@ -96,7 +96,10 @@ def result_table(report: Report, width: int, chosen: Sequence[Metric]) -> Table:
         mean = figures.mean_of_folds
         if mean:
             pairs = [(m, mean.metrics.get(m.name), mean.sd.get(m.name)) for m in chosen]
-            spread = [f"{shown(m, value)} ± {shown(m, sd)}" for m, value, sd in pairs]
+            spread = [
+                f"{shown(m, value)} ± {shown(m, sd)}" if m.name in mean.metrics else ""
+                for m, value, sd in pairs
+            ]
             table.add_row("  mean of folds", *spread, style="dim")
     return table
 
