@@ -244,7 +244,7 @@ def test_no_item_of_the_part(cli, tmp_path: Path) -> None:
     write_store(tmp_path / "p.h5", [values(900)], rows, kind="wave")
     result = cli("augment", "--awgn", 9, "--part", "val", tmp_path / "p.h5", tmp_path / "o.h5")
     assert result.code == 3
-    assert "no item to copy is of part val; there are 1 train" in result.err
+    assert "no items of part val to copy; there are 1 train" in result.err
 
 
 def whole_chain(noises: Path, rooms: Path) -> list[object]:

@@ -241,7 +241,7 @@ def test_the_wrong_family_is_refused(cli, store: Path, tmp_path: Path) -> None:
     write_store(tmp_path / "m.h5", [np.zeros((2, 3), np.float32)], rows(1), kind="mel")
     out = tmp_path / "o.h5"
     for arguments, code, said in [
-        (("--awgn", "15:30", store), 2, "awgn: not for pictures; what suits: shift, zoom, flip"),
+        (("--awgn", "15:30", store), 2, "awgn: not for pictures; choose from shift, zoom, flip"),
         (("--flip", "--zoom", 0.1, tmp_path / "w.h5"), 2, "zoom, flip: not for waveforms"),
         (("--flip", tmp_path / "m.h5"), 2, "flip: not for features over time"),
         (("--shift", 1.5, store), 2, "shift 1.5"),

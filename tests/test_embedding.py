@@ -179,7 +179,7 @@ def test_what_cannot_be(toys: Path, tmp_path: Path) -> None:
         parse(embedding.Settings, [f"checkpoint={tmp_path}/none.ckpt"])
     with pytest.raises(UsageError, match=r"layer=nowhere: no such layer; .*ma2018\.ckpt has "):
         embedding.remarks(made.RATE, settings(toys, "ma2018", "nowhere"))
-    with pytest.raises(UsageError, match="linear is no network"):
+    with pytest.raises(UsageError, match="linear is not a network"):
         embedding.remarks(made.RATE, settings(toys, "linear", "x"))
     with pytest.raises(InputError, match="no checkpoint"):
         path = toys / "wav" / "s0-anger-0.wav"

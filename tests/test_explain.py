@@ -367,12 +367,12 @@ def test_a_figure_a_file(toys, tmp_path, cli, name):
     told = cli("predict", toys / f"{name}.ckpt", *paths, "--explain", tmp_path / "a")
     assert told.code == 0, told.err
     assert told.out == plain.out
-    assert "figures of 2 files" in told.err
+    assert ": 2 figures" in told.err
     found = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert found == sorted(figure_name(Item("", str(path))) for path in paths)
     again = cli("predict", toys / f"{name}.ckpt", paths[1], "--explain", tmp_path / "b",
                 "--batch-size", 3)  # fmt: skip
-    assert "a figure of 1 file" in again.err
+    assert ": 1 figure" in again.err
     assert again.out == plain.out.splitlines(keepends=True)[1]
     (file,) = (tmp_path / "b").iterdir()
     content = file.read_bytes()

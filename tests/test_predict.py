@@ -126,7 +126,7 @@ def test_folders_are_recursive_and_in_order(toy, tmp_path, cli):
     assert result.code == 0
     names = [os.path.relpath(row["path"], tmp_path) for row in rows(result)]
     assert names == ["a.wav", "b/1.WAV", "b/2.wav", "a.wav"]
-    assert "1 files that are no audio" in result.err
+    assert "skipped 1 file without audio" in result.err
 
 
 @pytest.mark.parametrize(("end", "options"), [("\n", []), ("\0", ["--null"]), ("\r\n", [])])

@@ -201,7 +201,7 @@ def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_pat
     (out / "mix-3.wav").write_bytes(b"of three sources")
     older = cli("separate", mixed, out, "--force")
     assert older.code == 0
-    assert "mix-3.wav: of a run with more sources" in older.err
+    assert "mix-3.wav: left by a run with more sources" in older.err
     assert (out / "mix-3.wav").read_bytes() == b"of three sources"
     (out / "mix-1.wav").write_bytes(b"something else")
     assert cli("separate", mixed, out, "--resume").code == 3
@@ -448,7 +448,7 @@ def test_what_cannot_be_mixed(cli: Callable, mixed: Path, tmp_path: Path) -> Non
         ((one, silent), 3, "silent"),
         ((one, one), 3, "the same voice twice"),
         ((one, tmp_path / "none.wav"), 3, "none.wav"),
-        ((one, two, "--against", one), 2, "--mix: knows its sources"),
+        ((one, two, "--against", one), 2, "--mix knows its sources"),
     ):
         options = words[2:]
         result = cli("separate", "--mix", *words[:2], tmp_path / "new", *options)

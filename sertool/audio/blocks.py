@@ -69,7 +69,7 @@ def _by_libsndfile(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[
             yield block, file.samplerate
         missing = file.frames - done
         if missing > (MP3_SLACK * file.frames if file.format == "MP3" else 0):
-            raise ItemError(f"truncated: {done} of {file.frames} samples are there")
+            raise ItemError(f"truncated: only {done} of {file.frames} samples")
 
 
 def _by_ffmpeg(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[np.ndarray, int]]:

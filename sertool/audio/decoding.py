@@ -191,7 +191,7 @@ def _read(
         missing = last - first - len(data)
         slack = MP3_SLACK * total if file.format == "MP3" else 0
         if missing > slack and len(data):
-            raise ItemError(f"truncated: {len(data)} of {last - first} samples are there")
+            raise ItemError(f"truncated: only {len(data)} of {last - first} samples")
         return data, rate, channels
 
 
@@ -275,7 +275,7 @@ def check_whole(file: soundfile.SoundFile) -> None:
     """Raise ItemError where a WAV or AIFF is shorter than its header announces."""
     short = _SHORTENED.search(file.extra_info)
     if short and int(short[1]) < _STREAMED:
-        raise ItemError(f"truncated: {short[2]} of {short[1]} bytes of sound are there")
+        raise ItemError(f"truncated: only {short[2]} of {short[1]} bytes of sound")
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def crop(samples: np.ndarray, rate: int, offset: float, duration: float | None) 
     last = len(samples) if duration is None else first + round(duration * rate)
     part = samples[first:last]
     if len(part) == 0:
-        raise ItemError(f"nothing left after {offset:g} s: it is {len(samples) / rate:.3f} s long")
+        raise ItemError(f"nothing left after {offset:g} s of {len(samples) / rate:.3f} s")
     return part
 
 

@@ -240,7 +240,7 @@ def parts(family: str, steps: Steps) -> dict[str, Augmentation]:
     strange = [name for name in steps if name not in known]
     if strange:
         raise UsageError(
-            f"{', '.join(strange)}: not for {FAMILIES.get(family, family)}; what suits:"
+            f"{', '.join(strange)}: not for {FAMILIES.get(family, family)}; choose from"
             f" {', '.join(known)}{_elsewhere(strange)}"
         )
     return {

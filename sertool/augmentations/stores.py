@@ -92,7 +92,7 @@ def write_store(
     if not any(chosen):
         there = ", ".join(f"{n} {name}" for name, n in Counter(i.part for i in items).items())
         raise InputError(
-            f"{store.path}: no item to copy is of part {copying.part}; there are {there}"
+            f"{store.path}: no items of part {copying.part} to copy; there are {there}"
         )
     params = {
         "steps": [[name, part.recorded] for name, part in made.items()],
@@ -124,9 +124,9 @@ def _family(store: Store) -> str:
     family = family_of(store.kind, store.shape, store.frame_rate)
     if family is None:
         raise InputError(
-            f"{store.path}: a store of kind {store.kind}, no rows in time; augment works on"
-            " waveforms (featurize --kind wave first, and the features after), on pictures"
-            " (--kind image) and on features over time (mel, mfcc, …)"
+            f"{store.path}: a store of kind {store.kind}, without a time axis; augment takes"
+            " waveforms (featurize --kind wave first, and the features afterwards), pictures"
+            " (--kind image) and features over time (mel, mfcc, …)"
         )
     if any(item.augmentation for item in store.items()):
         raise InputError(f"{store.path}: holds copies already; augment the store it came from")

@@ -228,7 +228,7 @@ class BandPass(Augmentation):
         """Raise UsageError where the edges are not in order."""
         low, low_most, high, high_most = self.hz
         if not 0 < low <= low_most < high <= high_most:
-            raise UsageError(f"{self._asked}: needs 0 < LOW < HIGH in Hz, ranges that do not meet")
+            raise UsageError(f"{self._asked}: needs 0 < LOW < HIGH in Hz, without overlap")
 
     @property
     def _asked(self) -> str:

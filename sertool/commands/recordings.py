@@ -14,6 +14,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import find_audio, from_text, show, to_text
 from sertool.items import Item
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 STDIN = "-"
 TICK = 0.1  # seconds to wait for the next line of a list before what is there is worked on
@@ -61,7 +62,7 @@ def recording(path: Path) -> Item:
 def _in_folder(folder: Path, console: Console) -> list[Path]:
     audio, stray = find_audio(folder)
     if stray:
-        console.note(f"{show(folder)}: {len(stray)} files that are no audio are passed over")
+        console.note(f"{show(folder)}: skipped {plural(len(stray), 'file')} without audio")
     return audio
 
 

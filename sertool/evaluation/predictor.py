@@ -24,6 +24,7 @@ from sertool.formats import checkpoint
 from sertool.items import Item
 from sertool.models import per_field
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 if TYPE_CHECKING:
     from sertool.extras.explain import Explainer, Explainers
@@ -253,7 +254,6 @@ def conclude(predictor: Predictor, notes: Counter[str], console: Console) -> Non
         console.note(unusual)
     scorer = predictor.load()
     if predictor.explainer is not None:
-        names = len(predictor.explainer.names)
-        what = "a figure of 1 file" if names == 1 else f"figures of {names} files"
-        console.note(f"{show(predictor.explainer.folder)}: {what}")
+        figures = plural(len(predictor.explainer.names), "figure")
+        console.note(f"{show(predictor.explainer.folder)}: {figures}")
     announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")

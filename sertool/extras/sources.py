@@ -71,7 +71,7 @@ def separate(
         _write(mixtures, outputs, count, options, record, console)
         older = folder / f"{name}-{count + 1}.wav"
         if older.exists():
-            console.warn(f"{show(older)}: of a run with more sources, not of this one")
+            console.warn(f"{show(older)}: left by a run with more sources")
     result = _result(outputs)
     if options.against:
         result["sources"] = score(outputs, mixtures.paths, options.against)
@@ -87,7 +87,7 @@ def _check(mixtures: Mixtures, options: SeparateOptions) -> int:
     count = heard if options.sources is None else options.sources
     if not 2 <= count <= heard:
         raise UsageError(
-            f"--sources {count}: from {heard} mixtures come "
+            f"--sources {count}: {heard} mixtures give "
             + ("2 sources" if heard == 2 else f"2 to {heard} sources")
         )
     known = 0
@@ -96,7 +96,7 @@ def _check(mixtures: Mixtures, options: SeparateOptions) -> int:
         known += fact.channels
         check_alike(path, fact, mixtures.paths[0], Facts(mixtures.sample_rate, 1, mixtures.frames))
     if known > count:
-        raise UsageError(f"--against: {known} known sources, but only {count} come out")
+        raise UsageError(f"--against: {known} known sources, but only {count} are separated")
     if known:
         names = _names(options.against)
         moments = Covariance()

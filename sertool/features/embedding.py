@@ -53,7 +53,7 @@ def _hash(path: Path) -> str:
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise InputError(
-            f"{show(path)}: {reason}; kind embedding needs this checkpoint, where it was"
+            f"{show(path)}: {reason}; kind embedding needs this checkpoint in its original place"
         ) from error
 
 
@@ -135,11 +135,11 @@ def _embedder(path: str, sha256: str) -> _Embedder:
     scorer = Scorer.load(file)
     if isinstance(scorer, Routed):
         raise UsageError(
-            f"{show(file)}: holds a model for each {scorer.field}, whose layers are not the same;"
+            f"{show(file)}: holds one model per {scorer.field}, with different layers;"
             " train without --per"
         )
     if not isinstance(scorer, NetworkScorer):
-        raise UsageError(f"{show(file)}: {scorer.name} is no network and has no layers")
+        raise UsageError(f"{show(file)}: {scorer.name} is not a network and has no layers")
     return _Embedder(scorer, Pipeline.from_records(scorer.pipeline), scorer.recorder())
 
 

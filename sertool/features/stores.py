@@ -256,11 +256,11 @@ def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Item]:
 def _check(utterances: list[Item]) -> None:
     """Raise InputError where utterances cannot be the items of a store."""
     if not utterances:
-        raise InputError("no utterance is left to featurize")
+        raise InputError("no utterances to featurize")
     double, times = Counter(u.id for u in utterances).most_common(1)[0]
     if times > 1:
         where = [show(u.path) for u in utterances if u.id == double][:2]
-        raise InputError(f"two utterances are called {show(double)}: {where[0]} and {where[1]}")
+        raise InputError(f"two utterances have the id {show(double)}: {where[0]} and {where[1]}")
     for name in {name for utterance in utterances for name in utterance.extra}:
         if name in ("", ".") or "/" in name:
             raise InputError(f"a store cannot have a column called {name!r}; rename that field")
