@@ -6,6 +6,7 @@ import doctest
 import importlib.util
 import inspect
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -435,3 +436,25 @@ def test_the_example_of_the_readme_runs(
     shutil.copytree(made / "corpus", tmp_path / "data/demo/corpus")
     monkeypatch.chdir(tmp_path)
     exec(found[1], {})
+
+
+def test_parts_from_a_file(here: Path) -> None:
+    Path("parts.py").write_text(
+        "from sertool_example import centroid, clip, zero_crossings\n"
+        "PLUGINS = {\n"
+        '    "sertool.augmentations": {"wave.clip": clip.Clip},\n'
+        '    "sertool.features": {"zero-crossings": zero_crossings.KIND},\n'
+        '    "sertool.models": {"centroid": centroid.Centroid},\n'
+        "}\n"
+    )
+    code = """
+import sertool
+wave = sertool.featurize("manifest.jsonl", "wave.h5", kind="wave")
+louder = sertool.augment(wave, "clip.h5", clip=(3, 12), plugin="parts.py")
+store = sertool.featurize(louder, "zc.h5", kind="zero-crossings")
+model = sertool.train(store, "c.ckpt", model="centroid", test_fold=0)
+assert sertool.evaluate(model, store).figures.n == 16
+"""
+    paths = [str(ROOT), str(ROOT / "examples/plugin")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
