@@ -18,7 +18,6 @@ from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import per_field
 from sertool.targets import class_names
 from sertool.ui.console import Console
 
@@ -74,8 +73,8 @@ def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
 
 
 def _models(test: CheckpointTest) -> str:
-    field = per_field.field_of(test.header)
-    return "one" if field is None else f"one per {field}"
+    per = test.header.per
+    return "one" if per is None else f"one per {per.field}"
 
 
 def _weights(test: CheckpointTest) -> str:

@@ -77,8 +77,8 @@ class Predictor:
         known = header.classes
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
-        self._values = per_field.values_of(header)
-        self._field = per_field.field_of(header)
+        self._values = list(header.per.values) if header.per else []
+        self._field = header.per.field if header.per else None
         self.further = [self._field, f"{self._field}_by"] if self._field else []
         self._value = per_field.requested_value(
             self._field, self._values, tuple(options.fields.items())

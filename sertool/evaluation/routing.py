@@ -140,7 +140,7 @@ def summary(
     total = {key: sum(one[key] for one in counts) for key in counts[0]}
     return Routed(
         field=header.per.field,
-        values=per_field.values_of(header),
+        values=list(header.per.values),
         **total,
         chooser_accuracy=total["right"] / total["known"] if total["known"] else None,
         alone=metrics.compute(metrics.confusion(truth, alone, len(header.classes))),

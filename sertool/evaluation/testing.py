@@ -42,7 +42,6 @@ from sertool.formats import lineage
 from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import per_field
 from sertool.targets import class_names
 from sertool.ui.console import Console
 
@@ -72,7 +71,7 @@ def evaluate(
     with Store(store_path) as store:
         tests = [load_test(path) for path in checkpoints]
         classes = common_classes(tests)
-        if options.choose and per_field.field_of(tests[0].header) is None:
+        if options.choose and tests[0].header.per is None:
             raise UsageError(
                 f"--choose: {show(tests[0].path)} holds one model, not one --per field"
             )
@@ -97,7 +96,7 @@ def evaluate(
         if options.by == "file":
             facts.files_split = _split_files(tests, store, console) or UNSET
         for test in tests:
-            if per_field.field_of(test.header) is not None:
+            if test.header.per is not None:
                 test.routes = _routes(test, store, options, console)
         scored = _score(tests, store, options, console)
         tested, pooled = _pool(tests, store, scored, classes, options)

@@ -15,11 +15,11 @@ from typing import Any
 
 from sertool.core.errors import UsageError
 from sertool.corpora import where
-from sertool.formats.checkpoint import Checkpoint, Header
+from sertool.formats.checkpoint import Checkpoint, Trained
 from sertool.items import Item
 from sertool.targets import class_name
 
-OWN = ("classes", "model", "history", "best_epoch", "baselines", "augment")  # of each model
+OWN = Trained.__struct_fields__  # what describes each model on its own
 CHOOSER = "chooser"
 
 
@@ -29,16 +29,6 @@ def prefix(value: str) -> str:
     A value's own dots are written %2E, so that no name can be taken for another value's.
     """
     return "per." + value.replace("%", "%25").replace(".", "%2E")
-
-
-def field_of(header: Header) -> str | None:
-    """Return the field by whose value a checkpoint's model is chosen; None for a single model."""
-    return header.per.field if header.per else None
-
-
-def values_of(header: Header) -> list[str]:
-    """Return the values that a checkpoint has models for; none for a single model."""
-    return list(header.per.values) if header.per else []
 
 
 def merge(field: str, models: Mapping[str, Checkpoint], chooser: Checkpoint) -> Checkpoint:
@@ -84,12 +74,12 @@ def take_apart(checkpoint: Checkpoint) -> tuple[dict[str, Checkpoint], Checkpoin
     """
     shared = {name: v for name, v in checkpoint.meta.items() if name not in (*OWN, "per")}
 
-    def part(start: str, own: Mapping[str, Any]) -> Checkpoint:
-        return Checkpoint(checkpoint.subset(start), checkpoint.items, shared | dict(own))
+    def own(start: str, meta: Mapping[str, Any]) -> Checkpoint:
+        return Checkpoint(checkpoint.subset(start), checkpoint.items, shared | dict(meta))
 
     per = checkpoint.meta["per"]
-    models = {value: part(prefix(value), own) for value, own in per["values"].items()}
-    return models, part(CHOOSER, per[CHOOSER])
+    models = {value: own(prefix(value), meta) for value, meta in per["values"].items()}
+    return models, own(CHOOSER, per[CHOOSER])
 
 
 def match(field: str, word: str, values: Iterable[str]) -> str | None:

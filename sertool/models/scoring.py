@@ -295,7 +295,8 @@ class Routed(Scorer):
     ) -> None:
         described = checkpoint.header.model
         super().__init__(checkpoint, create(described.name, described.settings))
-        self.field = str(per_field.field_of(self.header))
+        assert self.header.per is not None
+        self.field = self.header.per.field
         self.scorers = dict(scorers)
         self.chooser = chooser
         if set(chooser.classes) != set(self.scorers):

@@ -18,7 +18,6 @@ from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.items import Item
 from sertool.models import MODELS, Network, model
-from sertool.models.per_field import field_of
 from sertool.ui.console import Console
 
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6 a bare pickle
@@ -87,10 +86,10 @@ def _of_checkpoint(path: Path, name: str) -> Initial:
     header = loaded.header
     if header.model.name != name:
         raise UsageError(f"--init {show(path)}: holds a {header.model.name}, not a {name}")
-    field = field_of(header)
-    if field is not None:
+    if header.per is not None:
         raise UsageError(
-            f"--init {show(path)}: holds one model per {field}; name a checkpoint of a single model"
+            f"--init {show(path)}: holds one model per {header.per.field}; name a checkpoint of a"
+            " single model"
         )
     tensors = {key: torch.from_numpy(array) for key, array in loaded.subset("model").items()}
     classes = [head.classes for head in header.model.heads or ()]

@@ -25,7 +25,7 @@ from sertool.ui.console import Console
 if TYPE_CHECKING:
     from sertool.training.networks import Plan
 
-CHOOSER = "linear"  # the model that names the value of `--per`: small, and fitted to the same items
+CHOOSER_MODEL = "linear"  # tells the value of `--per`: small, and fitted to the same items
 # fields that a row of `predict` has of its own
 TAKEN = ("path", "start", "end", "label", "confidence", "posterior", "duration", "error")
 
@@ -119,9 +119,9 @@ def _values(items: Sequence[Item], field: str, target: str) -> list[str | None]:
         raise UsageError(f"--per {field}: it is the target field (--target)")
     if field in TAKEN:
         raise UsageError(f"--per {field}: a line of predict has its own {field}; choose another")
-    needs = tabular(CHOOSER).needs
+    needs = tabular(CHOOSER_MODEL).needs
     if needs and importlib.util.find_spec(needs) is None:
         raise InputError(
-            f"--per {field}: its chooser ({CHOOSER}) needs {needs}, which is not installed"
+            f"--per {field}: its chooser ({CHOOSER_MODEL}) needs {needs}, which is not installed"
         )
     return class_names(items, field, "--per")

@@ -15,7 +15,7 @@ from sertool.splits.division import Division, divide
 from sertool.splits.protocols import Stratum
 from sertool.targets import make_target
 from sertool.training.fitting import Start, fit, fit_table
-from sertool.training.job import CHOOSER, Job
+from sertool.training.job import CHOOSER_MODEL, Job
 from sertool.training.summary import VERBS
 
 UNKNOWN = "?"  # the value, in a stratum, of an item that has none
@@ -159,5 +159,5 @@ def _fit_chooser(job: Job, division: Division) -> Checkpoint:
     Only what trains is fitted to, so that the held-out items show how often it is right.
     """
     target = make_target(job.values, division.train, str(job.options.per))
-    fitted = fit_table(job, tabular(CHOOSER), division, target)
+    fitted = fit_table(job, tabular(CHOOSER_MODEL), division, target)
     return Checkpoint(fitted.tensors, [], fitted.described(target.classes))
