@@ -204,6 +204,14 @@ def every() -> Iterator[tuple[str, str, type[Augmentation]]]:
         yield family, name, plugins.lookup(AUGMENTATIONS, GROUP, full)
 
 
+def described() -> list[tuple[str, str]]:
+    """Return (name, what it changes and how) of all augmentations, for people."""
+    return [
+        (name, f"{FAMILIES.get(family, family)}: {next(_options(name, cls))[2].help}")
+        for family, name, cls in every()
+    ]
+
+
 def suiting(family: str) -> list[str]:
     """Return the names of the augmentations of a family, in the order of their use."""
     pairs = (name.partition(".") for name in plugins.names(AUGMENTATIONS, GROUP))

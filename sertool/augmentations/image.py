@@ -77,10 +77,7 @@ class Zoom(Augmentation):
 
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Mirror every second copy left to right, as FSER did: it plays speech backwards.
-
-    FSER asks for it (section 3), though no voice ever sounds like that.
-    """
+    """Mirror every second copy left to right, as FSER did: it plays speech backwards."""
 
     def __call__(self, random: np.random.Generator) -> tuple[Map, bool]:
         """Return the map and whether it changes sides."""

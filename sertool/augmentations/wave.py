@@ -41,7 +41,7 @@ CODECS: dict[str, tuple[str, str, tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Pitch(Augmentation):
-    """All frequencies raised by a number of semitones, uniform; the duration stays."""
+    """Higher or lower by a number of semitones; the duration stays."""
 
     semitones: Range = required(
         "Raise the pitch by this much, e.g. -2:2; duration and level stay (phase vocoder).",
@@ -60,7 +60,7 @@ class Pitch(Augmentation):
 
 @dataclass(frozen=True)
 class TimeStretch(Augmentation):
-    """Speech made faster by a factor, uniform, at its own pitch."""
+    """Faster by a factor, at the same pitch."""
 
     speed: Range = required(
         "Speak this many times as fast, e.g. 0.9:1.1; 2 is half as long. Pitch and level stay"
@@ -80,7 +80,7 @@ class TimeStretch(Augmentation):
 
 @dataclass(frozen=True)
 class Shift(Augmentation):
-    """A shift in time, uniform in −share to share of the duration."""
+    """A shift in time by −share to share of the duration."""
 
     share: float = required(
         "Shift by -F to F of the duration; silence fills the gap.", least=0, below=1, metavar="F"
@@ -96,7 +96,7 @@ class Shift(Augmentation):
 
 @dataclass(frozen=True)
 class Reverb(Augmentation):
-    """A room whose impulse response is one of the folder's recordings, drawn.
+    """A room: an impulse response drawn from the recordings of a folder.
 
     Of several microphones the first: their mean would be a comb filter.
     """
@@ -129,10 +129,10 @@ class Reverb(Augmentation):
 
 @dataclass(frozen=True)
 class Noise(Augmentation):
-    """A stretch of a recording of noise, at a ratio drawn uniformly.
+    """A stretch of recorded noise at a signal-to-noise ratio.
 
-    One of the folder's files is drawn, and where in it to begin; a file shorter than the item is
-    repeated, one of another sample rate resampled.
+    The file and where in it to begin are drawn; a file shorter than the item is repeated, one of
+    another sample rate resampled.
     """
 
     folder: Path = required(
@@ -177,7 +177,7 @@ class Noise(Augmentation):
 
 @dataclass(frozen=True)
 class AWGN(Augmentation):
-    """White Gaussian noise at a ratio drawn uniformly."""
+    """White Gaussian noise at a signal-to-noise ratio."""
 
     snr: Range = required(
         "Add white Gaussian noise at this signal-to-noise ratio, e.g. 15:30.",
@@ -214,7 +214,7 @@ def _edges(text: Any) -> Any:
 
 @dataclass(frozen=True)
 class BandPass(Augmentation):
-    """A band whose lower edge is drawn from the first two numbers, the upper from the others."""
+    """A narrow band; its lower edge comes from the first two numbers, its upper from the others."""
 
     hz: tuple[float, float, float, float] = required(
         "Keep only this band, e.g. 300:3400 (a telephone), or one with random edges,"
@@ -255,7 +255,7 @@ class BandPass(Augmentation):
 
 @dataclass(frozen=True)
 class Gain(Augmentation):
-    """A gain drawn uniformly.
+    """A change of level.
 
     A store of int16 holds nothing beyond full scale: such samples are cut off there, and counted.
     """
@@ -277,7 +277,7 @@ class Gain(Augmentation):
 
 @dataclass(frozen=True)
 class Codec(Augmentation):
-    """One of several codecs, each as likely as any other, encoded and decoded again."""
+    """Encoding and decoding by one of several codecs, each equally likely."""
 
     names: tuple[str, ...] = required(
         f"Encode and decode with one of these, drawn: {', '.join(CODECS)}.",

@@ -85,30 +85,22 @@ def _rows(what: str) -> list[tuple[str, str]]:
         return [(name, papers.paper(name).title) for name in papers.names()]
     from sertool import augmentations, corpora, features, metrics, models
 
+    if what == "augmentations":
+        return augmentations.described()
     tables = {
         "corpora": (corpora.CORPORA, corpora.GROUP),
         "kinds": (features.KINDS, features.GROUP),
-        "augmentations": (augmentations.AUGMENTATIONS, augmentations.GROUP),
         "models": (models.MODELS, models.GROUP),
         "metrics": (metrics.METRICS, metrics.GROUP),
     }
     parts, group = tables[what]
-    rows = [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
-    return list(map(_of_kind, rows)) if what == "augmentations" else rows
-
-
-def _of_kind(row: tuple[str, str]) -> tuple[str, str]:
-    """Return the row of an augmentation KIND.NAME under the name that its option has."""
-    from sertool.augmentations import FAMILIES
-
-    kind, _, name = row[0].partition(".")
-    return name, f"{FAMILIES.get(kind, kind)}: {row[1]}"
+    return [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
 
 
 def _line(part: Any) -> str:
-    """Return one line about a part: its summary, its help, or a docstring's first line."""
+    """Return one line about a part: its summary, or a docstring's first line."""
     described = getattr(part, "compute", part).__doc__  # of a metric, what it computes
-    for text in (getattr(part, "summary", None), getattr(part, "help", None), described):
+    for text in (getattr(part, "summary", None), described):
         if isinstance(text, str) and text.strip():
             return text.strip().splitlines()[0]
     return ""
