@@ -70,7 +70,7 @@ _HOMES = {
     "Predictions": "sertool.api.models",
     "Report": "sertool.api.reports",
     "Audit": "sertool.api.reports",
-    "Separation": "sertool.api.reports",
+    "Separation": "sertool.extras.options",
     "Item": "sertool.items",
 }
 

@@ -10,13 +10,13 @@ from sertool.api.models import Prediction as Prediction
 from sertool.api.models import Predictions as Predictions
 from sertool.api.reports import Audit as Audit
 from sertool.api.reports import Report as Report
-from sertool.api.reports import Separation as Separation
 from sertool.api.results import Manifest as Manifest
 from sertool.api.results import Store as Store
 from sertool.core.errors import InputError as InputError
 from sertool.core.errors import ItemError as ItemError
 from sertool.core.errors import SertoolError as SertoolError
 from sertool.core.errors import UsageError as UsageError
+from sertool.extras.options import Separation as Separation
 from sertool.items import Item as Item
 from sertool.ui.console import Console as Console
 

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ MIXING = np.array([[1.0, 0.6], [0.5, 1.0]])
 GAIN = 15.0  # dB of SI-SDR
 
 
-def separate(paths: list[Path], folder: Path, options: SeparateOptions) -> dict[str, Any]:
+def separate(paths: list[Path], folder: Path, options: SeparateOptions) -> stage.Separation:
     return stage.separate(paths, folder, options, RunOptions(), Console.silent())
 
 
@@ -175,9 +174,9 @@ def test_order_and_sign_are_carried_through_a_changing_mixture(tmp_path: Path) -
     mix = save(tmp_path / "mix.wav", 0.5 * turning)
     known = (save(tmp_path / "a.wav", sources[:, 0]), save(tmp_path / "b.wav", sources[:, 1]))
     made = separate([mix], tmp_path / "blocks", SeparateOptions(block=1.0, against=known))
-    assert all(row["gain"] > GAIN for row in made["sources"])
+    assert all((one.gain or 0) > GAIN for one in made.known)
     made = separate([mix], tmp_path / "whole", SeparateOptions(against=known))
-    assert all(row["gain"] < 5 for row in made["sources"])
+    assert all((one.gain or 0) < 5 for one in made.known)
 
 
 def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_path: Path) -> None:
@@ -402,7 +401,7 @@ def test_blocks_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert audio_blocks.facts(path) == audio_blocks.Facts(RATE, 2, None)
     np.testing.assert_array_equal(np.concatenate(list(audio_blocks.blocks(path, 999))), wave)
     made = separate([path], tmp_path / "out", SeparateOptions(seed=1))
-    assert made["duration"] == 0.5
+    assert made.duration == 0.5
     fake.write_text(f'#!/bin/sh\n/bin/cat "{tmp_path}/sound.au"\necho "Broken pipe" >&2\nexit 1\n')
     with pytest.raises(ItemError, match="cannot be decoded: broken pipe"):
         list(audio_blocks.blocks(path, 1000))

@@ -1,12 +1,11 @@
-"""What the functions of the API return: reports of tests, audits, and separated sources."""
+"""What the functions of the API return: reports of tests, and audits."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -142,35 +141,3 @@ class Audit(Mapping[str, bool | None]):
         4
         """
         return self._result.to_json()
-
-
-class Recovered(NamedTuple):
-    """A known source, and what was found of it; the ratios (SI-SDR) are in dB, None if undefined.
-
-    mixture: the ratio of the best mixture alone; gain: how much better the output is.
-    """
-
-    reference: str
-    output: str
-    si_sdr: float | None
-    mixture: float | None
-    gain: float | None
-
-
-@dataclass(frozen=True)
-class Separation:
-    """The sources that `separate` wrote, the loudest first.
-
-    paths: a WAV file per source. duration: in seconds. known: each source that was given by
-    `against` (or `mix=True`), and what was found of it.
-
-    >>> voices = ["corpus/spk01/spk01_anger_s1_r1.flac", "corpus/spk02/spk02_sadness_s1_r1.flac"]
-    >>> found = separate(voices, "voices", mix=True)
-    >>> found.sample_rate, [path.name for path in found.paths]
-    (16000, ['separated-1.wav', 'separated-2.wav'])
-    """
-
-    paths: list[Path]
-    sample_rate: int
-    duration: float
-    known: list[Recovered]

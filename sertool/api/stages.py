@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath, as_list, call
 from sertool.api.models import Checkpoint
-from sertool.api.reports import Audit, Recovered, Report, Separation, printable
+from sertool.api.reports import Audit, Report, printable
 from sertool.api.results import Manifest, Store
 from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
@@ -21,10 +21,10 @@ from sertool.commands import prepare as preparing
 from sertool.commands import separate as separating
 from sertool.commands import train as training
 from sertool.core.options import Command
-from sertool.core.paths import from_text
 from sertool.corpora import export
 from sertool.evaluation import audit_files
 from sertool.evaluation.options import AuditOptions
+from sertool.extras.options import Separation
 from sertool.ui.console import Console
 
 
@@ -268,10 +268,8 @@ def separate(
     {options}
     """
     given = {"mixtures": mixtures, "folder": folder}
-    result, _ = call(separating.COMMAND, given, options, console, verbose)
-    known = [Recovered(**row) for row in result.get("sources", ())]
-    paths = [Path(from_text(path)) for path in result["outputs"]]
-    return Separation(paths, result["sample_rate"], result["duration"], known)
+    made: Separation = call(separating.COMMAND, given, options, console, verbose)[0]
+    return made
 
 
 def load(path: AnyPath) -> Checkpoint:

@@ -7,12 +7,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
 from sertool.core.settings import option
-from sertool.extras.options import KNOWN, SeparateOptions
+from sertool.extras.options import KNOWN, SeparateOptions, Separation
 from sertool.ui.console import Console
 
 
@@ -41,7 +41,7 @@ def separate(
     options: SeparateOutputs = SeparateOutputs(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> Separation:
     """Separate mixtures into a WAV file per source; return what was done.
 
     Raises UsageError for options that contradict each other, InputError for mixtures that cannot
@@ -67,23 +67,23 @@ def separate(
     return result
 
 
-def _text(result: dict[str, Any]) -> str:
-    return json.dumps(result, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+def _text(result: Separation) -> str:
+    return json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _show(result: dict[str, Any], options: SeparateOutputs, console: Console) -> None:
+def _show(result: Separation, options: SeparateOutputs, console: Console) -> None:
     """Print the ratios of known sources, or all as JSON."""
     if options.json == "-":
         sys.stdout.write(_text(result))
-    elif "sources" in result:
+    elif result.known:
         from sertool.ui.tables import render, table
 
         header = ("source", "found as", "SI-SDR dB", "best mixture dB", "gain dB")
-        found = result["sources"]
-        known, heard = (_short([row[key] for row in found]) for key in ("reference", "output"))
+        known = _short([one.reference for one in result.known])
+        found = _short([one.output for one in result.known])
         rows = [
-            [name, output, *(_db(row[key]) for key in ("si_sdr", "mixture", "gain"))]
-            for name, output, row in zip(known, heard, found, strict=True)
+            [name, output, *map(_db, (one.si_sdr, one.mixture, one.gain))]
+            for name, output, one in zip(known, found, result.known, strict=True)
         ]
         print(render(table(header, rows, words=2)))
 

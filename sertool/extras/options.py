@@ -1,15 +1,18 @@
-"""The options of `separate`."""
+"""The options of `separate`, and what it returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from sertool.core.options import Options, seed
+from sertool.core.paths import show
 from sertool.core.settings import option
 
 ALGORITHMS = ("parallel", "deflation")
 SHORTEST = 0.1  # seconds of a block
+FORMAT, VERSION = "sertool-separation", 1
 KNOWN = "Where the sources are known"
 
 
@@ -40,3 +43,46 @@ class SeparateOptions(Options):
         recorded=False,
     )
     seed: int = seed()
+
+
+class Recovered(NamedTuple):
+    """A known source, and what was found of it; the ratios (SI-SDR) are in dB, None if undefined.
+
+    mixture: the ratio of the best mixture alone; gain: how much better the output is.
+    """
+
+    reference: str
+    output: str
+    si_sdr: float | None
+    mixture: float | None
+    gain: float | None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The sources that `separate` wrote, the loudest first.
+
+    paths: a WAV file per source. duration: in seconds. known: each source that was given by
+    `against` (or `mix=True`), and what was found of it.
+
+    >>> voices = ["corpus/spk01/spk01_anger_s1_r1.flac", "corpus/spk02/spk02_sadness_s1_r1.flac"]
+    >>> found = separate(voices, "voices", mix=True)
+    >>> found.sample_rate, [path.name for path in found.paths]
+    (16000, ['separated-1.wav', 'separated-2.wav'])
+    """
+
+    paths: list[Path]
+    sample_rate: int
+    duration: float
+    known: list[Recovered]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; the known sources where there are any."""
+        found = {
+            "format": FORMAT,
+            "version": VERSION,
+            "outputs": [show(path) for path in self.paths],
+            "sample_rate": self.sample_rate,
+            "duration": self.duration,
+        }
+        return found | ({"sources": [one._asdict() for one in self.known]} if self.known else {})

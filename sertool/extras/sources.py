@@ -29,7 +29,7 @@ from sertool.extras.mixtures import (
     open_mixtures,
     together,
 )
-from sertool.extras.options import SeparateOptions
+from sertool.extras.options import Recovered, SeparateOptions, Separation
 from sertool.extras.separation import Follower, Sample, Settings, Unmixing
 from sertool.formats import lineage
 from sertool.formats.outputs import atomic, check_output
@@ -38,7 +38,6 @@ from sertool.models.statistics import Covariance
 from sertool.ui.console import Console, Progress
 
 PEAK = 0.99  # of full scale, Sundharam & Johari's demonstration
-FORMAT, VERSION = "sertool-separation", 1
 
 
 def separate(
@@ -48,14 +47,14 @@ def separate(
     run: RunOptions,
     console: Console,
     name: str | None = None,
-) -> dict[str, Any]:
+) -> Separation:
     """Write a WAV file per source into `folder`, made if it is missing; return what was done.
 
     The files are NAME-1.wav, NAME-2.wav …, 16 bits, each with its peak at 0.99, and appear only
     when all are whole. name: what they are called before their numbers, None for what the mixtures
-    are. With `options.against`, the ratio of each known source to what was found of it is in the
-    result. Raises UsageError for options that contradict, InputError for mixtures that cannot be
-    read or separated.
+    are. With `options.against`, the result says what was found of each known source. Raises
+    UsageError for options that contradict, InputError for mixtures that cannot be read or
+    separated.
     """
     force, resume = run.force, run.resume
     mixtures = open_mixtures(paths)
@@ -72,10 +71,9 @@ def separate(
         older = folder / f"{name}-{count + 1}.wav"
         if older.exists():
             console.warn(f"{show(older)}: left by a run with more sources")
-    result = _result(outputs)
-    if options.against:
-        result["sources"] = score(outputs, mixtures.paths, options.against)
-    return result
+    facts = file_facts(outputs[0])
+    known = score(outputs, mixtures.paths, options.against) if options.against else []
+    return Separation(outputs, facts.sample_rate, (facts.frames or 0) / facts.sample_rate, known)
 
 
 def _check(mixtures: Mixtures, options: SeparateOptions) -> int:
@@ -166,8 +164,8 @@ def _write(
             "mixed (sources that sound like plain noise cannot be told apart)"
         )
     made = not folder.is_dir()
-    folder.mkdir(exist_ok=True)
     try:
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as spool:
             with _shown(mixtures, console, "seconds separated") as progress:
                 peaks = _spool(
@@ -296,28 +294,15 @@ def _write_files(
                     write(block[:, i])
 
 
-def _result(outputs: Sequence[Path]) -> dict[str, Any]:
-    known = file_facts(outputs[0])
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "outputs": [show(path) for path in outputs],
-        "sample_rate": known.sample_rate,
-        "duration": (known.frames or 0) / known.sample_rate,
-    }
-
-
 def score(
     outputs: Sequence[Path],
     mixtures: Sequence[Path],
     references: Sequence[Path],
-) -> list[dict[str, Any]]:
-    """Return for each known source the output that is it, and their SI-SDR in dB.
+) -> list[Recovered]:
+    """Return for each known source, a channel of `references`, the output that is it.
 
-    One row a channel of `references`: `reference`, `output`, `si_sdr`, `mixture` (the SI-SDR of the
-    best single mixture), `gain` (the difference). The outputs are matched one to one, so that the
-    sum of the ratios is largest. A ratio that is not finite is None. Raises InputError where files
-    cannot be read or differ in length.
+    The outputs are matched one to one, so that the sum of the ratios is largest. Raises InputError
+    where files cannot be read or differ in length.
     """
     names = _names(references)
     heard = sum(file_facts(path).channels for path in mixtures)
@@ -330,15 +315,8 @@ def score(
     for column, row in enumerate(separation.match(table[:count])):
         ratio = float(table[row, column])
         mixture = float(table[count : count + heard, column].max())
-        rows.append(
-            {
-                "reference": names[column],
-                "output": show(outputs[row]),
-                "si_sdr": _finite(ratio),
-                "mixture": _finite(mixture),
-                "gain": _finite(ratio - mixture),
-            }
-        )
+        ratios = (_finite(value) for value in (ratio, mixture, ratio - mixture))
+        rows.append(Recovered(names[column], show(outputs[row]), *ratios))
     return rows
 
 
