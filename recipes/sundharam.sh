@@ -56,7 +56,7 @@ first_seed=${seeds%% *}
 
 mkdir -p "$out" "$results"
 
-# The stores, made when a run first needs one; what is whole already is left alone.
+# The stores, made when a run first needs one; what is already complete is left alone.
 made=
 features() { # FEATURE: mfcc, mel, mel-masked or notebook
     case $made in *" $1 "*) return ;; esac

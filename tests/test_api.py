@@ -328,7 +328,7 @@ def test_recordings_that_cannot_be_read(here: Path) -> None:
         model.predict(["bad.wav", ONE], strict=True)
     with pytest.raises(sertool.InputError, match="no such file"):
         model.predict("nowhere.wav")
-    with pytest.raises(sertool.InputError, match="no checkpoint"):
+    with pytest.raises(sertool.InputError, match=r"not a .*checkpoint"):
         sertool.load("mel.h5")
 
 

@@ -119,7 +119,7 @@ def test_workers_and_resume_give_the_same_bytes(cli, store: Path, tmp_path: Path
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
     again = cli("augment", "--awgn", "15:30", "--resume", store, tmp_path / "1.h5")
     assert again.code == 0
-    assert "whole already" in again.err
+    assert "already complete" in again.err
     assert cli("augment", "--awgn", "9", "--resume", store, tmp_path / "1.h5").code == 3
 
 

@@ -267,7 +267,7 @@ def test_same_seed_same_bytes(cli, store: Path, noises: Path, rooms: Path, tmp_p
     assert cli("augment", *moved, "-j", 2, store, tmp_path / "2.h5").code == 0
     assert first.read_bytes() == (tmp_path / "2.h5").read_bytes()
     again = cli("augment", *moved, "--resume", store, first)
-    assert "whole already" in again.err
+    assert "already complete" in again.err
     other = cli("augment", *chain, "--noise-snr", "6:20", "--resume", store, first)
     assert other.code == 3
 

@@ -229,7 +229,7 @@ def test_workers_and_resuming_give_the_same_bytes(cli, tmp_path: Path) -> None:
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
     # the order of the options is none of a draw, and makes no other store
     again = cli("augment", "--flip", *ASKED[:-1], "--resume", tmp_path / "p.h5", tmp_path / "1.h5")
-    assert "whole already" in again.err
+    assert "already complete" in again.err
     cli("augment", *ASKED, "--seed", 1, tmp_path / "p.h5", tmp_path / "3.h5")
     assert not np.array_equal(
         Store(tmp_path / "3.h5").features(1), Store(tmp_path / "1.h5").features(1)

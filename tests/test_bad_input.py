@@ -106,7 +106,7 @@ def test_an_output_that_is_an_input(cli, sounds: Path, tmp_path: Path) -> None:
     assert (wave.read_bytes(), manifest.read_text()) == before
     for command in (["featurize"], ["augment", "--awgn", "9"]):
         one_line(cli(*command, sounds, "-"), 2, "standard output")
-        one_line(cli(*command, "--force", sounds, tmp_path / "pipe"), 3, "no ordinary file")
+        one_line(cli(*command, "--force", sounds, tmp_path / "pipe"), 3, "not a regular file")
 
 
 def test_what_is_no_manifest_is_one_line(cli, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_resume_knows_its_input(cli, sounds: Path, tmp_path: Path) -> None:
     assert cli("featurize", "-q", tmp_path / "c", out).code == 1
     again = cli("featurize", "--resume", tmp_path / "c", out)
     assert again.code == 0
-    assert "whole already; 1 of 2 utterances are not in it" in again.err
+    assert "already complete; 1 of 2 utterances are not in it" in again.err
     other = cli("featurize", "-q", "--resume", sounds, out)
     one_line(other, 3, "another input", "--force")
     options = ["-q", "--resume", "--force", "--set", "n_mels=9"]

@@ -96,7 +96,7 @@ class Bomb:
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.ckpt"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match=r"not a .*checkpoint"):
         checkpoint.load(path)
 
 
@@ -113,11 +113,11 @@ def test_somebody_elses_safetensors_is_refused(tmp_path: Path) -> None:
     for number, metadata in enumerate([None, {"format": "pt"}, {"sertool": "no JSON"}]):
         path = tmp_path / f"{number}.safetensors"
         save_file({"w": np.zeros(3)}, path, metadata=metadata)
-        with pytest.raises(InputError, match="no checkpoint of sertool"):
+        with pytest.raises(InputError, match="not a sertool checkpoint"):
             checkpoint.load(path)
     content = checkpoint.dump({"w": np.zeros(3)}, {"format": "sertool-other"})
     path.write_bytes(content)
-    with pytest.raises(InputError, match="no checkpoint of sertool"):
+    with pytest.raises(InputError, match="not a sertool checkpoint"):
         checkpoint.load(path)
 
 
@@ -222,5 +222,5 @@ def test_large_file_of_another_kind_is_not_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "store.h5"
     path.write_bytes(b"\x89HDF\r\n\x1a\n")
     os.truncate(path, 1 << 41)  # a file with a hole: more than any memory
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match=r"not a .*checkpoint"):
         checkpoint.load(path)

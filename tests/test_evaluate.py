@@ -456,7 +456,7 @@ def test_command_line(toy, tmp_path, cli):
     assert target.read_bytes() == before
     resumed = cli(*arguments, "--json", target, "--tag", "a=b=c", "--resume")
     assert resumed.code == 0
-    assert "whole already" in resumed.err
+    assert "already complete" in resumed.err
     assert cli(*arguments, "--json", target, "--resume").code == 3
 
 

@@ -268,7 +268,7 @@ def test_outputs_in_the_way(cli: Cli, audio: Path, tmp_path: Path) -> None:
     code, message = run()
     assert code == 3
     assert "exists already; --force replaces it" in message
-    assert "whole already" in run("--resume")[1]
+    assert "already complete" in run("--resume")[1]
     (out / "supervisions.jsonl.gz").write_bytes(b"old")
     assert run("--force")[0] == 0
     assert len(unpack(out / "supervisions.jsonl.gz")) == 4

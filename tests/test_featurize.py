@@ -243,7 +243,7 @@ def test_resume(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "o.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     again = cli("featurize", "--resume", sounds, tmp_path / "o.h5")
     assert again.code == 0
-    assert "whole already" in again.err
+    assert "already complete" in again.err
     assert cli("featurize", "--resume", "--set", "n_mels=9", sounds, tmp_path / "o.h5").code == 3
     assert sorted(os.listdir(tmp_path)) == ["o.h5", "whole.h5"]
 

@@ -295,7 +295,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "numpy.npz": "damaged, or not a torch file",
         "text.pth": "neither a checkpoint nor a torch",
         "nothing.pth": "neither a checkpoint nor a torch",
-        "cut.safetensors": "no checkpoint, or a damaged one",
+        "cut.safetensors": "not a checkpoint, or a damaged one",
         "keys.safetensors": "none of its tensors fits this network",
         "script.pt": "TorchScript",
         "folder.pth": "is a folder",

@@ -47,7 +47,7 @@ def test_what_can_be_no_output(tmp_path: Path) -> None:
         check_output(tmp_path / "link", force=True, inputs=[tmp_path / "none", tmp_path / "in"])
     os.mkfifo(tmp_path / "pipe")
     for path in (Path(os.devnull), tmp_path / "pipe"):
-        with pytest.raises(InputError, match="no ordinary file"):
+        with pytest.raises(InputError, match="not a regular file"):
             check_output(path, force=True)
 
 

@@ -111,7 +111,7 @@ def test_the_same_bytes_again_and_all_folds_are_the_single_ones(
     names = ["a.ckpt", "again", "b.0.ckpt", "b.1.ckpt", "b.2.ckpt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     whole = cli("train", store, tmp_path / "a.ckpt", *common, "--test-fold", 1, "--resume")
-    assert "whole already" in whole.err
+    assert "already complete" in whole.err
     pooled = cli("eval", *(tmp_path / f"b.{i}.ckpt" for i in range(3)), store, "--json", "-")
     report = json.loads(pooled.out)
     assert report["per"]["by_field"] == sum(fold["per"]["by_field"] for fold in report["folds"])
@@ -187,7 +187,7 @@ def test_the_chooser_is_fitted_to_the_training_items_and_eval_says_how_good_it_i
         for item, row in zip(chosen["items"], posterior["alone"], strict=True):
             assert list(item["posterior"].values()) == row.tolist()
     again = cli("eval", path, store, "--json", tmp_path / "r.json", "--resume")
-    assert "whole already" in again.err
+    assert "already complete" in again.err
     assert cli("eval", path, store, "--json", tmp_path / "r.json", "--resume", "--choose").code == 3
     assert cli("info", tmp_path / "r.json").code == 0
 

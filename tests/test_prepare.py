@@ -207,7 +207,7 @@ def test_output_that_exists(cli: Cli, corpus: Path, tmp_path: Path) -> None:
     assert "--force" in result.err
     result = cli("prepare", corpus, out, "--resume")
     assert result.code == 0
-    assert "whole already" in result.err
+    assert "already complete" in result.err
     assert out.read_text() == "old\n"
     assert cli("prepare", corpus, out, "--force").code == 0
     assert len(rows(out)) == 140

@@ -185,7 +185,7 @@ def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_pat
     content = (out / "mix-1.wav").read_bytes()
     again = cli("separate", mixed, out, "--resume", "--against", tmp_path / "one.wav")
     assert again.code == 0
-    assert "whole already" in again.err
+    assert "already complete" in again.err
     assert "one.wav" in again.out
     refused = cli("separate", mixed, out)
     assert refused.code == 3
@@ -285,7 +285,7 @@ def test_broken_mixtures(cli: Callable, mixed: Path, tmp_path: Path) -> None:
         assert (result.code, result.out, result.err.count("\n")) == (3, "", 1), result.err
         assert reason in result.err
         assert not (tmp_path / "out").exists()
-    for folder, reason in ((tmp_path / "no/out", "does not exist"), (one, "is no folder")):
+    for folder, reason in ((tmp_path / "no/out", "does not exist"), (one, "is not a folder")):
         result = cli("separate", mixed, folder)
         assert (result.code, result.err.count("\n")) == (3, 1)
         assert reason in result.err

@@ -137,7 +137,7 @@ def test_stored_copies(cli, tmp_path: Path, dtype: str) -> None:
     assert len(drawn) > 12
     # a default that is written out makes no other store
     spelt = ("--spec-augment", "freq-mask=2,time-mask=12:2:0.5", "--copies", 3)
-    assert "whole already" in cli("augment", *spelt, "--resume", tmp_path / "m.h5", out).err
+    assert "already complete" in cli("augment", *spelt, "--resume", tmp_path / "m.h5", out).err
     other = ("--spec-augment", "freq-mask=2:2,time-mask=12:2:0.5", "--copies", 3)
     assert cli("augment", *other, "--resume", tmp_path / "m.h5", out).code == 3
 
@@ -208,7 +208,7 @@ def test_training(cli, tmp_path: Path) -> None:
     for name in ("statistics.mean", "statistics.sd"):
         np.testing.assert_array_equal(made.tensors[name], plain.tensors[name])
     spelt = (*asked[:-1], "freq-mask=2:1,time-mask=12:2:0.5", "--resume")
-    assert "whole already" in cli("train", store, tmp_path / "a.ckpt", *spelt).err
+    assert "already complete" in cli("train", store, tmp_path / "a.ckpt", *spelt).err
     assert cli("eval", tmp_path / "a.ckpt", store, "--json", tmp_path / "r.json").code == 0
     facts = json.loads((tmp_path / "r.json").read_text())["protocol"]
     assert (facts["train_augmented"], facts["test_augmented"]) == (True, False)

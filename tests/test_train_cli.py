@@ -155,7 +155,7 @@ def test_existing_output_needs_force_and_resume_knows_its_own(
     assert "--force" in result.err
     result = cli(*base, "--test-fold", "1", "--resume")
     assert result.code == 0
-    assert "whole already" in result.err
+    assert "already complete" in result.err
     result = cli(*base, "--test-fold", "0", "--resume")
     assert result.code == 3
     assert "other settings" in result.err
@@ -292,7 +292,7 @@ def test_killed_at_random_and_resumed_it_ends_with_the_same_bytes(
     _, said = resumed.communicate()
     assert resumed.returncode == 0, said
     if wanted > 6:
-        assert b"m.0.ckpt: whole already" in said
+        assert b"m.0.ckpt: already complete" in said
     for fold in range(3):
         whole = (tmp_path / f"whole.{fold}.ckpt").read_bytes()
         assert (tmp_path / f"m.{fold}.ckpt").read_bytes() == whole, f"fold {fold}, {wanted}"

@@ -53,7 +53,7 @@ def prepare(
         sources = [stack.enter_context(_on_disk(one)) for one in as_list(corpora)]
         given = {"corpora": sources, "manifest": target}
         items, failures = call(preparing.COMMAND, given, options, console, verbose)
-    items = prepare(target) if items is None else items  # it was whole already
+    items = prepare(target) if items is None else items  # it was already complete
     return Manifest(items, None if manifest is None else target, failures)
 
 

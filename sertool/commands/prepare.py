@@ -95,7 +95,7 @@ def prepare(
     run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> list[Item] | None:
-    """Write the manifest of corpora and return its utterances, None where it is whole already.
+    """Write the manifest of corpora and return its utterances, None where it is already complete.
 
     `manifest` may be `-`, standard output. Raises UsageError and InputError, then writing nothing.
     """

@@ -52,7 +52,7 @@ def check_target(output: Path, to: str, force: bool, resume: bool) -> list[Path]
     files = [folder / RECORDINGS, folder / SUPERVISIONS]
     if not folder.is_dir():
         if os.path.lexists(folder):
-            raise InputError(f"{show(output)}: is no folder; --to {LHOTSE} makes one")
+            raise InputError(f"{show(output)}: is not a folder; --to {LHOTSE} makes one")
         check_output(folder, force, resume)
         return files
     found = {path.name for path in folder.iterdir()}

@@ -84,7 +84,7 @@ def check_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     if os.path.lexists(folder):
-        raise InputError(f"{show(folder)}: is no folder; separate writes into one")
+        raise InputError(f"{show(folder)}: is not a folder; separate writes into one")
     check_output(folder, force=False)
 
 

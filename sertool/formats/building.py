@@ -270,7 +270,7 @@ def build_store(
                     count(min(BLOCK, len(source.items) - block * BLOCK))
             if assembler.writer is None:
                 parts.remove_all()
-                raise InputError(f"{output}: not written, for nothing could be read")
+                raise InputError(f"{output}: not written, as nothing could be read")
             assembler.writer.finish(attributes(assembler.built))
         except BaseException:
             if assembler.writer is not None:

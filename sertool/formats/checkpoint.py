@@ -194,13 +194,13 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
         OverflowError,
         RecursionError,
     ) as error:
-        raise InputError(f"{name}: no checkpoint, or a damaged one") from error
+        raise InputError(f"{name}: not a checkpoint, or a damaged one") from error
     try:
         meta = json.loads(metadata[KEY])
     except (KeyError, ValueError, TypeError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
-        raise InputError(f"{name}: a safetensors file, but no checkpoint of sertool")
+        raise InputError(f"{name}: a safetensors file, but not a sertool checkpoint")
     return {key: tensors[key].copy() for key in sorted(tensors)}, meta
 
 
@@ -245,19 +245,19 @@ def _read(path: Path) -> bytes:
 def load(path: Path) -> Checkpoint:
     """Return the checkpoint in `path`; nothing in it can run.
 
-    Raises InputError where the file is missing, is no checkpoint, is damaged, or was written
+    Raises InputError where the file is missing, is not a checkpoint, is damaged, or was written
     by a newer version of sertool.
     """
     path = Path(path)
     try:
         content = _read(path)
     except IsADirectoryError as error:
-        raise InputError(f"{show(path)}: is a folder, no checkpoint") from error
+        raise InputError(f"{show(path)}: is a folder, not a checkpoint") from error
     except OSError as error:
         raise InputError(f"{show(path)}: {(error.strerror or 'cannot be read').lower()}") from error
     tensors, meta = undump(content, show(path))
     if meta.get("format") != FORMAT:
-        raise InputError(f"{show(path)}: a safetensors file, but no checkpoint of sertool")
+        raise InputError(f"{show(path)}: a safetensors file, but not a sertool checkpoint")
     version = meta.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise InputError(
@@ -271,18 +271,16 @@ def load(path: Path) -> Checkpoint:
         rows = [json.loads(line) for line in lines.split("\n") if line]
     except (ValueError, RecursionError) as error:
         why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"
-        raise InputError(
-            f"{show(path)}: damaged, its description is not that of a checkpoint{why}"
-        ) from error
+        raise InputError(f"{show(path)}: damaged, not the header of a checkpoint{why}") from error
     try:
         schema.convert(rows, list[Line])
     except ValueError as error:
-        raise InputError(f"{show(path)}: damaged, its list of items is none: {error}") from error
+        raise InputError(f"{show(path)}: damaged, its list of items: {error}") from error
     return Checkpoint(tensors, [Item.from_row(row) for row in rows], meta)
 
 
 def plain_weights(path: Path) -> dict[str, Any] | None:
-    """Return the torch tensors of a safetensors file that is no checkpoint of ours.
+    """Return the torch tensors of a safetensors file that is not a checkpoint of ours.
 
     None for a checkpoint, and for a file that cannot be read.
     """

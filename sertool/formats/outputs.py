@@ -37,7 +37,7 @@ def check_output(
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file")
     if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no ordinary file; name another")
+        raise InputError(f"{path}: is not a regular file; name another")
     if path.exists() and not force and not resume:
         raise InputError(f"{path}: exists already; --force replaces it")
     if any(same_file(path, source) for source in inputs):

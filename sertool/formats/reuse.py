@@ -73,7 +73,7 @@ def decide(
         remark = "".join([_compared(path, record, read(path), expected) for path in there])
     if len(there) == len(paths):
         shown = paths[0] if len(paths) == 1 else paths[0].parent
-        console.note(f"{show(shown)}: whole already{remark}")
+        console.note(f"{show(shown)}: already complete{remark}")
         for path in paths:
             remove_left(path)
         return State.WHOLE

@@ -228,14 +228,14 @@ def _checked_offsets(file: h5py.File) -> np.ndarray:
     """Return the offsets; ValueError where the datasets of a file are not those of a store."""
     features, offsets = (_dataset(file, name) for name in ("features", "offsets"))
     if offsets.dtype.kind != "i" or offsets.ndim != 1 or not len(offsets):
-        raise ValueError("its offsets are no list of whole numbers")
+        raise ValueError("its offsets are not whole numbers")
     if features.dtype.kind not in "fiu" or not features.ndim:
-        raise ValueError("its features are no numbers")
+        raise ValueError("its features are not numbers")
     edges: np.ndarray = offsets[()]
     if edges[0] != 0 or (np.diff(edges) < 0).any() or edges[-1] != len(features):
-        raise ValueError("its offsets are not those of its features")
+        raise ValueError("its offsets do not match its features")
     if not _stored(features):
-        raise ValueError("it lacks features that it says it has")
+        raise ValueError("some of its features are missing")
     items = file.get("items")
     if not hasattr(items, "keys"):
         raise ValueError("it has no items")

@@ -288,7 +288,7 @@ def _trained(
 ) -> Fitted:
     """Return the network's weights and statistics, those after `epoch`, and what describes them.
 
-    Raises InputError where training ended in weights that are no numbers.
+    Raises InputError where training ended in weights that are not finite.
     """
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):

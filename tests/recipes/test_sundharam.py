@@ -63,7 +63,7 @@ def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     assert "run " not in whole.stderr
     elsewhere = recipe(out, SYSTEMS="cnn-mfcc", RESULTS=str(out / "elsewhere"))
     assert elsewhere.returncode == 0, elsewhere.stderr
-    assert "whole already" in elsewhere.stderr
+    assert "already complete" in elsewhere.stderr
     names = {path.name for path in (out / "elsewhere").iterdir()}
     assert names == {path.name for path in (out / "results").iterdir()}
 
