@@ -93,7 +93,7 @@ def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:
     from sertool.training.batches import Source
 
     items = store.items()
-    train = [i for i, item in enumerate(items) if item["label"] is not None]
+    train = [i for i, item in enumerate(items) if item.label is not None]
     source = Source(store, lambda features: features)
     source.statistics = statistics.fit(map(source.seen, train), "feature")
     found = network(options.model) if options.model else small()

@@ -150,8 +150,8 @@ def prepared(
     torch.manual_seed(0)
     network = model.build(None, store.shape, CLASSES)
     network.whiten.matrix.copy_(torch.eye(DIMS)[:, : model.settings.components])  # type: ignore
-    network.semi.rescale.mean.fill_(0.5)  # type: ignore[union-attr]
-    network.semi.rescale.sd.fill_(0.1)  # type: ignore[union-attr]
+    network.semi.rescale.mean.fill_(0.5)  # type: ignore
+    network.semi.rescale.sd.fill_(0.1)  # type: ignore
     hp = dataclasses.replace(model.defaults(), batch_size=batch_size, precision=precision)
     source = Source(store, model.view, normalising.fit([], hp.normalisation))
     every = list(range(len(store)))
