@@ -294,7 +294,7 @@ def test_a_checkpoint_of_embeddings_hands_on_what_it_knows(
     assert trained.code == 0, trained.err
     items = embedding.fitted_on(embedding.Settings(str(path), "x"))
     assert items is not None
-    assert {item["speaker"] for item in items} == {"s0", "s2"}  # s2: what the first was chosen by
+    assert {item.speaker for item in items} == {"s0", "s2"}  # s2: what the first was chosen by
     found = embedding.compute(sound(embedded), made.RATE, embedding.Settings(str(path), "dense.3"))
     assert found.shape == (1, 3)
 
