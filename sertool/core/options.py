@@ -92,7 +92,7 @@ def nested(cls: type, partial: bool = False) -> Any:
 
 
 @functools.cache
-def hints_of(cls: Any) -> dict[str, Any]:
+def hints_of(cls: Any) -> Mapping[str, Any]:
     """Return the types of a dataclass's fields by name."""
     return typing.get_type_hints(cls)
 
@@ -198,7 +198,7 @@ class Command:
         return {name: typing.get_args(hint) for name, hint in annotated.items()}
 
     @property
-    def groups(self) -> dict[str, Any]:
+    def groups(self) -> Mapping[str, Any]:
         """The dataclasses of options by parameter: `options`, `run`."""
         names = ("options", "run")
         return {name: self._hints[name].complete() for name in names if name in self._hints}
