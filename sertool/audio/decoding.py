@@ -166,14 +166,12 @@ def _read(
     if isinstance(path, Sound):
         rate, channels = path.sample_rate, path.samples.shape[1]
         first, last = bounds(len(path.samples), rate, start, end)
-        mixed = channels > 1 and channel == "mix"
-        samples = to_float(path.samples) if mixed else path.samples
-        return _mono(samples[first:last], channel), rate, channels
+        return mono(path.samples[first:last], channel), rate, channels
     if suffix(path) in NEEDS_FFMPEG:
         with converted(path) as (stream, rate, channels):
             data = big_endian_floats(stream.read(), channels)
         first, last = bounds(len(data), rate, start, end)
-        return _mono(data[first:last], channel), rate, channels
+        return mono(data[first:last], channel), rate, channels
     with quiet(path), opened(path) as file:
         rate, channels, total = file.samplerate, file.channels, file.frames
         check_whole(file)
@@ -205,18 +203,19 @@ def _read_frames(file: soundfile.SoundFile, frames: int, channel: str) -> np.nda
     done = 0
     # block by block: all channels of an hour would be large
     while len(block := file.read(min(_BLOCK, frames - done), dtype=dtype, always_2d=True)):
-        mono[done : done + len(block)] = _mono(block, channel)
+        mono[done : done + len(block)] = mono(block, channel)
         done += len(block)
     return mono[:done]
 
 
-def _mono(data: np.ndarray, channel: str) -> np.ndarray:
-    """Return one channel of `data` (n, channels): the mean, the first or the second."""
+def mono(data: np.ndarray, channel: str) -> np.ndarray:
+    """Return one channel of `data` (n, channels): the mean (float32), the first or the second."""
     count = data.shape[1]
     if channel != "mix":
         return data[:, min(count - 1, 1 if channel == "right" else 0)]
     if count == 1:
         return data[:, 0]
+    data = to_float(data)
     total = data[:, 0] + data[:, 1]  # column by column: a mean along so short an axis is slow
     for i in range(2, count):
         total += data[:, i]

@@ -8,8 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sertool.audio.decoding import read_wav_header
-from sertool.audio.waveform import FULL_SCALE
+from sertool.audio.decoding import mono, read_wav_header
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.evaluation.predictor import Predictor, Sink, conclude, span_of
 from sertool.features.pipeline import Clip
@@ -107,11 +106,7 @@ def _windows(
 
 
 def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
-    """Return 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
-    data = np.frombuffer(block[: len(block) // (2 * channels) * 2 * channels], "<i2")
-    if channels == 1:
-        return data.astype(np.int16, copy=False)
-    frames = data.reshape(-1, channels)
-    if channel != "mix":
-        return frames[:, 1 if channel == "right" else 0].astype(np.int16)
-    return frames.mean(1, dtype=np.float32) / np.float32(FULL_SCALE)
+    """Return whole 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
+    whole = len(block) // (2 * channels) * 2 * channels
+    frames = np.frombuffer(block[:whole], "<i2").astype(np.int16, copy=False)
+    return mono(frames.reshape(-1, channels), channel)
