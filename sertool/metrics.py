@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sertool.core import plugins
+from sertool.core.errors import InputError
 from sertool.core.seeds import rng
 
 RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
@@ -159,7 +160,11 @@ METRICS = {metric.name: f"sertool.metrics:{metric.name.upper()}"
 def known() -> dict[str, Metric]:
     """Return every metric by its name: those of `METRICS`, then those of entry points."""
     names = plugins.names(METRICS, GROUP)
-    return {name: plugins.lookup(METRICS, GROUP, name) for name in names}
+    found = {name: plugins.lookup(METRICS, GROUP, name) for name in names}
+    for name, metric in found.items():
+        if not isinstance(metric, Metric):
+            raise InputError(f"plug-in metric {name}: is not a Metric of sertool.metrics")
+    return found
 
 
 def compute(matrix: NDArray) -> dict[str, float | None]:

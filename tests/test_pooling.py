@@ -131,7 +131,7 @@ def test_a_speaker_of_several_folds_is_one_cluster():
 
 
 def test_a_name_is_another_speaker_in_another_corpus():
-    units = [unit | {"speaker": "01"} for unit in speech(corpora=("a", "b")).units]
+    units = [unit.replace(speaker="01") for unit in speech(corpora=("a", "b")).units]
     made = speech(corpora=("a", "b"))
     made = type(made)(units, made.truth, made.posterior, made.linear)
     assert pooled(report(made)).clusters == ["a/01", "b/01"]
@@ -141,7 +141,7 @@ def test_a_name_is_another_speaker_in_another_corpus():
 def test_units_of_unknown_speaker_are_clusters_of_their_own(unknown):
     made = speech(unknown=unknown)
     system = pooled(*folds(made, np.arange(160) % 3))
-    known = sorted({u["speaker"] for u in made.units} - {None})
+    known = sorted({u.speaker for u in made.units} - {None})
     assert [c for c in system.clusters if c] == [f"toy/{name}" for name in known]
     alone = [m for c, m in zip(system.clusters, system.matrices, strict=True) if not c]
     assert len(alone) == 16 * len(unknown)
@@ -156,7 +156,7 @@ def test_a_part_is_the_test_of_its_units_alone(field, unknown):
     both = [speech(seed, corpora=("a", "b"), unknown=unknown) for seed in (0, 1)]
     number = np.arange(160) % 3
     system = pooled(*(r for seed, made in enumerate(both) for r in folds(made, number, seed=seed)))
-    for value in sorted({unit[field] for unit in both[0].units}):
+    for value in sorted({unit.value(field) for unit in both[0].units}):
         found = measures.values(pooling.part(system, field, value), FIGURES)
         wanted = np.array([expected(made.of(field, value)) for made in both])
         for each, column, figure in zip(found, wanted.T, FIGURES, strict=True):
@@ -187,7 +187,7 @@ def test_a_part_that_was_not_tested():
 
 def test_a_part_that_only_some_folds_have():
     made = speech(corpora=("a", "b"))
-    number = [("a", "b").index(unit["corpus"]) for unit in made.units]
+    number = [("a", "b").index(unit.corpus) for unit in made.units]
     part = pooling.part(pooled(*folds(made, number)), "corpus", "b")
     assert numbers(part)[:3] == pytest.approx(expected(made.of("corpus", "b"))[:3])
 

@@ -268,17 +268,7 @@ def baseline(pooled: Pooled, name: str) -> Pooled:
 
 def _replaced(pooled: Pooled, clusters: list[str], matrices: np.ndarray) -> Pooled:
     """Return the system with other clusters; what only whole reports say is gone."""
-    return Pooled(
-        pooled.tags,
-        pooled.made,
-        pooled.classes,
-        pooled.seeds,
-        pooled.folds,
-        [],
-        clusters,
-        pooled.unit,
-        matrices,
-    )
+    return replace(pooled, reports=[], clusters=clusters, matrices=matrices, baselines={})
 
 
 def differences(pooled: Pooled) -> list[str]:

@@ -17,7 +17,6 @@ from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.corpora import labels
-from sertool.evaluation.lengths import announce
 from sertool.evaluation.options import PredictOptions
 from sertool.features.pipeline import Clip, Pipeline, Replayed
 from sertool.formats import checkpoint
@@ -256,4 +255,6 @@ def conclude(predictor: Predictor, notes: Counter[str], console: Console) -> Non
     if predictor.explainer is not None:
         figures = plural(len(predictor.explainer.names), "figure")
         console.note(f"{show(predictor.explainer.folder)}: {figures}")
+    from sertool.models.scoring import announce
+
     announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")

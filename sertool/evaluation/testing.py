@@ -26,7 +26,6 @@ from sertool.evaluation.heldout import (
     protocol,
     require,
 )
-from sertool.evaluation.lengths import announce
 from sertool.evaluation.options import EvalOptions
 from sertool.evaluation.report import (
     Figures,
@@ -117,7 +116,7 @@ def _score(
     tests: Sequence[CheckpointTest], store: Store, options: EvalOptions, console: Console
 ) -> dict[str, dict[int, np.ndarray]]:
     """Return, for "model" and each baseline that all have, index -> posteriors (rows, classes)."""
-    from sertool.models.scoring import Scorer
+    from sertool.models.scoring import Scorer, announce
 
     scored: dict[str, dict[int, np.ndarray]] = {}
     total = sum(len(test.tested) for test in tests)

@@ -15,6 +15,7 @@ from sertool.formats import checkpoint as checkpoints
 from sertool.formats.checkpoint import Checkpoint
 from sertool.models import BASELINES, Model, Network, Tabular, create, per_field, tabular
 from sertool.models.statistics import Statistics
+from sertool.ui.console import Console
 
 if TYPE_CHECKING:
     import torch
@@ -373,3 +374,11 @@ def shapes(
     except RuntimeError:  # a network of another package may not be made so
         return None
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def announce(console: Console, windows: int, padded: int, what: str) -> None:
+    """Say what a model of fixed length made of longer and of shorter input."""
+    if windows:
+        console.note(f"{windows} {what} longer than the model's input: averaged over windows")
+    if padded:
+        console.note(f"{padded} {what} shorter than the model's input: padded")

@@ -47,17 +47,10 @@ class Told:
         if all(curve.n == 1 for curve in self.curves):
             return "one epoch"
         n = len(self.curves)
-        falling, rising = (sum(map(rule, self.curves)) for rule in (_falling, _rising))
+        falling = sum(curve.falling for curve in self.curves)
+        rising = sum(curve.rising for curve in self.curves)
         words = f"still falling{_of(falling, n)}" if falling else "level"
         return words + (f"; validation rising{_of(rising, n)}" if rising else "")
-
-
-def _falling(curve: Curve) -> bool:
-    return curve.falling
-
-
-def _rising(curve: Curve) -> bool:
-    return curve.rising
 
 
 def _of(some: int, n: int) -> str:
@@ -114,7 +107,10 @@ def blocks(study: Study) -> list[Block]:
     lines = []
     for row in rows:
         name = [row.tags.get(key, "") for key in keys] + [heads[row.protocol]] * several
-        losses = _arrows(row.mean(_loss)), _arrows(row.mean(_val_loss))
+        losses = (
+            _arrows(row.mean(lambda curve: curve.loss)),
+            _arrows(row.mean(lambda curve: curve.val_loss)),
+        )
         lines.append([*name, _best(row), *losses, row.verdict])
     words = [*keys, *(["protocol"] if several else [])]
     header = [*words, "best epoch", "training loss", "validation loss", "verdict"]
@@ -131,25 +127,9 @@ def shown(study: Study, rows: Sequence[Told]) -> list[str]:
     return [key for key in keys if any(row.tags.get(key) for row in rows)]
 
 
-def _loss(curve: Curve) -> list[float]:
-    return curve.loss
-
-
-def _val_loss(curve: Curve) -> list[float] | None:
-    return curve.val_loss
-
-
 def _best(row: Told) -> str:
-    best, n = ({get(curve) for curve in row.curves} for get in (_kept, _trained))
+    best, n = {curve.best for curve in row.curves}, {curve.n for curve in row.curves}
     return f"{_span(best)} of {_span(n)}"
-
-
-def _kept(curve: Curve) -> int:
-    return curve.best
-
-
-def _trained(curve: Curve) -> int:
-    return curve.n
 
 
 def _span(numbers: set[int]) -> str:
@@ -172,9 +152,9 @@ def json_value(run: Pooled) -> dict[str, Any] | None:
         "n": len(known),
         "epochs": [curve.n for curve in known],
         "best_epoch": [curve.best for curve in known],
-        "loss": row.mean(_loss),
-        "val_loss": row.mean(_val_loss),
-        "falling": sum(map(_falling, known)),
-        "rising": sum(map(_rising, known)),
+        "loss": row.mean(lambda curve: curve.loss),
+        "val_loss": row.mean(lambda curve: curve.val_loss),
+        "falling": sum(curve.falling for curve in known),
+        "rising": sum(curve.rising for curve in known),
         "verdict": row.verdict,
     }
