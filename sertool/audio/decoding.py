@@ -199,13 +199,13 @@ def _read_frames(file: soundfile.SoundFile, frames: int, channel: str) -> np.nda
     dtype = "int16" if raw else "float32"
     if file.channels == 1:
         return file.read(frames, dtype=dtype)
-    mono = np.empty(frames, dtype=dtype)
+    mixed = np.empty(frames, dtype=dtype)
     done = 0
     # block by block: all channels of an hour would be large
     while len(block := file.read(min(_BLOCK, frames - done), dtype=dtype, always_2d=True)):
-        mono[done : done + len(block)] = mono(block, channel)
+        mixed[done : done + len(block)] = mono(block, channel)
         done += len(block)
-    return mono[:done]
+    return mixed[:done]
 
 
 def mono(data: np.ndarray, channel: str) -> np.ndarray:
