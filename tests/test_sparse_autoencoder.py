@@ -175,7 +175,7 @@ def test_a_fit_takes_a_step_a_batch_and_reads_them_once(monkeypatch: pytest.Monk
 
     def watched(*given: Any) -> Any:
         found = loss(*given)
-        steps.append(float(found))
+        steps.append(float(found.detach()))
         return found
 
     monkeypatch.setattr(sae, "loss", watched)
