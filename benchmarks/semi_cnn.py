@@ -77,7 +77,8 @@ def make(path: str, count: str) -> None:
     """Write a store of noise whose classes differ a little, without holding it."""
     import numpy as np
 
-    from sertool.formats.store import write_store
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from made_stores import write_store
 
     n = int(count)
     items = [{"id": f"c/{i}", "origin": f"c/{i}", "label": f"k{i % CLASSES}"} for i in range(n)]

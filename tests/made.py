@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from made_stores import write_store
 
 from sertool.audio.decoding import decode
 from sertool.core.paths import to_text
@@ -16,7 +17,7 @@ from sertool.features.stage import Stage
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.lineage import record
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import tabular
 

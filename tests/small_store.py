@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_stores import write_store
 
-from sertool.formats.store import write_store
 from sertool.items import Item
 
 LABELS = ("anger", "calm", "joy")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small_store
 import soundfile
+from made_stores import write_store
 
 from sertool.evaluation import audit
 from sertool.evaluation.audit_deep import SAME, likeness
@@ -18,7 +19,7 @@ from sertool.evaluation.report import Protocol, _protocol
 from sertool.evaluation.terminal import protocol_line
 from sertool.formats import checkpoint, schema
 from sertool.formats.checkpoint import Checkpoint
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.items import Item
 
 NAMES = ("speakers", "recordings", "sentences", "identical audio", "near-duplicates", "statistics")

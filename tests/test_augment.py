@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_stores import write_store
 
 from sertool.augmentations.noise import add_white_noise
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 
 
 def waves(n: int = 6, dtype: str = "float32") -> list[np.ndarray]:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_stores import write_store
 
 from sertool.audio import decoding as audio
 from sertool.audio import waveform
@@ -22,7 +23,7 @@ from sertool.augmentations.wave import Noise, Reverb
 from sertool.core.errors import InputError, ItemError
 from sertool.core.seeds import rng
 from sertool.formats.lineage import canonical
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 
 RATE = 16000
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_stores import write_store
 from scipy import ndimage
 
 from sertool.augmentations import image, parts, suiting
@@ -20,7 +21,7 @@ from sertool.augmentations.stores import Copying, CopySource
 from sertool.augmentations.warping import warp
 from sertool.core.errors import UsageError
 from sertool.core.seeds import rng
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 
 STEPS = {"shift": [0.2], "zoom": [0.3], "flip": []}
 ASKED = ("--shift", "0.2", "--zoom", "0.3", "--flip")

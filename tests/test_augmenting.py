@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_stores import write_store
 
 from sertool.augmentations import parts
 from sertool.evaluation import audit
 from sertool.formats import checkpoint
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.models import statistics
 from sertool.training import batches
 from sertool.training.augmenting import Augmenting, described

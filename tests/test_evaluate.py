@@ -11,6 +11,7 @@ import made
 import numpy as np
 import pytest
 from made_reports import evaluate
+from made_stores import write_store
 from sklearn import metrics as reference
 
 from sertool import metrics
@@ -18,7 +19,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.evaluation.options import EvalOptions as Options
 from sertool.evaluation.report import dumps, parse
 from sertool.evaluation.testing import file_of
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.metrics import pool_posteriors
 from sertool.models.scoring import Scorer

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_stores import write_store
 from PIL import Image
 
 from sertool.cli.parameters import with_values
 from sertool.evaluation.description import evenly
 from sertool.features import item_figures as picture_figures
 from sertool.features.item_figures import COLUMNS, Panel, names, panel, sheet
-from sertool.formats.store import write_store
 from sertool.items import Item
 
 

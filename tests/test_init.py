@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from made_stores import write_store
 from small_store import items, make
 from test_picture_models import TORCHVISION
 
 from sertool.core.errors import InputError, UsageError
 from sertool.formats import checkpoint
-from sertool.formats.store import write_store
 from sertool.items import Item
 from sertool.models import Network, fser2021
 from sertool.targets import Target

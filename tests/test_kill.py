@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from made_stores import write_store
 
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 
 KILLS = 3
 

@@ -14,11 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_settings import parse
+from made_stores import write_store
 from torch import nn
 
 from sertool.core.errors import InputError, UsageError
 from sertool.formats import checkpoint
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.models import Examples, svm
 from sertool.models.huang2014 import patches
 from sertool.models.huang2014.network import OverFragments

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_reports import evaluate
+from made_stores import write_store
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
@@ -28,7 +29,7 @@ from small_store import LABELS, items, make
 from sertool.evaluation.options import EvalOptions as Options
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import Checkpoint
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.models import per_field
 from sertool.models.scoring import Route, Routed, Scorer
 from sertool.training import per_field as train_per

@@ -10,10 +10,10 @@ import made_models
 import numpy as np
 import pytest
 from made_settings import parse
+from made_stores import write_store
 from small_store import items
 
 from sertool.core.errors import InputError, UsageError
-from sertool.formats.store import write_store
 from sertool.models import badshah2017, fser2021, model
 from sertool.models.hyperparameters import Hyperparameters
 

@@ -8,11 +8,12 @@ import made
 import numpy as np
 import pytest
 from made_reports import evaluate
+from made_stores import write_store
 
 from sertool.core.errors import InputError
 from sertool.evaluation import curves
 from sertool.evaluation.options import EvalOptions as Options
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.ui.console import Console
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_stores import write_store
 from small_store import items, make
 
 from sertool.augmentations import family_of, masks, parts
@@ -16,7 +17,7 @@ from sertool.augmentations.masks import FreqMask, TimeMask
 from sertool.core.errors import UsageError
 from sertool.core.seeds import rng
 from sertool.formats import checkpoint
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 from sertool.models import statistics
 from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Source

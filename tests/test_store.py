@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_stores import write_store
 
 from sertool.core.errors import InputError
-from sertool.formats.store import Store, write_store
+from sertool.formats.store import Store
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
 

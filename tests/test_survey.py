@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_stores import write_store
 from rich.cells import cell_len
 
 from sertool.audio import decoding as audio
@@ -29,7 +30,6 @@ from sertool.corpora.survey import edges, lengths, survey
 from sertool.corpora.survey_text import page
 from sertool.evaluation.description import counts
 from sertool.formats.manifest import parse_line
-from sertool.formats.store import write_store
 from sertool.items import Item
 from sertool.ui.console import Console
 from sertool.ui.tables import render

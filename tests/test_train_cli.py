@@ -227,7 +227,7 @@ def test_wrong_options_are_one_line(
 
 
 def test_stores_that_cannot_serve(cli: Cli, store: Path, tmp_path: Path) -> None:
-    from sertool.formats.store import write_store
+    from made_stores import write_store
 
     out = tmp_path / "m.ckpt"
     ragged = make(tmp_path / "ragged.h5", ragged=True)

@@ -16,7 +16,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -466,34 +466,3 @@ def _text(value: Any) -> str:
         return ""
     text = value if isinstance(value, str) else canonical(value)
     return text.rstrip("\0")
-
-
-def write_store(
-    path: Path,
-    arrays: Iterable[np.ndarray],
-    items: Iterable[Mapping[str, Any]],
-    *,
-    kind: str = "mel",
-    settings: dict[str, Any] | None = None,
-    pipeline: list[dict[str, Any]] | None = None,
-    sample_rate: int = 16000,
-    frame_rate: float = 100.0,
-    root: str = "",
-    lineage: list[dict[str, Any]] | None = None,
-    compress: str = "none",
-) -> None:
-    """Write a whole store from arrays (frames, …) of one dtype and their items, in one call."""
-    from sertool.formats.outputs import atomic
-
-    arrays = list(arrays)
-    with atomic(Path(path)) as temporary:
-        temporary.unlink(missing_ok=True)
-        writer = StoreWriter(temporary, arrays[0].shape[1:], str(arrays[0].dtype), compress)
-        for array, item in zip(arrays, items, strict=True):
-            row = item if isinstance(item, Item) else Item.from_row(item)
-            writer.append(array, row if row.origin else row.replace(origin=row.id))
-        stages = pipeline or [{"stage": "featurize", "kind": kind, "settings": settings or {}}]
-        writer.finish(
-            {"kind": kind, "settings": settings or {}, "pipeline": stages, "root": root}
-            | {"sample_rate": sample_rate, "frame_rate": frame_rate, "lineage": lineage or []}
-        )
