@@ -19,21 +19,21 @@ Each recipe is a shell script that chains the stages of sertool into the pipelin
 
     sh recipes/sundharam.sh /path/to/ravdess out/sundharam
 
-The head of a script says what it takes from the environment. A run whose summary lies in
-`OUTDIR/results` is skipped, so a recipe that was stopped goes on where it was; fewer epochs than the
-paper's are a column of its table. Beside each of the paper's numbers stands what we measured under the
+The comment at the top of each script lists the environment variables it reads. A run whose summary is already
+in `OUTDIR/results` is skipped, so a recipe that was stopped continues where it left off; runs with fewer epochs
+than the paper's have a column that says so. Beside each of the paper's numbers stands what we measured under the
 paper's own protocol, and under one that cannot leak: speakers, recordings and copies apart, as computed
 from the items themselves.
 
 This page is made by `make results` from the summaries in `recipes/results/` and the published tables in
-`data/papers/`. The same tables in a terminal: `sertool report --paper sundharam
+`data/papers/`. To see the same tables in a terminal: `sertool report --paper sundharam
 recipes/results/sundharam/*.jsonl`.
 
 ## The numbers that the papers are known for
 
 "By its protocol" splits as the paper does, on the corpora available to us, which for FSER and Ma are not the
 paper's; "nothing leaks" keeps speakers and recordings apart. Each paper's own section says how far its runs were
-scaled down. Intervals are 95 %, by a bootstrap over speakers.
+scaled down. Intervals are 95 %, from a bootstrap over speakers.
 
 TEXT
 
@@ -95,9 +95,9 @@ about real speech.
 
 `recipes/leakage.sh CORPUS... OUTDIR`: logistic regression on the mean and standard deviation of each
 log-mel band, in five folds: speakers apart, then recordings at random, then four noisy copies of each
-recording before originals and copies are drawn at random alike. What test and training share is found in
+recording, with originals and copies drawn at random alike. What test and training share is computed from
 the items. `emodb-2s` is EmoDB cut or padded to 2 s, `emodb-339` its four classes anger, happiness,
-neutral and sadness at full length; figures on them compare with no others.
+neutral and sadness at full length; numbers on either are comparable with no others.
 
 TEXT
 
