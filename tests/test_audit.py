@@ -431,6 +431,7 @@ def test_eval_hears_near_duplicates_of_all_that_was_trained_on(where):
     earlier = where == "earlier"
     rows = [item(1), item(9, "test")] if earlier else [item(1), like, item(9, "test")]
     pipeline = [stage] if earlier else []
-    one = CheckpointTest(Path("m.ckpt"), {"pipeline": pipeline}, items(rows), "0" * 64, tested=[0])
+    header = SimpleNamespace(pipeline=pipeline, augment=None, protocol=None)
+    one = CheckpointTest(Path("m.ckpt"), header, pipeline, items(rows), "0" * 64, tested=[0])
     store = SimpleNamespace(items=lambda: items([item(9, "test")]))
     assert broken(protocol([one], store).facts) == {"near_disjoint"}

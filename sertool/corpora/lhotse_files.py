@@ -68,7 +68,7 @@ def _open(path: Path) -> Any:
 def manifests(root: Path) -> dict[str, list[Path]]:
     """Return {kind: manifests} of a folder, or of one manifest and what belongs to it.
 
-    Raises InputError where a file is no manifest of lhotse's.
+    Raises InputError for a file that is not a lhotse manifest.
     """
     found: dict[str, list[Path]] = {RECORDINGS: [], SUPERVISIONS: [], CUTS: []}
     if root.is_dir():
@@ -80,7 +80,7 @@ def manifests(root: Path) -> dict[str, list[Path]]:
         return found
     what = kind(root)
     if what is None:
-        raise InputError(f"{show(root)}: is no manifest of lhotse's")
+        raise InputError(f"{show(root)}: not a lhotse manifest")
     found[what] = [root]
     if what == SUPERVISIONS:
         partner = _partner(root, RECORDINGS)
