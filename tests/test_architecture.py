@@ -13,7 +13,7 @@ import house
 import pytest
 
 # What is still to be mended: a number that may only fall.
-LOOSE_DICTIONARIES = 54
+LOOSE_DICTIONARIES = 16
 
 SCREEN = 30  # lines of a function of the command line
 DOORS = {  # the modules that may import a library which reads or writes a format
@@ -22,12 +22,21 @@ DOORS = {  # the modules that may import a library which reads or writes a forma
     "safetensors": "sertool.formats.checkpoint",
 }
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
-# Modules that read or write JSON, TOML or rows of a table: there a dictionary is what a file holds.
+# Modules that read or write JSON, TOML or rows of a table, where a dictionary is what the file
+# holds; so do functions that say so by their name.
 EDGE = (
+    "sertool.core.options",
     "sertool.core.settings",
+    "sertool.corpora.crema_d",
+    "sertool.corpora.export",
+    "sertool.corpora.iemocap_labels",
     "sertool.corpora.table",
+    "sertool.evaluation.description",
+    "sertool.evaluation.report",
     "sertool.formats",
+    "sertool.papers.study_json",
 )
+MAKES_JSON = ("to_dict", "to_json", "json_value", "json_values")
 # Definitions whose name appears nowhere else in sertool/, and who calls them.
 CALLED_FROM_OUTSIDE = {
     "__all__": "Python, `from sertool import *`",
@@ -95,6 +104,7 @@ def test_dictionaries_of_anything_stay_where_files_are_read() -> None:
         if not module.startswith(EDGE)
         for function in functions(module)
         if not function.name.startswith("_")
+        and function.name not in MAKES_JSON
         and any("dict[str, Any]" in text for text in annotations(function))
     ]
     assert len(loose) <= LOOSE_DICTIONARIES, "\n".join(loose)
