@@ -2,11 +2,11 @@
 # Badshah et al. 2017, "Speech emotion recognition from spectrograms with deep convolutional neural
 # network", on Emo-DB: recipes/badshah2017.sh EMODB [OTHER] OUTDIR
 #
-# Colour pictures of the spectrogram of every second of speech, each 0.4 s; a CNN trained afresh and
+# Colour pictures of the spectrogram of every second of speech, each 0.4 s; a CNN trained from scratch and
 # an AlexNet; scored by picture and by recording (mean posterior of its pictures). Four protocols:
 # five folds over pictures at random and a quarter of the pictures held out (the paper claims both),
 # five folds over recordings, and each speaker held out in turn while another validates. AlexNet's
-# weights of ImageNet are not part of this project: without them it is trained afresh, and, where a
+# weights of ImageNet are not part of this project: without them it is trained from scratch, and, where a
 # second corpus is given, pre-trained on that and fine-tuned. Under "random" a recording has pictures
 # on both sides: its score is of those that were held out, and, under "seen", of all its pictures,
 # those trained on included: leaky on purpose, to see what the paper's 84.3 % may be.

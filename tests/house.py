@@ -1,4 +1,4 @@
-"""The plan of the house, read from the code: modules, what each imports, and the order of packages.
+"""The structure of the code, read from it: modules, what each imports, and the order of packages.
 
 `python tests/house.py` prints the picture that CONTRIBUTING.md shows.
 """
@@ -16,25 +16,25 @@ SOURCE = ROOT / "sertool"
 # Lowest first: a module imports from its own package and from those above it in this list.
 ORDER = {
     "core": "errors, settings, paths, seeds, plug-ins, worker processes",
-    "items": "Item and Target: what travels between the packages",
-    "targets": "what is learnt from an item",
+    "items": "Item and Target: the data types that packages exchange",
+    "targets": "what a model learns to predict",
     "ui": "console, tables, terminal blocks, figures",
-    "formats": "manifest, store, checkpoint, report; whole or not at all on disk",
-    "audio": "the only door to audio files",
-    "corpora": "layouts and labels: folders become items",
+    "formats": "manifest, store, checkpoint, report; written atomically",
+    "audio": "all reading of audio files",
+    "corpora": "corpus layouts and labels; folders to items",
     "splits": "folds that keep speakers, sessions or sentences apart",
-    "metrics": "what is counted",
-    "models": "networks and classifiers, one module or package a paper",
-    "features": "waveform to array, one module a kind; the one pipeline",
+    "metrics": "WA, UAR, F1 and others, with bootstrap intervals",
+    "models": "networks and classifiers, one module or package per paper",
+    "features": "waveform to array, one module per kind; the pipeline",
     "augmentations": "copies of waveforms, frames and pictures",
     "training": "the loop, losses, batches",
     "evaluation": "scoring, leaks, intervals, reports",
-    "papers": "published tables beside measured ones",
+    "papers": "published tables next to measured ones",
     "extras": "separation and explanation",
-    "commands": "one module a stage: its options and the function behind it",
-    "cli": "the command line, made from those options",
+    "commands": "one module per stage: its options and its function",
+    "cli": "the command line, built from the stages' options",
     "api": "the Python API: the same stages, on objects",
-    "sertool": "what `import sertool` offers, loaded when it is used",
+    "sertool": "what `import sertool` offers, loaded lazily",
 }
 
 
