@@ -66,7 +66,7 @@ _HOMES = {
     "Manifest": "sertool.api.results",
     "Store": "sertool.api.results",
     "Checkpoint": "sertool.api.models",
-    "Prediction": "sertool.api.models",
+    "Prediction": "sertool.evaluation.predictions",
     "Predictions": "sertool.api.models",
     "Report": "sertool.api.reports",
     "Audit": "sertool.api.reports",

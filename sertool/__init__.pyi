@@ -6,7 +6,6 @@ from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath as AnyPath
 from sertool.api.models import Checkpoint as Checkpoint
-from sertool.api.models import Prediction as Prediction
 from sertool.api.models import Predictions as Predictions
 from sertool.api.reports import Audit as Audit
 from sertool.api.reports import Report as Report
@@ -16,6 +15,7 @@ from sertool.core.errors import InputError as InputError
 from sertool.core.errors import ItemError as ItemError
 from sertool.core.errors import SertoolError as SertoolError
 from sertool.core.errors import UsageError as UsageError
+from sertool.evaluation.predictions import Prediction as Prediction
 from sertool.extras.options import Separation as Separation
 from sertool.items import Item as Item
 from sertool.ui.console import Console as Console

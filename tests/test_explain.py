@@ -16,6 +16,7 @@ from torch import nn
 
 from sertool.core.errors import ItemError
 from sertool.core.paths import to_text
+from sertool.evaluation.predictions import Prediction
 from sertool.extras.explain import (
     Explainer,
     contributions,
@@ -393,7 +394,7 @@ def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
     rows = scorer.posterior(piece.arrays)
     label = scorer.classes[int(rows.mean(0).argmax())]
     winner = scorer.classes.index(label)
-    row = {"path": "x", "label": label, "posterior": dict.fromkeys(scorer.classes, 0.1)}
+    row = Prediction("x", label, 0.1, dict.fromkeys(scorer.classes, 0.1), 1.0)
     told = explainer._explain(source, piece, row)
     surest = int(rows[:, winner].argmax())
     np.testing.assert_array_equal(told.features, piece.arrays[surest][0])
@@ -418,7 +419,8 @@ def test_input_over_time_as_the_network_got_it(toys, tmp_path):
     explainer = Explainer(scorer, tmp_path / "out", replace=False)
     (piece,) = Pipeline.from_records(scorer.pipeline).replay(source).clips
     shares = scorer.posterior(piece.arrays)[0]
-    row = {"path": "x", "label": "anger", "posterior": dict(zip(made.CLASSES, shares, strict=True))}
+    posterior = dict(zip(made.CLASSES, shares, strict=True))
+    row = Prediction("x", "anger", posterior["anger"], posterior, 1.0)
     told = explainer._explain(source, piece, row)
     tensors = load(toys / "ma2018-fixed.ckpt").tensors
     expected = (piece.arrays[0] - tensors["statistics.mean"]) / tensors["statistics.sd"]

@@ -22,7 +22,7 @@ from made_reports import evaluate
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation import streaming
 from sertool.evaluation.options import EvalOptions, PredictOptions
-from sertool.evaluation.predictions import formatter
+from sertool.evaluation.predictions import Prediction, Unread, formatter
 from sertool.features.pipeline import Pipeline, spans
 from sertool.formats.store import Store
 from sertool.items import Item
@@ -252,10 +252,10 @@ def test_formats(toy, tmp_path, cli):
 
 def test_table_rows_are_one_line():
     _, text = formatter("table", ["anger"])
-    row = {"path": "a\nb.wav", "start": 1.0, "end": 2.5, "label": "anger", "confidence": 0.5}
+    row = Prediction("a\nb.wav", "anger", 0.5, {"anger": 0.5}, 2.5, 1.0, 2.5)
     assert text(row).count("\n") == 1
     assert "1.00–2.50 s" in text(row)
-    assert text({"path": "x\n", "error": "silent"}).count("\n") == 1
+    assert text(Unread("x\n", "silent")).count("\n") == 1
 
 
 def test_output_file(toy, tmp_path, cli):

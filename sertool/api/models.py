@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -19,6 +19,7 @@ from sertool.core.errors import ItemError, UsageError
 from sertool.core.options import Command
 from sertool.core.paths import show
 from sertool.evaluation.options import PredictOptions
+from sertool.evaluation.predictions import Prediction, Row
 from sertool.evaluation.predictor import Predictor, predict
 from sertool.formats import checkpoint as checkpoints
 from sertool.items import Item
@@ -29,30 +30,6 @@ if TYPE_CHECKING:
 
 Samples = tuple[np.ndarray, int]  # (n,) or (n, channels), and their rate in Hz
 Audio = AnyPath | Samples | Item
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model makes of a recording, or of a window of it.
-
-    posterior: the probability of each class; label: the likeliest; confidence: its probability.
-    duration: of the recording in seconds; start and end: of a window or a cut, in seconds.
-    path: the file, or "samples 0", by their place in a list. further: by which of several models
-    (`train --per`), and who chose it.
-
-    >>> made = load("model.ckpt").predict("corpus/spk01/spk01_sadness_s1_r2.flac")
-    >>> made.label, made.confidence == max(made.posterior.values()), round(made.duration, 2)
-    ('sadness', True, 0.9)
-    """
-
-    path: str
-    label: str
-    confidence: float
-    posterior: dict[str, float]
-    duration: float
-    start: float | None = None
-    end: float | None = None
-    further: Mapping[str, str] = field(default_factory=dict)
 
 
 class Predictions(list[Prediction]):
@@ -77,9 +54,9 @@ def _predict(
     """Return the predictions of recordings; failures go to `console`."""
     made = Predictions()
 
-    def sink(row: dict[str, Any]) -> None:
-        if "error" not in row:
-            made.append(_prediction(row))
+    def sink(row: Row) -> None:
+        if isinstance(row, Prediction):
+            made.append(row)
 
     items = [item for i, one in enumerate(audio) for item in _items(one, i, console)]
     predict(make(options), items, sink, console, False)
@@ -193,12 +170,6 @@ class Checkpoint(checkpoints.Checkpoint):
 
             self._scorers[device] = Scorer.of(self, device, show(self.path))
         return self._scorers[device]
-
-
-def _prediction(row: dict[str, Any]) -> Prediction:
-    """Return a row of `predict` as an object."""
-    known = {field.name: row.pop(field.name) for field in fields(Prediction) if field.name in row}
-    return Prediction(**known, further=row)
 
 
 def _items(audio: Audio, number: int, console: Console) -> list[Item]:

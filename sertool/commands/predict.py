@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 from sertool.commands.recordings import check_arguments, refuse_terminal, sources
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
-from sertool.evaluation.predictions import FORMATS, formatter
+from sertool.evaluation.predictions import FORMATS, Row, formatter
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
     with _opened(options.output) as write:
         write(header)
 
-        def sink(row: dict[str, Any]) -> None:
+        def sink(row: Row) -> None:
             write(text(row))
 
         if options.stream:

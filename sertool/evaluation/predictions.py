@@ -1,11 +1,12 @@
-"""Predictions as lines: JSON Lines, CSV, TSV, or a table for people."""
+"""Predictions, and their lines: JSON Lines, CSV, TSV, or a table for people."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sertool.core.paths import show
@@ -13,8 +14,54 @@ from sertool.core.paths import show
 FORMATS = ("jsonl", "csv", "tsv", "table")
 BAR = 20  # characters of a full bar
 WORD = 7  # characters of what a further column of a table has room for at least
-Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model makes of a recording, or of a window of it.
+
+    posterior: the probability of each class; label: the likeliest; confidence: its probability.
+    duration: of the recording in seconds; start and end: of a window or a cut, in seconds.
+    path: the file, or "samples 0", by their place in a list. further: by which of several models
+    (`train --per`), and who chose it.
+
+    >>> made = load("model.ckpt").predict("corpus/spk01/spk01_sadness_s1_r2.flac")
+    >>> made.label, made.confidence == max(made.posterior.values()), round(made.duration, 2)
+    ('sadness', True, 0.9)
+    """
+
+    path: str
+    label: str
+    confidence: float
+    posterior: dict[str, float]
+    duration: float
+    start: float | None = None
+    end: float | None = None
+    further: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A recording, or a window of a stream, that has no prediction, and why."""
+
+    path: str
+    error: str
+    start: float | None = None
+    end: float | None = None
+
+
+Row = Prediction | Unread
 Formatter = Callable[[Row], str]
+
+
+def _values(row: Row) -> dict[str, Any]:
+    """Return a row as JSON values: `start` and `end` only where it is a window or a cut."""
+    span = {"start": row.start, "end": row.end}
+    values = {"path": row.path, **({} if set(span.values()) == {None} else span)}
+    if isinstance(row, Unread):
+        return values | {"error": row.error}
+    names = ("label", "confidence", "posterior", "duration")
+    return values | {name: getattr(row, name) for name in names} | dict(row.further)
 
 
 def formatter(
@@ -22,11 +69,10 @@ def formatter(
 ) -> tuple[str, Formatter]:
     """Return (header, function from a row to its text): both end with a newline, if not empty.
 
-    A row has `path`, `label`, `confidence`, `posterior`, `duration`, or `path` and `error`;
-    `start` and `end` where it is a window or a cut; and what `further` names.
+    classes and further: the names that `posterior` and `further` have in every row.
     """
     if name == "jsonl":
-        return "", lambda row: json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        return "", lambda row: json.dumps(_values(row), ensure_ascii=False, allow_nan=False) + "\n"
     if name == "table":
         return _table(classes, further)
     return _separated("," if name == "csv" else "\t", classes, further)
@@ -43,10 +89,11 @@ def _separated(
         return buffer.getvalue()
 
     def text(row: Row) -> str:
-        posterior = row.get("posterior", {})
-        values = [row.get(field) for field in fields]
+        found = _values(row)
+        posterior = found.get("posterior", {})
+        values = [found.get(name) for name in fields]
         values += [posterior.get(name) for name in classes]
-        return line([*values, row.get("error")])
+        return line([*values, found.get("error")])
 
     return line([*fields, *(f"p_{name}" for name in classes), "error"]), text
 
@@ -56,14 +103,14 @@ def _table(classes: Sequence[str], further: Sequence[str]) -> tuple[str, Formatt
     widths = {name: max(len(name), WORD) for name in further}
 
     def text(row: Row) -> str:
-        path = show(row["path"])
-        span = f"{row['start']:.2f}–{row['end']:.2f} s  " if row.get("end") is not None else ""
-        if "error" in row:
-            return f"{'–':<{width}}  {span}{path}: {row['error']}\n"
-        bar = "█" * round(BAR * row["confidence"])
-        share = f"{100 * row['confidence']:5.1f}"
-        more = "".join(f"{show(row[name]):<{n}}  " for name, n in widths.items())
-        return f"{row['label']:<{width}}  {share}  {bar:<{BAR}}  {more}{span}{path}\n"
+        path = show(row.path)
+        span = f"{row.start:.2f}–{row.end:.2f} s  " if row.end is not None else ""
+        if isinstance(row, Unread):
+            return f"{'–':<{width}}  {span}{path}: {row.error}\n"
+        bar = "█" * round(BAR * row.confidence)
+        share = f"{100 * row.confidence:5.1f}"
+        more = "".join(f"{show(row.further[name]):<{n}}  " for name, n in widths.items())
+        return f"{row.label:<{width}}  {share}  {bar:<{BAR}}  {more}{span}{path}\n"
 
     more = "".join(f"{name:<{n}}  " for name, n in widths.items())
     return f"{'label':<{width}}  {'%':>5}  {'':<{BAR}}  {more}path\n", text

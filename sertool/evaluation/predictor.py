@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.corpora import labels
 from sertool.evaluation.options import PredictOptions
+from sertool.evaluation.predictions import Prediction, Row, Unread
 from sertool.features.pipeline import Clip, Pipeline, Replayed
 from sertool.formats import checkpoint
 from sertool.items import Item
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from sertool.extras.explain import Explainer, Explainers
     from sertool.models.scoring import Route, Scorer
 
-Row = dict[str, Any]
 Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
 
@@ -138,27 +138,21 @@ class Predictor:
         total = kept.sum()
         return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
 
-    def row(self, path: str, scored: tuple[np.ndarray, Route | None], clip: Clip) -> Row:
-        """Return one prediction as JSON values."""
+    def row(self, path: str, scored: tuple[np.ndarray, Route | None], clip: Clip) -> Prediction:
+        """Return the prediction of one clip."""
         posterior, route = scored
         best = int(posterior.argmax())
         chosen = (route.value, route.by) if route else ()
-        return {
-            "path": path,
-            **span_of(clip),
-            "label": self.classes[best],
-            "confidence": float(posterior[best]),
-            "posterior": dict(zip(self.classes, posterior.tolist(), strict=True)),
-            "duration": clip.duration,
-            **dict(zip(self.further, chosen, strict=True)),
-        }
-
-
-def span_of(clip: Clip) -> dict[str, float | None]:
-    """Return the part of the recording that a row is about, {} for all of it."""
-    if clip.start is None and clip.end is None:
-        return {}
-    return {"start": clip.start, "end": clip.end}
+        return Prediction(
+            path,
+            self.classes[best],
+            float(posterior[best]),
+            dict(zip(self.classes, posterior.tolist(), strict=True)),
+            clip.duration,
+            clip.start,
+            clip.end,
+            dict(zip(self.further, chosen, strict=True)),
+        )
 
 
 def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -236,7 +230,7 @@ def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console
     for one in waiting:
         path = one.item.path
         if one.error is not None:
-            sink({"path": path, "error": one.error})
+            sink(Unread(path, one.error))
             console.failed(path, one.error)
             if predictor.options.strict:
                 raise InputError(f"stopped by --strict at {show(path)}")

@@ -10,7 +10,8 @@ import numpy as np
 
 from sertool.audio.decoding import mono, read_wav_header
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.evaluation.predictor import Predictor, Sink, conclude, span_of
+from sertool.evaluation.predictions import Unread
+from sertool.evaluation.predictor import Predictor, Sink, conclude
 from sertool.features.pipeline import Clip
 from sertool.ui.console import Console
 
@@ -68,7 +69,7 @@ def predict_stream(
         try:
             clip.segments = predictor.pipeline.segments(samples, rate)
         except ItemError as error:
-            sink({"path": "-", **span_of(clip), "error": str(error)})
+            sink(Unread("-", str(error), clip.start, clip.end))
             console.failed(f"standard input at {begin / rate:.2f} s", str(error))
             continue
         (scored,) = predictor.posteriors([clip], [None])

@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sertool.core.errors import InputError
 from sertool.core.paths import find_audio, show, to_text
+from sertool.evaluation.predictions import Prediction
 from sertool.features.pipeline import Clip, Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.outputs import check_output
@@ -143,7 +144,7 @@ class Explainer:
         self.recorder = self.network.recorder() if self.network else None
         folder.mkdir(exist_ok=True)
 
-    def draw(self, item: Item, clip: Clip, row: dict[str, Any]) -> Path | None:
+    def draw(self, item: Item, clip: Clip, row: Prediction) -> Path | None:
         """Draw a recording that was scored just now; None where this run has done so before."""
         from sertool.extras.explain_figures import draw
 
@@ -182,11 +183,11 @@ class Explainer:
         del passes[before:]
         return posterior
 
-    def _explain(self, item: Item, clip: Clip, row: dict[str, Any]) -> Explanation:
+    def _explain(self, item: Item, clip: Clip, row: Prediction) -> Explanation:
         from sertool.extras.explain_panels import Explanation
 
         known = self.scorer.classes  # not the class, where --only left none that it knows
-        winner = known.index(row["label"]) if row["label"] in known else 0
+        winner = known.index(row.label) if row.label in known else 0
         parts = list(self._parts(clip))
         part = max(parts, key=lambda one: one.posterior[winner])
         segment = clip.segments[part.array]
@@ -204,12 +205,12 @@ class Explainer:
         decibels = last.kind == "logpower" or getattr(last.prepared[1], "scale", "") == "db"
         rows = features.shape[0] if picture else features.shape[-1]
         explanation = Explanation(
-            title=show(row["path"]),
+            title=show(row.path),
             model=self.scorer.name,
             kind=str(self.header.kind),
-            label=row["label"],
+            label=row.label,
             truth=item.label if (self.header.target or "label") == "label" else None,
-            posterior=row["posterior"],
+            posterior=row.posterior,
             features=features,
             begin=(item.start or 0.0) + segment.start + part.first / rate,
             rate=rate,
@@ -220,11 +221,12 @@ class Explainer:
         if len(parts) > 1:
             explanation.part = (
                 f"scored in {len(parts)} parts, their posteriors averaged; below, part"
-                f" {part.number + 1}, the most certain of {row['label']}"
+                f" {part.number + 1}, the most certain of {row.label}"
                 f" ({100 * part.posterior[winner]:.1f} %)"
             )
         if self.field is not None:
-            how = f"the model of {self.field} {row[self.field]} (by {row[f'{self.field}_by']})"
+            value, by = row.further.values()
+            how = f"the model of {self.field} {value} (by {by})"
             explanation.part = "; ".join(filter(None, [how, explanation.part]))
         if self.recorder is not None:
             self._look_inside(explanation, part, len(parts), winner)
@@ -275,9 +277,9 @@ class Explainers:
         for one in self._each.values():
             one.names, one.field = self.names, self.field
 
-    def draw(self, item: Item, clip: Clip, row: dict[str, Any]) -> Path | None:
+    def draw(self, item: Item, clip: Clip, row: Prediction) -> Path | None:
         """Draw a recording as `Explainer.draw` does."""
-        return self._each[row[self.field]].draw(item, clip, row)
+        return self._each[row.further[self.field]].draw(item, clip, row)
 
 
 def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explainers:
