@@ -391,7 +391,7 @@ def test_what_takes_one_model_refuses_several(cli: Cli, store: Path, tmp_path: P
     made.corpus(tmp_path / "wav", speakers=1, takes=1)
     kind = ("--kind", "embedding", "--set", f"checkpoint={path}", "--set", "layer=conv")
     result = cli("featurize", tmp_path / "wav", tmp_path / "e.h5", *kind)
-    assert (result.code, "holds a model for each gender" in result.err) == (2, True)
+    assert (result.code, "holds one model per gender" in result.err) == (2, True)
     trained(cli, store, tmp_path / "plain.ckpt", *common)
     result = cli("eval", path, tmp_path / "plain.ckpt", store)
     assert result.code == 3
