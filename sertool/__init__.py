@@ -1,4 +1,4 @@
-"""Speech emotion recognition in small stages: published pipelines, honest numbers.
+"""Speech emotion recognition in small stages: published pipelines, leakage checks.
 
 Each stage is a function here and a command on the command line (`sertool --help`; `evaluate` is
 `sertool eval`), with the same options, defaults, errors and output files. A stage takes what the
@@ -12,7 +12,7 @@ Recordings become utterances with labels, speakers and folds; these become featu
 >>> len(store), store.classes
 (64, ['anger', 'happiness', 'neutral', 'sadness'])
 
-A model is trained with one fold held out, or each in turn, and tested on what it has not seen:
+A model is trained with one fold held out, or each in turn, and tested on unseen items:
 
 >>> folds = sertool.train(store, "model.ckpt", model="linear", test_fold="all")
 >>> report = sertool.evaluate(folds, store)
@@ -25,7 +25,7 @@ A checkpoint predicts from recordings, files or arrays:
 >>> prediction.label
 'sadness'
 
-A store is a sequence of (features, item), and other libraries take it as it is:
+A store is a sequence of (features, item), and works with other libraries:
 
 >>> features, item = store[0]  # an array (frames, dims), and what is known of the utterance
 >>> X, y, groups = store.pooled()  # for scikit-learn
@@ -33,12 +33,12 @@ A store is a sequence of (features, item), and other libraries take it as it is:
 >>> sertool.audit(store)["speaker_disjoint"]  # do its folds share speakers?
 True
 
-Nothing is printed unless `verbose=True`. A file that cannot be read is left out and named in the
+Nothing is printed unless `verbose=True`. A file that cannot be read is skipped and listed in the
 result's `failures`; `strict=True` stops at the first. Worker processes are started only where
 `workers` asks for more than one.
 
 Errors: `UsageError` for options that are wrong or contradict each other, `InputError` for a file or
-folder that cannot serve, `ItemError` for a single recording. The first two are `SertoolError`s.
+folder that cannot be used, `ItemError` for a single recording. The first two are `SertoolError`s.
 
 These examples, and those of the functions, run on four speakers of the demo corpus that comes with
 the source code, `data/demo/corpus`, here in the folder `corpus`.

@@ -1,5 +1,5 @@
 # Written by tests/stub.py from what the commands declare; a test compares.
-"""Speech emotion recognition in small stages: published pipelines, honest numbers."""
+"""Speech emotion recognition in small stages: published pipelines, leakage checks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload

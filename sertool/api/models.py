@@ -68,7 +68,7 @@ PREDICT = Command("predict", _predict, "")
 
 @dataclass(repr=False)
 class Checkpoint(checkpoints.Checkpoint):
-    """A trained model, and all that it needs to predict from a recording.
+    """A trained model, with everything it needs to predict from a recording.
 
     items: what it was trained and validated on and what was held out (`item.part`). meta: the
     pipeline, model, history and lineage. path: the file.
@@ -83,7 +83,7 @@ class Checkpoint(checkpoints.Checkpoint):
 
     @classmethod
     def open(cls, path: AnyPath) -> Checkpoint:
-        """Return the checkpoint in a file; InputError where it is none.
+        """Open a checkpoint; InputError if the file is not one.
 
         >>> Checkpoint.open("model.ckpt").path.name
         'model.ckpt'
@@ -101,7 +101,7 @@ class Checkpoint(checkpoints.Checkpoint):
 
     @property
     def classes(self) -> list[str]:
-        """The labels that it tells apart."""
+        """The labels that it predicts."""
         return self.header.classes
 
     @overload
@@ -129,7 +129,7 @@ class Checkpoint(checkpoints.Checkpoint):
         verbose: bool = False,
         **options: Any,
     ) -> Prediction | Predictions:
-        """Return what the model makes of a recording, or of several.
+        """Return the prediction for a recording, or for several.
 
         audio: a path, samples and their rate in Hz, `(samples, rate)`, or an `Item`; or a list of
         these, such as a manifest, and of folders. Samples are int16, or floats with full scale 1,
@@ -146,7 +146,7 @@ class Checkpoint(checkpoints.Checkpoint):
         >>> len(model.predict(["corpus/spk01"])), len(model.predict((samples, rate), window=0.5))
         (16, 2)
 
-        A recording that cannot be read raises ItemError; in a list it is left out and named in
+        A recording that cannot be read raises ItemError; in a list it is skipped and listed in
         `.failures`, unless `strict=True`.
 
         {options}

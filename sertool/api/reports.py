@@ -37,7 +37,7 @@ class Report(reports.Report, kw_only=True):
 
     @classmethod
     def open(cls, path: AnyPath) -> Report:
-        """Return the report in a file (JSON); InputError where it is none.
+        """Open a report (JSON); InputError if the file is not one.
 
         >>> Report.open("report.json").baselines["majority"].uar
         0.25

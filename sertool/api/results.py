@@ -41,7 +41,7 @@ class Manifest(Sequence[Item]):
 
     @classmethod
     def open(cls, path: AnyPath) -> Manifest:
-        """Return the manifest in a file; InputError where it is none.
+        """Open a manifest; InputError if the file is not one.
 
         >>> Manifest.open("manifest.jsonl")
         <Manifest of 64 utterances, manifest.jsonl>

@@ -20,7 +20,7 @@ REWORDED = (
     (r"^Exit with 3 unless", "Raise InputError unless"),
     (
         r"^Setting of the (kind|model) (\(.*\)); one, or a list\.",
-        r"Settings of the \1, by name \2. Each may also be a keyword of its own.",
+        r"Settings of the \1, by name \2. Each may also be given as a keyword.",
     ),
     (r"^Leave out the baselines, which are fitted", "Also fit the baselines"),
     (r" to FILE ", " to this file "),

@@ -37,7 +37,7 @@ def prepare(
     verbose: bool = False,
     **options: Any,
 ) -> Manifest:
-    """Return the utterances of corpora: paths, labels, speakers, and folds if `split` asks.
+    """Return the utterances of corpora: paths, labels, speakers, and folds with `split`.
 
     corpora: one or several: a folder, a table (.csv, .tsv), a manifest, an audio file. manifest:
     the file to write (JSON Lines); none is written where it is None.
@@ -70,8 +70,8 @@ def featurize(
     """Write the features of recordings as a store, and return it.
 
     source: a folder, a manifest, an audio file, or a store of waveforms (kind "wave"). out: the
-    file to write (.h5). kind: what is computed, see `sertool list kinds`; its own settings are
-    given as keywords, too, or as a dictionary `settings`.
+    file to write (.h5). kind: what is computed, see `sertool list kinds`; its settings can
+    be given as keywords or as a dictionary `settings`.
 
     >>> store = featurize(prepare("corpus", split="speakers:4"), "new.h5", kind="mfcc", n_mfcc=13)
     >>> store.kind, len(store), store[0][0].shape
@@ -95,10 +95,10 @@ def augment(
     verbose: bool = False,
     **options: Any,
 ) -> Store:
-    """Write the items of a store beside augmented copies of them as a new store, and return it.
+    """Write a store's items and augmented copies of them to a new store, and return it.
 
     store: of waveforms, pictures, or features over time. out: the file to write (.h5). A copy is
-    tied to its original, whose label, speaker and fold it keeps.
+    linked to its original, whose label, speaker and fold it keeps.
 
     >>> wave = featurize("corpus", "wave.h5", kind="wave")
     >>> noisy = augment(wave, "noisy.h5", awgn=(15, 30), copies=2)
@@ -136,10 +136,9 @@ def train(
 ) -> Checkpoint | list[Checkpoint]:
     """Train a model on a feature store, write the checkpoint, and return it.
 
-    out: the file to write (.ckpt). model: see `sertool list models`; its own settings are given as
-    keywords, too, or as a dictionary `settings`. test_fold: the fold that is held out; with "all"
-    each in turn, and the list of checkpoints (`out` is then the pattern of their names,
-    NAME.0.ckpt, …) is returned.
+    out: the file to write (.ckpt). model: see `sertool list models`; its settings can be given as
+    keywords or as a dictionary `settings`. test_fold: the fold to hold out; with "all", each in
+    turn, and a list of checkpoints (named after `out`: NAME.0.ckpt, …) is returned.
 
     >>> checkpoint = train("mel.h5", "new.ckpt", model="svm", C=2.0, test_fold=0)
     >>> checkpoint.model, checkpoint.classes
@@ -202,9 +201,9 @@ def audit(
     verbose: bool = False,
     **options: Any,
 ) -> Audit:
-    """Return what training and test data share, or the folds or parts of one file.
+    """Return what training and test data share, or what the folds or parts of one file share.
 
-    train, test: manifests, stores or checkpoints. Raises InputError where a fact of `require` does
+    train, test: manifests, stores or checkpoints. Raises InputError if a fact in `require` does
     not hold.
 
     >>> facts = audit("mel.h5")  # its folds, each against the others
@@ -230,7 +229,7 @@ def info(
 ) -> dict[str, Any]:
     """Return what a manifest, store, checkpoint or report holds and how it was made.
 
-    As JSON values, those of `sertool info --json`. items: list every item, too, but examine no
+    As JSON values, like `sertool info --json`. items: list every item as well, but examine no
     recordings.
 
     >>> facts = info("mel.h5")
@@ -257,8 +256,8 @@ def separate(
 ) -> Separation:
     """Separate sources that several microphones recorded in different proportions (FastICA).
 
-    mixtures: a file of several channels, or several mono files, equally long. folder: where a WAV
-    file per source is written; it is made if it is missing.
+    mixtures: a file of several channels, or several mono files, equally long. folder: where to
+    write a WAV file per source; created if missing.
 
     >>> voices = ["corpus/spk01/spk01_anger_s1_r1.flac", "corpus/spk02/spk02_sadness_s1_r1.flac"]
     >>> found = separate(voices, "parts", mix=True)  # mixes them first
@@ -273,7 +272,7 @@ def separate(
 
 
 def load(path: AnyPath) -> Checkpoint:
-    """Return the checkpoint in a file, whose `predict` takes recordings; InputError for none.
+    """Open a checkpoint, whose `predict` takes recordings; InputError if it is not one.
 
     >>> model = load("model.ckpt")
     >>> model.predict("corpus/spk01/spk01_sadness_s1_r2.flac").label
@@ -283,7 +282,7 @@ def load(path: AnyPath) -> Checkpoint:
 
 
 def open_store(path: AnyPath) -> Store:
-    """Return the feature store in a file; InputError where it is none.
+    """Open a feature store; InputError if the file is not one.
 
     >>> store = open_store("mel.h5")
     >>> len(store), store.kind, store.classes

@@ -38,7 +38,7 @@ class FreqMask(Augmentation):
     """
 
     width: int = required(
-        "SpecAugment: hide N bands (default: 1) of 0 to F dimensions.", least=1, metavar="F:N"
+        "SpecAugment: mask N bands (default: 1) of 0 to F dimensions.", least=1, metavar="F:N"
     )
     number: int = option(1, "How many bands.", least=1)
 
@@ -62,7 +62,7 @@ class TimeMask(Augmentation):
     """
 
     width: int = required(
-        "SpecAugment: hide N stretches (default: 1) of 0 to T frames, each at most the share P"
+        "SpecAugment: mask N stretches (default: 1) of 0 to T frames, each at most the share P"
         " of all (default: 1).",
         least=1,
         metavar="T:N:P",

@@ -63,7 +63,7 @@ class TimeStretch(Augmentation):
     """Faster by a factor, at the same pitch."""
 
     speed: Range = required(
-        "Speak this many times as fast, e.g. 0.9:1.1; 2 is half as long. Pitch and level stay"
+        "Speed up by this factor, e.g. 0.9:1.1; 2 halves the duration. Pitch and level stay"
         " (phase vocoder).",
         "times",
         least=1 / FASTEST,
@@ -103,7 +103,7 @@ class Reverb(Augmentation):
 
     folder: Path = required(
         "Add a room: an impulse response from this folder (the first channel of several); the"
-        " direct sound stays in place, and the energy stays.",
+        " direct sound keeps its time, and the energy is kept.",
         metavar="FOLDER",
     )
     found: Any = dataclasses.field(default=None, init=False)  # Recordings, once prepared
@@ -261,7 +261,7 @@ class Gain(Augmentation):
     """
 
     db: Range = required(
-        "Make it this much louder, e.g. -6:6; int16 is cut off at full scale.",
+        "Change the level by this much, e.g. -6:6; int16 clips at full scale.",
         "dB",
         least=-LOUDEST,
         most=LOUDEST,
@@ -280,7 +280,7 @@ class Codec(Augmentation):
     """Encoding and decoding by one of several codecs, each equally likely."""
 
     names: tuple[str, ...] = required(
-        f"Encode and decode with one of these, drawn: {', '.join(CODECS)}.",
+        f"Encode and decode with one of these at random: {', '.join(CODECS)}.",
         metavar="LIST",
         choices=tuple(CODECS),
         read=lambda text: (

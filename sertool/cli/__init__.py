@@ -22,11 +22,10 @@ from sertool.core.version import VERSION
 
 COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares its `COMMAND`
     "prepare": "List the utterances of corpora with labels, speakers and folds.",
-    "featurize": "Turn audio into a feature store (HDF5), with every label and speaker that is"
-    " known.",
-    "augment": "Write a store of originals and augmented copies, each copy tied to its origin.",
+    "featurize": "Turn audio into a feature store (HDF5), with labels and speakers where known.",
+    "augment": "Write a store of originals and augmented copies, each linked to its original.",
     "train": "Train a model on a feature store.",
-    "eval": "Test checkpoints on the items that they held out, beside their baselines.",
+    "eval": "Test checkpoints on the items that they held out, next to baselines.",
     "predict": "Predict the emotion of recordings: one JSON line per file, in order.",
     "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",
     "info": "Show what a file is, what it holds and how it was made; verify a store's checksum.",
@@ -36,8 +35,8 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
 }
 HELP = """prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
 
-Exit codes: 0 done, 1 done but a file or line gave nothing, 2 wrong usage, 3 a named file or folder
-cannot serve, 130 interrupted.
+Exit codes: 0 done, 1 done, but a file or line failed, 2 wrong usage, 3 a named file or folder
+cannot be used, 130 interrupted.
 """
 MODULES = {"eval": "evaluate", "list": "listing"}  # where Python has another use for the name
 
@@ -51,7 +50,7 @@ def application(name: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    summary = "Speech emotion recognition in small stages, chained by files."
+    summary = "Speech emotion recognition in small stages, connected by files."
     app.callback(help=help_page(summary, HELP))(_root)
     for other, summary in COMMANDS.items():
         if other == name:

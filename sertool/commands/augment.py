@@ -31,12 +31,11 @@ class AugmentOptions(Options):
 
     copies: int = option(1, "Copies of each original.", least=1)
     only_copies: bool = option(False, "Leave the originals out.")
-    part: str = option("train", "Of items with a part, copy those of this one.", choices=PARTS)
+    part: str = option("train", "Where items have a part, copy only this one.", choices=PARTS)
     spec_augment: dict[str, Any] = option(
         {},
         "Masks by name, time-mask=T:N:P,freq-mask=F:N, e.g. time-mask=40:2,freq-mask=15:2. The"
-        " item's own mean replaces what they hide."
-        " train --augment does so anew in every epoch.",
+        " item's mean replaces masked values. train --augment draws new masks in every epoch.",
         metavar="LIST",
         panel=PANELS["frames"],
         read=_masks,
@@ -94,8 +93,8 @@ COMMAND = Command(
     "augment",
     augment,
     """A copy keeps its origin's label, speaker, fold and part; train uses it only where its origin
-    is in training, and eval leaves it out. What was drawn is in its field augmentation.
-    For pictures and features train --augment draws in the same way as it goes, and stores nothing.
+    is in training, and eval leaves it out. Its random values are in the field augmentation.
+    For pictures and features, train --augment does the same on the fly and stores nothing.
 
     sertool augment --awgn 15:30 --copies 2 wave.h5 noisy.h5
 
@@ -103,6 +102,6 @@ COMMAND = Command(
 
     sertool augment --shift 0.1 --zoom 0.1 --flip --copies 20 pictures.h5 more.h5
 
-    Exit codes: 0 done, 1 a recording of noise or of a room failed, 2 wrong usage, 3 cannot start.
+    Exit codes: 0 done, 1 a noise or room recording failed, 2 wrong usage, 3 cannot start.
     """,
 )

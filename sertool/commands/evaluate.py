@@ -28,7 +28,7 @@ class EvalOutputs(Options):
 
 def evaluate(
     checkpoints: Annotated[
-        list[Path], Argument("CHECKPOINT", "Checkpoints; several are folds, and pooled.")
+        list[Path], Argument("CHECKPOINT", "Checkpoints; several are pooled as folds.")
     ],
     store: Annotated[Path, Argument("STORE", "The store with the test items.")],
     options: EvalOutputs = EvalOutputs(),

@@ -41,7 +41,7 @@ class InfoOptions(Options):
         metavar="DIR",
     )
     all: bool = option(False, "Decode every recording of a manifest, not a sample of 2000.")
-    audio: bool = option(True, "Examine a manifest's recordings at all.")
+    audio: bool = option(True, "Examine a manifest's recordings.")
     schema: str | None = option(
         None,
         "Print the JSON Schema of a file format: manifest, store, checkpoint or report.",
@@ -226,7 +226,7 @@ COMMAND = Command(
     sertool info --audit model.ckpt other.h5
 
     Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage, 3 not
-    ours, newer, checksum wrong, or a required fact does not hold.
+    sertool's, too new, damaged, or a required fact does not hold.
     """,
     show=_show,
 )

@@ -28,12 +28,12 @@ class PredictOutputs(Options):
 
     how: PredictOptions = nested(PredictOptions)
     stream: bool = option(
-        False, "- is 16-bit PCM or WAV; print a line as soon as its window is complete.",
+        False, "Read 16-bit PCM or WAV from -; print a line as soon as its window is complete.",
         panel=INPUT,
     )  # fmt: skip
     sample_rate: int | None = option(None, "Sample rate of a raw --stream.", "Hz", above=0,
                                      panel=INPUT)  # fmt: skip
-    null: bool = option(False, "Names on - end in NUL.", panel=INPUT)
+    null: bool = option(False, "Paths on - end in NUL.", panel=INPUT)
     format: str = destination("jsonl", "Format of the rows.", choices=FORMATS)
     output: Path | None = destination(
         None, "Write to this file.", metavar="FILE", short="-o", unset="standard output"

@@ -59,13 +59,13 @@ class PrepareOptions(Options):
     )
     also_disjoint: tuple[str, ...] = option(
         (),
-        "Let folds share no value of this field (text, speaker, session) either; reports what it"
+        "Also keep folds disjoint in this field (text, speaker or session); reports what that"
         " leaves out. Repeatable.",
         metavar="FIELD",
     )
     to: str = option(
         export.MANIFEST,
-        "Format: manifest; audformat, a segmented CSV table; lhotse, a folder of two manifests.",
+        "Output: manifest; audformat, a segmented CSV table; lhotse, a folder of two manifests.",
         metavar="FORMAT",
         choices=export.FORMATS,
     )
@@ -133,7 +133,7 @@ COMMAND = Command(
 
     sertool prepare m.jsonl table.csv --to audformat
 
-    Exit codes: 0 done, 1 a file gave no utterance, 2 wrong usage, 3 a corpus cannot serve.
+    Exit codes: 0 done, 1 a file gave no utterance, 2 wrong usage, 3 a corpus cannot be used.
     """,
 )
 

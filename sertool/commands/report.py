@@ -31,9 +31,7 @@ class ReportOptions(Options):
     compare: bool = option(
         False, "Compare two systems, paired by speaker; a single one with its baselines."
     )
-    figures: Path | None = destination(
-        None, "Draw how each training progressed into DIR.", metavar="DIR"
-    )
+    figures: Path | None = destination(None, "Plot the training curves into DIR.", metavar="DIR")
     pack: Path | None = destination(
         None, "Write the reports into one file, one per line.", metavar="RUNS.jsonl"
     )
@@ -130,10 +128,10 @@ COMMAND = Command(
 
     sertool report out/*.json --pack runs.jsonl
 
-    Reports whose tags (eval --tag) are equal but for fold and seed are one system: folds are
+    Reports whose tags (eval --tag) are equal except for fold and seed are one system: folds are
     pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers.
 
-    Exit codes: 0 done, 2 wrong usage, 3 a report cannot serve, or contradicts its tags.
+    Exit codes: 0 done, 2 wrong usage, 3 a report cannot be used, or contradicts its tags.
     """,
     show=_show,
 )

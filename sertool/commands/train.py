@@ -13,7 +13,7 @@ from sertool.ui.console import Console
 def train(
     store: Annotated[Path, Argument("STORE", "A feature store.")],
     output: Annotated[
-        Path, Argument("CHECKPOINT", "The checkpoint to write; {fold} in its name is filled in.")
+        Path, Argument("CHECKPOINT", "The checkpoint to write; {fold} in its name is replaced.")
     ],
     options: TrainOptions = TrainOptions(),
     run: RunOptions = RunOptions(),
@@ -36,7 +36,7 @@ COMMAND = Command(
 
     sertool train features.h5 model.ckpt --test-fold all  # model.0.ckpt, …
 
-    Exit codes: 0 done, 2 wrong usage, 3 store or output cannot serve.
+    Exit codes: 0 done, 2 wrong usage, 3 store or output cannot be used.
     """,
     threads=None,
 )

@@ -2,7 +2,7 @@
 
 
 class SertoolError(Exception):
-    """Something that the user named cannot serve; the message is one line. Exit code 3.
+    """Something that the user named cannot be used; the message is one line. Exit code 3.
 
     >>> import sertool
     >>> try:

@@ -209,7 +209,7 @@ EVERY = "Every stage"  # the heading of what all stages share
 
 def seed() -> Any:
     """Return the field of `--seed`."""
-    return option(0, "Seed of every random draw.", metavar="N")
+    return option(0, "Random seed.", metavar="N")
 
 
 def shared(default: Any, help: str, **more: Any) -> Any:
@@ -256,7 +256,7 @@ class RunOptions(PluginOptions):
     force: bool = shared(False, "Replace an existing output.")
     resume: bool = shared(False, "Continue where an interrupted run stopped.")
     log: Path | None = shared(None, "Append events to FILE as JSON Lines.", metavar="FILE")
-    quiet: bool = shared(False, "Report only what went wrong.", short="-q")
+    quiet: bool = shared(False, "Report only problems.", short="-q")
     verbose: bool = shared(
         False, "Report more: settings in effect, remarks on each file, timing.", short="-v"
     )

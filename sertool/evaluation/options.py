@@ -52,8 +52,8 @@ class EvalOptions(Options):
     where: tuple[str, ...] = _tested(
         (), "Test only items that match, e.g. gender=female; repeatable.", metavar="EXPR"
     )
-    copies: bool = _tested(False, "Test augmented copies, too.")
-    by: str = _tested("file", "What counts once: a file, or an item (segment).",
+    copies: bool = _tested(False, "Test augmented copies as well.")
+    by: str = _tested("file", "Unit to score: a file, or an item (segment).",
                       choices=("file", "item"))  # fmt: skip
     pool: str = _tested(
         "mean", "How the segments of a file are pooled.", choices=("mean", "max", "vote")
@@ -69,7 +69,7 @@ class EvalOptions(Options):
         None, "Pass recordings through a channel of this sample rate.", "Hz", least=100
     )
     choose: bool = _tested(
-        False, "Of the models of train --per, use the chooser's, whatever the store says."
+        False, "With models of train --per, use the chooser's choice, whatever the store says."
     )
     require: tuple[str, ...] = facts(TESTED)
     ci: float = option(
@@ -78,7 +78,7 @@ class EvalOptions(Options):
     )  # fmt: skip
     summary: bool = option(False, "Leave the items out of the report.", panel="Output")
     tags: dict[str, str] = option(
-        {}, "Kept in the report; repeatable.", metavar="KEY=VALUE", flag="tag", panel="Output",
+        {}, "Tag of the report; repeatable.", metavar="KEY=VALUE", flag="tag", panel="Output",
         read=lambda texts: dict(sorted(pairs("--tag", texts))),
     )  # fmt: skip
     device: str = device()

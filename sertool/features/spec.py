@@ -65,7 +65,7 @@ class FeaturizeSpec(Options):
     segment_hop: float | None = _seconds("Hop between segments.", unset="--segment")
     segment_tail: str = option(
         "align",
-        "A shorter last segment: align (move it back), pad (with zeros) or drop.",
+        "If the last segment is shorter: align (move it back), pad (with zeros) or drop.",
         choices=TAILS,
         panel=CUTTING,
     )

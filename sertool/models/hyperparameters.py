@@ -26,7 +26,7 @@ def scoring_batch(what: str) -> Any:
     """Return the field of `--batch-size` where a model scores `what` ("items", "recordings")."""
     return option(
         1,
-        f"How many {what} a network scores in one pass, those of like length together: faster, and"
+        f"How many {what} a network scores in one pass, grouped by length: faster, and"
         " posteriors differ by less than 1e-6.",
         least=1,
     )
@@ -104,7 +104,7 @@ class Hyperparameters(Options):
     schedule_step: int = _count(30, "Epochs per step of the schedule step.", 1, metavar="EPOCHS")
     schedule_factor: float = option(
         0.1,
-        "What step and plateau multiply the learning rate by.",
+        "Factor by which step and plateau change the learning rate.",
         above=0,
         most=LARGEST,
         panel=TRAINING,

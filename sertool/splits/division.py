@@ -52,14 +52,14 @@ class PartOptions(Options):
     where: tuple[str, ...] = _conditions("Use only the items that match, e.g. gender=female.")
     test_where: tuple[str, ...] = _conditions("Hold out the items that match.")
     val_where: tuple[str, ...] = _conditions("Validate on the items that match.")
-    split_seed: int | None = _part(None, "Seed of drawn parts.", unset="--seed")
+    split_seed: int | None = _part(None, "Seed of random parts.", unset="--seed")
     resplit: str | None = _part(
         None, "Folds to use instead of the store's (see: sertool prepare --help).",
         metavar="PROTOCOL",
     )  # fmt: skip
     unit: str = _part(
         "file",
-        "With --resplit: keep a file's segments and copies together, or deal each item separately.",
+        "With --resplit: keep a file's segments and copies together, or split item by item.",
         choices=("file", "item"),
     )
 

@@ -52,10 +52,10 @@ class TrainOptions(Options):
     overrides: dict[str, Any] = nested(Hyperparameters, partial=True)
     augment: dict[str, list[float]] = option(
         {},
-        "Change training items as they are read, anew in every epoch unless there are --copies."
+        "Augment training items as they are read, anew in every epoch unless --copies is given."
         " Pictures: shift, zoom and flip, e.g. shift=0.1,flip (flip plays speech backwards)."
-        " Features over time (SpecAugment): time-mask=T:N:P hides N stretches of at most T frames,"
-        " each at most the share P of the item; freq-mask=F:N hides N bands of at most F"
+        " Features over time (SpecAugment): time-mask=T:N:P masks N stretches of at most T frames,"
+        " each at most the share P of the item; freq-mask=F:N masks N bands of at most F"
         " dimensions.",
         metavar="LIST",
         panel=TRAINING,
