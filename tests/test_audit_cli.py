@@ -279,7 +279,7 @@ def test_segments_and_copies_of_one_recording(cli, tmp_path, prints):
         ("x.bin", "hello", "neither a manifest"),
         ("x.h5", b"\x89HDF\r\n\x1a\n", "damaged"),
         ("plain.jsonl", json.dumps(row(1)) + "\n", "no folds and no parts"),
-        ("test.jsonl", json.dumps(row(1, part="test")) + "\n", "nothing to train on"),
+        ("test.jsonl", json.dumps(row(1, part="test")) + "\n", "no training part"),
         ("fold.jsonl", json.dumps(row(1, fold=1)) + "\n", "no folds and no parts"),
         ("r.json", json.dumps({"format": "sertool-report", "confusion": []}), "a report has"),
     ],

@@ -159,7 +159,7 @@ def test_folders_that_cannot_serve(tmp_path: Path) -> None:
     for folder, said in [
         ("none", "no such folder"),
         ("text", "no audio files in it"),
-        ("bad", "no recording in it can be used"),
+        ("bad", "none of its recordings can be used"),
     ]:
         with pytest.raises(InputError, match=f"--reverb .*{said}"):
             scan("reverb", tmp_path / folder, lambda path, why: told.append(f"{path}: {why}"))

@@ -212,7 +212,7 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
         ((store, *CNN, "--augment", "shift=2"), 2, "shift 2"),
         ((store, *CNN, "--augment", "shift"), 2, "shift: takes 1 value, not 0"),
         ((store, *CNN, "--augment", "flip", "--copies", 0), 2, "--copies"),
-        ((store, "--model", "linear", "--augment", "flip"), 2, "linear is fitted in one go"),
+        ((store, "--model", "linear", "--augment", "flip"), 2, "linear is fitted in one step"),
         ((store, "--model", "sundharam-cnn", "--augment", "flip"), 2, "not for features over time"),
         ((tmp_path / "a.h5", *CNN, "--augment", "flip"), 3, "copies already"),
     ]:

@@ -128,7 +128,7 @@ def test_prepare_says_what_it_leaves_out(cli, sounds, tmp_path) -> None:
     manifest = tmp_path / "m.jsonl"
     done = cli("prepare", "--split", "speakers:2", "--also-disjoint", "text", table, manifest)
     assert done.code == 0
-    assert "6 of 12 utterances left out, their text is another fold's" in done.err
+    assert "6 of 12 utterances left out, as their text is in another fold" in done.err
     assert len(manifest.read_text().splitlines()) == 6
     wrong = cli("prepare", "--also-disjoint", "text", table, tmp_path / "n.jsonl")
     assert wrong.code == 2

@@ -89,7 +89,7 @@ def test_huggingface_bad_lines(tmp_path: Path) -> None:
     csv = write(root / "metadata.csv", "file_name,emotion\na.wav,sad\na.wav\n")
     assert "line 3: 1 cells, the header has 2" in look(root)[1].text
     csv.write_text("file_name,emotion\nnone.wav,sad\n")
-    with pytest.raises(InputError, match="none of its files is there"):
+    with pytest.raises(InputError, match="none of its files exists"):
         look(root)
     csv.write_text("name,emotion\na.wav,sad\n")
     with pytest.raises(InputError, match="no column file_name"):

@@ -475,7 +475,7 @@ def test_other_segments_of_a_held_out_recording_are_that_recording() -> None:
         return Item(f"{corpus}/{i}#{number:03d}", origin=f"c/{i}", corpus=corpus, part=part)
 
     own = [segment(0, 0), segment(1, 0, part="test")]
-    with pytest.raises(InputError, match="--init: has seen 1 of the recordings that are held out"):
+    with pytest.raises(InputError, match="--init: uses 1 of the recordings held out"):
         _inherited("--init", [segment(0, 0), segment(1, 4), segment(1, 5)], own)
     more = [segment(0, 0), segment(0, 7), segment(1, 4, "d")]
     assert _inherited("--init", more, own) == more[1:]

@@ -230,7 +230,7 @@ def test_lhotse_bad_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None
 
 def test_lhotse_that_cannot_serve(tmp_path: Path) -> None:
     whole = lines(tmp_path / "a" / "recordings.jsonl.gz", [recording("a", "none.wav")] * 2000)
-    with pytest.raises(InputError, match=r"none of its recordings is there: no such file: none"):
+    with pytest.raises(InputError, match=r"none of its recordings exists: no such file: none"):
         look(tmp_path / "a")
     whole.write_bytes(whole.read_bytes()[:-40])
     with pytest.raises(InputError, match=r"recordings\.jsonl\.gz: after line \d+: damaged"):
@@ -250,7 +250,7 @@ def test_lhotse_two_manifests_of_one_stretch(tmp_path: Path) -> None:
     for word in ("all", "train"):
         lines(tmp_path / f"recordings_{word}.jsonl", [recording("a", "a.wav")])
         lines(tmp_path / f"supervisions_{word}.jsonl", [supervision("s", "a")])
-    with pytest.raises(InputError, match=r"_all\.jsonl and .*_train\.jsonl both speak of .*a\.wav"):
+    with pytest.raises(InputError, match=r"_all\.jsonl and .*_train\.jsonl both refer to .*a\.wav"):
         look(tmp_path)
     assert look(tmp_path / "supervisions_train.jsonl")[0][0].part == "train"
 

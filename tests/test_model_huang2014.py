@@ -340,7 +340,7 @@ def test_unlabelled_recordings_that_cannot_serve(cli: Cli, store: Path, tmp_path
     own = ("--test-fold", 0, "--no-baselines", "--init-unlabelled")
     result = cli("train", store, out, *TRAIN, *own, store)
     assert result.code == 3
-    assert "--init-unlabelled: has seen 12 of the recordings that are held out" in result.err
+    assert "--init-unlabelled: uses 12 of the recordings held out" in result.err
     wide = small_store.make(tmp_path / "wide.h5", dims=5)
     result = cli("train", store, out, *TRAIN, *own, wide)
     assert result.code == 3

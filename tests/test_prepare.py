@@ -71,7 +71,7 @@ def test_more_than_published(cli: Cli, tmp_path: Path) -> None:
         emodb_tree(tmp_path / f"copy{i}")  # 60 of disgust, and 46 are published
     result = cli("prepare", tmp_path, "-", "--quiet")
     assert result.code == 0
-    assert "more than published; are some recordings there twice?" in result.err
+    assert "more than published; are some recordings duplicated?" in result.err
 
 
 def test_where_and_labels(cli: Cli, corpus: Path, tmp_path: Path) -> None:

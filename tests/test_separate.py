@@ -200,7 +200,7 @@ def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_pat
     (out / "mix-3.wav").write_bytes(b"of three sources")
     older = cli("separate", mixed, out, "--force")
     assert older.code == 0
-    assert "mix-3.wav: left by a run with more sources" in older.err
+    assert "mix-3.wav: left over from a run with more sources" in older.err
     assert (out / "mix-3.wav").read_bytes() == b"of three sources"
     (out / "mix-1.wav").write_bytes(b"something else")
     assert cli("separate", mixed, out, "--resume").code == 3

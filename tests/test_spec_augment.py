@@ -231,7 +231,7 @@ def test_refused(cli, tmp_path: Path) -> None:
         ((*NETWORK, "--augment", "time-mask=x"), "--augment time-mask=x: write it like"),
         ((*NETWORK, "--augment", "time-mask"), "takes 1 to 3 values"),
         ((*NETWORK, "--augment", "shift=0.1"), "shift: not for features over time"),
-        (("--model", "linear", "--augment", "time-mask=4"), "linear is fitted in one go"),
+        (("--model", "linear", "--augment", "time-mask=4"), "linear is fitted in one step"),
     ]:
         result = cli("train", store, tmp_path / "m.ckpt", *FOLD, *asked)
         assert (result.code, result.err.count("\n")) == (2, 1), result.err

@@ -99,7 +99,7 @@ def test_table_bad_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     [
         ("", "no column file"),
         ("a,b\n1,2\n", "no column file"),
-        ("file,emotion\nnone.wav,sad\n", "none of its files is there"),
+        ("file,emotion\nnone.wav,sad\n", "none of its files exists"),
         ("file,emotion\n", "contains no utterances"),
         ("file,emotion,file\n", "two columns"),
         ("file,emotion\na.wav,\udce4\n", "not a table in UTF-8"),

@@ -34,7 +34,7 @@ def test_linear_by_default_and_nothing_on_stdout(cli: Cli, store: Path, tmp_path
     assert "fold 1: trains on 24 items (12 of them copies) of 2 speakers (s0, s1)" in result.err
     assert "fold 1: validates on 12 items of 2 speakers (s4, s5)" in result.err
     assert "fold 1: holds out 24 items" in result.err
-    assert "linear is fitted in one go" in result.err
+    assert "linear is fitted in one step" in result.err
     assert "validation UAR" in result.err
     meta = checkpoint.load(tmp_path / "m.ckpt").meta
     assert meta["model"]["name"] == "linear"
@@ -57,7 +57,7 @@ def test_speakers_on_both_sides_are_told(cli: Cli, store: Path, tmp_path: Path) 
     out = tmp_path / "m.ckpt"
     result = cli("train", store, out, "--resplit", "random:50:50", "--model", "majority")
     assert result.code == 0
-    assert "6 of the 6 held-out speakers are trained on too" in result.err
+    assert "6 of the 6 held-out speakers are in training too" in result.err
     assert checkpoint.load(out).meta["protocol"]["resplit"] == "random:50:50"
 
 
@@ -189,7 +189,7 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
     assert "held out here" in result.err
     result = cli("train", store, second, "--force", "--test-fold", "0", "--init", first)
     assert result.code == 2
-    assert "fitted in one go" in result.err
+    assert "fitted in one step" in result.err
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_init_that_cannot_serve_is_refused_before_training(
     assert "holds a linear" in result.err
     result = cli("train", store, out, "--test-fold", 1, *CNN, "--init", first)
     assert result.code == 3
-    assert "--init: has seen 12 of the recordings that are held out here" in result.err
+    assert "--init: uses 12 of the recordings held out here" in result.err
     assert "tensors come from --init" not in result.err
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["cnn.ckpt", "linear.ckpt"]

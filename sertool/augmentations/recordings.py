@@ -90,7 +90,7 @@ def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Rec
         key = (one.audio_hash, one.sample_rate)
         found.setdefault(key, Recording(path, *key, len(one.samples), channel))
     if not found:
-        raise InputError(f"--{option} {show(folder)}: no recording in it can be used")
+        raise InputError(f"--{option} {show(folder)}: none of its recordings can be used")
     return Recordings(tuple(found[key] for key in sorted(found)))
 
 

@@ -49,7 +49,7 @@ class PredictOutputs(Options):
         if self.explain is not None and self.stream:
             raise UsageError("--explain draws files: --stream has none")
         if self.sample_rate is not None and not self.stream:
-            raise UsageError("--sample-rate is the rate of a --stream; files know their own")
+            raise UsageError("--sample-rate is the rate of a --stream; files state their own")
 
 
 def predict(

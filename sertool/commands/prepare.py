@@ -186,7 +186,7 @@ def _thin(
         lost = len(utterances) - len(kept)
         console.warn(
             f"--also-disjoint {name}: {lost} of {plural(len(utterances), 'utterance')} left out,"
-            f" their {name} is another fold's"
+            f" as their {name} is in another fold"
         )
     return [utterance for utterance in utterances if utterance.id in kept], kept
 
@@ -199,7 +199,7 @@ def _report(found: Sequence[Found], console: Console) -> None:
         known = published.classes if published else {}
         counts = Counter(utterance.label for utterance in part.utterances)
         if any(n > known.get(label or "", n) for label, n in counts.items()):
-            console.warn(f"{part.name}: more than published; are some recordings there twice?")
+            console.warn(f"{part.name}: more than published; are some recordings duplicated?")
 
 
 def _choose(

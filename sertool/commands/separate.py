@@ -57,7 +57,7 @@ def separate(
         check_output(target, run.force, run.resume, [*mixtures, *how.against])
     if options.mix:
         if how.against or run.resume:
-            raise UsageError("--mix knows its sources and starts afresh: no --against, --resume")
+            raise UsageError("--mix knows its sources and starts anew: no --against, --resume")
         mixtures, known = mixing.mix(mixtures, folder, how.seed, force=run.force, console=console)
         how, name = dataclasses.replace(how, against=tuple(known)), "separated"
     result = sources.separate(mixtures, folder, how, run, console, name)

@@ -150,7 +150,7 @@ def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
                 give(pipe)
     except (EOFError, ConnectionError) as error:
         raise InputError(
-            "a worker process was killed, perhaps for want of memory; use fewer --workers"
+            "a worker process was killed, perhaps for lack of memory; use fewer --workers"
             " and --resume"
         ) from error
     finally:

@@ -146,7 +146,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         genders += made.gender is not None
         yield made
     if named and not present:
-        raise InputError(f"{show(root)}: none of its files is there, e.g. {show(min(named))}")
+        raise InputError(f"{show(root)}: none of its files exists, e.g. {show(min(named))}")
     if knows_genders and not genders:
         yield Skipped(HEADER, "genders that only the header tells (db.yaml)", harmless=True)
     for relative in files:
@@ -160,7 +160,7 @@ def _header(folder: Path) -> tuple[str | None, str | None, bool]:
         text = (folder / HEADER).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         why = f"{HEADER}: {error.strerror}"
-        raise InputError(f"{show(folder)}: is no audformat database: {why}") from error
+        raise InputError(f"{show(folder)}: not an audformat database: {why}") from error
     name, language = _NAME.search(text), _LANGUAGE.search(text)
     return name and name[2], language and language[1], _GENDER.search(text) is not None
 
@@ -178,7 +178,7 @@ def _tables(folder: Path) -> list[_Table]:
     """Return the tables of a database, sorted by name; raises InputError."""
     found = _table_files(folder)
     if not found:
-        raise InputError(f"{show(folder)}: holds no table of audformat's (db.NAME.csv)")
+        raise InputError(f"{show(folder)}: holds no audformat table (db.NAME.csv)")
     for name, suffixes in sorted(found.items()):
         if ".csv" not in suffixes:
             raise InputError(
@@ -197,7 +197,7 @@ def _main(tables: Sequence[_Table], root: Path) -> list[_Table]:
     if not root.is_dir():
         chosen = [table for table in tables if table.path.name == root.name and table.index]
         if not chosen:
-            raise InputError(f"{show(root)}: its index is no file; name a table of files")
+            raise InputError(f"{show(root)}: its index is not files; name a table of files")
         return chosen
     for choice in (
         [table for table in tables if table.index and table.labels],
@@ -206,7 +206,7 @@ def _main(tables: Sequence[_Table], root: Path) -> list[_Table]:
     ):
         if choice:
             return choice
-    raise InputError(f"{show(root)}: none of its tables is of files or segments")
+    raise InputError(f"{show(root)}: none of its tables lists files or segments")
 
 
 def _rows(table: _Table) -> Iterator[tuple[str, dict[str, str] | None]]:

@@ -251,7 +251,7 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
         if not source.files and not (chosen.generic and chosen.claims):
             raise InputError(f"{where}: {_nothing(source)}")
         if not chosen.generic and not any(map(chosen.fits, source.files)):
-            raise InputError(f"{where}: no audio file there is named like {corpus}'s")
+            raise InputError(f"{where}: no audio file is named like {corpus}'s")
         return chosen
     every = [load(name) for name in names()]
     named = [c for c in every if not c.generic and c.claim(source.root, source.files)]

@@ -81,7 +81,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     metadata = _metadata(root, files) if root.is_dir() else [root]
     if not metadata and not files:
         raise InputError(
-            f"{show(root)}: has no audio files; what it may hold inside Parquet or "
+            f"{show(root)}: no audio files; what it may hold inside Parquet or "
             "Arrow files has to be written out as audio first"
         )
     rows: list[tuple[str, _Row]] = []
@@ -102,7 +102,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         else:
             yield Skipped(row.where, f"no such file: {show(place)}")
     if named and not present:
-        raise InputError(f"{show(root)}: none of its files is there, e.g. {show(min(named))}")
+        raise InputError(f"{show(root)}: none of its files exists, e.g. {show(min(named))}")
     for file in files:
         if metadata and os.path.abspath(folder / file) not in named:
             yield Skipped(file, "in no metadata file", harmless=True)

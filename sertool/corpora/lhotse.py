@@ -123,11 +123,11 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
             continue
         if first is not None:
             both = f"{show(first)} and {show(path)}"
-            raise InputError(f"{both} both speak of {show(made.path)}; name the one to read")
+            raise InputError(f"{both} both refer to {show(made.path)}; name the one to read")
         places[place] = path
         yield made
     if missing and not places:
-        raise InputError(f"{show(root)}: none of its recordings is there: {missing}")
+        raise InputError(f"{show(root)}: none of its recordings exists: {missing}")
     if found[SUPERVISIONS]:
         for name in sorted({name for each in known.values() for name in each} - used):
             yield Skipped(name, "a recording without a supervision", harmless=True)

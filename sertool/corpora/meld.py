@@ -151,7 +151,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     for part in sorted(parts) or PARTS:
         if part not in paths:
             raise InputError(
-                f"{show(root)}: no {part}_sent_emo.csv in it or above; MELD's labels are there"
+                f"{show(root)}: no {part}_sent_emo.csv in it or above, where MELD keeps its labels"
             )
     rows: dict[str, dict[Key, Row]] = {}
     for part in sorted(parts):

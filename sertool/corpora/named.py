@@ -195,7 +195,7 @@ def read(path: Path) -> Corpus:
         if not used <= groups:
             raise ValueError(f"name has no group {min(used - groups)}")
     except (OSError, ValueError, re.error) as error:
-        raise InputError(f"{path}: no description of a corpus: {error}") from error
+        raise InputError(f"{path}: not a corpus description: {error}") from error
     return Corpus(path.stem, spec.summary, named.fits, named.utterances, named.published)
 
 

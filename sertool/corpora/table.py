@@ -123,8 +123,8 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
             yield Skipped(where, str(error))
     if lines and not present and named:
         raise InputError(
-            f"{show(table)}: none of its files is there, e.g. {show(min(named))}; "
-            "relative paths count from the table's folder"
+            f"{show(table)}: none of its files exists, e.g. {show(min(named))}; "
+            "paths are relative to the table's folder"
         )
     for relative in files:
         if os.path.abspath(root / relative) not in named:

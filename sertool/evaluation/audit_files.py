@@ -241,7 +241,7 @@ def _sides(sides: Sequence[Side]) -> tuple[list[Item], list[Item], list[Item]]:
             " some, and --audit TRAIN TEST compares two files"
         )
     if not trained:
-        raise InputError(f"{show(first.path)}: has a test part, but nothing to train on")
+        raise InputError(f"{show(first.path)}: has a test part, but no training part")
     return trained, tested, []
 
 

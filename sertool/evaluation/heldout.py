@@ -161,7 +161,7 @@ def choose(
     names = class_names(items, tests[0].target, "--target")
     index = {item.id: i for i, item in enumerate(items)}
     if len(index) != len(items):
-        raise InputError(f"{show(store.path)}: two items have one id")
+        raise InputError(f"{show(store.path)}: two items have the same id")
     for test in tests:
         chosen = list(range(len(items))) if every else _held_out(test, store, index, copies)
         chosen = [i for i in chosen if copies or not items[i].augmentation]

@@ -96,7 +96,7 @@ def _measure(path: Path) -> tuple[float, int]:
     for block in _voice(path):
         peak, frames = max(peak, float(np.abs(block).max())), frames + len(block)
     if not peak:
-        raise InputError(f"{show(path)}: silent; there is no voice in it to mix")
+        raise InputError(f"{show(path)}: silent; it has no voice to mix")
     return peak, frames
 
 

@@ -70,7 +70,7 @@ def separate(
         _write(mixtures, outputs, count, options, record, console)
         older = folder / f"{name}-{count + 1}.wav"
         if older.exists():
-            console.warn(f"{show(older)}: left by a run with more sources")
+            console.warn(f"{show(older)}: left over from a run with more sources")
     facts = file_facts(outputs[0])
     known = score(outputs, mixtures.paths, options.against) if options.against else []
     return Separation(outputs, facts.sample_rate, (facts.frames or 0) / facts.sample_rate, known)
@@ -153,7 +153,7 @@ def _write(
         count, options.algorithm, seed=derive(options.seed, "separate", "fit") % 2**32
     )
     folder = outputs[0].parent
-    with _shown(mixtures, console, "seconds heard") as progress:
+    with _shown(mixtures, console, "seconds read") as progress:
         moments, frames = _listen(mixtures, options.seed, settings, progress)
     _check_spread(mixtures, moments, count, console)
     first = separation.fit(frames, settings)
@@ -161,7 +161,7 @@ def _write(
     if not first.converged:
         console.warn(
             f"not converged after {settings.iterations} iterations: what follows may still be "
-            "mixed (sources that sound like plain noise cannot be told apart)"
+            "mixed (sources that are plain Gaussian noise cannot be separated)"
         )
     made = not folder.is_dir()
     try:
@@ -248,7 +248,7 @@ def _sources(
     if follower.unsure:
         console.warn(
             f"in {follower.unsure} of {follower.blocks} blocks it is not clear which source is"
-            " which: from there on they may have changed places; longer blocks may help, or none"
+            " which: from there on they may be swapped; longer blocks may help, or no --block"
         )
 
 

@@ -253,7 +253,7 @@ def build_store(
     blocks = range((len(source.items) + BLOCK - 1) // BLOCK)
     done = {b for b in blocks if run.resume and _usable(_part(parts.folder, b))}
     if done:
-        run.console.note(f"resuming: {len(done)} of {len(blocks)} parts are there")
+        run.console.note(f"resuming: {len(done)} of {len(blocks)} parts are done")
     work = _Work(source, parts.folder)
     todo = (b for b in blocks if b not in done)
     workers = min(run.workers or pool.cores(), max(1, len(blocks) - len(done)))

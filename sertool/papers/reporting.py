@@ -75,7 +75,7 @@ def draw_figures(made: Study, folder: Path, console: Console) -> None:
     if draw(made, folder / FIGURE):
         console.note(show(folder / FIGURE))
     else:
-        console.warn("no report says how its training went: no figure")
+        console.warn("no report has training curves: no figure")
 
 
 def pack(paths: Sequence[Path], target: Path, force: bool, console: Console) -> None:
@@ -111,7 +111,9 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
         run = found[0]
         mine = [n for n in BASELINES if n in run.baselines and n != run.made.get("model")]
         if not mine:
-            raise UsageError("--compare: a single system without baselines compares with nothing")
+            raise UsageError(
+                "--compare: a single system without baselines has nothing to compare with"
+            )
         return [_compared(run, pooling.baseline(run, n), names[0], n) for n in mine]
     if len(found) != 2:
         listed = "; ".join(names)

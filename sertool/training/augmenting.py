@@ -123,7 +123,7 @@ def make(
         return None
     if not isinstance(model, Network):
         raise UsageError(
-            f"--augment: {model.name} is fitted in one go, to the items as they are;"
+            f"--augment: {model.name} is fitted in one step, to the items as they are;"
             " sertool augment makes copies"
         )
     family = "image" if model.pictures else "frames"

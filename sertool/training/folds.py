@@ -43,7 +43,7 @@ def train_store(
                 check_output(each, run.force, run.resume, job.inputs)
         if isinstance(job.model, Tabular):
             console.note(
-                f"{job.model.name} is fitted in one go: a row of numbers per item is kept in memory"
+                f"{job.model.name} is fitted in one step: one row per item is kept in memory"
             )
         shared = [n for n in divisions[0].notes if all(n in d.notes for d in divisions)]
         for note in shared:

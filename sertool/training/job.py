@@ -106,7 +106,7 @@ def _check(options: TrainOptions, found: Model) -> None:
         why = f"with --per {options.per}" if options.per else f"for {found.name}, it has no epochs"
         raise UsageError(f"--keep-last: not available {why}")
     if options.init and network is None:
-        raise UsageError(f"--init: {found.name} is fitted in one go and starts from nothing")
+        raise UsageError(f"--init: {found.name} is fitted in one step, from scratch")
 
 
 def _values(items: Sequence[Item], field: str, target: str) -> list[str | None]:

@@ -89,7 +89,7 @@ def by_value(job: Job, division: Division) -> dict[str, Division]:
         advice = f"--where '{field}!={word}' leaves them out"
         if not train:
             raise InputError(
-                f"{where}: none of the {counts[value]} items of {value} trains; {advice}"
+                f"{where}: none of the {counts[value]} items of {value} is for training; {advice}"
             )
         classes = {job.classes[i] for i in train}
         if len(classes) < 2:

@@ -36,7 +36,7 @@ def _inherited(option: str, seen: Sequence[Item], own: Sequence[Item]) -> list[I
     held = {_recording(item) for item in own if item.part == "test"}
     both = {_recording(item) for item in seen} & held
     if both:
-        raise InputError(f"{option}: has seen {len(both)} of the recordings that are held out here")
+        raise InputError(f"{option}: uses {len(both)} of the recordings held out here")
     ids = {item.id for item in own if item.part != "test"}
     return [item for item in seen if item.id not in ids]
 

@@ -44,7 +44,7 @@ def announce(job: Job, division: Division) -> None:
     )
     if trained & held:
         console.note(
-            f"{prefix}{len(trained & held)} of the {len(held)} held-out speakers are trained on"
+            f"{prefix}{len(trained & held)} of the {len(held)} held-out speakers are in training"
             " too: results will be speaker-dependent"
         )
     if job.plan and job.plan.augmenting:

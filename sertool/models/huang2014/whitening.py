@@ -27,7 +27,7 @@ def fit(blocks: Iterable[np.ndarray], components: int) -> tuple[np.ndarray, np.n
     dims = len(found.mean)
     if components > min(dims, found.count):
         what = f"{dims} values per frame" if components > dims else f"{found.count} frames"
-        raise InputError(f"{components} principal components are more than {what} give")
+        raise InputError(f"{components} principal components are more than {what} can give")
     covariance = found.variance()
     if not np.isfinite(covariance).all():
         raise InputError("the training items hold features that are not finite; featurize again")
