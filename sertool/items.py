@@ -1,4 +1,4 @@
-"""What travels between the stages: items, and what they may carry.
+"""The data between the stages: items, and their fields.
 
 An item is an utterance of a manifest, and in a store also a segment of one or an augmented copy.
 """

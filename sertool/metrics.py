@@ -1,4 +1,4 @@
-"""What a classification is worth: pure functions of class indices, posteriors, confusion matrices.
+"""Metrics of a classification: pure functions of class indices, posteriors, confusion matrices.
 
 A confusion matrix is (classes, classes), rows the truth, columns the prediction. Functions of a
 matrix take a stack of them too, shape (..., classes, classes), so that a bootstrap is one call.
@@ -22,7 +22,7 @@ from sertool.core import plugins
 from sertool.core.errors import InputError
 from sertool.core.seeds import rng
 
-RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples a side
+RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples per side
 FEWEST = 5  # clusters: of four, a resample has at most 35 different outcomes
 _BLOCK = 2_000_000  # numbers held at once by a bootstrap: 16 MB
 

@@ -1,4 +1,4 @@
-"""What a model learns of each item: its class under some field, and its weight in the loss."""
+"""What a model learns to predict of an item: its class in a field, and its weight in the loss."""
 
 from __future__ import annotations
 

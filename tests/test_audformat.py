@@ -97,7 +97,7 @@ def test_audformat_header_that_knows_more_than_the_tables(tmp_path: Path) -> Non
     write(root / "db.yaml", HEADER.replace("languages: [deu]", "languages: [deu, eng]") + labels)
     found, console = look(root)
     assert (found[0].gender, found[0].language) == (None, None)
-    assert "1 file left out: genders that only the header tells (db.yaml)" in console.text
+    assert "1 file left out: genders that only the header states (db.yaml)" in console.text
     assert "1 file left out: in no table of emotions" in console.text
 
 
@@ -147,7 +147,7 @@ def test_audformat_that_cannot_serve(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none of its files exists"):
         look(root)
     (root / "db.yaml").unlink()
-    with pytest.raises(InputError, match="no audformat database"):
+    with pytest.raises(InputError, match="not an audformat database"):
         look(root, corpus="audformat")
     with pytest.raises(InputError, match="is not audformat; use --corpus csv or auto"):
         look(root / "db.emotion.csv", corpus="audformat")

@@ -392,5 +392,5 @@ def test_predict_leaves_it_out(
 def test_help_reads_well(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     said = " ".join(cli("augment", "--help").out.replace("│", " ").split())
-    for word in ("--time-stretch", "--noise-snr", "2 is half as long", "time-mask=T:N:P"):
+    for word in ("--time-stretch", "--noise-snr", "2 halves the duration", "time-mask=T:N:P"):
         assert word in said

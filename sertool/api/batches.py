@@ -22,7 +22,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 class StoreDataset(Dataset[Sample]):
     """The items of a store as (features (frames, …), class index).
 
-    classes: what the indices stand for. Each worker process of a `DataLoader` opens the store for
+    classes: what the indices mean. Each worker process of a `DataLoader` opens the store for
     itself.
     """
 

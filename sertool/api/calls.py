@@ -1,4 +1,4 @@
-"""How a function of the API calls the command that it stands for."""
+"""How a function of the API calls its command."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def default_of(one: Declared) -> Any:
 def listening(
     console: Console | None, stage: str, verbose: bool, log: Path | None = None
 ) -> Iterator[tuple[Console, list[Failure]]]:
-    """Yield a console, silent where neither `console` nor `verbose` says otherwise, and failures.
+    """Yield a console, silent unless `console` or `verbose` is given, and failures.
 
     The list of failures is filled as the block ends.
     """

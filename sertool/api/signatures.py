@@ -1,4 +1,4 @@
-"""What a function of the API says of itself: its signature and its list of options."""
+"""The documentation of an API function: its signature and its list of options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only door to audio files: decoding, resampling, fingerprints."""
+"""All reading of audio files: decoding, resampling, fingerprints."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module a command: its options and the function behind it."""
+"""One module per command: its options and the function behind it."""

@@ -1,4 +1,4 @@
-"""augment: a store becomes one with copies of its items, each tied to its origin."""
+"""augment: a store to one with augmented copies of its items, each linked to its origin."""
 
 from __future__ import annotations
 

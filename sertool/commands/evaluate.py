@@ -1,4 +1,4 @@
-"""eval: checkpoints are tested on the items that they held out, and a report says how well."""
+"""eval: test checkpoints on the items that they held out, and report the results."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def info(
     run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> dict[str, Any] | Audit:
-    """Return all there is to say of a file, or what an audit found, as JSON-ready values.
+    """Return everything known about a file, or what an audit found, as JSON-ready values.
 
     Raises UsageError for options that do not suit the file, InputError for one that is not ours.
     """

@@ -1,4 +1,4 @@
-"""list: what there is to choose from."""
+"""list: the available choices."""
 
 from __future__ import annotations
 

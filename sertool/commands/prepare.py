@@ -180,7 +180,7 @@ def _thin(
     seed: int,
     console: Console,
 ) -> tuple[list[Item], dict[str, protocols.Place]]:
-    """Return what stays when folds may share no value of a second field, and say what does not."""
+    """Return what remains when folds share no value of a second field, and note what does not."""
     kept = disjoint.also_disjoint(utterances, places, name, seed)
     if len(kept) < len(utterances):
         lost = len(utterances) - len(kept)

@@ -1,4 +1,4 @@
-"""separate: mixtures of several sources become a recording of each."""
+"""separate: mixtures of several sources to one recording per source."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, seeds, paths, settings, plug-ins, worker processes."""
+"""What everything builds on: errors, seeds, paths, settings, plug-ins, worker processes."""

@@ -251,7 +251,7 @@ class PluginOptions(Options):
 
 @dataclass(frozen=True)
 class RunOptions(PluginOptions):
-    """What every stage can be told about a run; nothing of it changes an output."""
+    """The options of a run that every stage has; none changes an output."""
 
     force: bool = shared(False, "Replace an existing output.")
     resume: bool = shared(False, "Continue where an interrupted run stopped.")

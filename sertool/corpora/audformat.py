@@ -74,14 +74,14 @@ class _Table:
 
     @property
     def part(self) -> str:
-        """The part that the table's name tells, or an empty string."""
+        """The part that the table's name states, or an empty string."""
         words = self.path.name.lower().split(".")[1:-1]
         return next((PART_WORDS[word] for word in words if word in PART_WORDS), "")
 
 
 @dataclass
 class _Line:
-    """What the tables tell of one place: cells by column; `table` and `where` tell it first."""
+    """What the tables state of one place: cells by column; `table` and `where` state it first."""
 
     table: _Table
     where: str
@@ -95,7 +95,7 @@ class _Line:
 
 
 def fits(relative: str) -> bool:
-    """Return False: tables tell what is in recordings, not the recordings' names."""
+    """Return False: tables describe the recordings, not the recordings' names."""
     return False
 
 
@@ -148,14 +148,14 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     if named and not present:
         raise InputError(f"{show(root)}: none of its files exists, e.g. {show(min(named))}")
     if knows_genders and not genders:
-        yield Skipped(HEADER, "genders that only the header tells (db.yaml)", harmless=True)
+        yield Skipped(HEADER, "genders that only the header states (db.yaml)", harmless=True)
     for relative in files:
         if os.path.abspath(folder / relative) not in named:
             yield Skipped(relative, "in no table of emotions", harmless=True)
 
 
 def _header(folder: Path) -> tuple[str | None, str | None, bool]:
-    """Return the database's name, its only language, and whether schemes' labels tell genders."""
+    """Return the database's name, its only language, and whether schemes' labels state genders."""
     try:
         text = (folder / HEADER).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -228,7 +228,7 @@ def _place(table: _Table, row: dict[str, str]) -> Place:
 def _collect(table: _Table, lines: dict[Place, _Line]) -> Iterator[Skipped]:
     """Add the lines of a table that labels; yield what is wrong in it.
 
-    Raises InputError where another table says otherwise of the same place.
+    Raises InputError where another table contradicts it.
     """
     for where, row in _rows(table):
         if row is None:
@@ -276,7 +276,7 @@ def _check_overlap(lines: dict[Place, _Line]) -> None:
 
 
 def _join(lines: dict[Place, _Line], others: Sequence[_Table]) -> None:
-    """Tell the lines what the other tables know of their stretch, their file, and their values."""
+    """Add to the lines what other tables know of their stretch, their file, and their values."""
     by_index: dict[int, dict[Place, dict[str, str]]] = {1: {}, 3: {}}
     for table in others:
         for _, row in _rows(table) if table.index else ():

@@ -138,7 +138,7 @@ def demographics(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a clip; what the name and the table of actors say is in its fields."""
+    """Yield one utterance per clip, its fields from the name and the table of actors."""
     people: dict[str, dict[str, Any]] = {}
     for path in tables(root, files, DEMOGRAPHICS)[:1]:
         try:

@@ -3,7 +3,7 @@
 Source: data/demo in sertool's repository, made by its make.py; see the README there.
 Licence: the recordings CC0 1.0, the scripts that make them MIT.
 Layout: corpus/spk01/spk01_anger_s1_r1.flac: speaker, emotion, sentence, repetition. The speakers'
-genders are in speakers.tsv beside the recordings or above them; without it odd speakers are men.
+genders are in speakers.tsv beside the recordings or above them; without it odd numbers are men.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def genders(root: Path, files: Sequence[str]) -> dict[str, str]:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a file; what the name says is in its fields."""
+    """Yield one utterance per file, its fields from the name."""
     known = genders(root, files)
     for relative in files:
         match = _NAME.fullmatch(stem(relative))

@@ -183,7 +183,7 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
 
 
 def _read_manifest(path: Path, manners: Manners) -> Found:
-    """Return the utterances of a manifest, as they stand; `-` is standard input."""
+    """Return the utterances of a manifest, unchanged; `-` is standard input."""
     name = "standard input" if path == STDIN else show(path)
 
     bad: list[tuple[int, str]] = []

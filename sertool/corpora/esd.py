@@ -1,6 +1,6 @@
 """ESD, the Emotional Speech Dataset.
 
-Ten speakers of Mandarin and ten of English say 350 sentences each in five emotions: 35000 files.
+Ten speakers of Mandarin and ten of English speak 350 sentences each in five emotions: 35000 files.
 
 Source: https://github.com/HLTSingapore/Emotional-Speech-Data (the archive against a licence form).
 Licence: for research only.
@@ -102,7 +102,7 @@ def _most_frequent(counts: Counter[str]) -> str:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a file; what its name, its folders and the tables say is in its fields.
+    """Yield one utterance per file, its fields from its name, its folders and the tables.
 
     A folder that contradicts the number of a file is named with the file.
     """
@@ -134,7 +134,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
 
 
 def published(root: Path, found: Sequence[Item]) -> Published:
-    """Return the counts of the languages that were found: 1750 files a speaker."""
+    """Return the counts of the languages that were found: 1750 files per speaker."""
     spoken = {utterance.language for utterance in found}
     speakers = [speaker for speaker in SPEAKERS if language(speaker) in spoken]
     return Published(

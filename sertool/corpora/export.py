@@ -35,7 +35,7 @@ FORMATS = (MANIFEST, AUDFORMAT, LHOTSE)
 RECORDINGS, SUPERVISIONS = "recordings.jsonl.gz", "supervisions.jsonl.gz"
 LABEL = "emotion"  # what the field calls the column or custom field of the class
 COLUMNS = ("speaker", "gender", "language", "text", "session", "corpus", "fold", "part")
-DIGITS = 8  # after the point of a second: so many lhotse keeps in sums
+DIGITS = 8  # decimals of a second, as lhotse keeps in sums
 
 
 def check_target(output: Path, to: str, force: bool, resume: bool) -> list[Path]:

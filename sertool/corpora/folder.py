@@ -34,7 +34,7 @@ def class_depth(files: Sequence[str]) -> int | None:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a file below a class's folder; another word stays as it is."""
+    """Yield one utterance per file below a class's folder; another word stays as it is."""
     depth = class_depth(files)
     for relative in files:
         folders = PurePosixPath(relative).parts[:-1]

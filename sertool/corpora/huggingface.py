@@ -59,7 +59,7 @@ class _Row:
 
 
 def fits(relative: str) -> bool:
-    """Return False: metadata and folders tell what is in recordings, not the recordings' names."""
+    """Return False: metadata and folders describe the recordings, not the recordings' names."""
     return False
 
 
@@ -220,7 +220,7 @@ def _utterance(row: _Row, path: str, folder: Path, parts: set[str]) -> Item | Sk
 
 
 def _unlisted(folder: Path, file: str, parts: set[str]) -> Item | Skipped:
-    """Return the utterance of a file whose folders alone tell of it."""
+    """Return the utterance of a file described by its folders alone."""
     name = _class_folder(file)
     if name is None:
         return Skipped(file, "no metadata names it, and no folder is its class")
@@ -235,7 +235,7 @@ def _folders(file: str) -> tuple[str, ...]:
 
 
 def _split(folder: str) -> str | None:
-    """Return the part that a folder's name tells: `train`, `test-clean`, `my_dev_2`."""
+    """Return the part that a folder's name states: `train`, `test-clean`, `my_dev_2`."""
     return next((PARTS[w] for w in _GAP.split(folder.lower()) if w in PARTS), None)
 
 
@@ -245,7 +245,7 @@ def _part(file: str) -> str | None:
 
 
 def _parts(files: Iterable[str]) -> set[str]:
-    """Return the parts that the folders tell."""
+    """Return the parts that the folders state."""
     return {part for file in files if (part := _part(file))}
 
 

@@ -80,7 +80,7 @@ _LEVELS = 5  # folders above a file: Ses01F_impro01, wav, sentences, Session1, t
 
 @dataclass
 class _Dialogue:
-    """One dialogue: its text files, and the audio that there is of it (POSIX paths below root)."""
+    """One dialogue: its text files, and its available audio (POSIX paths below root)."""
 
     path: Path | None = None  # of its evaluation
     evaluation: Evaluation | None = None
@@ -153,7 +153,7 @@ def fits(relative: str) -> bool:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a turn: its sentence file, or a cut of its dialogue's audio."""
+    """Yield one utterance per turn: its sentence file, or a cut of its dialogue's audio."""
     shelf = _Shelf()
     dialogues: dict[tuple[str, str], _Dialogue] = {}
     parsed: list[tuple[str, Name | None, _Dialogue | None]] = []

@@ -1,4 +1,4 @@
-"""IEMOCAP's text files: what the evaluators said of each turn, and what was said in it.
+"""IEMOCAP's text files: the evaluations of each turn, and its transcription.
 
 Source: the README.txt of the release's folder dialog/EmoEvaluation, and the lines as published:
 
@@ -99,7 +99,7 @@ def parse_name(stem: str) -> Name | None:
 
 @dataclass
 class Turn:
-    """What an evaluation says of one turn.
+    """The evaluation of one turn.
 
     `start` and `end` are seconds within the dialogue. `votes` maps each evaluator to the classes
     chosen, `ratings` to valence, activation and dominance (None where not given).
@@ -129,7 +129,7 @@ class Evaluation:
 
 
 def read_evaluation(path: Path, dialogue: str) -> Evaluation:
-    """Return what a file of EmoEvaluation says of a dialogue's turns; raises OSError."""
+    """Return the evaluations of a dialogue's turns in a file of EmoEvaluation; raises OSError."""
     evaluation = Evaluation()
     turn: Turn | None = None
     lost = False  # the votes that follow belong to a turn that cannot be read
@@ -198,7 +198,7 @@ def _add_vote(turn: Turn, kind: str, evaluator: str, rest: str) -> None:
 
 
 def read_transcription(path: Path) -> dict[str, str]:
-    """Return {turn: what was said} of a file of transcriptions; raises OSError.
+    """Return {turn: its words} of a file of transcriptions; raises OSError.
 
     Lines of turns that were not evaluated (`…_MXX0`, `M:`) are passed over.
     """

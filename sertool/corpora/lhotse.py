@@ -75,7 +75,7 @@ class _Stretch:
 
 
 def fits(relative: str) -> bool:
-    """Return False: manifests tell what is in recordings, not the recordings' names."""
+    """Return False: manifests describe the recordings, not the recordings' names."""
     return False
 
 
@@ -138,7 +138,7 @@ def _stretches(
     known: Mapping[Path, Mapping[str, _Recording]],
     used: set[str],
 ) -> Iterator[tuple[Path, str, _Stretch | str]]:
-    """Yield (manifest, file and line, stretch or what is wrong) of all that is to be heard.
+    """Yield (manifest, file and line, stretch or what is wrong) of all audio.
 
     The ids of the recordings that supervisions speak of are added to `used`.
     """
@@ -190,7 +190,7 @@ def _supervision(
         return "it needs a start and a duration, in seconds"
     if not -MAX_SECONDS <= start <= MAX_SECONDS:
         return f"its start is {start}"
-    begin = round(offset + start, 8)  # to so many digits lhotse rounds its own sums
+    begin = round(offset + start, 8)  # as lhotse rounds its own sums
     own = {name: row[name] for name in _OWN if name in row}
     fields = _custom(row.get("custom"), set(own)) | own
     end = round(begin + duration, 8)
@@ -221,7 +221,7 @@ def _cut(row: Any) -> Iterable[_Stretch | str]:
 
 
 def _custom(raw: Any, told: set[str]) -> dict[str, Any]:
-    """Return the custom fields, those of an utterance that are not told yet under their names."""
+    """Return the custom fields, those of an utterance that are not known yet under their names."""
     if not isinstance(raw, dict):
         return {}
     found = find_columns(list(raw))
@@ -292,7 +292,7 @@ def _seconds(value: Any) -> float | None:
 
 
 def _channels(value: Any) -> frozenset[int]:
-    """Return the numbers of one channel or of a list; none where they are not said."""
+    """Return the numbers of one channel or of a list; none where they are missing."""
     numbers = value if isinstance(value, list) else [value]
     return frozenset(n for n in numbers if isinstance(n, int) and not isinstance(n, bool))
 

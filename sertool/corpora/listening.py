@@ -183,7 +183,7 @@ def _hear(cut: Cut) -> Look:
 
 
 def _joined(header: Look, heard: Look) -> Look:
-    """Return what was heard with the coding that the header named."""
+    """Return what was decoded, with the coding that the header named."""
     heard.coding = header.coding
     return heard
 
@@ -207,7 +207,7 @@ def quiet_ends(samples: np.ndarray, rate: int) -> tuple[float, float]:
 
 
 def _found(rows: Sequence[Item], looks: Sequence[Look]) -> Row:
-    """Return counts of utterances by rate, channels and format, and the ids of odd ones."""
+    """Return counts of utterances by rate, channels and format, and the ids of unusual ones."""
     good = [(row.id, look) for row, look in zip(rows, looks, strict=True) if not look.error]
     heard = [(name, look) for name, look in good if look.audio_hash is not None]
     same: dict[str, list[str]] = {}

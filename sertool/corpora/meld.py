@@ -138,7 +138,7 @@ def claims(root: Path, files: Sequence[str]) -> bool:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a recording that a table names; what the table says is in its fields.
+    """Yield one utterance per recording that a table names, its fields from the table.
 
     Raises InputError where no table is in reach, or none of a part that has recordings.
     """

@@ -129,7 +129,7 @@ class Named:
         return self.parse(relative) is not None
 
     def utterances(self, root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-        """Yield one utterance per recording; what its name says is in its columns."""
+        """Yield one utterance per recording, its columns from its name."""
         spec = self.spec
         worse = other_formats(files, self._recording) if spec.formats else set()
         better = {stem(file).lower() for file in files if self._within(file, 0)}

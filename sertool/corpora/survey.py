@@ -15,7 +15,7 @@ Timed = Sequence[tuple[Item, float | None]]  # items with their lengths in secon
 
 FIELDS = ("label", "speaker", "gender", "text", "corpus", "language", "session")
 MOST_BINS = 16  # of the histogram of lengths, and one for what is far longer
-FAR = 2.0  # a longest utterance beyond so many times the 95th percentile gets that bin
+FAR = 2.0  # the longest utterance gets its own bin beyond this many 95th percentiles
 SHORTEST_BIN = 0.001  # seconds
 
 

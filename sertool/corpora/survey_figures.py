@@ -31,8 +31,8 @@ OTHER, UNKNOWN = {"facecolor": "#7d6b91"}, {"facecolor": "#b4bcc2"}
 
 
 MOST_CLASSES = 40
-DODGE = 4  # names of speakers longer than so many characters stand upright
-BARS = 300  # past so many speakers the bars are one outline
+DODGE = 4  # speaker names longer than this are drawn vertically
+BARS = 300  # with more speakers the bars are one outline
 
 
 def caption(found: Row, title: str) -> str:

@@ -36,7 +36,7 @@ LISTED = {"text": "sentences", "session": "sessions"}
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is made for the width that there is."""
+    """What depends on the available width."""
 
     make: Callable[[int], RenderableType]
 
@@ -47,7 +47,7 @@ class Fitted:
 def page(
     found: Row, counts: Mapping[str, Mapping[str, int]], audio: Row | None = None
 ) -> list[RenderableType]:
-    """Return all that there is to see of a survey, block by block, empty lines between.
+    """Return a survey as text, block by block, with empty lines between.
 
     `counts` says how often each value of a field occurs, `audio` what was found in the sound.
     """
@@ -238,7 +238,7 @@ def corpora_block(found: Row) -> RenderableType:
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Table:
-    """Return lines of a word and what there is to say, folded beside the word."""
+    """Return lines of a word and its text, wrapped next to the word."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, min_width=9)
     grid.add_column(overflow="fold")
@@ -285,7 +285,7 @@ def _speakers(people: Sequence[Row]) -> str:
 
 
 def folds_block(folds: Sequence[Row], field: str) -> RenderableType:
-    """One line a fold or part: utterances, speakers, how many are in others too, time, gaps."""
+    """One line per fold or part: utterances, speakers, how many are in others too, time, gaps."""
     rows = folds[:MOST]
     names = [field, *("(none)" if row[field] is None else str(row[field]) for row in rows)]
     columns = [["items", *(str(row["items"]) for row in rows)]]

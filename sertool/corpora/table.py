@@ -91,7 +91,7 @@ def locate(root: Path) -> Path:
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
-    """Yield one utterance a line of the table; then the recordings that it does not name."""
+    """Yield one utterance per line of the table; then the recordings that it does not name."""
     table = locate(root)
     header, lines = open_table(table)
     columns = find_columns(header)

@@ -95,7 +95,7 @@ def classes_by_gender(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
 
 
 def describe(path: Path, with_items: bool = False, listen: Listen | None = None) -> dict[str, Any]:
-    """Return all there is to say of a file, as JSON-ready values; see `recognise` for errors.
+    """Return everything known about a file, as JSON-ready values; see `recognise` for errors.
 
     `listen` (see `corpora.listening.listen`) looks at the recordings that a manifest names.
     """

@@ -129,7 +129,7 @@ def _further(found: dict[str, Any]) -> list[str]:
 
 
 def _lineage(found: dict[str, Any]) -> list[str]:
-    """Return one line a stage that made the file."""
+    """Return one line per stage that made the file."""
     lines = ["made by:"]
     for record in found["lineage"]:
         source = record["input"]

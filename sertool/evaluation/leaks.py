@@ -131,7 +131,7 @@ def _overlap(a: Span, b: Span) -> bool:
 
 
 def one_source(a: Known, b: Known) -> bool:
-    """Return whether two items are of one recording, as far as names tell."""
+    """Return whether two items are of one recording, as far as names show."""
     return any(
         name == other and _overlap(span, theirs)
         for name, span in a.places

@@ -35,7 +35,7 @@ class Value:
 
 
 def _weighted(rates: Measure) -> Measure:
-    """Return the mean of a rate a class, weighted by the classes' shares of the truth."""
+    """Return the mean of a per-class rate, weighted by the classes' shares of the truth."""
 
     def measure(matrix: NDArray) -> Rates:
         share = matrix.sum(-1)
@@ -190,7 +190,7 @@ def _value(runs: Rates, ci: tuple[float, float] | None) -> Value | None:
 def values(
     pooled: Pooled, figures: Sequence[Figure], matrices: NDArray | None = None, seed: int = 0
 ) -> list[Value | None]:
-    """Return each figure of a system, None where its reports do not tell it.
+    """Return each figure of a system, None where its reports do not have it.
 
     matrices: those of a baseline, instead of the system's own.
     """

@@ -17,7 +17,7 @@ GROUPS = ("speaker", "gender", "corpus")
 
 @dataclass(frozen=True)
 class Tested:
-    """What was tested, one entry a unit (a file, or an item): who said what, held out by whom.
+    """What was tested, one entry per unit (a file or an item): labels, predictions, checkpoints.
 
     truth: (n,) indices into `classes`. checkpoint: (n,) indices into `checkpoints`, their names.
     units: `id`, `corpus`, `speaker`, `gender`, each None where unknown.
@@ -122,7 +122,7 @@ def _intervals(tested: Tested, predicted: np.ndarray, level: float, seed: int) -
 
 
 def _by(tested: Tested, predicted: np.ndarray, field: str) -> dict[str, Group]:
-    """One entry a value of `field`, sorted; units of unknown value are left out."""
+    """One entry per value of `field`, sorted; units of unknown value are left out."""
     groups = [group_of(unit, field) for unit in tested.units]
     known = np.array([group is not None for group in groups], bool)
     names, matrices = metrics.cluster_matrices(

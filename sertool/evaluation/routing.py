@@ -32,7 +32,7 @@ class Routes:
 
     told: index -> the value of its field, None where the models know no such value. chosen: index
     -> the chooser's. What the chooser is asked about is a recording (a file, or an item with
-    `--by item`), whose segments it hears together, as `predict` does. first: each recording's
+    `--by item`), whose segments it gets together, as `predict` does. first: each recording's
     first item. by_chooser: whether the chooser decides whatever the field says. All of it is empty
     where the checkpoint holds one model.
     """
@@ -89,7 +89,7 @@ def find_routes(
 ) -> Routes:
     """Return the routes of a checkpoint's tested items: `recording` names what each is of.
 
-    The checkpoint holds several models. Its chooser hears all the items, for its accuracy, before
+    The checkpoint holds several models. Its chooser gets all the items, for its accuracy, before
     any is scored: what it makes of a recording is not known before its last segment.
     """
     from sertool.models.scoring import Routed, Scorer

@@ -130,7 +130,7 @@ def _unit(report: Report) -> str:
 
 
 def protocol_line(protocol: Protocol, width: int = 80) -> Text:
-    """The protocol as the data tells it; what weakens the test stands out in capitals.
+    """The protocol as derived from the data; what weakens the test is in capitals.
 
     Broken between facts where it is longer than `width`.
     """
@@ -208,7 +208,7 @@ def _shade(share: float) -> str:
 
 
 def confusion_matrix(report: Report, width: int = 80) -> Text:
-    """The matrix, rows the truth: percent of the row and counts, in one line a class or in two.
+    """The matrix, rows the truth: percent of the row and counts, in one line per class or two.
 
     Eight classes fit 60 columns.
     """

@@ -203,7 +203,7 @@ def _split_files(tests: Sequence[CheckpointTest], store: Store, console: Console
 
 
 def _folds(tests: Sequence[CheckpointTest]) -> list[str]:
-    """Return what tells the tests apart in an id: their folds, or else their numbers."""
+    """Return what distinguishes the tests in an id: their folds, or else their numbers."""
     folds = [test.protocol.declared.get("fold") for test in tests]
     apart = None not in folds and len(set(folds)) == len(folds)
     return [f"fold {fold}" if apart else f"checkpoint {i}" for i, fold in enumerate(folds)]

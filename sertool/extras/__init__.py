@@ -1,1 +1,1 @@
-"""What the core does not need: separating voices, explaining a prediction."""
+"""Optional tools: separating voices, explaining a prediction."""

@@ -29,7 +29,7 @@ def mix(
     """Write source-1.wav … and microphone-1.wav … into `folder`; return the latter, the former.
 
     Sources are mixed down to one channel, brought to one peak and zero-padded to the
-    longest. A microphone hears its own at full level and each other at a share that is drawn from
+    longest. A microphone records its own at full level and each other at a share that is drawn from
     `seed`: mixtures without delay. Raises UsageError for a single file, InputError where a file
     cannot be read, is silent or has another rate.
     """

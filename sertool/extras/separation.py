@@ -110,7 +110,7 @@ def spread(covariance: Array) -> Array:
 
 
 def why_not(covariance: Array, sources: int, names: Sequence[str]) -> str | None:
-    """Return why `sources` cannot be parted from mixtures of this covariance; None if they can.
+    """Return why `sources` cannot be separated from mixtures of this covariance; None if they can.
 
     `names` are the mixtures', for the message.
     """
@@ -307,7 +307,7 @@ class Follower:
             yield unmix(held, self.mean, last, last)
 
     def _fit(self, held: NDArray, half: NDArray, old: Unmixing) -> Unmixing:
-        """Return a block's unmixing; the old one where the block does not tell a new one."""
+        """Return a block's unmixing; the old one where the block does not determine a new one."""
         self.blocks += 1
         overlap, whole = Covariance(), Covariance()
         overlap.add(held)

@@ -197,7 +197,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return this thread's array called `name`, with what was left in it, of the given shape.
 
     Memory touched for the first time is dear, so blocks of all files go through the same few
-    arrays. There is one a name and type, as large as the largest block asked for.
+    arrays. There is one per name and type, as large as the largest block asked for.
     """
     size = math.prod(shape)
     held = _scratch.arrays.get((name, dtype.str))

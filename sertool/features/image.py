@@ -22,7 +22,7 @@ from sertool.features import Kind, colormaps, mel, spectrogram
 from sertool.features.frames import scratch
 from sertool.features.levels import to_scale
 
-LARGEST = 4096  # pixels a side: a slip of the keys is no picture of a gigabyte
+LARGEST = 4096  # pixels per side: a typo must not make a picture of a gigabyte
 FAMILIAR = 1 << 18  # levels whose colours go through memory that is kept, 3 MB: new memory is dear
 BAND = 16  # output pixels computed at a time: few enough to skip most inputs they do not touch
 

@@ -11,7 +11,7 @@ from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.frames import Framing, frame_count, powers, window
 
-LARGEST = 1 << 16  # bins: a slip of the keys is no transform of a gigabyte
+LARGEST = 1 << 16  # bins: a typo must not make a transform of a gigabyte
 
 
 @dataclass(frozen=True)

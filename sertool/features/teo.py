@@ -29,7 +29,7 @@ from sertool.features import Kind
 _LOW = (100, 200, 300, 400, 510, 630, 770, 920, 1080)
 EDGES = (*_LOW, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700)  # Hz
 RATE = 10_000  # Hz, of the analysis
-REACH = 0.02  # s to either side that a filter hears: 7.5 standard deviations of the narrowest
+REACH = 0.02  # s to either side that a filter reaches: 7.5 standard deviations of the narrowest
 BLOCK = 256  # frames computed at a time
 
 

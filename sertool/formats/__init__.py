@@ -1,1 +1,1 @@
-"""The files that stages hand on: manifest, store, checkpoint, and how they are written whole."""
+"""The files between stages: manifest, store, checkpoint, and how they are written atomically."""

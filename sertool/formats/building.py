@@ -153,7 +153,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Run:
-    """How a store is built, apart from what is in it; `workers` 0 is one a core."""
+    """How a store is built, apart from what is in it; `workers` 0 is one per core."""
 
     console: Console
     workers: int = 1

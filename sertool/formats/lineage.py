@@ -1,4 +1,4 @@
-"""What made a file: one record a stage, free of anything that changes between equal runs."""
+"""What made a file: one record per stage, free of anything that changes between equal runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests: one utterance a line of JSON, from `prepare` to every later stage."""
+"""Manifests: one utterance per line of JSON, from `prepare` to every later stage."""
 
 from __future__ import annotations
 

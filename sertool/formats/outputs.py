@@ -55,7 +55,7 @@ def same_file(one: str | Path, other: str | Path) -> bool:
 
 
 def _runs(pid: str) -> bool:
-    """Return whether a process of that number runs (or nobody can say)."""
+    """Return whether a process of that number runs (or that is unknown)."""
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, OverflowError):

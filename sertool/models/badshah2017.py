@@ -115,7 +115,7 @@ class Badshah2017(Network):
 
 
 def _caffe(network: nn.Module, last: nn.Module) -> None:
-    """Draw all weights anew as Caffe's AlexNet does, biases 0."""
+    """Initialise all weights as Caffe's AlexNet does, biases 0."""
     from torch import nn
 
     for layer in network.modules():

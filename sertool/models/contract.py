@@ -33,7 +33,7 @@ class Model(ABC):
 
 
 class Tabular(Model):
-    """A model fitted in one go to a table: one row of numbers per item.
+    """A model fitted in one step to a table: one row of numbers per item.
 
     needs: a package beyond NumPy that `fit` imports.
     """
@@ -98,7 +98,7 @@ class Examples:
 
 
 class Losses(NamedTuple):
-    """What a network with a loss of its own makes of a batch; all of it tensors.
+    """The outputs of a network with its own loss on a batch; all of them tensors.
 
     total: the scalar that is minimised. logits: (batch, classes). terms: the loss's parts by name,
     for the history.

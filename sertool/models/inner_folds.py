@@ -12,7 +12,7 @@ def inner_folds(
 ) -> tuple[np.ndarray | None, bool]:
     """Return (the fold of each item (n,) int64 or None, whether groups are whole in them).
 
-    At most `folds` of them, one a group where groups are fewer; balanced by class. Where a single
+    At most `folds` of them, one per group where groups are fewer; balanced by class. Where a single
     class would be left to train on, as with one group, items are divided one by one; None where
     they are too few even so. Items of a class that is one group alone are tested by a model that
     does not know it.

@@ -68,7 +68,7 @@ class OverPictures(nn.Module):
 def check_size(name: str, shape: Sequence[int], left: Callable[[int], int]) -> None:
     """Raise InputError where of a picture (height, width, channels) nothing is left.
 
-    `left` gives how many points a network's layers leave of so many of one side.
+    `left` maps the points of one side to those that the layers leave.
     """
     height, width, _ = shape
     if min(left(height), left(width)) >= 1:

@@ -1,7 +1,7 @@
 """Support vector machines: C and sigma chosen by folds within the training part.
 
 The last stage of Huang, Dong, Mao & Zhan (2014), "Speech emotion recognition using CNN", who
-choose C and sigma by a grid search and say no more. Classes are told apart pair by pair; the class
+choose C and sigma by a grid search and give no details. Classes are separated pairwise; the class
 of most won pairs wins, and between as many the sum of the decisions (as `SVC` of scikit-learn with
 `break_ties`).
 """

@@ -1,1 +1,1 @@
-"""Published tables beside measured ones."""
+"""Published tables next to measured ones."""

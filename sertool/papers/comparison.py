@@ -46,7 +46,7 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
 
 
 def p_value(p: float) -> str:
-    """Return "0.034", or "≤ 0.001" at the end of what the draws can tell."""
+    """Return "0.034", or "≤ 0.001" at the limit of what the draws can show."""
     return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
 
 

@@ -91,7 +91,7 @@ def told(study: Study) -> list[Told]:
 
 
 def _ends(curve: Curve) -> list[float]:
-    """Return what tells one training from any other, whichever of its epochs were kept."""
+    """Return what distinguishes a training from any other, whichever of its epochs were kept."""
     val = curve.val_loss or [0.0]
     return [curve.n, curve.loss[0], curve.loss[-1], val[0], val[-1]]
 
@@ -122,7 +122,7 @@ def blocks(study: Study) -> list[Block]:
 
 
 def shown(study: Study, rows: Sequence[Told]) -> list[str]:
-    """Return the tags that tell trainings apart."""
+    """Return the tags that distinguish trainings."""
     keys = [key for key in telling(study.systems) if key != "epochs"]
     return [key for key in keys if any(row.tags.get(key) for row in rows)]
 

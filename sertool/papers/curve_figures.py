@@ -1,4 +1,4 @@
-"""Trainings as a picture: a panel a system and protocol, a thin line a fold and seed."""
+"""Training curves: one panel per system and protocol, one thin line per fold and seed."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def _warn(run: Pooled, console: Console) -> None:
 
 
 def draw_figures(made: Study, folder: Path, console: Console) -> None:
-    """Draw how each training went into `folder`, made if it is missing; say what was written.
+    """Plot the training curves into `folder`, made if it is missing; note what was written.
 
     Warns where no report knows it: a model fitted whole, or a report of an older sertool.
     """
@@ -124,7 +124,7 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
 
 
 def _names(runs: Sequence[Pooled]) -> list[str]:
-    """Return what tells systems apart: their tags that differ, else their models."""
+    """Return what distinguishes systems: their tags that differ, else their models."""
     keys = dict.fromkeys(key for run in runs for key in run.values)
     differing = [key for key in keys if len({run.values.get(key) for run in runs}) > 1]
     names = [" ".join(v for key in differing if (v := run.values.get(key))) for run in runs]

@@ -74,7 +74,7 @@ def blocks(
 ) -> list[Block]:
     """Return a family: what was published, then a table for each system and protocol.
 
-    One rate of each class has what was published and measured side by side, a table a system.
+    One rate of each class has what was published and measured side by side, one table per system.
     keys: the tags that name a system. What the tables refer to is added to `notes`.
     """
     systems = family.runs()

@@ -241,7 +241,7 @@ def _rows(
     found: Sequence[System],
     measuring: _Measuring,
 ) -> list[Row]:
-    """Return a cell's rows: one a system that is it, with UAR and the baselines beside accuracy."""
+    """Return a cell's rows: one per matching system, with UAR and baselines next to accuracy."""
     row = Row(
         cell.tags,
         cell.figure,

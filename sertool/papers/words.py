@@ -118,7 +118,7 @@ def difference(found: Difference | None, unit: str) -> str:
 
 
 def telling(systems: Sequence[System]) -> list[str]:
-    """Return the keys that tell systems apart: tags, epochs, and what tags do not tell."""
+    """Return the keys that distinguish systems: tags, epochs, and what tags leave open."""
     tagged: dict[str, None] = {}
     for system in systems:
         for run in system.runs.values():

@@ -1,4 +1,4 @@
-"""What a stage says to people: lines and progress bars on standard error, events in a log."""
+"""What a stage reports to people: lines and progress bars on standard error, events in a log."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _duration(seconds: float) -> str:
 
 
 class Failure(NamedTuple):
-    """A file or a line of a manifest that gave nothing, and why."""
+    """A file or a line of a manifest that failed, and why."""
 
     path: str
     reason: str
@@ -141,7 +141,7 @@ class Console:
             self._print(text)
 
     def failed(self, path: object, reason: str) -> None:
-        """Name an item that gave nothing, with its reason, and count it."""
+        """Name an item that failed, with its reason, and count it."""
         from sertool.core.paths import show
 
         failure = Failure(show(path), reason)

@@ -2,7 +2,7 @@
 
 Three stages. Kernels are learned without labels by sparse auto-encoders, on patches of whitened
 spectrograms of a third of the training part. A layer of features, half of it affect-salient, is
-trained to rebuild the kernels' answers and to tell the classes apart (`loss`). A support vector
+trained to reconstruct the kernels' responses and to separate the classes (`loss`). A support vector
 machine decides, from the mean of those features over a recording's fragments. What the machine is
 given instead, `features`, makes the paper's other rows. The paper leaves much open: what is chosen
 here is a reconstruction.
