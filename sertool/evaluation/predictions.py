@@ -18,7 +18,7 @@ WORD = 7  # characters of what a further column of a table has room for at least
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model makes of a recording, or of a window of it.
+    """A model's prediction for a recording, or for a window of it.
 
     posterior: the probability of each class; label: the likeliest; confidence: its probability.
     duration: of the recording in seconds; start and end: of a window or a cut, in seconds.
