@@ -86,7 +86,7 @@ def test_alexnet_pretrained_on_another_corpus(tmp_path: Path) -> None:
     )
     # the same recordings pre-trained it: what is held out was seen
     assert result.returncode == 3
-    assert "recordings that are held out here" in result.stderr
+    assert "recordings held out here" in result.stderr
 
 
 def test_usage() -> None:
