@@ -57,7 +57,7 @@ def _mean_where(values: Rates, present: NDArray[np.bool_]) -> Rates:
 
 
 def accuracy(matrix: NDArray) -> Rates:
-    """Weighted accuracy (WA), the share of items that are right: shape (...)."""
+    """Weighted accuracy (WA), the share of items classified correctly."""
     return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
 
 

@@ -20,7 +20,7 @@ WIDTH = 100  # columns of a report that is printed
 
 
 class Report(reports.Report, kw_only=True):
-    """What `evaluate` found: how well checkpoints do on what they held out, and what that is worth.
+    """The results of `evaluate`: metrics on held-out items, and how far they can be trusted.
 
     figures: of the model; baselines: the same of the majority and of the linear model, where the
     checkpoint has them. protocol: what train and test have in common. items: each tested file with

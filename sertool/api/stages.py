@@ -299,7 +299,7 @@ def _opened(path: AnyPath, failures: Sequence[Any]) -> Store:
 
 @contextlib.contextmanager
 def _on_disk(source: AnyPath | Manifest | Store | Checkpoint) -> Iterator[AnyPath]:
-    """Yield the path of what a stage reads; a manifest in memory is written for the time."""
+    """Yield the path of what a stage reads; a manifest in memory is written temporarily."""
     if not isinstance(source, Manifest | Store | Checkpoint):
         yield source
     elif source.path is not None:

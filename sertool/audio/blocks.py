@@ -1,4 +1,4 @@
-"""Long audio files, a block at a time with all channels: no file is held as a whole."""
+"""Long audio files, block by block with all channels, never whole in memory."""
 
 from __future__ import annotations
 

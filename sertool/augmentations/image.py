@@ -86,7 +86,7 @@ class Flip(Augmentation):
 
 
 def draw(parts: Mapping[str, Any], random: np.random.Generator) -> tuple[Map, Drawn]:
-    """Return one map made of what all `parts` draw, in their order, and what they drew."""
+    """Return one map composed of the draws of all `parts`, in order, and the draws."""
     whole, drawn = Map(), {}
     for name, part in parts.items():
         one, drawn[name] = part(random)

@@ -120,7 +120,7 @@ def write_store(
 
 
 def _family(store: Store) -> str:
-    """Return the family of what `store` holds; InputError where nothing is to be done with it."""
+    """Return the family of what `store` holds; InputError where it cannot be augmented."""
     family = family_of(store.kind, store.shape, store.frame_rate)
     if family is None:
         raise InputError(

@@ -67,7 +67,7 @@ def evaluate(
 
 
 def _show(report: Report, options: EvalOutputs, console: Console) -> None:
-    """Print the tables, or the report and the tables beside it."""
+    """Print the tables, or the report with the tables on standard error."""
     from rich.console import Console as RichConsole
 
     from sertool.evaluation.report import dumps

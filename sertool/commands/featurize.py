@@ -21,7 +21,7 @@ def compress() -> str:
 
 @dataclass(frozen=True)
 class FeaturizeOptions(Options):
-    """What `featurize` makes of recordings; see `FeaturizeSpec`."""
+    """The options of `featurize`; see `FeaturizeSpec`."""
 
     spec: FeaturizeSpec = nested(FeaturizeSpec)
     compress: str = compress()

@@ -31,7 +31,7 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True)
 class PrepareOptions(Options):
-    """What `prepare` makes of corpora.
+    """The options of `prepare`.
 
     labels: a map of classes, by name or as a TOML file. where: expressions of
     `sertool.corpora.where`. split: a protocol of `sertool.splits.protocols`, whose folds share no
@@ -153,7 +153,7 @@ def _split(utterances: list[Item], options: PrepareOptions, console: Console) ->
 
 
 def _write(utterances: list[Item], output: Path, to: str, relative: bool, manners: Manners) -> int:
-    """Write the utterances in a format, whole or not at all; return how many could be."""
+    """Write the utterances in a format, completely or not at all; return how many were written."""
     if to == export.LHOTSE:
         with export.whole_folder(output) as folder:
             base = output.absolute() if relative else None

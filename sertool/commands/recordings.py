@@ -55,7 +55,7 @@ def sources(arguments: Sequence[str], null: bool, console: Console) -> Iterator[
 
 
 def recording(path: Path) -> Item:
-    """Return a file of which nothing but its path is known."""
+    """Return a file of which only the path is known."""
     return Item("", to_text(path))
 
 

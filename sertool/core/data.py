@@ -1,4 +1,4 @@
-"""Where the files of data/ lie: in the checkout, or beside the code in an installed wheel."""
+"""Where the files of data/ are: in the checkout, or next to the code in an installed wheel."""
 
 from __future__ import annotations
 

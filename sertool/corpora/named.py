@@ -172,7 +172,7 @@ class Named:
         return make(root, relative, **own, extra=extra)
 
     def published(self, root: Path, found: Sequence[Item]) -> Published | None:
-        """Return the published counts of what was found, None where there are none."""
+        """Return the published counts for what was found, or None."""
         classes: Counter[str] = Counter()
         speakers: Counter[str] = Counter()
         for counts in self.spec.published:

@@ -104,7 +104,7 @@ def aligned(cells: Sequence[str], left: bool = False) -> list[str]:
 
 
 def beside(columns: Sequence[Sequence[str]], gap: int = 2, heads: int = 1) -> Text:
-    """Return aligned columns beside each other, their first `heads` rows bold."""
+    """Return aligned columns side by side, their first `heads` rows bold."""
     text = Text(no_wrap=True, overflow="crop")
     for i, row in enumerate(zip(*columns, strict=True)):
         text.append("\n" if i else "")

@@ -1,4 +1,4 @@
-"""What a test is worth as evidence: facts computed from the items trained on and the items tested.
+"""How far a test can be trusted: facts computed from the items trained on and the items tested.
 
 Whatever a model was fitted to or chosen by counts as trained on: training and validation part
 alike. Each fact of `FACTS` is True, False, or None where it cannot be known.

@@ -1,4 +1,4 @@
-"""A report as pictures: the confusion matrix, and how well each class and speaker is recognised."""
+"""The figures of a report: the confusion matrix, and recall by class and speaker."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def confusion_figure(report: Report) -> Figure:
 
 
 def classes_figure(report: Report) -> Figure:
-    """Recall of each class: the model beside the linear baseline, and chance."""
+    """Recall of each class: the model next to the linear baseline, and chance."""
     classes = [c for c in report.classes if report.figures.per_class[c].support]
     rows = [row for row in systems(report) if row[0] != "majority"][:2]
     figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 3.8)

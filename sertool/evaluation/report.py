@@ -83,7 +83,7 @@ class Mean(Struct, kw_only=True):
 
 
 class Protocol(Struct, kw_only=True):
-    """What a test is worth as evidence, from the items trained on and tested.
+    """How far a test can be trusted, from the items trained on and tested.
 
     declared: what the checkpoints say of their split (`resplit`, `unit`, `fold`, …). facts: those
     of `leaks.FACTS`; `against`: the same against training and validation part alone. shared: how

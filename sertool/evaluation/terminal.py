@@ -179,7 +179,7 @@ def _counts(protocol: Protocol) -> str:
 
 
 def model_line(report: Report) -> Text | None:
-    """By which of several models files were scored, and what the chooser is worth; None for one.
+    """By which of several models files were scored, and the chooser's accuracy; None for one.
 
     With the chooser alone: what to expect of recordings of which nobody knows the field.
     """

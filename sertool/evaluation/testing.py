@@ -160,14 +160,14 @@ def _routes(test: CheckpointTest, store: Store, options: EvalOptions, console: C
 
 
 def _unit(item: Item, options: EvalOptions) -> str:
-    """Return the name of what counts once: the file that an item is of, or the item."""
+    """Return the name of the unit that is scored: an item's file, or the item."""
     return file_of(item) if options.by == "file" else item.id
 
 
 def _arrays(
     test: CheckpointTest, store: Store, options: EvalOptions
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Return an iterator over (index, array) of what a test tests."""
+    """Return an iterator over (index, array) of a test's items."""
     if options.noise_snr is None and options.channel_rate is None:
         return ((i, store.features(i)) for i in test.tested)
     from sertool.evaluation.degrade import Degradation, degraded

@@ -208,7 +208,7 @@ def fitted_on(settings: Settings) -> list[Item] | None:
 
 KIND = Kind(
     name="embedding",
-    summary="activations of a layer of a trained network; its training items count as trained on",
+    summary="activations of a layer of a trained network; leakage checks cover its training items",
     Settings=Settings,
     compute=compute,
     frame_rate=frame_rate,

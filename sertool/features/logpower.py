@@ -84,7 +84,7 @@ def frame_rate(sample_rate: int, settings: Settings) -> float:
 
 
 def remarks(sample_rate: int, settings: Settings) -> list[str]:
-    """Return one line where the grid is no whole part of the rate, and bins lie a little off."""
+    """Return one line where the grid does not divide the rate, and bins are slightly off."""
     n_fft = framing(sample_rate, settings).n_fft
     distance = sample_rate / n_fft
     if abs(distance - settings.grid) < 1e-9 * settings.grid:

@@ -123,7 +123,7 @@ class Pipeline:
         return [segment.array for segment in self.segments(samples, sample_rate)]
 
     def _segments(self, decoded: Decoded) -> list[Segment]:
-        """Return what the last stage makes of a recording that the first has loaded.
+        """Return the last stage's output for a recording that the first has loaded.
 
         As in the stores on the way: each rounds to its type, and an item that a later stage
         refuses is left out. Raises ItemError where none remains.

@@ -224,7 +224,7 @@ def is_there(
     run: Run,
     force: bool,
 ) -> bool:
-    """Return whether this very store is there, whole; see `reuse.decide` for errors.
+    """Return whether this same store exists, complete; see `reuse.decide` for errors.
 
     record: as the store's lineage ends. job: as `build_store` takes it.
     """
@@ -282,7 +282,7 @@ def build_store(
 
 
 def _usable(path: Path) -> bool:
-    """Return whether a part is whole and had no failure (what was wrong may be mended)."""
+    """Return whether a part is whole and had no failure (its cause may be fixed by now)."""
     try:
         with open(path, "rb") as file:
             meta = _read_meta(file)

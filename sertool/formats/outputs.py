@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all, and the finished parts that let a run be resumed."""
+"""Outputs that appear complete or not at all, and the finished parts that let a run resume."""
 
 from __future__ import annotations
 

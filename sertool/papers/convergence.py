@@ -43,7 +43,7 @@ class Told:
 
     @property
     def verdict(self) -> str:
-        """What `curves.RULE` makes of it: "still falling in 2 of 5; validation rising"."""
+        """The verdict of `curves.RULE`: "still falling in 2 of 5; validation rising"."""
         if all(curve.n == 1 for curve in self.curves):
             return "one epoch"
         n = len(self.curves)

@@ -1,4 +1,4 @@
-"""The few numbers that a paper is known for, each beside ours: one line a number."""
+"""The few numbers that a paper is known for, each next to ours, one per line."""
 
 from __future__ import annotations
 

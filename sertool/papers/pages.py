@@ -1,4 +1,4 @@
-"""A study as a page: what a paper printed, what was measured beside it, and how it was tested."""
+"""A study as a page: what a paper printed, what was measured, and how it was tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A paper's published tables: data/papers/NAME.toml as cells, and what our columns beside are."""
+"""A paper's published tables: data/papers/NAME.toml as cells, and the columns of our results."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Table(Struct, frozen=True):
 
 
 class Headline(_Figure, frozen=True, kw_only=True):
-    """A number that a paper is known for, and what of ours stands beside it.
+    """A number that a paper is known for, and our result to compare with it.
 
     text: what the number is of. table, tags, figure: the published cell's. on: our data.
     run: further tags of ours, where several systems match that cell, "" for one that is absent.

@@ -1,4 +1,4 @@
-"""Reports pooled over folds and seeds, beside a paper's tables, or compared."""
+"""Reports pooled over folds and seeds, next to a paper's tables, or compared."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Clamp = Literal["scale", "stop", "off"]
 
 
 class Outputs(NamedTuple):
-    """What the network makes of a batch."""
+    """The network's outputs on a batch."""
 
     y: torch.Tensor  # (B, D): the pooled maps, the paper's LIF
     features: torch.Tensor  # (B, K): φ, in (0, 1), the E salient ones first

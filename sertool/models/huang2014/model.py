@@ -31,7 +31,7 @@ class Huang2014(Network):
     """Semi-CNN, and the support vector machine after it."""
 
     name = "huang2014"
-    summary = "semi-CNN (Huang 2014): kernels without labels, salient features, support vectors"
+    summary = "semi-CNN (Huang 2014): kernels without labels, salient features, SVM"
     first_stage_tensors = ("whiten", "kernels", "rescale")
     own_loss = True
     Settings = Huang2014Settings

@@ -18,7 +18,7 @@ from sertool.models.huang2014.whitening import Whitening
 
 
 class _OnlyKernels(nn.Module):
-    """What is there before the second stage, by the names that the whole network has for it."""
+    """What exists before the second stage, by its names in the whole network."""
 
     def __init__(self, sizes: Sizes, rescale: bool) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ def first_stage(
 
 
 def _fit_scale(network: OverFragments, train: Examples) -> None:
-    """Fit mean and deviation of what the kernels say of the training part's fragments."""
+    """Fit mean and deviation of the kernels' responses to the training part's fragments."""
     moments = statistics.Moments()
     for i in range(len(train.lengths)):
         x = torch.from_numpy(train.read(i)).unsqueeze(0)

@@ -27,7 +27,7 @@ EXTREME = 1e-6  # no mean activation counts as nearer to 0 or 1 than this: KL st
 
 @dataclass(frozen=True)
 class Fit:
-    """How an auto-encoder is fitted; the paper gives none of it."""
+    """How an auto-encoder is fitted; the paper gives no details."""
 
     units: int = 60
     sparsity: float = 0.05  # ρ: the mean activation that every unit is drawn to

@@ -178,7 +178,7 @@ class SundharamBilstm(_TwoBranches):
     """
 
     name = "sundharam-bilstm"
-    summary = "2-D CNN beside a BiLSTM with attention, over 3 s of mel or MFCC (Sundharam & Johari)"
+    summary = "2-D CNN and BiLSTM with attention in parallel, on mel or MFCC (Sundharam & Johari)"
     Settings = BilstmSettings
     settings: BilstmSettings
 
@@ -197,7 +197,7 @@ class SundharamTransformer(_TwoBranches):
     """
 
     name = "sundharam-transformer"
-    summary = "2-D CNN beside a Transformer encoder, over 3 s of mel or MFCC (Sundharam & Johari)"
+    summary = "2-D CNN and Transformer encoder in parallel, on mel or MFCC (Sundharam & Johari)"
     Settings = TransformerSettings
     settings: TransformerSettings
 
