@@ -33,7 +33,7 @@ Rates = NDArray[np.float64]
 def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> Matrix:
     """Count (n,) true against (n,) predicted class indices: (n_classes, n_classes), rows the truth.
 
-    Raises ValueError when the two differ in length or an index is no class.
+    Raises ValueError when the two differ in length or an index is not a class.
     """
     truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
     if truth.shape != predicted.shape or truth.ndim != 1:

@@ -278,7 +278,7 @@ def test_meld_lines_that_say_nothing_are_named(tmp_path: Path) -> None:
     found, console = look(touch(tmp_path, films))
     assert [(u.speaker, u.label) for u in found] == [("Ross", "happiness")]
     assert console.failures == 4
-    assert "train_sent_emo.csv line 3: Dialogue_ID or Utterance_ID is no number" in console.text
+    assert "train_sent_emo.csv line 3: Dialogue_ID or Utterance_ID is not a number" in console.text
     assert "line 4: an empty cell" in console.text
     assert "dia0_utt3.mp4: emotion 'bliss' is none of the corpus's" in console.text
 

@@ -126,7 +126,7 @@ def test_audformat_bad_lines(tmp_path: Path) -> None:
     )
     found, console = look(root)
     assert [u.id for u in found] == ["emodb/a@0-1000"]
-    reasons = ["no such file", "'soon' is no time", "not after", "has not 4", "no file", "again"]
+    reasons = ["no such file", "'soon' is not a time", "not after", "has not 4", "no file", "again"]
     for number, reason in enumerate(reasons, 3):
         assert any(f"csv line {number}: " in line and reason in line for line in console.lines)
     assert console.failures == len(reasons)

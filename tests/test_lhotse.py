@@ -215,7 +215,7 @@ def test_lhotse_bad_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None
         "supervisions.jsonl line 2": "no recordings manifest has 'none'",
         "supervisions.jsonl line 3": "no such file: b.wav",
         "supervisions.jsonl line 4": "changed as it is read (transforms)",
-        "supervisions.jsonl line 5": "is no file but of type url",
+        "supervisions.jsonl line 5": "is not a file but of type url",
         "supervisions.jsonl line 6": "not after the start",
         "supervisions.jsonl line 7": "needs a start and a duration",
         "supervisions.jsonl line 8": "needs a start and a duration",

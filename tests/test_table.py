@@ -87,8 +87,8 @@ def test_table_bad_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
         4: "names no file",
         5: "2 cells, the header has 5",
         6: "not after the start",
-        7: "'soon' is no time",
-        8: "no time from 0",
+        7: "'soon' is not a time",
+        8: "not a time from 0",
         9: "fold 'x'",
     }.items():
         assert any(f"line {number}: " in line and reason in line for line in console.lines)

@@ -165,7 +165,7 @@ def _bits(low: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
 def near(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
     """Return every (i, j), sorted, where left[i] and right[j] fingerprint near-duplicates.
 
-    Equal fingerprints always are; empty ones, and what is no fingerprint of this version, never.
+    Equal fingerprints always are; empty ones, and what is not a fingerprint of this version, never.
     Of a list with itself every pair comes both ways round, and each item with itself. Equal texts
     are compared once, so segments of one recording cost nothing but their pairs.
 

@@ -90,7 +90,7 @@ class Augmentation:
         """Return this with all that it needs for sounds of `rate` Hz.
 
         Calls `failed(path, reason)` for each file that it must leave out. Raises UsageError or
-        InputError where it cannot serve.
+        InputError where it cannot be used.
         """
         return self
 
@@ -221,7 +221,7 @@ def suiting(family: str) -> list[str]:
 def read_steps(option: str, text: str | None) -> dict[str, list[float]]:
     """Return the steps that "NAME=VALUE,NAME" lists, none for None; values may be A:B:C.
 
-    Raises UsageError, which names the `option`, where the text is no such list.
+    Raises UsageError, which names the `option`, where the text is not such a list.
     """
     steps: dict[str, list[float]] = {}
     for part in text.split(",") if text is not None else ():

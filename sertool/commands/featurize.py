@@ -49,7 +49,7 @@ def featurize(
     """Write the features of `source` as the store `output`.
 
     `source` is a folder, a manifest, a store of waveforms, an audio file, or "-" (manifest lines
-    or paths on standard input). Raises InputError where it cannot serve; a single file that
+    or paths on standard input). Raises InputError where it cannot be used; a single file that
     cannot be read is reported through `console` and left out.
     """
     from sertool.features.stores import write_store

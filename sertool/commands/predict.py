@@ -65,7 +65,7 @@ def predict(
     """Write one row per recording, or per window, in their order.
 
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
-    named path cannot serve; a recording that cannot be read gives a row with its error.
+    named path cannot be used; a recording that cannot be read gives a row with its error.
     """
     from sertool.evaluation.predictor import open_checkpoint
     from sertool.formats.outputs import check_output

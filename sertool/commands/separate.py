@@ -110,9 +110,9 @@ COMMAND = Command(
     finds one per block and carries the order and sign of the sources from each to the next; every
     block should contain every source.
 
-    sertool separate interview.wav parts/
+    sertool separate interview.wav voices/
 
-    sertool separate left.wav right.wav parts/ --against anna.wav --against ben.wav
+    sertool separate left.wav right.wav voices/ --against anna.wav --against ben.wav
 
     sertool separate --mix anna.wav ben.wav demo/
 

@@ -22,7 +22,7 @@ def train(
     """Train a model on `store`; write the checkpoint `output`, or one per fold; return their paths.
 
     Raises UsageError for options that contradict each other or the store, InputError where store
-    or output cannot serve.
+    or output cannot be used.
     """
     from sertool.training.folds import train_store
 

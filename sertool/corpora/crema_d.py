@@ -117,7 +117,7 @@ def fits(relative: str) -> bool:
 def demographics(path: Path) -> dict[str, dict[str, Any]]:
     """Return {actor: gender, age, race, ethnicity} of VideoDemographics.csv.
 
-    Raises ValueError for a file that is no such table.
+    Raises ValueError for a file that is not such a table.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

@@ -157,7 +157,7 @@ def _turn(line: str, number: int, dialogue: str, evaluation: Evaluation) -> Turn
     words = match["name"] if match else next((w for w in line.split() if parse_name(w)), "")
     name = parse_name(words)
     if name is None or name.turn is None or name.dialogue != dialogue:
-        what = f"names no turn of {dialogue}" if match else "is no line of a turn"
+        what = f"names no turn of {dialogue}" if match else "is not a line of a turn"
         evaluation.problems.append((number, f"{what}: {line[:60]!r}"))
         return None
     if match is None:

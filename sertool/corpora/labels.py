@@ -95,7 +95,7 @@ def load(name: str) -> LabelMap:
     Such a file has a table `classes` (class = [labels]; a label is a noun, a synonym, or a
     corpus's own code; a class's own name is in it unasked) and may have `drop`, a list of labels
     to leave out, `"*"` for all that no class names. Raises UsageError for an unknown name,
-    InputError for a file that cannot serve.
+    InputError for a file that cannot be used.
     """
     if name in names():
         return _build(name, _read(data_path("labels", f"{name}.toml")), name)

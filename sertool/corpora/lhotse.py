@@ -176,7 +176,7 @@ def _recording(row: Any) -> _Recording | str:
     for one in raw:
         place = one.get("source") if isinstance(one, dict) else None
         if not isinstance(place, str) or not place or not storable(place):
-            return "a source that is no text"
+            return "a source that is not text"
         sources.append((str(one.get("type")), _channels(one.get("channels")), place))
     return _Recording(name, duration, sources, bool(row.get("transforms")))
 
@@ -211,7 +211,7 @@ def _cut(row: Any) -> Iterable[_Stretch | str]:
     if isinstance(whole, str) or not given:
         return [whole]
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
-        return ["its supervisions are no list of objects"]
+        return ["its supervisions are not a list of objects"]
     parts = [_supervision(recording, each, whole.start) for each in given]
     for part in parts:
         if isinstance(part, _Stretch):
@@ -247,7 +247,7 @@ def _utterance(folder: Path, manifest: Path, stretch: _Stretch) -> Item | str:
         return f"the recording {name} has its channels in several files"
     kind_, channels, place = sources[0]
     if kind_ != "file":
-        return f"the recording {name} is no file but of type {kind_}"
+        return f"the recording {name} is not a file but of type {kind_}"
     path = _find(place, folder)
     if path is None:
         return f"{_NO_FILE}: {show(place)}"

@@ -27,7 +27,7 @@ def kind(path: Path) -> str | None:
     Features, too, name a recording, but say how they are stored; sertool's manifests have paths.
     """
     if not path.name.lower().endswith(SUFFIXES) or not path.is_file():
-        return None  # what is no ordinary file may be a pipe, which is read once only
+        return None  # what is not an ordinary file may be a pipe, which is read once only
     try:
         with _open(path) as file:
             line = next((line for line in file if line.strip()), "")

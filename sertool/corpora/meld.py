@@ -90,7 +90,7 @@ def part_of(names: Sequence[str]) -> str | None:
 def read(path: Path) -> tuple[dict[Key, Row], list[tuple[int, str]]]:
     """Return a table's rows by dialogue and utterance, and what is wrong in which lines.
 
-    Raises InputError for a file that is no such table.
+    Raises InputError for a file that is not such a table.
     """
     try:
         content = path.read_bytes()
@@ -114,7 +114,7 @@ def read(path: Path) -> tuple[dict[Key, Row], list[tuple[int, str]]]:
             try:
                 key = int(row["Dialogue_ID"]), int(row["Utterance_ID"])
             except ValueError:
-                wrong.append((reader.line_num, "Dialogue_ID or Utterance_ID is no number"))
+                wrong.append((reader.line_num, "Dialogue_ID or Utterance_ID is not a number"))
                 continue
             rows.setdefault(key, row)
     except csv.Error as error:

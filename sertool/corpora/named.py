@@ -52,7 +52,7 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True):
     title, example: for messages, "EmoDB's files (03a01Fa)". folder: the group that the name of
     a folder above stands for where the file's name lacks it. formats: whether a recording may be
     there in several formats, of which the best is taken. left_out: (group, code, reason) of files
-    that are no recordings of the corpus. instead: (this folder, another folder, reason): what lies
+    that are not recordings of the corpus. instead: (this folder, another folder, reason): what lies
     in the second under the same name is left out.
     """
 

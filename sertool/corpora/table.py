@@ -49,7 +49,7 @@ LANGUAGES |= {"dan": "da", "danish": "da", "urd": "ur", "urdu": "ur", "cmn": "zh
 PART_WORDS = {"train": "train", "dev": "val", "val": "val", "test": "test"}  # by their beginnings
 _TIMEDELTA = re.compile(r"(?:(\d+) days?,?\s*)?(?:(\d+):(\d\d):(\d\d(?:\.\d+)?))?")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
-LARGEST = 10**300  # of whole numbers: those beyond are no floats
+LARGEST = 10**300  # of whole numbers: those beyond are not floats
 MAX_DIGITS = 16  # longer numbers are names: no float keeps them
 _UNKNOWN = frozenset({"", "nan", "nat", "null", "none", "na", "n/a", "<na>"})
 
@@ -167,7 +167,7 @@ def find_extras(
 ) -> dict[str, tuple[str, type]]:
     """Return {name: (column, type)} of the columns that pass through.
 
-    A column whose every cell is a plain number holds numbers; 007 is no plain number.
+    A column whose every cell is a plain number holds numbers; 007 is not a plain number.
     """
     extras: dict[str, tuple[str, type]] = {}
     # a split's own words (Test1, Test2) stay too, for --where, beside the part made of them
@@ -236,7 +236,7 @@ def make_utterance(
             raise ValueError(f"fold {fold!r} is not a whole number from 0")
     label = values.get("label")
     if end is None:
-        start = start or None  # from 0 to the end is no cut
+        start = start or None  # from 0 to the end is not a cut
     elif start is None:
         start = 0.0
     return Item(
@@ -272,9 +272,9 @@ def seconds(text: str | None) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write seconds or 0 days 00:00:01.5") from None
+        raise ValueError(f"{text!r} is not a time; write seconds or 0 days 00:00:01.5") from None
     if not 0 <= value <= MAX_SECONDS:
-        raise ValueError(f"{text!r} is no time from 0")
+        raise ValueError(f"{text!r} is not a time from 0")
     return value
 
 

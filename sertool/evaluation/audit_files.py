@@ -137,7 +137,7 @@ def audit(paths: Sequence[Path], options: AuditOptions, console: Console) -> Aud
     """Return what TRAIN and TEST share, or the folds or parts of one file.
 
     paths: one file or two. No audio is opened unless `options.deep`. Raises
-    InputError for a file that cannot serve, UsageError for a wrong number of files.
+    InputError for a file that cannot be used, UsageError for a wrong number of files.
     """
     if not 1 <= len(paths) <= 2:
         raise UsageError("--audit compares TRAIN with TEST, or the folds of one file")

@@ -52,7 +52,7 @@ def degraded(
 
     An utterance is decoded once for all its segments. Raises InputError where a recording is not
     where the store says, is another than it was made from, or gives other items; UsageError for
-    an augmented copy, which is no recording.
+    an augmented copy, which is not a recording.
     """
     pipeline = Pipeline.of_file(store.pipeline, show(store.path))
     items = store.items()

@@ -53,7 +53,7 @@ def load_test(path: Path) -> CheckpointTest:
 def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
     """Return the classes that all tests share, in their order.
 
-    Raises InputError where models or classes differ: those are no folds of one experiment.
+    Raises InputError where models or classes differ: those are not folds of one experiment.
     """
     first = tests[0]
     for test in tests[1:]:

@@ -200,7 +200,7 @@ def values(
     known = {name: measure for name, measure in wanted.items() if measure is not None}
     drawn: dict[str, Rates] = {}
     if paired(pooled):
-        # how many were tested is no estimate of anything, and has no interval
+        # how many were tested is not an estimate of anything, and has no interval
         uncertain = {i: m for i, m in known.items() if figures[int(i)]["measure"] != "support"}
         drawn = metrics.resample(given, uncertain, seed=seed)
     total = given.sum(0)

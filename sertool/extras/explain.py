@@ -73,7 +73,7 @@ def check(folder: Path, arguments: Sequence[str], replace: bool) -> None:
 def frequency_ticks(stage: Stage, sample_rate: int | None, rows: int) -> list[Tick]:
     """Return (place, text) of frequencies on an axis of `rows` from 0, bottom, to 1, top.
 
-    Empty for a kind whose rows are no frequencies. A row's own frequency is in its middle.
+    Empty for a kind whose rows are not frequencies. A row's own frequency is in its middle.
     """
     if not sample_rate:
         return []

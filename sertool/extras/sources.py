@@ -79,7 +79,7 @@ def separate(
 def _check(mixtures: Mixtures, options: SeparateOptions) -> int:
     """Return the number of sources.
 
-    Raises UsageError for what cannot be asked, InputError for known sources that cannot serve.
+    Raises UsageError for what cannot be asked, InputError for known sources that cannot be used.
     """
     heard = len(mixtures.names)
     count = heard if options.sources is None else options.sources

@@ -150,7 +150,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
-    """Return 0: a picture is no frame of a row in time."""
+    """Return 0: a picture is not a frame of a row in time."""
     return 0.0
 
 

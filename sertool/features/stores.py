@@ -83,7 +83,7 @@ def write_store(
 
     `source` is a folder, a manifest, a store of waveforms, an audio file, or "-" (manifest lines
     or paths on standard input). corpus: how a folder is read, "auto" or a name. Raises InputError
-    where it cannot serve; a single file that cannot be read is reported and left out.
+    where it cannot be used; a single file that cannot be read is reported and left out.
     """
     console = run.console
     asked = spec.to_dict()  # an unknown kind or setting shows here, before any work

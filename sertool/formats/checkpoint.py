@@ -142,7 +142,7 @@ class Checkpoint:
 
     @property
     def header(self) -> Header:
-        """What `meta` says, typed; ValueError where it is no description of a checkpoint."""
+        """What `meta` says, typed; ValueError where it is not a description of a checkpoint."""
         return schema.convert(self.meta, Header)
 
     def part(self, name: str) -> list[Item]:
@@ -178,7 +178,7 @@ def dump(tensors: Mapping[str, Any], meta: dict[str, Any]) -> bytes:
 def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the tensors and meta of a file's bytes that `dump` made.
 
-    Raises InputError, which calls the file `name`, where they are no safetensors file, a damaged
+    Raises InputError, which calls the file `name`, where they are not a safetensors file, a damaged
     one, or not ours.
     """
     try:

@@ -40,7 +40,7 @@ RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cann
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
 _JSON = ("settings", "pipeline", "classes", "lineage")  # attributes that are JSON texts
 _KINDS = {"start": "f", "end": "f", "fold": "i"}  # NumPy's kinds of columns; of other fields "S"
-_FURTHER = "Sfiu"  # of columns that are no field of an item
+_FURTHER = "Sfiu"  # of columns that are not a field of an item
 
 
 class Attributes(Struct, kw_only=True):

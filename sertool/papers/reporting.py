@@ -152,7 +152,7 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
 
 
 def _untestable(left: Pooled, right: Pooled) -> str | None:
-    """Return why two systems of the same speakers are no pair; None where they are one."""
+    """Return why two systems of the same speakers are not a pair; None where they are one."""
     if left.seeds != right.seeds:
         return f"one has the seeds {', '.join(left.seeds)}, the other {', '.join(right.seeds)}"
     order = [right.clusters.index(name) for name in left.clusters]

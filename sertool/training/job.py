@@ -61,7 +61,7 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     """Return the job that the options describe; stores that it opens stay open until `stack` ends.
 
     Raises UsageError for options that contradict each other, the model or the store, InputError for
-    a store or a file that cannot serve.
+    a store or a file that cannot be used.
     """
     kind = model(options.model)
     found = kind(make(kind.Settings, options.settings))

@@ -95,7 +95,7 @@ def total_loss(
         columns = logits[:, start : start + target.outputs]
         start += target.outputs
         if (indices == IGNORED).all():
-            continue  # the mean over nothing is no number
+            continue  # the mean over nothing is not a number
         total = total + target.weight * _head_loss(columns, positions, target, norm)
     return total
 

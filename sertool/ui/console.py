@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 from sertool.core.errors import InputError, UsageError
 from sertool.core.version import VERSION
 
-PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is no terminal
+PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is not a terminal
 
 
 class Progress:

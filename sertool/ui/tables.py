@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-PIPE_WIDTH = 100  # columns where the output is no terminal
+PIPE_WIDTH = 100  # columns where the output is not a terminal
 _SIGNS = re.compile(r"([\\|*_<`]|\](?=\())")
 
 

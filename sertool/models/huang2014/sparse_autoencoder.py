@@ -108,7 +108,7 @@ def fit(
     Mean activations are those of a batch. The first weights are drawn from `seed` alone, so that
     one seed and the same batches give the same bits on the CPU; the global generators are left as
     they are. Memory: one batch. Raises InputError where there
-    is no batch, and where the loss is no finite number.
+    is not a batch, and where the loss is not finite.
     """
     source = iter(batches)
     first = next(source, None)
