@@ -25,6 +25,7 @@
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   DATA        name of EMODB's folder: the tag of the data
 #   RESULTS     OUTDIR/results   where the summaries lie
+#   LIST        no                print the names of the runs without a summary, and run nothing
 #
 # A run is one network, trained and tested; a run whose summaries are there is skipped. They go round
 # by round, one fold of everything at a time, so that a study stopped early has something of each
@@ -86,6 +87,10 @@ run() { # SYSTEM PROTOCOL SEED [FOLD]
         [ -e "$results/$name-$level.json" ] || missing=yes
     done
     [ -n "$missing" ] || return 0
+    if [ -n "${LIST:-}" ]; then
+        echo "$name"
+        return
+    fi
     echo "recipes/badshah2017.sh: run $number of $total: $name" >&2
     pictures "$corpus" "$data"
     store=$out/$data-$size$every.h5
@@ -159,5 +164,6 @@ action=count
 all
 action=run
 all
+[ -z "${LIST:-}" ] || exit 0
 
 sertool report --paper badshah2017 "$results"/*.json

@@ -25,6 +25,7 @@
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   OUTSIDE     a folder of labelled recordings to predict and score (the paper's 24 from home)
 #   RESULTS     OUTDIR/results   where the summaries lie
+#   LIST        no                print the names of the runs without a summary, and run nothing
 #
 # A run is one network, trained and tested; a run whose summary is there is skipped. They go round by
 # round, one seed and one fold of everything at a time, so that a study stopped early has something
@@ -91,6 +92,10 @@ run() { # SYSTEM DATA PROTOCOL SEED [FOLD]
     system=$1 data=$2 protocol=$3 seed=$4 fold=${5-}
     name=$data-$rate-$system-$protocol-$optimizer-seed$seed${fold:+-fold$fold}
     if [ -e "$results/$name.json" ]; then
+        return
+    fi
+    if [ -n "${LIST:-}" ]; then
+        echo "$name"
         return
     fi
     echo "recipes/fser2021.sh: run $number of $total: $name" >&2
@@ -188,5 +193,6 @@ action=count
 all
 action=run
 all
+[ -z "${LIST:-}" ] || exit 0
 
 sertool report --paper fser2021 "$results"/*.json

@@ -25,6 +25,7 @@
 #   DATA        name of CORPUS's folder: the tag of the data
 #   DEVICE      auto
 #   RESULTS     OUTDIR/results   where the summaries lie
+#   LIST        no                print the names of the runs without a summary, and run nothing
 #
 # A run whose summaries are there is skipped. They go fold by fold, all rows of a fold together, since
 # whitening and kernels are learned once a fold (row lif) and taken over by the rest.
@@ -106,6 +107,10 @@ run() { # ROW SPLIT SEED FOLD [SPEAKER]
     [ "$target" = label ] || common=$target-of-$common
     name=${common%%"$data"*}$data-$row-${common#*"$data"-}
     if done_with; then
+        return
+    fi
+    if [ -n "${LIST:-}" ]; then
+        echo "$name"
         return
     fi
     echo "recipes/huang2014.sh: run $number of $total: $name" >&2
@@ -208,5 +213,6 @@ action=count
 all
 action=run
 all
+[ -z "${LIST:-}" ] || exit 0
 
 sertool report --paper huang2014 "$results"/*.json

@@ -26,6 +26,7 @@
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   DATA        name of CORPUS's folder: the tag of the data
 #   RESULTS     OUTDIR/results   where the summaries lie
+#   LIST        no                print the names of the runs without a summary, and run nothing
 #
 # A run is one network, trained and tested; a run whose summary is there is skipped. They go round
 # by round, one pair of everything at a time, so that a study stopped early has something of each
@@ -103,6 +104,10 @@ run() { # SYSTEM PROTOCOL SEED PAIR [DIRECTION]
     if [ -e "$results/$name.json" ]; then
         return
     fi
+    if [ -n "${LIST:-}" ]; then
+        echo "$name"
+        return
+    fi
     echo "recipes/ma2018.sh: run $number of $total: $name" >&2
     features "$system"
     both=$(speakers "$pair")
@@ -152,5 +157,6 @@ action=count
 all
 action=run
 all
+[ -z "${LIST:-}" ] || exit 0
 
 sertool report --paper ma2018 "$results"/*.json

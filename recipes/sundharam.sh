@@ -29,6 +29,7 @@
 #   DEVICE      auto
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   RESULTS     OUTDIR/results   where the summaries lie
+#   LIST        no                print the names of the runs without a summary, and run nothing
 #
 # A run is one network, trained and tested; a run whose summary is there is skipped. They go round
 # by round, one seed and one fold of everything at a time, so that a study stopped early has
@@ -105,6 +106,10 @@ run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     name=$system-$rest
     [ "$gender" = both ] && last=$name-of-female || last=$name
     if [ -e "$results/$last.json" ]; then
+        return
+    fi
+    if [ -n "${LIST:-}" ]; then
+        echo "$name"
         return
     fi
     echo "recipes/sundharam.sh: run $number of $total: $name" >&2
@@ -196,6 +201,7 @@ action=count
 all
 action=run
 all
+[ -z "${LIST:-}" ] || exit 0
 
 first_fold=${folds%% *}
 if [ "$voices" -gt 0 ] && [ -n "$first_fold" ] && [ ! -e "$out/voices.jsonl" ]; then
