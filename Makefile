@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo results test check lint types unit fast clean
+.PHONY: demo results test check lint types unit fast study study-pause study-resume study-status clean
 
 demo: $(VENV)/ready
 	rm -rf out/demo
@@ -16,6 +16,18 @@ demo: $(VENV)/ready
 results: $(VENV)/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/results.sh >recipes/README.md.new
 	mv recipes/README.md.new recipes/README.md
+
+# The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
+OUT ?= out/study
+JOBS ?= 1
+study: $(VENV)/ready
+	$(BIN)/python recipes/study.py run $(CORPORA) $(OUT) --jobs $(JOBS)
+
+study-status: $(VENV)/ready
+	$(BIN)/python recipes/study.py status $(CORPORA) $(OUT)
+
+study-pause study-resume: $(VENV)/ready
+	$(BIN)/python recipes/study.py $(@:study-%=%) $(OUT)
 
 test: lint types unit
 
