@@ -1,4 +1,4 @@
-"""Speed of shifting, zooming and flipping pictures beside SciPy, and memory of `sertool augment`.
+"""Speed of shifting, zooming and flipping pictures next to SciPy, and memory of `sertool augment`.
 
     python benchmarks/augment.py [--size 64] [--pictures 500] [--rounds 5]
 

@@ -1,4 +1,4 @@
-"""Padding and time an epoch: batches by length and by frames beside random ones.
+"""Padding and time per epoch: batches by length and by frames next to random ones.
 
     python benchmarks/batches.py FOLDER [--kind mel] [--model NAME] [--batch-size 16] [--rounds 3]
 

@@ -1,4 +1,4 @@
-"""CPU, wall time and memory of `sertool featurize --kind mel` beside librosa and beside the floor.
+"""CPU, wall time and memory of `sertool featurize --kind mel` next to librosa and the floor.
 
     python benchmarks/featurize.py [FOLDER] [--files 1000] [--rounds 3] [--image]
 

@@ -1,4 +1,4 @@
-"""A classifier of scikit-learn on features of sertool, tested on speakers it has not seen.
+"""A scikit-learn classifier on sertool's features, tested on unseen speakers.
 
 python examples/sklearn_baseline.py [CORPUS]    (default: the demo corpus)
 """

@@ -1,10 +1,10 @@
 #!/bin/sh
-# One plain linear model, one corpus, and only the protocol changes: recipes/leakage.sh CORPUS... OUTDIR
+# One linear model, one corpus, three protocols: recipes/leakage.sh CORPUS... OUTDIR
 #
 # Logistic regression on the mean and standard deviation of each log-mel band, tested in five folds:
 # speakers apart; recordings drawn at random; and recordings given four noisy copies first, originals
-# and copies then drawn at random alike, as if they were recordings of their own. Nothing else
-# differs. The report names what each protocol leaks, as found in the items. A minute or two a corpus.
+# and copies then split at random alike, as if each were a recording. Nothing else
+# differs. The report names what each protocol leaks, as found in the items. A minute or two per corpus.
 #
 # From the environment: SEEDS ("0 1 2"), FOLDS (5), RESULTS (OUTDIR/results): a row of a corpus whose
 # summary lies there is skipped.

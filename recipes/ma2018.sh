@@ -3,7 +3,7 @@
 # spectrograms": recipes/ma2018.sh CORPUS OUTDIR
 #
 # The log power spectrum below 4 kHz of a whole sentence, of any length; a CNN and a BiLSTM (a
-# reconstruction: the paper's figure of it is lost) that are masked so that padding changes nothing.
+# reconstruction: the paper's figure of it is lost) that are masked so that padding has no effect.
 # Beside it the same network on pieces of at most 3 s, whose posteriors are averaged, and the first
 # without its masks, without weights by length, and without weights by class. Two protocols: of each
 # pair of speakers one validates and the other tests, both ways round, and all others train (the
@@ -14,7 +14,7 @@
 #
 # From the environment, with their defaults:
 #   EPOCHS      50               at most
-#   PATIENCE    8                so many epochs without a better validation end a run
+#   PATIENCE    8                epochs without a better validation after which a run ends
 #   SEEDS       "0 1 2"
 #   PAIRS       of CORPUS: speakers "A:B C:D ...", those of IEMOCAP, RAVDESS or EmoDB
 #   FOLDS       all              numbers of pairs, from 0

@@ -1,1 +1,1 @@
-"""A plug-in for sertool; each module adds one part."""
+"""A plug-in for sertool; each module adds one extension."""
