@@ -1,19 +1,19 @@
 #!/bin/sh
-# Sundharam & Johari, "Audio emotion classification using deep learning", on RAVDESS, each gender
-# apart: recipes/sundharam.sh CORPUS OUTDIR
+# Sundharam & Johari, "Audio emotion classification using deep learning", on RAVDESS, one
+# gender at a time: recipes/sundharam.sh CORPUS OUTDIR
 #
 # 48 kHz, 3 s from 0.5 s on, two copies of each training recording with white noise at 15 to 30 dB;
-# 13 MFCC and 128 log-mel bands. A 1-D CNN (and that of the authors' notebook, which hears one curve of
-# 216 points, without copies and with a second head for the intensity), a 2-D CNN beside a BiLSTM with
-# attention, and one beside a Transformer encoder. Protocols: the paper's, 8:1:1 at random within a
+# 13 MFCC and 128 log-mel bands. A 1-D CNN (and that of the authors' notebook, which takes one curve of
+# 216 points, without copies and with a second head for the intensity), a 2-D CNN parallel to a BiLSTM with
+# attention, and one parallel to a Transformer encoder. Protocols: the paper's, 8:1:1 at random within a
 # gender; actors apart, in six folds of which the next one validates; and noisy copies made before
 # recordings and copies are drawn 8:1:1 alike. Each network is tested with the weights of its best epoch
 # and of its last, those of one gender on the other, too, and one for both genders on each. At the end
-# voices are mixed and parted again (ICA), and the emotion is recognised before, between and after
+# voices are mixed and separated again (ICA), and the emotion is recognised before, between and after
 # (OUTDIR/voices.jsonl).
 #
 # From the environment, with their defaults:
-#   EPOCHS      the paper's 500 (notebook: 300 male, 500 female); fewer where computing is dear
+#   EPOCHS      the paper's 500 (notebook: 300 male, 500 female); fewer where computing is expensive
 #   SEEDS       "0 1 2 3 4"      the random splits, each with its own initial weights
 #   FOLDS       "0 1 2 3 4 5"    the folds of actors, trained with the first of SEEDS
 #   SYSTEMS     "cnn-mfcc cnn-mel cnn-notebook bilstm-mfcc bilstm-mel transformer-mfcc transformer-mel
@@ -28,10 +28,10 @@
 #   VOICES      4                pairs of voices that are mixed at the end; 0: none
 #   DEVICE      auto
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
-#   RESULTS     OUTDIR/results   where the summaries lie
+#   RESULTS     OUTDIR/results   where the summaries go
 #   LIST        no                print the names of the runs without a summary, and run nothing
 #
-# A run is one network, trained and tested; a run whose summary is there is skipped. They go round
+# A run is one network, trained and tested; a run whose summary exists is skipped. They go round
 # by round, one seed and one fold of everything at a time, so that a study stopped early has
 # something of each row. Started again, here or with RESULTS elsewhere, it does what is missing.
 set -eu
