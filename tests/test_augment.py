@@ -132,6 +132,7 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
         ((store, tmp_path / "o.h5"), 2, "--awgn"),
         (("--awgn", "x", store, tmp_path / "o.h5"), 2, "LOW:HIGH"),
         (("--awgn", "30:15", store, tmp_path / "o.h5"), 2, "LOW <= HIGH"),
+        (("--awgn", "30:15", store, store), 2, "LOW <= HIGH"),
         (("--awgn", "9", "--part", "dev", store, tmp_path / "o.h5"), 2, "train"),
         (("--awgn", "9", tmp_path / "mel.h5", tmp_path / "o.h5"), 2, "featurize --kind wave"),
         (("--awgn", "9", tmp_path / "row.h5", tmp_path / "o.h5"), 3, "waveforms"),

@@ -78,8 +78,8 @@ class Augmentation:
             if hint is int and isinstance(value, float) and value.is_integer():
                 value = int(value)
             value = convert(label, value, hint, own)
-            if hint == Range and value[0] > value[1]:
-                raise UsageError(f"{label}{value[0]:g}:{value[1]:g}: needs LOW <= HIGH")
+            if hint == Range:
+                check_range(label, value)
             object.__setattr__(self, field.name, value)
         self.check()
 
@@ -102,6 +102,13 @@ class Augmentation:
             value = getattr(self, field.name)
             values += value if typing.get_origin(hint) is tuple else [value]
         return values
+
+
+def check_range(label: str, value: Range) -> None:
+    """Raise UsageError for a LOW above its HIGH; `label` is what to put before it."""
+    low, high = value
+    if low > high:
+        raise UsageError(f"{label}{low:g}:{high:g}: needs LOW <= HIGH")
 
 
 def kebab(name: str) -> str:

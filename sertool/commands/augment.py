@@ -45,11 +45,15 @@ class AugmentOptions(Options):
     workers: int = workers()
 
     def check(self) -> None:
-        """Raise UsageError for a mask that is none."""
+        """Raise UsageError for a mask that is none, or a range the wrong way round."""
         known = augmentations.suiting("frames")
         strange = sorted(set(self.spec_augment) - set(known))
         if strange:
             raise UsageError(f"--spec-augment {', '.join(strange)}: needs {' or '.join(known)}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == augmentations.Range | None and value is not None:
+                augmentations.check_range(f"--{field.name.replace('_', '-')} ", value)
 
     @classmethod
     def complete(cls) -> Any:
