@@ -15,7 +15,7 @@ from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
-from sertool.evaluation.predictions import FORMATS, Row, formatter
+from sertool.evaluation.predictions import FORMATS, formatter
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def predict(
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
     named path cannot be used; a recording that cannot be read gives a row with its error.
     """
-    from sertool.evaluation.predictor import open_checkpoint
+    from sertool.evaluation import predictor as predicting
+    from sertool.formats.checkpoint import load
     from sertool.formats.outputs import check_output
     from sertool.formats.reuse import State, decide
 
@@ -89,7 +90,7 @@ def predict(
 
         replace = run.force or run.resume
         explain = functools.partial(explaining.explainer, folder=options.explain, replace=replace)
-    predictor = open_checkpoint(checkpoint, options.how, explain)
+    predictor = predicting.Predictor(checkpoint, load(checkpoint), options.how, explain=explain)
     if options.explain is not None:
         explaining.check(options.explain, paths, replace)
     _run(predictor, paths, options, console)
@@ -103,17 +104,13 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
     header, text = formatter(options.format, predictor.classes, predictor.further)
     with _opened(options.output) as write:
         write(header)
-
-        def sink(row: Row) -> None:
-            write(text(row))
-
         if options.stream:
-            stream = sys.stdin.buffer
-            predict_stream(predictor, stream, options.sample_rate, sink, console)
+            stream, rate = sys.stdin.buffer, options.sample_rate
+            predict_stream(predictor, stream, rate, lambda row: write(text(row)), console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             items = sources(paths, options.null, console)
-            predicting.predict(predictor, items, sink, console, bar)
+            predicting.predict(predictor, items, lambda row: write(text(row)), console, bar)
 
 
 @contextmanager

@@ -56,12 +56,10 @@ Formatter = Callable[[Row], str]
 
 def _values(row: Row) -> dict[str, Any]:
     """Return a row as JSON values: `start` and `end` only where it is a window or a cut."""
-    span = {"start": row.start, "end": row.end}
-    values = {"path": row.path, **({} if set(span.values()) == {None} else span)}
-    if isinstance(row, Unread):
-        return values | {"error": row.error}
-    names = ("label", "confidence", "posterior", "duration")
-    return values | {name: getattr(row, name) for name in names} | dict(row.further)
+    found = vars(row) | getattr(row, "further", {})
+    found.pop("further", None)
+    span = {name: found.pop(name) for name in ("start", "end")}
+    return {"path": row.path} | ({} if set(span.values()) == {None} else span) | found
 
 
 def formatter(
@@ -81,7 +79,8 @@ def formatter(
 def _separated(
     delimiter: str, classes: Sequence[str], further: Sequence[str]
 ) -> tuple[str, Formatter]:
-    fields = ["path", "start", "end", "label", "confidence", "duration", *further]
+    names = ["path", "start", "end", "label", "confidence", "duration", *further]
+    names += [*(f"p_{name}" for name in classes), "error"]
 
     def line(values: Sequence[Any]) -> str:
         buffer = io.StringIO()
@@ -90,12 +89,10 @@ def _separated(
 
     def text(row: Row) -> str:
         found = _values(row)
-        posterior = found.get("posterior", {})
-        values = [found.get(name) for name in fields]
-        values += [posterior.get(name) for name in classes]
-        return line([*values, found.get("error")])
+        found |= {f"p_{name}": share for name, share in found.get("posterior", {}).items()}
+        return line([found.get(name) for name in names])
 
-    return line([*fields, *(f"p_{name}" for name in classes), "error"]), text
+    return line(names), text
 
 
 def _table(classes: Sequence[str], further: Sequence[str]) -> tuple[str, Formatter]:

@@ -141,18 +141,11 @@ class Predictor:
     def row(self, path: str, scored: tuple[np.ndarray, Route | None], clip: Clip) -> Prediction:
         """Return the prediction of one clip."""
         posterior, route = scored
-        best = int(posterior.argmax())
-        chosen = (route.value, route.by) if route else ()
-        return Prediction(
-            path,
-            self.classes[best],
-            float(posterior[best]),
-            dict(zip(self.classes, posterior.tolist(), strict=True)),
-            clip.duration,
-            clip.start,
-            clip.end,
-            dict(zip(self.further, chosen, strict=True)),
-        )
+        shares = dict(zip(self.classes, posterior.tolist(), strict=True))
+        best = max(shares, key=shares.__getitem__)
+        further = dict(zip(self.further, (route.value, route.by) if route else (), strict=True))
+        spans = clip.duration, clip.start, clip.end
+        return Prediction(path, best, shares[best], shares, *spans, further)
 
 
 def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -167,13 +160,6 @@ def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
         if name not in chosen:
             chosen.append(name)
     return [name for name in classes if name in chosen]
-
-
-def open_checkpoint(
-    path: Path, options: PredictOptions, explain: Explain | None = None
-) -> Predictor:
-    """Return the predictor of a checkpoint; InputError where the file is none."""
-    return Predictor(path, checkpoint.load(path), options, explain=explain)
 
 
 def predict(
