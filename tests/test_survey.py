@@ -25,7 +25,7 @@ from sertool.audio import headers
 from sertool.core.errors import ItemError
 from sertool.corpora import listening as ears
 from sertool.corpora import survey_figures
-from sertool.corpora.listening import listen, quiet_ends
+from sertool.corpora.listening import Sound, listen, quiet_ends
 from sertool.corpora.survey import edges, lengths, survey
 from sertool.corpora.survey_text import page
 from sertool.evaluation.description import counts
@@ -35,7 +35,6 @@ from sertool.ui.console import Console
 from sertool.ui.tables import render
 
 RATE = 16000
-Row = dict[str, Any]
 
 
 def tone(seconds: float, level: float = 0.3, rate: int = RATE) -> np.ndarray:
@@ -57,12 +56,12 @@ def manifest(path: Path, rows: list[Item]) -> Path:
     return path
 
 
-def heard(rows: list[Item], **options: Any) -> tuple[list[float | None], Row]:
+def heard(rows: list[Item], **options: Any) -> tuple[list[float | None], Sound]:
     return listen(rows, Console.silent(), workers=options.pop("workers", 1), **options)
 
 
 def shown(
-    rows: list[Item], seconds: list[float | None] | None = None, audio: Row | None = None
+    rows: list[Item], seconds: list[float | None] | None = None, audio: Sound | None = None
 ) -> str:
     found = survey(rows, seconds or [None] * len(rows))
     return render(*page(found, counts(rows), audio))
@@ -93,38 +92,38 @@ def test_the_numbers_are_those_of_counting_by_hand(
 ) -> None:
     rows = [Item.from_row(r | {"id": str(i), "path": "x"}) for i, r in enumerate(rows)]
     found = survey(rows, [r.value("seconds") for r in rows])
-    assert found["items"] == len(rows)
-    for cell in found["cells"]:
+    assert found.items == len(rows)
+    for cell in found.cells:
         same = [
             r
             for r in rows
-            if all((r.value(f) or None) == cell[f] for f in ("corpus", "label", "gender"))
+            if all((r.value(f) or None) == getattr(cell, f) for f in ("corpus", "label", "gender"))
         ]
-        assert cell["items"] == len(same) > 0
-    assert sum(cell["items"] for cell in found["cells"]) == len(rows)
+        assert cell.items == len(same) > 0
+    assert sum(cell.items for cell in found.cells) == len(rows)
     people = {(r.corpus or None, r.speaker) for r in rows if r.speaker}
-    assert {(s["corpus"], s["speaker"]) for s in found["speakers"]} == people
-    assert found["unknown"]["label"] == sum(r.label in (None, "") for r in rows)
-    for corpus in found["corpora"]:
-        mine = [r for r in rows if (r.corpus or None) == corpus["corpus"]]
-        assert corpus["speakers"] == len({r.speaker for r in mine} - {None, ""})
-        assert corpus["texts"] == len({r.text for r in mine} - {None, ""})
+    assert {(s.corpus, s.speaker) for s in found.speakers} == people
+    assert found.unknown["label"] == sum(r.label in (None, "") for r in rows)
+    for corpus in found.corpora:
+        mine = [r for r in rows if (r.corpus or None) == corpus.corpus]
+        assert corpus.speakers == len({r.speaker for r in mine} - {None, ""})
+        assert corpus.texts == len({r.text for r in mine} - {None, ""})
         timed = [r.value("seconds") for r in mine if r.value("seconds") is not None]
-        assert corpus["seconds"] == (pytest.approx(sum(timed)) if timed else None)
-    for fold in found["folds"]:
-        mine = [r for r in rows if r.fold == fold["fold"]]
-        others = [r for r in rows if r.fold != fold["fold"]]
+        assert corpus.seconds == (pytest.approx(sum(timed)) if timed else None)
+    for fold in found.folds:
+        mine = [r for r in rows if r.fold == fold.name]
+        others = [r for r in rows if r.fold != fold.name]
         here, there = (
             {(r.corpus or None, r.speaker) for r in some if r.speaker} for some in (mine, others)
         )
-        assert (fold["items"], fold["speakers"]) == (len(mine), len(here))
-        assert fold["shared_speakers"] == len(here & there)
+        assert (fold.items, fold.speakers) == (len(mine), len(here))
+        assert fold.shared_speakers == len(here & there)
         lacking = {r.label for r in others} - {r.label for r in mine} - {None, ""}
-        assert fold["lacking"] == sorted(lacking)
+        assert fold.lacking == sorted(lacking)
     shuffled = list(rows)
     shuffler.shuffle(shuffled)
     again = survey(shuffled, [r.value("seconds") for r in shuffled])
-    assert json.dumps(again) == json.dumps(found)
+    assert repr(again) == repr(found)
     assert render(*page(again, counts(shuffled))) == render(*page(found, counts(rows)))
 
 
@@ -136,7 +135,7 @@ def test_speakers_are_a_corpus_s_own_and_two_genders_are_doubtful() -> None:
         row("4", corpus="ravdess", speaker="04", gender=None),
     ]
     found = survey(rows, [None] * 4)
-    assert [(s["corpus"], s["speaker"], s["gender"]) for s in found["speakers"]] == [
+    assert [(s.corpus, s.speaker, s.gender) for s in found.speakers] == [
         ("emodb", "03", "male"),
         ("ravdess", "03", None),
         ("ravdess", "04", None),
@@ -150,19 +149,19 @@ def test_speakers_are_a_corpus_s_own_and_two_genders_are_doubtful() -> None:
 def test_the_histogram_is_numpy_s(seconds: list[float]) -> None:
     found = lengths([(Item("a"), s) for s in seconds])
     assert found is not None
-    cuts = found["edges"]
+    cuts = found.edges
     if max(seconds) - min(seconds) < 0.001:
-        assert (cuts, found["counts"]) == ([min(seconds), max(seconds)], [len(seconds)])
+        assert (cuts, found.counts) == ([min(seconds), max(seconds)], [len(seconds)])
     else:
-        assert found["counts"] == np.histogram(seconds, cuts)[0].tolist()
+        assert found.counts == np.histogram(seconds, cuts)[0].tolist()
         steps = np.diff(cuts)
         assert len(steps) <= 17
         np.testing.assert_allclose(steps[:-1], steps[0], rtol=1e-6)
         assert f"{steps[0]:.0e}"[0] in "125"
-    assert sum(found["counts"]) == len(seconds)
-    assert (found["min"], found["max"]) == (min(seconds), max(seconds))
-    assert found["median"] == pytest.approx(np.median(seconds))
-    assert found["mean"] == pytest.approx(np.mean(seconds))
+    assert sum(found.counts) == len(seconds)
+    assert (found.min, found.max) == (min(seconds), max(seconds))
+    assert found.median == pytest.approx(np.median(seconds))
+    assert found.mean == pytest.approx(np.mean(seconds))
 
 
 def test_one_far_length_does_not_flatten_the_histogram() -> None:
@@ -316,13 +315,13 @@ def test_what_is_heard(tmp_path: Path) -> None:
         info = soundfile.info(tmp_path / name)
         assert by_id[name] == info.frames / info.samplerate
     assert (by_id["cut"], by_id["cut2"]) == (0.125, 0.5)
-    assert found["sample_rates"] == {"8000": 2, "16000": 10}
-    assert found["channels"] == {"1": 10, "2": 2}
-    assert found["codings"] == {"FLAC PCM_16": 1, "WAV PCM_16": 11}
-    assert (found["files"], found["decoded"], found["of"]) == (10, 12, 12)
-    assert found["clipped"] == ["clipped.wav"]
-    assert found["silent"] == ["silent.wav", "zeros.flac"]
-    assert found["identical"] == [["t4.wav", "t5.wav"]]
+    assert found.sample_rates == {"8000": 2, "16000": 10}
+    assert found.channels == {"1": 10, "2": 2}
+    assert found.codings == {"FLAC PCM_16": 1, "WAV PCM_16": 11}
+    assert (found.files, found.decoded, found.of) == (10, 12, 12)
+    assert found.clipped == ["clipped.wav"]
+    assert found.silent == ["silent.wav", "zeros.flac"]
+    assert found.identical == [["t4.wav", "t5.wav"]]
     text = shown(rows, seconds, found)
     for words in ("2 at 8000 Hz, 10 at 16000 Hz", "10 mono, 2 stereo", "all 12", "t4.wav = t5.wav",
                   "1 (8.3 %): clipped.wav", "2 (16.7 %): silent.wav, zeros.flac"):  # fmt: skip
@@ -351,8 +350,8 @@ def test_order_and_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     turned = rows[::-1]
     assert heard(rows, workers=3) == (seconds, found)
     again, other = heard(turned, workers=2)
-    assert (again[::-1], json.dumps(other)) == (seconds, json.dumps(found))
-    assert json.dumps(survey(rows, seconds)) == json.dumps(survey(turned, again))
+    assert (again[::-1], repr(other)) == (seconds, repr(found))
+    assert repr(survey(rows, seconds)) == repr(survey(turned, again))
 
 
 def test_a_sample_is_decoded_of_many_and_the_page_says_so(
@@ -363,16 +362,16 @@ def test_a_sample_is_decoded_of_many_and_the_page_says_so(
 
     def drawn(rows: list[Item], **options: Any) -> set[str]:
         decoded: list[str] = []
-        real = ears._hear
+        real = ears._decoded
 
         def spy(cut: Any) -> Any:
             decoded.append(cut)
             return real(cut)
 
         with monkeypatch.context() as patch:
-            patch.setattr(ears, "_hear", spy)
+            patch.setattr(ears, "_decoded", spy)
             _, found = heard(rows, **options)
-        assert found["decoded"] == len(decoded)
+        assert found.decoded == len(decoded)
         names = {(r.path, r.start, r.end): r.id for r in rows}
         return {names[cut] for cut in decoded}
 
@@ -403,9 +402,7 @@ def test_what_only_ffmpeg_reads_is_known_where_it_is_decoded(
     for one in rows:
         Path(one.path).write_bytes(b"anything")
     _, without = heard(rows)
-    assert {one["reason"] for one in without["failed"]} == {
-        ".m4a needs ffmpeg, which is not installed"
-    }
+    assert {one.reason for one in without.failed} == {".m4a needs ffmpeg, which is not installed"}
     header = struct.pack(">4s5I", b".snd", 24, 0xFFFFFFFF, 6, RATE, 1)
     (tmp_path / "sound.au").write_bytes(header + tone(0.5).astype(">f4").tobytes())
     fake = tmp_path / "bin" / "ffmpeg"
@@ -414,7 +411,7 @@ def test_what_only_ffmpeg_reads_is_known_where_it_is_decoded(
     monkeypatch.setattr(ears, "SAMPLED", 2)
     seconds, found = heard(rows)
     assert sorted(seconds, key=str) == [0.5, 0.5, None]
-    assert found["codings"] == {"M4A, through ffmpeg": 2}
+    assert found.codings == {"M4A, through ffmpeg": 2}
     assert "(known for 2 of 3)" in shown(rows, seconds, found)
 
 
@@ -583,7 +580,7 @@ def test_bars_add_up(n_corpora: int, n_speakers: int, tmp_path: Path) -> None:
     assert len(survey_figures.draw(found, "m\n$.jsonl", tmp_path / "f")) == 3
     legend = figure.axes[0].get_legend()
     names = [text.get_text() for text in legend.get_texts()]
-    corpora = len(found["corpora"])
+    corpora = len(found.corpora)
     most = len(survey_figures.STYLES)
     assert len(names) == (4 if corpora == 1 else min(corpora, most))
     if corpora > most:
@@ -597,22 +594,22 @@ def test_ravdess(corpora: Path, cli, tmp_path: Path) -> None:
     rows = [parse_line(line) for line in path.read_text().splitlines()]
     seconds, found = heard([r for r in rows if r.speaker == "07"])
     pair = ["ravdess/Actor_07/03-01-03-01-02-01-07", "ravdess/Actor_07/03-01-03-01-02-02-07"]
-    assert found["identical"] == [pair]
+    assert found.identical == [pair]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ears, "SAMPLED", 20)
         seconds, found = heard(rows, workers=0)
-    assert (found["sample_rates"], found["channels"]) == ({"48000": 1440}, {"1": 1435, "2": 5})
-    assert (found["failed"], found["silent"]) == ([], [])
+    assert (found.sample_rates, found.channels) == ({"48000": 1440}, {"1": 1435, "2": 5})
+    assert (found.failed, found.silent) == ([], [])
     numbers = survey(rows, seconds)
-    cells = {(c["label"], c["gender"]): c["items"] for c in numbers["cells"]}
+    cells = {(c.label, c.gender): c.items for c in numbers.cells}
     assert {n for (label, _), n in cells.items() if label != "neutral"} == {96}
     assert cells["neutral", "male"] == cells["neutral", "female"] == 48
-    genders = Counter(s["gender"] for s in numbers["speakers"])
+    genders = Counter(s.gender for s in numbers.speakers)
     assert genders == {"male": 12, "female": 12}
-    assert [(f["speakers"], f["shared_speakers"]) for f in numbers["folds"]] == [(4, 0)] * 6
+    assert [(f.speakers, f.shared_speakers) for f in numbers.folds] == [(4, 0)] * 6
     infos = [soundfile.info(r.path) for r in rows]
     total = sum(info.frames / info.samplerate for info in infos)
-    assert numbers["lengths"]["total"] == pytest.approx(total)
+    assert numbers.lengths.total == pytest.approx(total)
     text = shown(rows, seconds, found)
     assert "24: 12 female, 12 male; 60 utterances each" in text
     assert "nothing: label, speaker, gender and text are known for all" in text

@@ -240,9 +240,9 @@ def info(
     """
     options["items"] = describing.ALL if items else None
     with _on_disk(path) as file:
-        found: dict[str, Any]
         found, _ = call(describing.COMMAND, {"files": file}, options, console, verbose)
-    return found
+    values: dict[str, Any] = found.to_json(items)
+    return values
 
 
 @documented(separating.COMMAND)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
+from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation.options import AUDIT, AuditOptions
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
     from sertool.evaluation.audit_files import Audit
+    from sertool.evaluation.description import Description
 
 ALL = "all"
 DRAWN = 12  # items that --figures draws of a store
@@ -79,13 +81,24 @@ class InfoOptions(Options):
         return self.items is not None and not (self.figures and self.number)
 
 
+@dataclass(frozen=True)
+class Schema:
+    """The JSON Schema of a file format."""
+
+    schema: dict[str, Any]
+
+    def to_json(self, with_items: bool = False) -> dict[str, Any]:
+        """Return it as `sertool.info` does."""
+        return {"what": "schema", "schema": self.schema}
+
+
 def info(
     files: Annotated[list[Path], Argument("FILE", "A manifest, store, checkpoint or report.")] = [],  # noqa: B006 (never changed)
     options: InfoOptions = InfoOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> dict[str, Any] | Audit:
-    """Return everything known about a file, or what an audit found, as JSON-ready values.
+) -> Description | Schema | Audit:
+    """Return the description of a file, a format's schema, or what an audit found.
 
     Raises UsageError for options that do not suit the file, InputError for one that is not ours.
     """
@@ -93,7 +106,7 @@ def info(
     if options.schema is not None:
         from sertool.evaluation.description import json_schema
 
-        return {"what": "schema", "schema": json_schema(options.schema)}
+        return Schema(json_schema(options.schema))
     if not files:
         raise UsageError("describes a FILE; which one?")
     if options.audit:
@@ -107,9 +120,9 @@ def info(
     return _described(files[0], options, run.force or run.resume, console)
 
 
-def _described(path: Path, options: InfoOptions, replace: bool, console: Console) -> dict[str, Any]:
+def _described(path: Path, options: InfoOptions, replace: bool, console: Console) -> Description:
     """Describe the file, its recordings too where it is a manifest, and draw the figures."""
-    from sertool.evaluation.description import describe, recognise
+    from sertool.evaluation.description import ManifestDescription, describe, recognise
 
     what = recognise(path)
     if options.all and what != "manifest":
@@ -127,11 +140,11 @@ def _described(path: Path, options: InfoOptions, replace: bool, console: Console
             seed=options.seed,
             workers=options.auditing.workers,
         )
-    found = describe(path, options.listed, listen)
-    for line in found.get("bad_lines", []):
+    found = describe(path, listen)
+    for line in found.bad_lines if isinstance(found, ManifestDescription) else ():
         console.failed(path, f"line {line}")
     if options.figures is not None:
-        _draw(path, found, options.figures, options.number or DRAWN, console)
+        _draw(found, options.figures, options.number or DRAWN, console)
     return found
 
 
@@ -154,48 +167,51 @@ def _check_figures(path: Path, what: str, options: InfoOptions, replace: bool) -
         check_folder(folder, [item_figures.NAME], replace)
 
 
-def _draw(path: Path, found: dict[str, Any], folder: Path, wanted: int, console: Console) -> None:
+def _draw(found: Description, folder: Path, wanted: int, console: Console) -> None:
     """Draw the survey, and of a store some of its items."""
     from sertool.corpora import survey_figures
-    from sertool.evaluation.description import sample
+    from sertool.evaluation.description import ManifestDescription, StoreDescription, sample
     from sertool.evaluation.description_text import shape
     from sertool.features import item_figures
 
-    drawn = survey_figures.draw(found["survey"], path.name, folder)
-    if found["what"] == "store" and found["items"]:
-        few = f"{min(wanted, found['items'])} of {found['items']} items"
-        caption = f"{survey_figures.short(path.name)}: {few} · {found['kind']}"
-        caption += f" of {shape(found)}" if found["shape"] else ""
-        samples = sample(path, wanted)
-        drawn.append(item_figures.draw(samples, caption, found["frame_rate"], folder))
+    assert isinstance(found, StoreDescription | ManifestDescription)
+    drawn = survey_figures.draw(found.survey, found.path.name, folder)
+    if isinstance(found, StoreDescription) and found.items:
+        few = f"{min(wanted, len(found.items))} of {len(found.items)} items"
+        caption = f"{survey_figures.short(found.path.name)}: {few} · {found.store.kind}"
+        caption += f" of {shape(found.store)}" if found.store.shape else ""
+        samples = sample(found.path, wanted)
+        drawn.append(item_figures.draw(samples, caption, found.store.frame_rate, folder))
     for name in drawn:
         console.note(f"{name}")
 
 
-def _show(found: dict[str, Any] | Audit, options: InfoOptions, console: Console) -> None:
+def _show(found: Description | Schema | Audit, options: InfoOptions, console: Console) -> None:
     """Print items, JSON or a page; InputError where what was found must not be so."""
-    if not isinstance(found, dict):
+    from sertool.evaluation.description import Description, StoreDescription, evenly
+
+    if isinstance(found, Schema):
+        print(json.dumps(found.schema, indent=1))
+        return
+    if not isinstance(found, Description):
         _show_audit(found, options)
         return
-    if found["what"] == "schema":
-        print(json.dumps(found["schema"], indent=1))
-    elif options.listed:
-        from sertool.evaluation.description import evenly
-
-        rows = found.get("item_list") or found.get("reports")
-        rows = found.get("report", {}).get("items", []) if rows is None else rows
+    if options.listed:
+        values = found.to_json(with_items=True)
+        rows = values.get("item_list") or values.get("reports")
+        rows = values.get("report", {}).get("items", []) if rows is None else rows
         for i in evenly(len(rows), options.number):
             print(json.dumps(rows[i], ensure_ascii=False))
     elif options.json:
-        print(json.dumps(found, ensure_ascii=False, indent=1))
+        print(json.dumps(found.to_json(), ensure_ascii=False, indent=1))
     else:
         from sertool.evaluation.description_text import page
         from sertool.ui.tables import render
 
         print(render(*page(found)))
-    if found.get("checksum") == "WRONG":
+    if isinstance(found, StoreDescription) and not found.intact:
         raise InputError(
-            f"{found['path']}: the content does not have the checksum it was written with"
+            f"{show(found.path)}: the content does not have the checksum it was written with"
         )
 
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sertool.audio.headers import Header, read_header
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 T = TypeVar("T")
-Row = dict[str, Any]
 Cut = tuple[str, float | None, float | None]  # path, start, end
 
 SAMPLED = 2000  # utterances decoded unless all are asked for: some five seconds
@@ -52,6 +51,49 @@ class Look:
     quiet: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Failed:
+    """An utterance whose recording cannot be read, and why."""
+
+    id: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median and the extremes of seconds."""
+
+    median: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was found in the recordings of a manifest: counts of utterances, and ids of odd ones.
+
+    missing: of `failed`, those whose file is not there. decoded: how many of the readable ones
+    (`of`) were decoded, drawn with `seed`. identical: ids of utterances with the same samples.
+    quiet_start and quiet_end: seconds, of those decoded that are not silent.
+    """
+
+    files: int
+    failed: list[Failed]
+    missing: int
+    decoded: int
+    of: int
+    seed: int
+    sample_rates: dict[str, int]
+    channels: dict[str, int]
+    codings: dict[str, int]
+    clipped: list[str]
+    silent: list[str]
+    identical: list[list[str]]
+    quiet_start: Spread | None
+    quiet_end: Spread | None
+
+
 def listen(
     rows: Sequence[Item],
     console: Console,
@@ -59,7 +101,7 @@ def listen(
     everything: bool = False,
     seed: int = 0,
     workers: int = 0,
-) -> tuple[list[float | None], Row]:
+) -> tuple[list[float | None], Sound]:
     """Return each utterance's length in seconds (None: unknown), and what was found in the sound.
 
     Headers are read of every file; samples are decoded of at most `SAMPLED` utterances, drawn
@@ -70,22 +112,13 @@ def listen(
     chosen = _choose(rows, looks, everything, seed)
     tasks = [cuts[i] for i in chosen]
     with console.progress(len(chosen), "utterances") as progress:
-        for i, heard in zip(chosen, _spread(_hear, tasks, CUTS_A_TASK, workers), strict=True):
-            looks[i] = heard if heard.error or not looks[i].coding else _joined(looks[i], heard)
+        for i, look in zip(chosen, _spread(_decoded, tasks, CUTS_A_TASK, workers), strict=True):
+            look.coding = looks[i].coding or look.coding
+            looks[i] = look
             progress.advance()
-    failed = [
-        {"id": row.id, "path": row.path, "reason": look.error}
-        for row, look in zip(rows, looks, strict=True)
-        if look.error
-    ]
-    failed.sort(key=lambda one: (one["id"], one["path"], one["reason"]))
-    _name(failed, console)
-    found = _found(rows, looks)
-    facts = {"files": len({cut[0] for cut in cuts}), "failed": failed}
-    facts["missing"] = sum(one["reason"] == GONE for one in failed)
-    readable = len(rows) - len(failed)
-    facts |= {"decoded": sum(look.audio_hash is not None for look in looks), "of": readable}
-    return [look.seconds for look in looks], facts | {"seed": seed} | found
+    found = _found(rows, looks, seed)
+    _name(found.failed, console)
+    return [look.seconds for look in looks], found
 
 
 def _spread(work: Callable[[S], T], tasks: Sequence[S], size: int, workers: int) -> Iterator[T]:
@@ -162,7 +195,7 @@ def _place(row: Item) -> tuple[str, float, float]:
     return row.path, row.start or 0.0, row.end or 0.0
 
 
-def _hear(cut: Cut) -> Look:
+def _decoded(cut: Cut) -> Look:
     """Decode one utterance."""
     from sertool.audio.decoding import decode
 
@@ -180,12 +213,6 @@ def _hear(cut: Cut) -> Look:
         notes=tuple(decoded.notes),
         quiet=quiet_ends(decoded.samples, decoded.sample_rate),
     )
-
-
-def _joined(header: Look, heard: Look) -> Look:
-    """Return what was decoded, with the coding that the header named."""
-    heard.coding = header.coding
-    return heard
 
 
 def quiet_ends(samples: np.ndarray, rate: int) -> tuple[float, float]:
@@ -206,24 +233,32 @@ def quiet_ends(samples: np.ndarray, rate: int) -> tuple[float, float]:
     return int(loud[0]) * size / rate, max(0, after) / rate
 
 
-def _found(rows: Sequence[Item], looks: Sequence[Look]) -> Row:
-    """Return counts of utterances by rate, channels and format, and the ids of unusual ones."""
-    good = [(row.id, look) for row, look in zip(rows, looks, strict=True) if not look.error]
-    heard = [(name, look) for name, look in good if look.audio_hash is not None]
+def _found(rows: Sequence[Item], looks: Sequence[Look], seed: int) -> Sound:
+    """Return what the looks at all utterances show."""
+    pairs = list(zip(rows, looks, strict=True))
+    failed = [Failed(row.id, row.path, look.error) for row, look in pairs if look.error]
+    good = [(row.id, look) for row, look in pairs if not look.error]
+    decoded = [(name, look) for name, look in good if look.audio_hash is not None]
     same: dict[str, list[str]] = {}
-    for name, look in heard:
+    for name, look in decoded:
         same.setdefault(look.audio_hash or "", []).append(name)
-    ends = [look.quiet for _, look in heard if look.quiet and "silent" not in look.notes]
-    return {
-        "sample_rates": _count(look.sample_rate for _, look in good),
-        "channels": _count(look.channels for _, look in good),
-        "codings": _count(look.coding for _, look in good),
-        "clipped": sorted(name for name, look in heard if "clipped" in look.notes),
-        "silent": sorted(name for name, look in heard if "silent" in look.notes),
-        "identical": sorted(sorted(names) for names in same.values() if len(names) > 1),
-        "quiet_start": _middle([start for start, _ in ends]),
-        "quiet_end": _middle([end for _, end in ends]),
-    }
+    ends = [look.quiet for _, look in decoded if look.quiet and "silent" not in look.notes]
+    return Sound(
+        files=len({row.path for row in rows}),
+        failed=sorted(failed, key=astuple),
+        missing=sum(one.reason == GONE for one in failed),
+        decoded=len(decoded),
+        of=len(good),
+        seed=seed,
+        sample_rates=_count(look.sample_rate for _, look in good),
+        channels=_count(look.channels for _, look in good),
+        codings=_count(look.coding for _, look in good),
+        clipped=sorted(name for name, look in decoded if "clipped" in look.notes),
+        silent=sorted(name for name, look in decoded if "silent" in look.notes),
+        identical=sorted(sorted(names) for names in same.values() if len(names) > 1),
+        quiet_start=_middle([start for start, _ in ends]),
+        quiet_end=_middle([end for _, end in ends]),
+    )
 
 
 def _count(values: Iterable[int | str | None]) -> dict[str, int]:
@@ -232,22 +267,22 @@ def _count(values: Iterable[int | str | None]) -> dict[str, int]:
     return {str(value): n for value, n in sorted(found.items())}
 
 
-def _middle(values: list[float]) -> dict[str, float] | None:
-    """Return the median and the extremes of seconds; None of none."""
+def _middle(values: list[float]) -> Spread | None:
+    """Return the spread of seconds; None of none."""
     if not values:
         return None
     values.sort()
     n = len(values)
     median = math.fsum((values[(n - 1) // 2], values[n // 2])) / 2
-    return {"median": median, "min": values[0], "max": values[-1]}
+    return Spread(median, values[0], values[-1])
 
 
-def _name(failed: Sequence[Row], console: Console) -> None:
+def _name(failed: Sequence[Failed], console: Console) -> None:
     """Name the first failures and count all."""
     for one in failed[:NAMED]:
-        console.failed(one["path"], one["reason"])
+        console.failed(one.path, one.reason)
     rest = failed[NAMED:]
     if rest:
         console.failures += len(rest)
-        first, last = show(rest[0]["id"]), show(rest[-1]["id"])
+        first, last = show(rest[0].id), show(rest[-1].id)
         console.warn(f"and {len(rest)} more, {first} to {last}; --json names them all")

@@ -6,37 +6,120 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sertool.items import Item
 
-Row = dict[str, Any]
 Timed = Sequence[tuple[Item, float | None]]  # items with their lengths in seconds
 
 FIELDS = ("label", "speaker", "gender", "text", "corpus", "language", "session")
+CELL = ("corpus", "label", "gender")
 MOST_BINS = 16  # of the histogram of lengths, and one for what is far longer
 FAR = 2.0  # the longest utterance gets its own bin beyond this many 95th percentiles
 SHORTEST_BIN = 0.001  # seconds
 
 
-def survey(rows: Sequence[Item], seconds: Sequence[float | None]) -> Row:
-    """Return the summary of items, as JSON-ready values; unknown values are None.
+@dataclass(frozen=True)
+class Tally:
+    """What the items of one corpus, label and gender are; None: of any, or unknown.
+
+    `speakers`, `texts` and `sessions` count different ones.
+    """
+
+    corpus: str | None
+    label: str | None
+    gender: str | None
+    items: int
+    speakers: int
+    texts: int
+    sessions: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A speaker; `gender` is None where unknown or where items disagree: `genders` has several."""
+
+    corpus: str | None
+    speaker: str
+    gender: str | None
+    genders: list[str]
+    items: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold or part: `shared_speakers` are also in another, `lacking` are classes it has not."""
+
+    name: int | str | None
+    items: int
+    speakers: int
+    shared_speakers: int
+    lacking: list[str]
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """One corpus's items in each bin of `Lengths.edges`."""
+
+    corpus: str | None
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Statistics and a histogram of the known lengths in seconds.
+
+    Bin i of the histogram counts lengths from edge i up to, but not at, edge i + 1 (the last:
+    and at it); its last bin may be wider than the others.
+    """
+
+    known: int
+    total: float
+    mean: float
+    min: float
+    median: float
+    max: float
+    edges: list[float]
+    counts: list[int]
+    by_corpus: list[Histogram]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The summary of items; `unknown` counts those that lack a field."""
+
+    items: int
+    cells: list[Tally]
+    classes: list[Tally]
+    corpora: list[Tally]
+    speakers: list[Speaker]
+    unknown: dict[str, int]
+    folds: list[Fold]
+    parts: list[Fold]
+    lengths: Lengths | None
+
+
+def survey(rows: Sequence[Item], seconds: Sequence[float | None]) -> Survey:
+    """Return the summary of items; unknown values are None.
 
     `rows` are items as a manifest or store has them, `seconds` (items,) their lengths, None where
     nobody knows. Nothing depends on the order of the items.
     """
     timed = list(zip(rows, seconds, strict=True))
-    return {
-        "items": len(rows),
-        "cells": _groups(timed, ("corpus", "label", "gender")),
-        "classes": _groups(timed, ("label",)),
-        "corpora": _groups(timed, ("corpus",)),
-        "speakers": _speakers(rows),
-        "unknown": {name: sum(not row.value(name) for row in rows) for name in FIELDS},
-        "folds": _folds(timed, "fold"),
-        "parts": _folds(timed, "part"),
-        "lengths": lengths(timed),
-    }
+    return Survey(
+        len(rows),
+        _tallies(timed, CELL),
+        _tallies(timed, ("label",)),
+        _tallies(timed, ("corpus",)),
+        _speakers(rows),
+        {name: sum(not row.value(name) for row in rows) for name in FIELDS},
+        _folds(timed, "fold"),
+        _folds(timed, "part"),
+        lengths(timed),
+    )
 
 
 def _total(seconds: Iterable[float | None]) -> float | None:
@@ -50,30 +133,29 @@ def _values(timed: Timed, field: str) -> set[tuple[str, str]]:
     return {(row.corpus or "", str(row.value(field))) for row, _ in timed if row.value(field)}
 
 
-def _groups(timed: Timed, fields: tuple[str, ...]) -> list[Row]:
-    """Return items, speakers, sentences and seconds of every combination of the fields' values."""
+def _tallies(timed: Timed, fields: tuple[str, ...]) -> list[Tally]:
+    """Return a tally of every combination of the fields' values."""
     found: dict[tuple[str, ...], list[tuple[Item, float | None]]] = {}
     for row, seconds in timed:
-        key = tuple(str(row.value(name) or "") for name in fields)
+        key = tuple(str(row.value(name) or "") if name in fields else "" for name in CELL)
         found.setdefault(key, []).append((row, seconds))
-    result = []
-    for key, group in sorted(found.items()):
-        numbers: Row = {
-            "items": len(group),
-            "speakers": len(_values(group, "speaker")),
-            "texts": len(_values(group, "text")),
-            "sessions": len(_values(group, "session")),
-            "seconds": _total(seconds for _, seconds in group),
-        }
-        result.append({f: value or None for f, value in zip(fields, key, strict=True)} | numbers)
-    return result
+    return [
+        Tally(
+            corpus or None,
+            label or None,
+            gender or None,
+            len(group),
+            len(_values(group, "speaker")),
+            len(_values(group, "text")),
+            len(_values(group, "session")),
+            _total(seconds for _, seconds in group),
+        )
+        for (corpus, label, gender), group in sorted(found.items())
+    ]
 
 
-def _speakers(rows: Sequence[Item]) -> list[Row]:
-    """Return every known speaker with gender and number of items.
-
-    `gender` is None where it is unknown or where the items disagree; then `genders` has several.
-    """
+def _speakers(rows: Sequence[Item]) -> list[Speaker]:
+    """Return every known speaker."""
     genders: dict[tuple[str, str], Counter[str]] = {}
     for row in rows:
         if row.speaker:
@@ -82,23 +164,13 @@ def _speakers(rows: Sequence[Item]) -> list[Row]:
     result = []
     for (corpus, name), found in sorted(genders.items()):
         known = sorted(set(found) - {""})
-        result.append(
-            {
-                "corpus": corpus or None,
-                "speaker": name,
-                "gender": known[0] if len(known) == 1 else None,
-                "genders": known,
-                "items": found.total(),
-            }
-        )
+        gender = known[0] if len(known) == 1 else None
+        result.append(Speaker(corpus or None, name, gender, known, found.total()))
     return result
 
 
-def _folds(timed: Timed, field: str) -> list[Row]:
-    """Return each fold (or part) with its items, speakers and lacking classes; [] without any.
-
-    `shared_speakers` are those of its speakers whom another fold has, too.
-    """
+def _folds(timed: Timed, field: str) -> list[Fold]:
+    """Return each fold (or part); [] without any."""
     found: dict[Any, list[tuple[Item, float | None]]] = {}
     for row, seconds in timed:
         found.setdefault(row.value(field), []).append((row, seconds))
@@ -111,24 +183,20 @@ def _folds(timed: Timed, field: str) -> list[Row]:
     places = Counter(speaker for value in values for speaker in people[value])
     classes = {row.label for row, _ in timed if row.label}
     return [
-        {
-            field: value,
-            "items": len(found[value]),
-            "speakers": len(people[value]),
-            "shared_speakers": sum(places[speaker] > 1 for speaker in people[value]),
-            "lacking": sorted(classes - {row.label for row, _ in found[value]}),
-            "seconds": _total(seconds for _, seconds in found[value]),
-        }
+        Fold(
+            value,
+            len(found[value]),
+            len(people[value]),
+            sum(places[speaker] > 1 for speaker in people[value]),
+            sorted(classes - {row.label for row, _ in found[value]}),
+            _total(seconds for _, seconds in found[value]),
+        )
         for value in values
     ]
 
 
-def lengths(timed: Timed) -> Row | None:
-    """Return statistics and a histogram of the known lengths in seconds; None where none is known.
-
-    Bin i of the histogram counts lengths from edge i up to, but not at, edge i + 1 (the last:
-    and at it), for each corpus; its last bin may be wider than the others.
-    """
+def lengths(timed: Timed) -> Lengths | None:
+    """Return the statistics of the known lengths; None where none is known."""
     known = sorted(seconds for _, seconds in timed if seconds is not None)
     if not known:
         return None
@@ -139,18 +207,17 @@ def lengths(timed: Timed) -> Row | None:
         if seconds is not None:
             counts = by_corpus.setdefault(row.corpus or "", [0] * (len(cuts) - 1))
             counts[min(max(bisect_right(cuts, seconds) - 1, 0), len(counts) - 1)] += 1
-    corpora = sorted(by_corpus)
-    return {
-        "known": n,
-        "total": math.fsum(known),
-        "mean": math.fsum(known) / n,
-        "min": known[0],
-        "median": math.fsum((known[(n - 1) // 2], known[n // 2])) / 2,
-        "max": known[-1],
-        "edges": cuts,
-        "counts": [sum(column) for column in zip(*by_corpus.values(), strict=True)],
-        "by_corpus": [{"corpus": c or None, "counts": by_corpus[c]} for c in corpora],
-    }
+    return Lengths(
+        n,
+        math.fsum(known),
+        math.fsum(known) / n,
+        known[0],
+        math.fsum((known[(n - 1) // 2], known[n // 2])) / 2,
+        known[-1],
+        cuts,
+        [sum(column) for column in zip(*by_corpus.values(), strict=True)],
+        [Histogram(corpus or None, counts) for corpus, counts in sorted(by_corpus.items())],
+    )
 
 
 def edges(known: Sequence[float]) -> list[float]:

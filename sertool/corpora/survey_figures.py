@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sertool.corpora.survey import SHORTEST_BIN
+from sertool.corpora.survey import SHORTEST_BIN, Survey
 from sertool.corpora.survey_text import span
 from sertool.formats import figures as folders
 from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, short
 from sertool.ui.words import plural
 
-Row = dict[str, Any]
-Layer = tuple[str, Row, list[int]]  # name, colour and hatch, heights
+Belongs = Callable[[str | None, str | None], bool]  # of a corpus and a gender
+Layer = tuple[str, Any, list[int]]  # name, colour and hatch, heights
 
 # Okabe & Ito (2008), "Color universal design": told apart by every kind of colour vision
 CORPORA = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
@@ -35,49 +35,49 @@ DODGE = 4  # speaker names longer than this are drawn vertically
 BARS = 300  # with more speakers the bars are one outline
 
 
-def caption(found: Row, title: str) -> str:
+def caption(found: Survey, title: str) -> str:
     """What it is a picture of: file, utterances, speakers, hours; no figure without them."""
-    parts = [f"{found['items']} items"]
-    if found["speakers"]:
-        parts.append(f"{len(found['speakers'])} speakers")
-    if found["lengths"]:
-        parts.append(span(found["lengths"]["total"]))
+    parts = [f"{found.items} items"]
+    if found.speakers:
+        parts.append(f"{len(found.speakers)} speakers")
+    if found.lengths:
+        parts.append(span(found.lengths.total))
     return f"{short(title)}: {' · '.join(parts)}"
 
 
-def _top_corpora(found: Row) -> list[str | None]:
+def _top_corpora(found: Survey) -> list[str | None]:
     """Return the corpora that have a colour of their own: the largest, in their order."""
-    ranked = sorted(found["corpora"], key=lambda row: (-row["items"], row["corpus"] or ""))
+    ranked = sorted(found.corpora, key=lambda row: (-row.items, row.corpus or ""))
     own = ranked if len(ranked) <= len(STYLES) else ranked[: len(STYLES) - 1]
-    return [row["corpus"] for row in found["corpora"] if row in own]
+    return [row.corpus for row in found.corpora if row in own]
 
 
-def _layers(found: Row, count: Callable[[Callable[[Row], bool]], list[int]]) -> list[Layer]:
+def _layers(found: Survey, count: Callable[[Belongs], list[int]]) -> list[Layer]:
     """Return a layer a corpus, or a gender where there is one corpus; `count` gives heights."""
-    if len(found["corpora"]) > 1:
+    if len(found.corpora) > 1:
         top = _top_corpora(found)
         layers = [
-            (short(c), style, count(lambda row, c=c: row["corpus"] == c))  # type: ignore[misc]
+            (short(c), style, count(lambda corpus, _, c=c: corpus == c))  # type: ignore[misc]
             for c, style in zip(top, STYLES, strict=False)
         ]
-        rest = len(found["corpora"]) - len(top)
+        rest = len(found.corpora) - len(top)
         if rest:
             name = plural(rest, "more corpus")
-            layers.append((name, UNKNOWN, count(lambda row: row["corpus"] not in top)))
+            layers.append((name, UNKNOWN, count(lambda corpus, _: corpus not in top)))
         return layers
-    genders = {cell["gender"] for cell in found["cells"]}
+    genders: set[Any] = {cell.gender for cell in found.cells}
     if genders <= {None}:
-        return [("", ONE, count(lambda row: True))]
+        return [("", ONE, count(lambda *_: True))]
     layers = [
-        (short(g), GENDERS[g], count(lambda row, g=g: row["gender"] == g))  # type: ignore[misc]
+        (short(g), GENDERS[g], count(lambda _, gender, g=g: gender == g))  # type: ignore[misc]
         for g in sorted(genders & set(GENDERS))
     ]
     others = sorted(genders - set(GENDERS) - {None})
     if others:
         name = others[0] if len(others) == 1 else "other"
-        layers.append((short(name), OTHER, count(lambda row: row["gender"] in others)))
+        layers.append((short(name), OTHER, count(lambda _, gender: gender in others)))
     if None in genders:
-        layers.append(("unknown", UNKNOWN, count(lambda row: row["gender"] is None)))
+        layers.append(("unknown", UNKNOWN, count(lambda _, gender: gender is None)))
     return layers
 
 
@@ -94,17 +94,17 @@ def _legend(axes: Axes, handles: Sequence[Any], names: Sequence[str]) -> None:
         text.set_color(INK)
 
 
-def classes_figure(found: Row, title: str) -> Figure:
+def classes_figure(found: Survey, title: str) -> Figure:
     """How many items each class has, stacked by corpus, or by gender where there is one."""
-    classes = found["classes"]
+    classes = found.classes
     if len(classes) > MOST_CLASSES:
-        common = sorted(classes, key=lambda row: (-row["items"], row["label"] or ""))
+        common = sorted(classes, key=lambda row: (-row.items, row.label or ""))
         classes = [row for row in classes if row in common[:MOST_CLASSES]]
-    labels = [row["label"] for row in classes]
+    labels = [row.label for row in classes]
 
-    def count(belongs: Callable[[Row], bool]) -> list[int]:
-        cells = [cell for cell in found["cells"] if belongs(cell)]
-        return [sum(c["items"] for c in cells if c["label"] == label) for label in labels]
+    def count(belongs: Belongs) -> list[int]:
+        cells = [cell for cell in found.cells if belongs(cell.corpus, cell.gender)]
+        return [sum(c.items for c in cells if c.label == label) for label in labels]
 
     figure, axes = one_panel(6.4, max(2.2, 1.3 + 0.34 * len(labels)))
     at = range(len(labels))
@@ -121,33 +121,33 @@ def classes_figure(found: Row, title: str) -> Figure:
     axes.set_yticks(at, [short(label, "(no label)") for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 1.1 * max([*begun, 1]))
-    hidden = len(found["classes"]) - len(labels)
+    hidden = len(found.classes) - len(labels)
     _counted(axes.xaxis, axes, "items" + (f" ({hidden} rarer classes left out)" if hidden else ""))
     _legend(axes, handles, names)
     figure.suptitle(caption(found, title), fontsize=9, color=INK)
     return figure
 
 
-def lengths_figure(found: Row, title: str) -> Figure | None:
+def lengths_figure(found: Survey, title: str) -> Figure | None:
     """A histogram of the lengths, stacked by corpus; None where no length is known."""
-    lengths = found["lengths"]
+    lengths = found.lengths
     if not lengths:
         return None
     figure, axes = one_panel(6.4, 3.6)
-    cuts, one = lengths["edges"], lengths["edges"][-1] - lengths["edges"][0] < SHORTEST_BIN
+    cuts, one = lengths.edges, lengths.edges[-1] - lengths.edges[0] < SHORTEST_BIN
     if one:
         cuts = [cuts[0] - 0.5, cuts[0] + 0.5]
     steps = [high - low for low, high in pairwise(cuts)]
     far = len(steps) > 1 and steps[-1] > 1.01 * steps[0]
     drawn = [*cuts[:-1], cuts[-2] + steps[0]] if far else cuts
-    by_corpus = {row["corpus"]: row["counts"] for row in lengths["by_corpus"]}
+    by_corpus = {row.corpus: row.counts for row in lengths.by_corpus}
 
-    def count(belongs: Callable[[Row], bool]) -> list[int]:
-        rows = [by_corpus[corpus] for corpus in by_corpus if belongs({"corpus": corpus})]
+    def count(belongs: Belongs) -> list[int]:
+        rows = [by_corpus[corpus] for corpus in by_corpus if belongs(corpus, None)]
         return [sum(column) for column in zip(*rows, strict=True)] or [0] * len(steps)
 
-    layers: list[Layer] = [("", ONE, lengths["counts"])]
-    if len(found["corpora"]) > 1:
+    layers: list[Layer] = [("", ONE, lengths.counts)]
+    if len(found.corpora) > 1:
         layers = _layers(found, count)
     begun = [0] * len(steps)
     handles = []
@@ -157,16 +157,16 @@ def lengths_figure(found: Row, title: str) -> Figure | None:
                                 edgecolor="white", linewidth=0.8, **style))  # fmt: skip
         begun = [a + b for a, b in zip(begun, heights, strict=True)]
     if one:
-        axes.set_xticks([lengths["median"]], [f"{lengths['median']:.3f}"])
+        axes.set_xticks([lengths.median], [f"{lengths.median:.3f}"])
         axes.set_xlim(cuts[0] - 1, cuts[1] + 1)
     if far:
         axes.set_xticks([tick for tick in axes.get_xticks() if drawn[0] <= tick <= drawn[-2]])
         middle = (drawn[-2] + drawn[-1]) / 2
-        axes.annotate(f"up to\n{span(lengths['max'])}", (middle, begun[-1]), (0, 3),
+        axes.annotate(f"up to\n{span(lengths.max)}", (middle, begun[-1]), (0, 3),
                       textcoords="offset points", ha="center", fontsize=8, color=INK)  # fmt: skip
-    axes.axvline(lengths["median"], color=INK, linewidth=1, linestyle=":")
-    late = lengths["median"] > (drawn[0] + drawn[-1]) / 2
-    axes.annotate(f"median {lengths['median']:.2f} s", (lengths["median"], 1),
+    axes.axvline(lengths.median, color=INK, linewidth=1, linestyle=":")
+    late = lengths.median > (drawn[0] + drawn[-1]) / 2
+    axes.annotate(f"median {lengths.median:.2f} s", (lengths.median, 1),
                   (-4 if late else 4, -2), xycoords=("data", "axes fraction"),
                   textcoords="offset points", ha="right" if late else "left", va="top",
                   fontsize=8, color=INK)  # fmt: skip
@@ -178,15 +178,15 @@ def lengths_figure(found: Row, title: str) -> Figure | None:
     return figure
 
 
-def speakers_figure(found: Row, title: str) -> Figure | None:
+def speakers_figure(found: Survey, title: str) -> Figure | None:
     """How many items each speaker has, coloured as the classes are; None with fewer than two."""
-    people = sorted(found["speakers"], key=lambda s: (s["corpus"] or "", -s["items"], s["speaker"]))
+    people = sorted(found.speakers, key=lambda s: (s.corpus or "", -s.items, s.speaker))
     n = len(people)
     if n < 2:
         return None
 
-    def count(belongs: Callable[[Row], bool]) -> list[int]:
-        return [s["items"] if belongs(s) else 0 for s in people]
+    def count(belongs: Belongs) -> list[int]:
+        return [s.items if belongs(s.corpus, s.gender) else 0 for s in people]
 
     figure, axes = one_panel(min(16.0, max(6.4, 1.6 + 0.3 * n)), 3.6)
     handles, names = [], []
@@ -204,13 +204,13 @@ def speakers_figure(found: Row, title: str) -> Figure | None:
         handles.append(handle)
         names.append(name)
     if n <= MOST_SPEAKERS:
-        shown = [short(s["speaker"]) for s in people]
+        shown = [short(s.speaker) for s in people]
         upright = max(map(len, shown)) >= DODGE
         axes.set_xticks(range(n), shown, rotation=90 if upright else 0, fontsize=8)
     else:
         axes.set_xticks([])
     axes.set_xlim(-0.7, n - 0.3)
-    order = "by corpus, then " if len(found["corpora"]) > 1 else ""
+    order = "by corpus, then " if len(found.corpora) > 1 else ""
     axes.set_xlabel(f"{n} speakers, {order}most items first", color=INK)
     _counted(axes.yaxis, axes, "items")
     _legend(axes, handles, names)
@@ -226,7 +226,7 @@ def _counted(axis: Any, axes: Axes, label: str) -> None:
     axis.grid(True, color=GRID, linewidth=0.8)
 
 
-FIGURES: dict[str, Callable[[Row, str], Figure | None]] = {
+FIGURES: dict[str, Callable[[Survey, str], Figure | None]] = {
     "class_counts.png": classes_figure,
     "lengths.png": lengths_figure,
     "speaker_counts.png": speakers_figure,
@@ -238,6 +238,6 @@ def check(folder: Path, replace: bool) -> None:
     folders.check_folder(folder, FIGURES, replace)
 
 
-def draw(found: Row, title: str, folder: Path) -> list[Path]:
+def draw(found: Survey, title: str, folder: Path) -> list[Path]:
     """Write every figure that the survey allows into `folder`; return their paths."""
     return folders.draw(folder, {n: partial(make, found, title) for n, make in FIGURES.items()})

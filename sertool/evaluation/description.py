@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
-from sertool.corpora.survey import survey
+from sertool.corpora.listening import Sound
+from sertool.corpora.survey import CELL, Survey, survey
+from sertool.evaluation.report import Report, load, parse
+from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.formats.checkpoint import load as load_checkpoint
 from sertool.formats.manifest import FIELDS, read_manifest
 from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store
 from sertool.items import Item
@@ -18,7 +23,7 @@ from sertool.items import Item
 if TYPE_CHECKING:
     import numpy as np
 
-Listen = Callable[[Sequence[Item]], tuple[list[float | None], dict[str, Any]]]
+Listen = Callable[[Sequence[Item]], tuple[list[float | None], Sound]]
 
 COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "part")
 
@@ -94,20 +99,189 @@ def classes_by_gender(rows: Sequence[Item]) -> dict[str, dict[str, int]]:
     return {label: dict(sorted(found.items())) for label, found in sorted(result.items())}
 
 
-def describe(path: Path, with_items: bool = False, listen: Listen | None = None) -> dict[str, Any]:
-    """Return everything known about a file, as JSON-ready values; see `recognise` for errors.
+@dataclass(frozen=True)
+class Description:
+    """What a file is; each kind of file has a class of its own, with what was found."""
+
+    what: ClassVar[str]
+    path: Path
+
+    def to_json(self, with_items: bool = False) -> dict[str, Any]:
+        """Return all of it as JSON values; with every item as `item_list`, if asked for."""
+        return {"what": self.what, "path": show(self.path)} | self._json(with_items)
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StoreDescription(Description):
+    """A store, which is closed. frames: all, and the fewest and most of an item."""
+
+    what = "store"
+    store: Store
+    items: list[Item]
+    frames: tuple[int, int, int]
+    hours: float | None
+    copies: int
+    further_fields: list[str]
+    intact: bool
+    survey: Survey
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        store = self.store
+        result = {
+            "version": store.version,
+            "kind": store.kind,
+            "settings": store.settings,
+            "items": len(self.items),
+            "copies": self.copies,
+            **dict(zip(("frames", "frames_min", "frames_max"), self.frames, strict=True)),
+            "shape": list(store.shape),
+            "dtype": str(store.dtype),
+            "sample_rate": store.sample_rate,
+            "frame_rate": store.frame_rate,
+            "hours": self.hours,
+            "classes": store.classes,
+            "root": store.root,
+            "counts": counts(self.items),
+            "class_gender": classes_by_gender(self.items),
+            "further_fields": self.further_fields,
+            "pipeline": store.pipeline,
+            "lineage": store.lineage,
+            "sha256": store.sha256,
+            "checksum": "right" if self.intact else "WRONG",
+            "survey": _survey_values(self.survey),
+        }
+        return result | ({"item_list": [i.store_row() for i in self.items]} if with_items else {})
+
+
+@dataclass(frozen=True)
+class ManifestDescription(Description):
+    """A manifest. bad_lines: "number: reason"; audio: None where it was not examined."""
+
+    what = "manifest"
+    items: list[Item]
+    bad_lines: list[str]
+    doubled_ids: list[str]
+    further_fields: list[str]
+    survey: Survey
+    audio: Sound | None
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        result = {
+            "items": len(self.items),
+            "bad_lines": self.bad_lines,
+            "doubled_ids": self.doubled_ids,
+            "classes": sorted({item.label for item in self.items if item.label}),
+            "counts": counts(self.items),
+            "class_gender": classes_by_gender(self.items),
+            "further_fields": self.further_fields,
+            "survey": _survey_values(self.survey),
+            "audio": asdict(self.audio) if self.audio else None,
+        }
+        return result | (
+            {"item_list": [i.manifest_row() for i in self.items]} if with_items else {}
+        )
+
+
+@dataclass(frozen=True)
+class CheckpointDescription(Description):
+    """A checkpoint. parts: their numbers of items; speakers: of each part, "corpus/speaker"."""
+
+    what = "checkpoint"
+    checkpoint: Checkpoint
+    parts: dict[str, int]
+    speakers: dict[str, list[str]]
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        tensors = {name: list(each.shape) for name, each in self.checkpoint.tensors.items()}
+        result = {
+            **self.checkpoint.meta,
+            "tensors": tensors,
+            "parts": self.parts,
+            "speakers": self.speakers,
+        }
+        rows = [{n: getattr(item, n) for n in ITEM_FIELDS} for item in self.checkpoint.items]
+        return result | ({"item_list": rows} if with_items else {})
+
+
+@dataclass(frozen=True)
+class ReportDescription(Description):
+    """A report, or those on the lines of a file, as JSON values and typed."""
+
+    what = "report"
+    raw: list[dict[str, Any]]
+    reports: list[Report]
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        return {"report": self.raw[0]} if len(self.raw) == 1 else {"reports": self.raw}
+
+
+def describe(path: Path, listen: Listen | None = None) -> Description:
+    """Return the description of a file; see `recognise` for errors.
 
     `listen` (see `corpora.listening.listen`) looks at the recordings that a manifest names.
     """
     what = recognise(path)
+    if what == "report":
+        rows = load(path)
+        parsed = [parse(raw, name) for name, raw in rows]
+        return ReportDescription(path, [raw for _, raw in rows], parsed)
     if what == "manifest":
-        return {"what": what, "path": show(path)} | _manifest(path, with_items, listen)
-    describers = {
-        "store": _store,
-        "checkpoint": _checkpoint,
-        "report": _report,
+        return _manifest(path, listen)
+    return _store(path) if what == "store" else _checkpoint(path)
+
+
+def _store(path: Path) -> StoreDescription:
+    with Store(path) as store:
+        items, lengths, rate = store.items(), store.lengths(), store.frame_rate
+        total = int(lengths.sum())
+        return StoreDescription(
+            path,
+            store,
+            items,
+            (total, int(lengths.min()), int(lengths.max())) if items else (0, 0, 0),
+            total / rate / 3600 if rate else None,
+            sum(bool(item.augmentation) for item in items),
+            [name for name in store.column_names() if name not in STORE_FIELDS],
+            store.verify(),
+            survey(items, [float(n) / rate if rate else None for n in lengths]),
+        )
+
+
+def _manifest(path: Path, listen: Listen | None) -> ManifestDescription:
+    bad: list[str] = []
+    items = list(read_manifest(path, lambda line, why: bad.append(f"{line}: {why}")))
+    if not items:
+        raise InputError(f"{show(path)}: not a manifest: none of its lines is an utterance")
+    seen = Counter(item.id for item in items)
+    doubled = sorted(name for name, n in seen.items() if n > 1)
+    further = sorted({key for item in items for key in item.extra} - set(FIELDS))
+    seconds, audio = listen(items) if listen else ([None] * len(items), None)
+    return ManifestDescription(path, items, bad, doubled, further, survey(items, seconds), audio)
+
+
+def _checkpoint(path: Path) -> CheckpointDescription:
+    found = load_checkpoint(path)
+    parts = dict(sorted(Counter(str(item.part) for item in found.items).items()))
+    speakers = {
+        part: sorted({f"{i.corpus or ''}/{i.speaker}" for i in found.part(part) if i.speaker})
+        for part in parts
     }
-    return {"what": what, "path": show(path)} | describers[what](path, with_items)
+    return CheckpointDescription(path, found, parts, speakers)
+
+
+def _survey_values(found: Survey) -> dict[str, Any]:
+    """Return a survey as JSON values, each tally with the fields that it is grouped by."""
+    values = asdict(found)
+    for name, kept in (("classes", "label"), ("corpora", "corpus")):
+        for row in values[name]:
+            for other in {*CELL} - {kept}:
+                del row[other]
+    for name in ("fold", "part"):
+        values[f"{name}s"] = [{name: row.pop("name"), **row} for row in values[f"{name}s"]]
+    return values
 
 
 def evenly(total: int, wanted: int | None) -> list[int]:
@@ -122,96 +296,3 @@ def sample(path: Path, wanted: int) -> Iterator[tuple[Item, np.ndarray]]:
         rows = store.items()
         for i in evenly(len(store), wanted):
             yield rows[i], store.features(i)
-
-
-def _store(path: Path, with_items: bool) -> dict[str, Any]:
-    with Store(path) as store:
-        rows = store.items()
-        lengths = store.lengths()
-        seconds = float(lengths.sum()) / store.frame_rate if store.frame_rate else None
-        result = {
-            "version": store.version,
-            "kind": store.kind,
-            "settings": store.settings,
-            "items": len(store),
-            "copies": sum(bool(item.augmentation) for item in rows),
-            "frames": int(lengths.sum()),
-            "frames_min": int(lengths.min()) if len(store) else 0,
-            "frames_max": int(lengths.max()) if len(store) else 0,
-            "shape": list(store.shape),
-            "dtype": str(store.dtype),
-            "sample_rate": store.sample_rate,
-            "frame_rate": store.frame_rate,
-            "hours": None if seconds is None else seconds / 3600,
-            "classes": store.classes,
-            "root": store.root,
-            "counts": counts(rows),
-            "class_gender": classes_by_gender(rows),
-            "further_fields": [n for n in store.column_names() if n not in STORE_FIELDS],
-            "pipeline": store.pipeline,
-            "lineage": store.lineage,
-            "sha256": store.sha256,
-            "checksum": "right" if store.verify() else "WRONG",
-        }
-        rate = store.frame_rate
-        times = [float(n) / rate if rate else None for n in lengths]
-        result["survey"] = survey(rows, times)
-        return result | ({"item_list": [item.store_row() for item in rows]} if with_items else {})
-
-
-def _manifest(path: Path, with_items: bool, listen: Listen | None) -> dict[str, Any]:
-    bad: list[str] = []
-    rows = list(read_manifest(path, lambda line, why: bad.append(f"{line}: {why}")))
-    if not rows:
-        raise InputError(f"{show(path)}: not a manifest: none of its lines is an utterance")
-    seen = Counter(item.id for item in rows)
-    seconds, audio = listen(rows) if listen else ([None] * len(rows), None)
-    result: dict[str, Any] = {
-        "items": len(rows),
-        "bad_lines": bad,
-        "doubled_ids": sorted(name for name, n in seen.items() if n > 1),
-        "classes": sorted({item.label for item in rows if item.label}),
-        "counts": counts(rows),
-        "class_gender": classes_by_gender(rows),
-        "further_fields": sorted({key for item in rows for key in item.extra} - set(FIELDS)),
-        "survey": survey(rows, seconds),
-        "audio": audio,
-    }
-    return result | ({"item_list": [item.manifest_row() for item in rows]} if with_items else {})
-
-
-def _checkpoint(path: Path, with_items: bool) -> dict[str, Any]:
-    from sertool.formats.checkpoint import ITEM_FIELDS, load
-
-    checkpoint = load(path)
-    meta = checkpoint.meta
-    parts = Counter(str(item.part) for item in checkpoint.items)
-    result = {
-        **meta,
-        "tensors": {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items()},
-        "parts": dict(sorted(parts.items())),
-        "speakers": {
-            part: sorted(
-                {
-                    f"{item.corpus or ''}/{item.speaker}"
-                    for item in checkpoint.items
-                    if item.part == part and item.speaker
-                }
-            )
-            for part in sorted(parts)
-        },
-    }
-    if with_items:
-        result["item_list"] = [
-            {name: getattr(item, name) for name in ITEM_FIELDS} for item in checkpoint.items
-        ]
-    return result
-
-
-def _report(path: Path, with_items: bool) -> dict[str, Any]:
-    from sertool.evaluation.report import load, parse
-
-    rows = load(path)
-    for name, raw in rows:
-        parse(raw, name)
-    return {"report": rows[0][1]} if len(rows) == 1 else {"reports": [raw for _, raw in rows]}
