@@ -300,7 +300,7 @@ def test_folds_keep_recordings_and_speakers_apart_for_models_and_chooser(
         (None, ("--per", "mood"), 2, "--per mood: no item has it; fields: "),
         (None, ("--per", "label", "--target", "text"), 2, "--per label: a line of predict"),
         (None, ("--where", "gender=male"), 3, "every item is male; leave --per out"),
-        (("s1", "gender", "other"), (), 3, "none of the 12 items of other trains"),
+        (("s1", "gender", "other"), (), 3, "none of the 12 items of other is for training"),
         (("s3", "gender", "other"), ("--test-fold", "all"), 3, "fold 1: none of the 12 items"),
         (("s3", "label", "joy"), ("--per", "speaker", "--test-fold", "none"), 3,
          "the 12 training items of c/s3 have only joy; --where 'speaker!=s3'"),
