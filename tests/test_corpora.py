@@ -374,3 +374,13 @@ def test_a_damaged_description_is_one_line(tmp_path: Path, old: str, new: str, w
     path.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(InputError, match=why):
         named.read(path)
+
+
+def test_a_recording_is_one_however_its_speaker_is_written(tmp_path: Path) -> None:
+    files = ["AudioData/DC/a01.wav", "AudioVisualClip/dc_a01.avi"]
+    first, second = load("savee").utterances(tmp_path, files)
+    assert first.speaker == "DC"
+    assert (type(second).__name__, second.reason) == (
+        "Skipped",
+        "the same recordings in another format",
+    )

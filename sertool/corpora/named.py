@@ -151,7 +151,9 @@ class Named:
 
     def _recording(self, relative: str) -> tuple[str, ...] | None:
         codes = self.parse(relative)
-        return None if codes is None else tuple(codes.values())
+        if codes is None:
+            return None
+        return tuple(code for group, code in codes.items() if not group.startswith("~"))
 
     def _within(self, relative: str, side: int) -> bool:
         """Return whether a folder above the file is named after one side of `instead`."""
