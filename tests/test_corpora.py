@@ -377,7 +377,7 @@ def test_a_damaged_description_is_one_line(tmp_path: Path, old: str, new: str, w
 
 
 def test_a_recording_is_one_however_its_speaker_is_written(tmp_path: Path) -> None:
-    files = ["AudioData/DC/a01.wav", "AudioVisualClip/dc_a01.avi"]
+    files = ["AudioData/DC/a01.wav", "AudioVisualClip/DC_a01.avi"]
     first, second = load("savee").utterances(tmp_path, files)
     assert first.speaker == "DC"
     assert (type(second).__name__, second.reason) == (
