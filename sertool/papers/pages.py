@@ -9,7 +9,7 @@ from sertool.core.paths import show
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FEWEST, LEVEL
-from sertool.papers import convergence, sheets
+from sertool.papers import convergence, findings, sheets
 from sertool.papers.papers import Paper
 from sertool.papers.study import BASELINES, Row, Section, Study, System
 from sertool.papers.words import (
@@ -42,9 +42,13 @@ def page(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if study.paper:
         blocks += _opening(study.paper)
-        if study.systems and study.paper.findings:
+        found = findings.lines(study, strict=False) if study.systems else []
+        if found:
             blocks.append(Heading("What we found", 2))
-            blocks.append(Text(["", *study.paper.findings]))
+            blocks.append(Text(["", *found]))
+        if study.paper.deviations:
+            blocks.append(Heading("Where the recipe departs from the paper", 2))
+            blocks.append(Text(["", *(f"{d.text} ({d.code})" for d in study.paper.deviations)]))
         for section in study.sections:
             blocks += _section(study, section)
     elif study.systems:

@@ -22,6 +22,8 @@ from sertool.evaluation.measures import FIGURE_KEYS, check_figure, of_corpus
 from sertool.evaluation.pooling import PARTS
 from sertool.formats import schema
 
+FIELD = re.compile(r"\{(\w+)\}")  # of a finding's text: stands for a figure
+MEASURED = re.compile(r"\d+\.\d+|\d+(?= ?%)")  # what looks measured: a decimal, a percentage
 _ENTRY = re.compile(r"^(\w+)/(\d+)(?:(/)|(?= ))")
 # unit -> what a value of ours is multiplied by, and its decimals
 UNITS = {"%": (100.0, 1), "1": (1.0, 3), "nats": (1.0, 3), "files": (1.0, 1), "items": (1.0, 1)}
@@ -99,6 +101,59 @@ class Headline(_Figure, frozen=True, kw_only=True):
         return (cell.table, cell.tags, cell.figure) == own
 
 
+class Quote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A number in a finding, by reference: of kept runs, or of the paper's cells.
+
+    figure: a measure, alone ("uar") or with its class ({ measure = "recall", class = "anger" }), or
+    one of `findings.COUNTED` (of runs) or `findings.SUMS` (of cells). run: the tags of what was
+    run. baseline: its baseline instead of itself. minus: the tags of what is taken away, paired by
+    speaker (of a cell: the other cell's); over: the baseline that is. cell: the tags of one printed
+    number, with its `table`; cells: of several. n: with what it was tested on. short: without its
+    interval.
+    """
+
+    figure: str | dict[str, str]
+    run: dict[str, str] = {}
+    baseline: str = ""
+    minus: dict[str, str] = {}
+    over: str = ""
+    cell: dict[str, str] = {}
+    cells: dict[str, str] = {}
+    n: bool = False
+    short: bool = False
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.run, self.cell, self.cells))) != 1:
+            raise ValueError("needs one of run, cell and cells")
+
+
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs show, as a sentence whose {names} stand for `figures`.
+
+    mark: how sure it is. decides: the study batch whose runs decide it. constants: the decimals in
+    the text that no run or cell gives, each with where it is from.
+    """
+
+    mark: Literal["shown", "consistent with", "open"]
+    text: str
+    decides: str = ""
+    figures: dict[str, Quote] = {}
+    constants: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        names = set(FIELD.findall(self.text))
+        for name in sorted(names ^ set(self.figures)):
+            where = "the text" if name in names else "[finding.figures]"
+            raise ValueError(f"{{{name}}} is only in {where}")
+
+
+class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the recipe does otherwise than the paper says; code: "file#symbol", where it does."""
+
+    text: str
+    code: str
+
+
 class NotRun(Struct, frozen=True):
     """Why nothing was measured for these tags."""
 
@@ -109,7 +164,8 @@ class NotRun(Struct, frozen=True):
 class Paper(Struct, frozen=True, kw_only=True):
     """A paper: its published numbers, our protocols, and why some of it was not run.
 
-    remarks: what to know about the paper's numbers. findings: what ours show beside them. beyond:
+    remarks: what to know about the paper's numbers. notes: what ours show beside them, by reference
+    to runs (findings: the same as plain text). deviations: what the recipe does otherwise. beyond:
     the tags of questions that the paper does not ask; what carries one is in none of its tables.
     """
 
@@ -128,6 +184,8 @@ class Paper(Struct, frozen=True, kw_only=True):
     not_run: tuple[NotRun, ...] = ()
     beyond: tuple[str, ...] = ()
     headlines: tuple[Headline, ...] = field(name="headline", default=())
+    notes: tuple[Finding, ...] = field(name="finding", default=())
+    deviations: tuple[Deviation, ...] = field(name="deviation", default=())
 
     def __post_init__(self) -> None:
         _single("table", [table.id for table in self.tables])
@@ -138,6 +196,14 @@ class Paper(Struct, frozen=True, kw_only=True):
                 raise ValueError(f"headline {i}: no cell of this table has these tags")
             if line.protocol not in [protocol.tag for protocol in self.protocols]:
                 raise ValueError(f"headline {i}: protocol {line.protocol!r} is none of these")
+        printed = {str(number) for c in self.cells for number in (c.value, c.sd)}
+        for i, note in enumerate(self.notes, 1):
+            loose = [n for n in MEASURED.findall(FIELD.sub("", note.text)) if n not in printed]
+            if any(number not in note.constants for number in loose):
+                raise ValueError(
+                    f"finding {i}: {', '.join(loose)} in its text: quote the run or the cell as a"
+                    " figure, or say under [finding.constants] where it is from"
+                )
         unknown = sorted({c.table for c in self.cells} - {table.id for table in self.tables})
         if unknown:
             raise ValueError(f"a cell is of table {unknown[0]!r}, which no [[table]] describes")
