@@ -113,6 +113,25 @@ def test_a_batch_does_not_depend_on_its_company(store: Path) -> None:
     np.testing.assert_array_equal(how.batch(given, 9, [30])[0][0], whole[3])
 
 
+@pytest.mark.parametrize("room", [batches.ROOM, 5 * 8 * 8 * 3, 0])
+def test_epochs_share_what_was_read_and_copied(
+    store: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Batches are the same whether all is kept, some of it or nothing."""
+    how, train = Augmenting(parts("image", STEPS), 2, 0), training(store)
+    given, read = source(store), []
+    given.kept = batches.Kept(room)
+    features = given.store.features
+    monkeypatch.setattr(given.store, "features", lambda i: (read.append(i), features(i))[1])
+    first = how.batch(given, 0, how.places(train))[0]
+    wanted = first.copy()
+    first[:] = 0  # a batch is its receiver's, to change as it likes
+    for epoch in (1, 2):
+        np.testing.assert_array_equal(how.batch(given, epoch, how.places(train))[0], wanted)
+    assert set(read) == set(train)
+    assert (len(read) == len(train)) == (room == batches.ROOM)
+
+
 def test_the_same_weights_as_from_the_store_with_copies(cli, store: Path, tmp_path: Path) -> None:
     """Also: validation and test stay as they are, and the same bytes come out twice."""
     cli("augment", *STAGE, "--copies", 2, store, tmp_path / "a.h5")

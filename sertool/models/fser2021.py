@@ -52,7 +52,7 @@ class Fser2021(Network):
         """
         from torch import nn
 
-        from sertool.models.layers import OverPictures, check_size
+        from sertool.models.layers import Dropout, OverPictures, check_size
 
         settings = self.settings
         height, width, channels = shape
@@ -61,13 +61,13 @@ class Fser2021(Network):
         convolutions: list[nn.Module] = []
         for maps in settings.widths:
             convolutions += [nn.Conv2d(channels, maps, 3, padding=1), nn.ReLU(inplace=True)]
-            convolutions += [nn.MaxPool2d(2), nn.Dropout(settings.dropout)]
+            convolutions += [nn.MaxPool2d(2), Dropout(settings.dropout)]
             channels = maps
         dense: list[nn.Module] = []
         values = channels * (height >> blocks) * (width >> blocks)
         for units in settings.dense:
             dense += [nn.Linear(values, units), nn.ReLU(inplace=True)]
-            dense += [nn.Dropout(settings.dense_dropout)]
+            dense += [Dropout(settings.dense_dropout)]
             values = units
         dense += [nn.Linear(values, outputs)]
         network = OverPictures(nn.Sequential(*convolutions), nn.Sequential(*dense))

@@ -79,10 +79,16 @@ class Augmenting:
         positions = [i for i, _ in pairs]
         if self.family == "frames":
             return source.pad([self._masked(source, *one) for one in drawn], positions)
-        maps = [self._map(name, k) for _, name, k in drawn]
-        pictures = np.concatenate([source.stored(i) for i in positions])
-        views = [source.view(picture[np.newaxis]) for picture in warp(pictures, maps)]
+        views = [source.view(self._picture(source, *one)) for one in drawn]
         return source.collate(views, positions)
+
+    def _picture(self, source: Source, i: int, name: str, k: int) -> np.ndarray:
+        """Return copy `k` of the picture `i`, called `name`; kept where epochs share copies."""
+
+        def make() -> np.ndarray:
+            return warp(source.stored(i), [self._map(name, k)])
+
+        return make() if self.copies is None else source.kept.get((i, k), make)
 
     def _map(self, name: str, k: int) -> Map:
         """Return what is done to the item called `name` for its copy `k`: nothing for 0."""
