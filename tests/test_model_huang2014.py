@@ -112,7 +112,7 @@ def test_objective_is_that_of_its_fragments() -> None:
 
     network = made().train()
     x, lengths, labels = torch.randn(3, 40, 4), torch.tensor([40, 13, 7]), torch.tensor([2, 0, 1])
-    total, logits, terms = network.objective(x, lengths, labels)
+    total, logits, terms, shown = network.objective(x, lengths, labels)
     cut = [network.fragments(x[i : i + 1], lengths[i : i + 1], 5)[0][0] for i in range(3)]
     outputs = [network.semi(part) for part in cut]
     for i, own in enumerate(outputs):
@@ -121,7 +121,11 @@ def test_objective_is_that_of_its_fragments() -> None:
     each = torch.cat([labels[i].expand(len(part)) for i, part in enumerate(cut)])
     expected = losses.objective(together, network.semi.matrices(), each, losses.Objective())
     torch.testing.assert_close(total, expected.total)
-    assert set(terms) == {"reconstruction", "discriminative", "saliency", "orthogonality"}
+    named = ("reconstruction", "discriminative", "saliency", "orthogonality", "saliency_weight")
+    assert tuple(terms) == named
+    assert shown is not None
+    parts = [terms[name] for name in ("reconstruction", "discriminative", "orthogonality")]
+    torch.testing.assert_close(shown, parts[0] + parts[1] + 2 * parts[2])
 
 
 def examples(lengths: list[int], reads: list[int] | None = None) -> Examples:

@@ -283,6 +283,7 @@ def test_the_sum_weighs_its_terms_and_leaves_out_what_weighs_nothing() -> None:
     expected = paper.total + 1.5 * paper.saliency - 1.5 * paper.orthogonality
     assert number(heavy.total) == pytest.approx(number(expected))
     assert number(heavy.saliency) == number(paper.saliency)
+    assert number(heavy.saliency_weight) == 2.5
     no_s, no_or = terms(saliency=0), terms(orthogonality=0)
     assert number(no_s.saliency) == 0
     assert number(no_s.total) == pytest.approx(number(paper.total - paper.saliency))
@@ -377,3 +378,5 @@ def test_what_the_clamp_leaves_of_saliency(t: float, clamp: losses.Clamp) -> Non
         share = 0.0
     expected = without + share * (literal - without)
     torch.testing.assert_close(gradient(losses.Objective(clamp=clamp)), expected, **EXACTLY)
+    bounded = losses.objective(*small.run(), small.labels, losses.Objective(clamp=clamp))
+    assert number(bounded.saliency_weight) == pytest.approx(share)  # what the history says

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST = 50  # epochs that a report keeps of a long training
 DIGITS = 4
 COLUMNS = ("loss", "val_loss", "val_accuracy", "val_uar")
+OTHERS = ("epoch", "lr", "train_uar")  # of a history, which a report does not keep
 TENTH = 0.1  # the end of a training, as a part of its epochs
 FELL = 0.02  # a loss that falls by more over that end has not levelled off
 PAST = 0.2  # a lowest validation loss further from the end than this part of the epochs …
@@ -75,7 +76,8 @@ class Curve:
 class Training(Struct, kw_only=True, omit_defaults=True):
     """What a report keeps of a training: some of its epochs (from 1), one value of each column.
 
-    epochs: how many were trained. best_epoch: whose weights were kept.
+    epochs: how many were trained. best_epoch: whose weights were kept. terms: the parts of a loss
+    that a model has of its own, and what weighs them.
     """
 
     epochs: int = 0
@@ -85,13 +87,14 @@ class Training(Struct, kw_only=True, omit_defaults=True):
     val_loss: list[Number] | None = None
     val_accuracy: list[Number] | None = None
     val_uar: list[Number] | None = None
+    terms: dict[str, list[Number]] = {}
 
     def check(self) -> None:
         """Raise ValueError where it is not as `thinned` made it."""
         if not self.epoch or sorted(set(self.epoch)) != self.epoch or self.epoch[0] < 1:
             raise ValueError("the epochs of training are not in order")
-        for name in COLUMNS:
-            values = getattr(self, name)
+        columns = {name: getattr(self, name) for name in COLUMNS} | self.terms
+        for name, values in columns.items():
             if values is not None and len(values) != len(self.epoch):
                 raise ValueError(f"training/{name} is not one value per epoch")
 
@@ -118,12 +121,14 @@ def thinned(history: Sequence[dict[str, Any]], best: int) -> Training | None:
     rows = [history[i] for i in sorted(kept)]
     columns = {
         name: [float(f"{row[name]:.{DIGITS}g}") for row in rows]
-        for name in COLUMNS
-        if all(math.isfinite(row.get(name, math.nan)) for row in rows)
+        for name in history[0]
+        if name not in OTHERS and all(math.isfinite(row.get(name, math.nan)) for row in rows)
     }
     if "loss" not in columns:
         return None
-    return Training(epochs=n, best_epoch=best, epoch=[i + 1 for i in sorted(kept)], **columns)
+    terms = {name: columns.pop(name) for name in sorted(set(columns) - set(COLUMNS))}
+    epochs = [i + 1 for i in sorted(kept)]
+    return Training(epochs=n, best_epoch=best, epoch=epochs, terms=terms, **columns)
 
 
 def curves(report: Report) -> list[Curve]:

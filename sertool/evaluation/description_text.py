@@ -21,6 +21,7 @@ from sertool.formats.checkpoint import Per, Trained
 from sertool.formats.lineage import Record
 from sertool.formats.schema import convert
 from sertool.formats.store import Store
+from sertool.models.speakers import NOTE, declared
 from sertool.ui.tables import table
 from sertool.ui.words import plural
 
@@ -88,6 +89,8 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         f"{_size(header)}{_epoch(header)}",
         *(_per(header.per) if header.per else []),
     ]
+    if declared(header):
+        lines.append(NOTE)
     for part, n in found.parts.items():
         speakers = found.speakers[part]
         listed = f": {', '.join(speakers[:SHOWN])}" if speakers else ""

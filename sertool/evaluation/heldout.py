@@ -18,6 +18,7 @@ from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
 from sertool.formats.store import Store
 from sertool.items import Item
+from sertool.models import speakers
 from sertool.targets import class_names
 from sertool.ui.console import Console
 
@@ -62,6 +63,7 @@ def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
             ("target", test.target, first.target),
             ("models", _models(test), _models(first)),
             ("weights", _weights(test), _weights(first)),
+            ("normalisation", _features(test), _features(first)),
             ("classes", ", ".join(test.header.classes), ", ".join(first.header.classes)),
         ):
             if mine != theirs:
@@ -79,6 +81,10 @@ def _models(test: CheckpointTest) -> str:
 
 def _weights(test: CheckpointTest) -> str:
     return f"of the {test.header.kept or 'best'} epoch"
+
+
+def _features(test: CheckpointTest) -> str:
+    return "by speaker" if speakers.declared(test.header) else "as they are"
 
 
 def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from sertool.evaluation.predictions import Prediction, Row, Unread
 from sertool.features.pipeline import Clip, Pipeline, Replayed
 from sertool.formats import checkpoint
 from sertool.items import Item
-from sertool.models import per_field
+from sertool.models import per_field, speakers
 from sertool.ui.console import Console
 from sertool.ui.words import plural
 
@@ -73,6 +73,7 @@ class Predictor:
         self.path, self.options = path, options
         self.pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
         header = source.header
+        speakers.refuse(header, path)
         known = header.classes
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]

@@ -17,6 +17,7 @@ from sertool import metrics
 from sertool.core.paths import show
 from sertool.evaluation.report import Figures, Model, Protocol, Report
 from sertool.metrics import Metric
+from sertool.models import speakers
 from sertool.ui.tables import columns, short_names
 from sertool.ui.words import plural
 
@@ -154,6 +155,8 @@ def protocol_line(protocol: Protocol, width: int = 80) -> Text:
     if resplit := protocol.declared.get("resplit"):
         unit = protocol.declared.get("unit")
         pieces.append((f"resplit{f' by {unit}' if unit else ''}: {resplit}", "bold red"))
+    if protocol.declared.get(speakers.DECLARED):
+        pieces.append((speakers.NOTE, "bold red"))
     pieces.append(_counts(protocol))
     line = Text("protocol  ", style="bold")
     column = len(line)

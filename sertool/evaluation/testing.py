@@ -41,6 +41,7 @@ from sertool.formats import lineage
 from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
+from sertool.models import speaker_store, speakers
 from sertool.targets import class_names
 from sertool.ui.console import Console
 
@@ -67,9 +68,10 @@ def evaluate(
     """
     if options.all and len(checkpoints) > 1:
         raise UsageError("--all tests every item with one checkpoint; name one")
-    with Store(store_path) as store:
-        tests = [load_test(path) for path in checkpoints]
-        classes = common_classes(tests)
+    tests = [load_test(path) for path in checkpoints]
+    classes = common_classes(tests)
+    by_speaker = speakers.declared(tests[0].header)
+    with speaker_store.opened(store_path, by_speaker) as store:
         if options.choose and tests[0].header.per is None:
             raise UsageError(
                 f"--choose: {show(tests[0].path)} holds one model, not one --per field"
@@ -85,6 +87,9 @@ def evaluate(
             where=options.where,
             console=console,
         )
+        if by_speaker:
+            for test in tests:
+                speakers.check(store.items(), test.tested, store.path)
         facts = protocol(tests, store)
         require(facts.facts, facts.shared, options.require)
         step = _step(tests, store, options)
@@ -173,7 +178,13 @@ def _arrays(
     from sertool.evaluation.degrade import Degradation, degraded
 
     degradation = Degradation(options.noise_snr, options.channel_rate, options.seed)
-    return degraded(store, test.tested, degradation)
+    if not speakers.declared(test.header):
+        return degraded(store, test.tested, degradation)
+
+    def read(positions: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        return degraded(store, positions, degradation)
+
+    return speakers.normalised(store.items(), test.tested, read)
 
 
 def file_of(item: Item) -> str:

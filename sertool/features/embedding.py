@@ -124,6 +124,7 @@ class _Window:
 @functools.lru_cache(maxsize=2)
 def _embedder(path: str, sha256: str) -> _Embedder:
     """Return a checkpoint ready to embed; InputError where it is gone or not the same."""
+    from sertool.models import speakers
     from sertool.models.scoring import NetworkScorer, Routed, Scorer
 
     file = from_text(path)
@@ -133,6 +134,7 @@ def _embedder(path: str, sha256: str) -> _Embedder:
             f" {sha256[:12]}…"
         )
     scorer = Scorer.load(file)
+    speakers.refuse(scorer.header, file)
     if isinstance(scorer, Routed):
         raise UsageError(
             f"{show(file)}: holds one model per {scorer.field}, with different layers;"

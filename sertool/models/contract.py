@@ -101,12 +101,14 @@ class Losses(NamedTuple):
     """The outputs of a network with its own loss on a batch; all of them tensors.
 
     total: the scalar that is minimised. logits: (batch, classes). terms: the loss's parts by name,
-    for the history.
+    for the history. shown: what the history has as the loss, where `total` does not tell how far
+    training has come; None: `total`.
     """
 
     total: torch.Tensor
     logits: torch.Tensor
     terms: dict[str, torch.Tensor]
+    shown: torch.Tensor | None = None
 
 
 class Network(Model):

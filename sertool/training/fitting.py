@@ -12,7 +12,7 @@ from sertool import metrics
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.checkpoint import Model as Described
 from sertool.formats.outputs import Parts
-from sertool.models import Tabular
+from sertool.models import Tabular, speakers
 from sertool.splits.division import Division
 from sertool.targets import Target, class_names, make_target
 from sertool.training.augmenting import described
@@ -120,6 +120,7 @@ def _meta(
             "fold": division.fold,
             "resplit": job.options.parts.resplit,
             "unit": job.options.parts.unit,
+            **({speakers.DECLARED: True} if job.options.speaker_normalisation else {}),
         },
         "lineage": [*store.lineage, record],
     }

@@ -15,8 +15,7 @@ from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.formats.outputs import Parts, check_output
 from sertool.formats.reuse import Made, State, decide
-from sertool.formats.store import Store
-from sertool.models import Network, Tabular
+from sertool.models import Network, Tabular, speaker_store, speakers
 from sertool.splits.division import Division
 from sertool.training import per_field, provenance, summary
 from sertool.training.fitting import fit
@@ -31,11 +30,16 @@ def train_store(
     source: Path, output: Path, options: TrainOptions, run: RunOptions, console: Console
 ) -> list[Path]:
     """Train a model on the store `source`; return the checkpoints written, one or one per fold."""
-    with Store(source) as store, ExitStack() as stack:
+    by_speaker = options.speaker_normalisation
+    with speaker_store.opened(source, by_speaker) as store, ExitStack() as stack:
         job = make_job(store, options, console, stack)
         in_effect = dataclasses.asdict(job.model.settings) | dataclasses.asdict(job.hp)
         console.detail(f"in effect: {', '.join(f'{n} {v}' for n, v in in_effect.items())}")
         divisions = per_field.divisions(job)
+        if by_speaker:
+            used = {i for d in divisions for i in (*d.train, *d.val, *d.test)}
+            speakers.check(store.items(), sorted(used), store.path)
+            console.note(speakers.NOTE)
         every = options.parts.test_fold == "all"
         outputs = [_output(output, division.fold, every) for division in divisions]
         for path in outputs:

@@ -90,7 +90,7 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
         device.choose(options.device),
         initial.load(options.init, found, console) if options.init else None,
         changes,
-        unlabelled.load(options.init_unlabelled, store, stack),
+        unlabelled.load(options.init_unlabelled, store, options.speaker_normalisation, stack),
         options.keep_last,
     )
     networks.check_classifier(found)

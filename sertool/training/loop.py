@@ -145,6 +145,8 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         value = float(loss.detach())
         if not math.isfinite(value):
             raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
+        if own and own.shown is not None:
+            value = float(own.shown.detach())
         loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
         for key, part in own.terms.items() if own else ():
             terms[key] = terms.get(key, 0.0) + float(part.detach()) * len(positions)

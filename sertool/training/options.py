@@ -80,6 +80,12 @@ class TrainOptions(Options):
         metavar="STORE",
         panel=TRAINING,
     )
+    speaker_normalisation: bool = option(
+        False,
+        "First normalise features by the mean and deviation of each speaker's own recordings in the"
+        " store, unlabelled: training, validation and test speakers alike.",
+        panel="Normalisation by speaker",
+    )
     device: str = device()
     keep_last: bool = option(
         False, "Also write NAME.last.ckpt, the weights of the last epoch beside the best one's."

@@ -14,7 +14,7 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import Examples
+from sertool.models import Examples, speaker_store, speakers
 
 SAME = ("kind", "settings", "shape", "sample_rate", "frame_rate")  # of all stores
 
@@ -32,18 +32,21 @@ class Unlabelled:
     paths: list[Path]
 
 
-def load(paths: Sequence[Path], store: Store, stack: ExitStack) -> Unlabelled | None:
+def load(
+    paths: Sequence[Path], store: Store, by_speaker: bool, stack: ExitStack
+) -> Unlabelled | None:
     """Return all original items of the stores at `paths`, None where there are no paths.
 
-    The stores stay open until `stack` closes. Raises InputError for a store whose features were
-    not made as those of `store`, and for an item that is in two of them.
+    by_speaker: their features are normalised by their own speakers. The stores stay open until
+    `stack` closes. Raises InputError for a store whose features were not made as those of `store`,
+    and for an item that is in two of them.
     """
     if not paths:
         return None
     found: dict[str, tuple[Store, int]] = {}
     items, records, lengths = [], [], []
     for path in paths:
-        other = stack.enter_context(Store(path))
+        other = stack.enter_context(speaker_store.opened(path, by_speaker))
         for name in SAME:
             if getattr(other, name) != getattr(store, name):
                 raise InputError(
@@ -51,6 +54,8 @@ def load(paths: Sequence[Path], store: Store, stack: ExitStack) -> Unlabelled | 
                     " store; featurize both alike"
                 )
         own = [i for i, item in enumerate(other.items()) if not item.augmentation]
+        if by_speaker:
+            speakers.check(other.items(), own, path)
         for i in own:
             item = other.items()[i]
             if item.id in found:

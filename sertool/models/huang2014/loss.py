@@ -62,12 +62,17 @@ class Objective:
 
 
 class Terms(NamedTuple):
-    """The parts of the loss, each a scalar, unweighted; only `total` knows weights and clamp."""
+    """The parts of the loss, each a scalar, unweighted; only `total` knows weights and clamp.
+
+    saliency_weight: the weight that the gradient of J_SAL has in this batch: λ1, or less where
+    `clamp` bounds the term.
+    """
 
     reconstruction: torch.Tensor
     discriminative: torch.Tensor
     saliency: torch.Tensor
     orthogonality: torch.Tensor
+    saliency_weight: torch.Tensor
     total: torch.Tensor
 
 
@@ -160,19 +165,21 @@ def objective(
     rebuilding = reconstruction(outputs.y, outputs.rebuilt)
     classes = discriminative(outputs.logits, labels)
     total = rebuilding + classes
-    salience = orthogonal = total.new_zeros(())
+    salience = orthogonal = weight = total.new_zeros(())
     if settings.saliency:
         salience = saliency(outputs, matrices, labels, settings.curvature)
         counted = settings.saliency * salience
-        bound = total.detach()
+        weight = total.new_tensor(settings.saliency)
+        bound, value = total.detach(), counted.detach()
         if settings.clamp == "stop":
             counted = counted.maximum(-bound)
+            weight = weight * (value > -bound)
         elif settings.clamp == "scale":
-            value = counted.detach()
-            counted = counted * torch.where(value < -bound, -bound / value, 1.0)
+            share = torch.where(value < -bound, -bound / value, 1.0)
+            counted, weight = counted * share, weight * share
         total = total + counted
     if settings.orthogonality:
         salient = matrices.classifier.shape[1]
         orthogonal = orthogonality(outputs.features, matrices.encoder, salient)
         total = total + settings.orthogonality * orthogonal
-    return Terms(rebuilding, classes, salience, orthogonal, total)
+    return Terms(rebuilding, classes, salience, orthogonal, weight, total)

@@ -100,15 +100,21 @@ class OverFragments(nn.Module):
         return _means(self.semi.classifier(salient), owner, there)
 
     def objective(self, x: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor) -> Losses:
-        """Return Eq. 10 over the batch's fragments, each item's mean logits, and the terms."""
+        """Return Eq. 10 over the batch's fragments, each item's mean logits, and the terms.
+
+        What training shows is Eq. 10 without its saliency term: a bounded one makes the sum 0, and
+        one without bound has no end, so that neither tells how far training has come.
+        """
         fragments, there = self.fragments(x, lengths, self.settings.hop)
         owner = there.nonzero()[:, 0]
         outputs = self.semi(fragments[there])
-        terms = losses.objective(
-            outputs, self.semi.matrices(), labels[owner], self.settings.objective
-        )
+        weights = self.settings.objective
+        terms = losses.objective(outputs, self.semi.matrices(), labels[owner], weights)
+        shown = terms.reconstruction + terms.discriminative
+        shown = shown + weights.orthogonality * terms.orthogonality
         named = terms._asdict()
-        return Losses(named.pop("total"), _means(outputs.logits, owner, there), named)
+        total = named.pop("total")
+        return Losses(total, _means(outputs.logits, owner, there), named, shown)
 
 
 def _means(values: torch.Tensor, owner: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
