@@ -33,7 +33,7 @@ recipes/results/sundharam/*.jsonl`.
 
 "By its protocol" splits as the paper does, on the corpora available to us, which for FSER and Ma are not the
 paper's; "nothing leaks" keeps speakers and recordings apart. The section on each paper says how far its runs were
-scaled down. 95 % confidence intervals are bootstrapped over speakers.
+scaled down. 95 % confidence intervals are bootstrapped over speakers and, where there are several, seeds.
 
 TEXT
 

@@ -129,7 +129,8 @@ COMMAND = Command(
     sertool report out/*.json --pack runs.jsonl
 
     Reports whose tags (eval --tag) are equal except for fold and seed are one system: folds are
-    pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers.
+    pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers and,
+    where there are several, seeds.
 
     Exit codes: 0 done, 2 wrong usage, 3 a report cannot be used, or contradicts its tags.
     """,

@@ -261,6 +261,29 @@ def part(pooled: Pooled, name: str, value: str) -> Pooled | None:
     return _replaced(pooled, [f"{name} {value}"], np.stack(whole)[None])
 
 
+def shared(left: Pooled, right: Pooled) -> tuple[Pooled, Pooled]:
+    """Return two systems cut to the speakers and the seeds that both have, to be paired.
+
+    Each keeps its own seeds where they share none. Recordings of unknown speaker are left out.
+    """
+    speakers = (set(left.clusters) & set(right.clusters)) - {""}
+    seeds = set(left.seeds) & set(right.seeds)
+    return _cut(left, speakers, seeds), _cut(right, speakers, seeds)
+
+
+def _cut(pooled: Pooled, speakers: set[str], seeds: set[str]) -> Pooled:
+    rows = [i for i, name in enumerate(pooled.clusters) if name in speakers]
+    runs = [i for i, seed in enumerate(pooled.seeds) if seed in seeds or not seeds]
+    if len(rows) == len(pooled.clusters) and len(runs) == len(pooled.seeds):
+        return pooled
+    return replace(
+        _replaced(pooled, [pooled.clusters[i] for i in rows], pooled.matrices[rows][:, runs]),
+        seeds=[pooled.seeds[i] for i in runs],
+        folds=[pooled.folds[i] for i in runs],
+        baselines={name: rates[rows][:, runs] for name, rates in pooled.baselines.items()},
+    )
+
+
 def baseline(pooled: Pooled, name: str) -> Pooled:
     """Return one of a system's baselines as a system of its own."""
     return _replaced(pooled, pooled.clusters, pooled.baselines[name])

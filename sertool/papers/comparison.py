@@ -33,11 +33,13 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
             )
         blocks.append(Grid(["", pair.left, pair.right, "difference", "p"], rows, 1))
     if pairs:
+        several = next(iter(pairs[0].figures.values())).left
+        seeds = " and seeds" if several and several.n_seeds > 1 else ""
         blocks.append(
             Text(
                 [
                     f"{100 * LEVEL:g} % intervals and two-sided p from a bootstrap over"
-                    f" {pairs[0].n_speakers} speakers, the same drawn for both;"
+                    f" {pairs[0].n_speakers} speakers{seeds}, the same drawn for both;"
                     f" {pairs[0].n_tested} tested."
                 ]
             )

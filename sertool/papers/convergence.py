@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sertool.evaluation import curves
+from sertool.evaluation import curves, stuck
 from sertool.evaluation.curves import Curve
 from sertool.evaluation.pooling import Pooled
+from sertool.evaluation.stuck import Stuck
 from sertool.papers.study import Study
 from sertool.papers.words import telling
 from sertool.ui.tables import Block, Grid, Heading, Text
@@ -19,7 +20,9 @@ POINTS = ("first", "half", "last")
 _LEGEND = (
     "Loss (nats) at the first epoch, halfway and at the end, averaged over folds and seeds; the"
     " best epoch is the one whose weights were kept. The training loss is measured while the"
-    " weights change, with dropout and everything else that only training has. "
+    " weights change, with dropout and everything else that only training has. Stuck: a run"
+    " never left one class, in all of its test and, where it is known, on its validation part in"
+    " every epoch. "
 )
 
 
@@ -30,6 +33,7 @@ class Told:
     tags: dict[str, str]
     protocol: str
     curves: list[Curve]
+    stuck: Stuck | None = None
 
     def mean(self, losses: Callable[[Curve], list[float] | None]) -> dict[str, float] | None:
         """Return the mean loss at the first epoch, half way and at the end; None if unknown."""
@@ -43,14 +47,16 @@ class Told:
 
     @property
     def verdict(self) -> str:
-        """The verdict of `curves.RULE`: "still falling in 2 of 5; validation rising"."""
+        """The verdict: "stuck in 1 of 5; still falling in 2 of 5; validation rising"."""
+        failed = self.stuck if self.stuck and self.stuck.runs else None
+        first = f"stuck{_of(failed.runs, failed.of)}; " if failed else ""
         if all(curve.n == 1 for curve in self.curves):
-            return "one epoch"
+            return first + "one epoch"
         n = len(self.curves)
         falling = sum(curve.falling for curve in self.curves)
         rising = sum(curve.rising for curve in self.curves)
         words = f"still falling{_of(falling, n)}" if falling else "level"
-        return words + (f"; validation rising{_of(rising, n)}" if rising else "")
+        return first + words + (f"; validation rising{_of(rising, n)}" if rising else "")
 
 
 def _of(some: int, n: int) -> str:
@@ -68,25 +74,24 @@ def told(study: Study) -> list[Told]:
     Systems of the same trainings are one: that of the fewest tags, which was tested as the others
     vary (with the last weights, on other speakers); of several such what tags they share.
     """
-    groups: dict[tuple[str, str], list[tuple[dict[str, str], list[Curve]]]] = {}
+    groups: dict[tuple[str, str], list[tuple[dict[str, str], list[Curve], Stuck | None]]] = {}
     for column in study.columns:
         for system in study.systems:
             run = system.runs.get(column.tag)
-            known = of(run) if run is not None else []
-            if not known:
+            if run is None or not (known := of(run)):
                 continue
             key = (column.tag, repr([_ends(curve) for curve in known]))
-            groups.setdefault(key, []).append((system.tags, known))
+            groups.setdefault(key, []).append((system.tags, known, stuck.count(run)))
     rows = []
     for (tag, _), group in groups.items():
-        fewest = min(len(tags) for tags, _ in group)
+        fewest = min(len(tags) for tags, *_ in group)
         first, *others = [each for each in group if len(each[0]) == fewest]
         same = {
             name: value
             for name, value in first[0].items()
-            if all(tags.get(name) == value for tags, _ in others)
+            if all(tags.get(name) == value for tags, *_ in others)
         }
-        rows.append(Told(same, tag, first[1]))
+        rows.append(Told(same, tag, *first[1:]))
     return rows
 
 
@@ -147,7 +152,8 @@ def json_value(run: Pooled) -> dict[str, Any] | None:
     known = of(run)
     if not known:
         return None
-    row = Told({}, "", known)
+    failed = stuck.count(run)
+    row = Told({}, "", known, failed)
     return {
         "n": len(known),
         "epochs": [curve.n for curve in known],
@@ -156,5 +162,6 @@ def json_value(run: Pooled) -> dict[str, Any] | None:
         "val_loss": row.mean(lambda curve: curve.val_loss),
         "falling": sum(curve.falling for curve in known),
         "rising": sum(curve.rising for curve in known),
+        "stuck": failed.runs if failed else None,
         "verdict": row.verdict,
     }

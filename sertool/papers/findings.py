@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
-
 from sertool import metrics
 from sertool.core.errors import InputError
-from sertool.evaluation import measures, pooling
+from sertool.evaluation import measures, pooling, stuck
 from sertool.evaluation.pooling import Pooled
 from sertool.papers.papers import FIELD, Cell, Deviation, Finding, Paper, Quote
 from sertool.papers.study import Study
-from sertool.papers.words import difference, runs_of, unit, value
+from sertool.papers.words import difference, runs_of, stuck_runs, unit, value
 
 NOT_RUN = "not run"
 UNITS = {"auc": "1", "macro_auc": "1", "weighted_auc": "1", "log_loss": "nats"} | {
@@ -105,21 +102,13 @@ def _of(run: Pooled, baseline: str) -> Pooled:
 
 
 def _difference(left: Pooled, right: Pooled, figure: Mapping[str, str]) -> str:
-    """Return left − right over the speakers that both were tested on."""
-    both = [name for name in left.clusters if name and name in right.clusters]
-    left, right = (_only(run, both) for run in (left, right))
+    """Return left − right over the speakers that both were tested on, and the seeds of both."""
+    left, right = pooling.shared(left, right)
     reason = measures.alike(left, right)
     if reason:
         raise InputError(f"cannot be compared: {reason}")
     found = measures.differences(left, right, [figure])[0]
     return _with_unit(difference(found, _unit(figure)), "points")
-
-
-def _only(run: Pooled, clusters: Sequence[str]) -> Pooled:
-    if list(run.clusters) == list(clusters):
-        return run
-    rows = [run.clusters.index(name) for name in clusters]
-    return replace(run, clusters=list(clusters), matrices=run.matrices[rows], baselines={})
 
 
 def _with_unit(text: str, unit: str) -> str:
@@ -149,9 +138,11 @@ def _epochs(run: Pooled) -> str:
 
 
 def _stuck(run: Pooled) -> str:
-    """Return how many runs say one class only: "3 of 30 runs"."""
-    said = [np.sum(r.figures.confusion, 0) for each in run.reports for r in each]
-    return f"{sum(np.count_nonzero(row) == 1 for row in said)} of {len(said)} runs"
+    """Return how many runs never left one class: "3 of 30 runs"."""
+    found = stuck.count(run)
+    if found is None:
+        raise NoRun("of these runs nothing was trained")
+    return stuck_runs(found)
 
 
 COUNTED: dict[str, Callable[[Pooled], str]] = {

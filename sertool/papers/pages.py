@@ -33,7 +33,7 @@ APART = (
 WORDS = {True: "yes", False: "NO", None: "unknown"}
 _LEGEND = (
     f"Mean over seeds ± standard deviation, [{100 * LEVEL:g} % interval from a bootstrap over"
-    f" {{}}, where there are at least {FEWEST}]; the runs are those of each column."
+    f" {{}}, where there are at least {FEWEST} {{}}]; the runs are those of each column."
 )
 
 
@@ -66,19 +66,30 @@ def page(study: Study) -> list[Block]:
 
 def _legend(study: Study) -> str:
     """Return what the figures are, and over what the intervals were drawn."""
-    units = {run.unit for system in study.systems for run in system.runs.values()}
+    runs = _runs(study)
+    units = {run.unit for run in runs}
     files = "files, since their speakers are unknown, which makes the intervals too narrow"
-    what = files if units == {"file"} else "speakers"
-    return _LEGEND.format(f"speakers, or over {files}" if len(units) > 1 else what)
+    if units == {"file"}:
+        return _LEGEND.format(files, "files")
+    several = {len(run.seeds) > 1 for run in runs if run.unit == "speaker"}
+    what = "speakers"
+    if True in several:
+        what += ", and over seeds where there are several" if False in several else " and seeds"
+    return _LEGEND.format(what + (f", or over {files}" if len(units) > 1 else ""), "speakers")
+
+
+def _runs(study: Study) -> list[pooling.Pooled]:
+    return [run for system in study.systems for run in system.runs.values()]
 
 
 def _leak_legend(study: Study) -> str:
     if not _has_gap(study) or study.leak is None:
         return ""
     heads = {p.tag: p.column for p in study.columns}
+    seeds = " and seeds" if any(len(run.seeds) > 1 for run in _runs(study)) else ""
     return (
         f" The difference is {heads[study.leak[0]]} minus {heads[study.leak[1]]}, with the same"
-        " speakers drawn for both."
+        f" speakers{seeds} drawn for both."
     )
 
 

@@ -96,8 +96,8 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
     """Return the first system against the second, or one alone against each of its baselines.
 
     Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap
-    paired: the same speakers are drawn for both. Raises UsageError for another number of systems,
-    InputError where they were not tested on the same recordings.
+    is paired: the same speakers and seeds are drawn for both. Raises UsageError for another number
+    of systems, InputError where they were not tested on the same recordings.
     """
     results = pooling.load(paths)
     pairs = len(results) == 2 and results[0].seed == results[1].seed

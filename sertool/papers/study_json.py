@@ -71,7 +71,8 @@ def value_json(found: Value | None) -> dict[str, Any] | None:
     """Return a value as JSON has it."""
     if found is None:
         return None
-    return {"mean": found.mean, "sd": found.sd, "ci": found.ci, "n_seeds": found.n_seeds}
+    rates = {"mean": found.mean, "sd": found.sd, "ci": found.ci}
+    return rates | {"over": found.over or None, "n_seeds": found.n_seeds}
 
 
 def difference_json(found: Difference | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sertool import metrics
 from sertool.evaluation import pooling
 from sertool.evaluation.measures import Difference, Value
+from sertool.evaluation.stuck import Stuck
 from sertool.papers.papers import UNITS
 from sertool.papers.study import EVERY, Row, System
 
@@ -104,6 +105,11 @@ def runs_of(run: pooling.Pooled) -> str:
     parts = [f"{len(run.seeds)} seeds"] if len(run.seeds) > 1 else []
     parts += [f"{most} folds" if len(folds) == 1 else f"up to {most} folds"] if most > 1 else []
     return " × ".join(parts) or "1 run"
+
+
+def stuck_runs(failed: Stuck) -> str:
+    """Return "3 of 30 runs"."""
+    return f"{failed.runs} of {failed.of} run" + "s" * (failed.of != 1)
 
 
 def difference(found: Difference | None, unit: str) -> str:
