@@ -27,9 +27,9 @@
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
 #
-# A run is one network, trained and tested; a run whose summary is there is skipped. They go round by
-# round, one seed and one fold of everything at a time, so that a study stopped early has something
-# of each row. Started again, here or with RESULTS elsewhere, it does what is missing.
+# A run is one network, trained and tested; a run whose summary is there is skipped. Its name tells other
+# epochs than the paper's. They go round by round, one seed and one fold of everything at a time, so that
+# a study stopped early has something of each row. Started again, here or with RESULTS elsewhere, it does what is missing.
 set -eu
 if [ $# -lt 2 ]; then
     echo "usage: recipes/fser2021.sh CORPUS... OUTDIR" >&2
@@ -91,6 +91,7 @@ run() { # SYSTEM DATA PROTOCOL SEED [FOLD]
     number=$((number + 1))
     system=$1 data=$2 protocol=$3 seed=$4 fold=${5-}
     name=$data-$rate-$system-$protocol-$optimizer-seed$seed${fold:+-fold$fold}
+    [ "$epochs" = 400 ] || name=$name-epochs$epochs
     if [ -e "$results/$name.json" ]; then
         return
     fi

@@ -25,15 +25,17 @@
 #   PROTOCOLS   "random speakers copies"
 #   INTENSITY   true             the notebook's second head
 #   HOP         256              samples between frames; 1024 costs a quarter (a variant, tagged so)
+#   WINDOW      1024             samples that a frame's window covers: the paper's "FFT window of 1024";
+#               512 is that of the code that it cites (a variant, tagged so)
 #   VOICES      4                pairs of voices that are mixed at the end; 0: none
 #   DEVICE      auto
 #   PRECISION   float32          bfloat16 is several times as fast on some processors
 #   RESULTS     OUTDIR/results   where the summaries go
 #   LIST        no                print the names of the runs without a summary, and run nothing
 #
-# A run is one network, trained and tested; a run whose summary exists is skipped. They go round
-# by round, one seed and one fold of everything at a time, so that a study stopped early has
-# something of each row. Started again, here or with RESULTS elsewhere, it does what is missing.
+# A run is one network, trained and tested; a run whose summary exists is skipped. Its name tells
+# other epochs than the paper's. They go round by round, one seed and one fold of everything at a
+# time, so that a study stopped early has something of each row. Started again, here or with RESULTS elsewhere, it does what is missing.
 set -eu
 if [ $# -ne 2 ]; then
     echo "usage: recipes/sundharam.sh CORPUS OUTDIR" >&2
@@ -49,6 +51,7 @@ genders=${GENDERS:-male female both}
 protocols=${PROTOCOLS:-random speakers copies}
 intensity=${INTENSITY:-true}
 hop=${HOP:-256}
+window=${WINDOW:-1024}
 voices=${VOICES:-4}
 device=${DEVICE:-auto}
 precision=${PRECISION:-float32}
@@ -78,7 +81,7 @@ features() { # FEATURE: mfcc, mel, mel-masked or notebook
     *) set -- mel --set ref=max ;;
     esac
     sertool featurize --quiet --resume --kind "$@" --set n_fft=1024 --set "hop_length=$hop" \
-        --set window=hamming --set n_mels=128 "$noisy" "$store"
+        ${short:+--set "win_length=$window"} --set window=hamming --set n_mels=128 "$noisy" "$store"
 }
 
 score() { # SUMMARY CHECKPOINT GENDER [OPTION...]: what the network says of one gender
@@ -87,23 +90,30 @@ score() { # SUMMARY CHECKPOINT GENDER [OPTION...]: what the network says of one 
     [ -e "$summary" ] || sertool eval --quiet --resume --summary --device "$device" "$@" \
         --tag network="$network" --tag feature="$feature" --tag variant="$variant" \
         --tag gender="$tested" --tag protocol="$protocol" --tag seed="$seed" \
-        ${coarse:+--tag hop="$hop"} ${masked:+--tag padding=masked} \
+        ${coarse:+--tag hop="$hop"} ${short:+--tag window="$window"} ${masked:+--tag padding=masked} \
         ${raw:+--tag normalisation=none} ${fold:+--tag fold="$fold"} \
         --json "$summary" "$checkpoint" "$store" >/dev/null
 }
 
-coarse_at() { # SYSTEM: sets the mark of another hop than the paper's; the notebook has its own
-    coarse=
-    case $hop-$1 in 256-* | *-notebook) ;; *) coarse=-hop$hop ;; esac
+named() { # SYSTEM GENDER PROTOCOL SEED [FOLD]: sets name, epochs, and what marks other frames
+    coarse= short= epochs=500
+    case $1-$2 in
+    *-notebook-male) epochs=300 ;; # the notebook has frames of its own
+    *-notebook-*) ;;
+    *)
+        [ "$hop" = 256 ] || coarse=-hop$hop
+        [ "$window" = 1024 ] || short=-window$window
+        ;;
+    esac
+    name=$1-$2-$3-seed$4${5:+-fold$5}$coarse$short
+    [ "${EPOCHS:-$epochs}" = "$epochs" ] || name=$name-epochs$EPOCHS
 }
 
 number=0
 run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     number=$((number + 1))
     system=$1 gender=$2 protocol=$3 seed=$4 fold=${5-}
-    coarse_at "$system"
-    rest=$gender-$protocol-seed$seed${fold:+-fold$fold}$coarse
-    name=$system-$rest
+    named "$@"
     [ "$gender" = both ] && last=$name-of-female || last=$name
     if [ -e "$results/$last.json" ]; then
         return
@@ -114,15 +124,13 @@ run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     fi
     echo "recipes/sundharam.sh: run $number of $total: $name" >&2
     network=${system%%-*} feature=${system#*-} variant=paper masked= raw=
-    epochs=500
     set --
     case $feature in *-raw) feature=${feature%-raw} raw=yes && set -- --normalisation none ;; esac
-    store=$out/$feature$coarse.h5
+    store=$out/$feature$coarse$short.h5
     features "$feature"
     case $feature in
     notebook)
         feature=mfcc variant=notebook
-        [ "$gender" != male ] || epochs=300
         set -- "$@" --set input=curve --set "intensity_head=$intensity"
         ;;
     *-masked) feature=${feature%-masked} masked=yes && set -- "$@" --set mask=true ;;
@@ -207,8 +215,8 @@ first_fold=${folds%% *}
 if [ "$voices" -gt 0 ] && [ -n "$first_fold" ] && [ ! -e "$out/voices.jsonl" ]; then
     for system_ in $systems; do
         for gender_ in both $genders; do
-            coarse_at "$system_"
-            network=$out/$system_-$gender_-speakers-seed$first_seed-fold$first_fold$coarse.ckpt
+            named "$system_" "$gender_" speakers "$first_seed" "$first_fold"
+            network=$out/$name.ckpt
             if [ -e "$network" ]; then
                 part "$network" >"$out/voices.jsonl.new"
                 mv "$out/voices.jsonl.new" "$out/voices.jsonl"

@@ -46,7 +46,7 @@ def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
     out, printed = done
     both = "corpus+a second-48000-augmented"
     found = {
-        name: summary(out, f"{both}-{name}")["protocol"]
+        name: summary(out, f"{both}-{name}-epochs1")["protocol"]
         for name in (
             "random-sgd-seed0",
             "leaky-sgd-seed0",
@@ -68,10 +68,10 @@ def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
 def test_further_systems(done: tuple[Path, str]) -> None:
     out, _ = done
     both = "corpus+a second-48000"
-    probe = summary(out, f"{both}-probe-speakers-sgd-seed0-fold0")
+    probe = summary(out, f"{both}-probe-speakers-sgd-seed0-fold0-epochs1")
     assert probe["target"] == "corpus"
     assert sorted(probe["classes"]) == sorted(probe["by"]["corpus"])
-    outside = summary(out, f"outside-{both}-augmented-random-sgd-seed0")
+    outside = summary(out, f"outside-{both}-augmented-random-sgd-seed0-epochs1")
     rows = (out / "outside-predicted.jsonl").read_text().splitlines()
     assert sum(map(sum, outside["confusion"])) == len(rows) == 24
     assert {"path", "label", "posterior"} <= set(json.loads(rows[0]))
@@ -82,7 +82,7 @@ def test_each_corpus_alone_and_starting_again(other: Path, tmp_path: Path) -> No
     asked = {"SYSTEMS": "alone", "PROTOCOLS": "random"}
     first = recipe(out, few(), other, **asked)
     assert first.returncode == 0, first.stderr
-    name = "a second-48000-augmented-random-sgd-seed0"
+    name = "a second-48000-augmented-random-sgd-seed0-epochs1"
     alone = summary(out, name)
     assert list(alone["by"]["corpus"]) == ["second"]
     gone = out / "results" / f"{name}.json"
@@ -97,6 +97,13 @@ def test_each_corpus_alone_and_starting_again(other: Path, tmp_path: Path) -> No
     elsewhere = recipe(new, few(), other, **asked, RESULTS=str(out / "results"))
     assert (elsewhere.returncode, elsewhere.stdout) == (0, first.stdout)
     assert list(new.iterdir()) == []
+
+
+def test_names_tell_other_epochs_than_the_papers(tmp_path: Path) -> None:
+    asked = {"LIST": "1", "SYSTEMS": "augmented", "PROTOCOLS": "random"}
+    listed = [recipe(tmp_path, few(), **asked, EPOCHS=n).stdout.split() for n in ("100", "400")]
+    name = "corpus-48000-augmented-random-sgd-seed0"
+    assert listed == [[f"{name}-epochs100"], [name]]
 
 
 def test_usage() -> None:

@@ -28,8 +28,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_runs_both_protocols(done: tuple[Path, str]) -> None:
     out, printed = done
-    random = summary(out, "cnn-mfcc-male-random-seed0")
-    apart = summary(out, "cnn-mfcc-male-speakers-seed0-fold2")
+    random = summary(out, "cnn-mfcc-male-random-seed0-epochs1")
+    apart = summary(out, "cnn-mfcc-male-speakers-seed0-fold2-epochs1")
     tags = {"network": "cnn", "feature": "mfcc", "variant": "paper", "gender": "male", "seed": "0"}
     assert random["tags"] == tags | {"protocol": "random"}
     assert apart["tags"] == tags | {"protocol": "speakers", "fold": "2"}
@@ -49,8 +49,8 @@ def test_runs_both_protocols(done: tuple[Path, str]) -> None:
 
 def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     out, _ = done
-    gone = out / "results" / "cnn-mfcc-male-speakers-seed0-fold2.json"
-    kept = out / "results" / "cnn-mfcc-male-random-seed0.json"
+    gone = out / "results" / "cnn-mfcc-male-speakers-seed0-fold2-epochs1.json"
+    kept = out / "results" / "cnn-mfcc-male-random-seed0-epochs1.json"
     text, time = gone.read_text(), kept.stat().st_mtime_ns
     gone.unlink()
     again = recipe(out, SYSTEMS="cnn-mfcc")
@@ -79,11 +79,11 @@ def test_summaries_alone_are_enough(done: tuple[Path, str], tmp_path: Path) -> N
 def test_notebook_and_mel_as_it_is(tmp_path: Path) -> None:
     done = recipe(tmp_path / "out", SYSTEMS="cnn-mel-raw cnn-notebook", FOLDS="")
     assert done.returncode == 0, done.stderr
-    mel = summary(tmp_path / "out", "cnn-mel-raw-male-random-seed0")
+    mel = summary(tmp_path / "out", "cnn-mel-raw-male-random-seed0-epochs1")
     trained = next(step for step in mel["lineage"] if step["stage"] == "train")
     assert trained["params"]["hyperparameters"]["normalisation"] == "none"
     assert mel["tags"]["normalisation"] == "none"
-    notebook = summary(tmp_path / "out", "cnn-notebook-male-random-seed0")
+    notebook = summary(tmp_path / "out", "cnn-notebook-male-random-seed0-epochs1")
     assert mel["store"]["kind"] == "mel"
     assert notebook["store"]["kind"] == "mfcc"
     assert notebook["tags"]["variant"] == "notebook"
@@ -95,7 +95,7 @@ def test_notebook_and_mel_as_it_is(tmp_path: Path) -> None:
 def test_last_epoch_and_the_other_gender(done: tuple[Path, str]) -> None:
     out, printed = done
     best, last, other = (
-        summary(out, f"cnn-mfcc-male-speakers{middle}-seed0-fold2{end}")
+        summary(out, f"cnn-mfcc-male-speakers{middle}-seed0-fold2-epochs1{end}")
         for middle, end in (("", ""), ("", "-last"), ("", "-of-female"))
     )
     assert best["folds"][0]["training"]["best_epoch"] == 1
@@ -113,11 +113,11 @@ def test_both_genders_copies_and_voices_parted(tmp_path: Path) -> None:
     asked = {"SYSTEMS": "transformer-mfcc", "GENDERS": "both", "PROTOCOLS": "speakers copies"}
     done = recipe(out, **asked, VOICES="1", HOP="1024")
     assert done.returncode == 0, done.stderr
-    apart = summary(out, "transformer-mfcc-both-speakers-seed0-fold2-hop1024-of-female")
+    apart = summary(out, "transformer-mfcc-both-speakers-seed0-fold2-hop1024-epochs1-of-female")
     assert apart["tags"]["hop"] == "1024"
     assert apart["tags"]["trained"] == "both"
     assert set(apart["by"]["gender"]) == {"female"}
-    copies = summary(out, "transformer-mfcc-both-copies-seed0-hop1024-of-male")
+    copies = summary(out, "transformer-mfcc-both-copies-seed0-hop1024-epochs1-of-male")
     assert copies["protocol"]["origin_disjoint"] is False
     assert copies["protocol"]["test_augmented"] is True
     heard = [json.loads(line) for line in (out / "voices.jsonl").read_text().splitlines()]
@@ -126,6 +126,16 @@ def test_both_genders_copies_and_voices_parted(tmp_path: Path) -> None:
         f"{kind}-{i}.wav" for kind in ("microphone", "separated", "source") for i in (1, 2)
     ]
     assert all(row["label"] for row in heard)
+
+
+def test_names_tell_frames_and_epochs_other_than_the_papers(tmp_path: Path) -> None:
+    asked = {"LIST": "1", "SYSTEMS": "cnn-mfcc cnn-notebook", "PROTOCOLS": "random"}
+    for epochs, mfcc, notebook in (("300", "-epochs300", ""), ("500", "", "-epochs500")):
+        listed = recipe(tmp_path, **asked, EPOCHS=epochs, HOP="1024", WINDOW="512").stdout.split()
+        assert listed == [
+            f"cnn-mfcc-male-random-seed0-hop1024-window512{mfcc}",
+            f"cnn-notebook-male-random-seed0{notebook}",
+        ]
 
 
 def test_usage() -> None:
