@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,8 @@ def test_defaults() -> None:
     assert (hp.monitor, hp.patience, hp.clip_norm, hp.normalisation) == ("uar", 8, 5, "feature")
     assert (hp.batch_by, hp.class_weights, hp.length_weights) == ("length", "balanced", "inverse")
     fixed = ma2018.Ma2018Fixed().defaults()
-    assert (fixed.batch_by, fixed.class_weights, fixed.length_weights) == (
-        "count",
-        "balanced",
-        "none",
-    )
+    assert fixed == replace(hp, length_weights="pieces")  # as many steps, of the same sentences
+    assert (hp.batch_of, hp.bucket_padding, hp.loss_norm) == ("recordings", 1, "epoch")
 
 
 def test_the_rate_is_halved_after_three_stale_epochs() -> None:

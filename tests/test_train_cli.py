@@ -209,7 +209,7 @@ def test_fine_tuning_starts_from_a_checkpoint(cli: Cli, store: Path, tmp_path: P
         ((*CNN, "--bucket-noise", "2"), 2, "--bucket-noise 2: needs a number, 0 to 1"),
         ((*CNN, "--bucket-padding", "-1"), 2, "--bucket-padding -1: needs a number, 0 to 1"),
         ((*CNN, "--length-weights", "1"), 2, "needs none, inverse or pieces"),
-        ((*CNN, "--loss-norm", "w"), 2, "needs sum_w or n"),
+        ((*CNN, "--loss-norm", "w"), 2, "needs sum_w, n or epoch"),
         ((*CNN, "--clip-norm", "-1"), 2, "--clip-norm -1: needs a number, 0 to"),
         ((*CNN, "--normalisation", "z"), 2, "feature, global, mean"),
         (("--epochs", "many"), 2, "--epochs"),

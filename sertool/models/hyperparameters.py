@@ -68,6 +68,8 @@ class Hyperparameters(Options):
         of the batches; "frames" does so with batches of at most `batch_frames` frames, padding
         counted in, whatever their number of items (0: `batch_size` times the median length of the
         training part). See `batches.plan_by_length`.
+    batch_of: what a batch is counted and sorted in: "items", or "recordings", each with all of its
+        pieces, so that an epoch over pieces has the steps of one over the recordings.
     bucket_noise: with either, lengths are sorted as if they were off by up to this share, so that
         batches differ from epoch to epoch.
     bucket_padding: with either, a batch of two items or more ends where more than this share of
@@ -76,8 +78,11 @@ class Hyperparameters(Options):
     length_weights: "inverse" weights each item by 1 / its frames in the loss, "pieces" by 1 / the
         number of training items of its recording, so that each recording has one vote.
     loss_norm: a batch's loss is the sum of its items' weighted losses, divided by the sum of
-        their weights ("sum_w") or by their number ("n"; weights have a mean of 1 over the training
-        part).
+        their weights ("sum_w"), by their number ("n"; weights have a mean of 1 over the training
+        part), or by the mean weight of the epoch's batches ("epoch"). Only with the last do the
+        gradients of an epoch add up to that of the weighted loss of the whole training part
+        where batches differ: weights that are alike inside a batch cancel in "sum_w", and a small
+        batch counts as much as a large one in either of the others.
     clip_norm: gradients of a larger norm, all parameters together, are scaled down to it; 0: none.
     mixup: alpha of the Beta distribution by which items of a batch are mixed, two by two, with
         their targets (`training.mixup`); 0: none.
@@ -130,6 +135,13 @@ class Hyperparameters(Options):
         0,
         BATCHES,
     )
+    batch_of: str = _choice(
+        "items",
+        "What --batch-size counts and --batch-by sorts: items, or recordings, with all their pieces"
+        " in one batch.",
+        ("items", "recordings"),
+        BATCHES,
+    )
     bucket_noise: float = _share(
         0.02,
         "With --batch-by length or frames: perturb lengths by up to this share before sorting, so"
@@ -152,8 +164,10 @@ class Hyperparameters(Options):
     )
     loss_norm: str = _choice(
         "sum_w",
-        "Divide the loss of a batch by sum_w (the sum of its weights) or n (its items).",
-        ("sum_w", "n"),
+        "Divide the loss of a batch by sum_w (the sum of its weights), n (its items) or epoch (the"
+        " mean sum of weights of the epoch's batches, so that each item counts by its weight"
+        " whatever batch it is in).",
+        ("sum_w", "n", "epoch"),
         BATCHES,
     )
     clip_norm: float = _factor(0.0, "Scale larger gradients down to this norm (0: never).")

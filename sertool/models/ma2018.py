@@ -125,6 +125,8 @@ class Ma2018(Network):
         """Return how it is trained.
 
         Weights by class and length and the order by length are Sec. 4's; the rest is chosen here.
+        Batches are of 16 recordings whatever they pad, so that both networks take as many steps,
+        and over an epoch each sentence counts by its weight, whatever batch it is in.
         The rate is halved after three epochs without a better loss: `schedule_patience` is the most
         that go by without.
         """
@@ -139,6 +141,9 @@ class Ma2018(Network):
             patience=8,
             monitor="uar",
             batch_by="length",
+            batch_of="recordings",
+            bucket_padding=1.0,
+            loss_norm="epoch",
             class_weights="balanced",
             length_weights="inverse",
             normalisation="feature",
@@ -161,5 +166,5 @@ class Ma2018Fixed(Ma2018):
     longest = shortest
 
     def defaults(self) -> Hyperparameters:
-        """Return the same but what concerns lengths: all pieces are as long as each other."""
-        return replace(super().defaults(), batch_by="count", length_weights="none")
+        """Return the same, with one vote for each recording: all pieces are equally long."""
+        return replace(super().defaults(), length_weights="pieces")

@@ -192,9 +192,26 @@ def _pair(edges: list[int], lengths: list[int], most: int | None) -> list[int]:
 
 
 def plan_epoch(
-    positions: Sequence[int], lengths: np.ndarray, hp: Hyperparameters, seed: int, epoch: int
+    positions: Sequence[int],
+    lengths: np.ndarray,
+    hp: Hyperparameters,
+    seed: int,
+    epoch: int,
+    recordings: Sequence[str] | None = None,
 ) -> list[list[int]]:
-    """Return the batches of an epoch as `hp.batch_by` asks; lengths: the frames of each (n,)."""
+    """Return the batches of an epoch as `hp.batch_by` asks.
+
+    lengths: (n,), the frames of each position. recordings: what each position is a piece of; then
+    all pieces of a recording are in one batch, as if they were one item of all their frames.
+    """
+    if recordings is not None:
+        pieces: dict[str, list[int]] = {}
+        for k, name in enumerate(recordings):
+            pieces.setdefault(name, []).append(k)
+        members = list(pieces.values())
+        whole = np.array([lengths[ks].sum() for ks in members])
+        made = plan_epoch(range(len(members)), whole, hp, seed, epoch)
+        return [sorted(positions[k] for i in batch for k in members[i]) for batch in made]
     if hp.batch_by == "count":
         return plan(positions, hp.batch_size, seed, epoch)
     return plan_by_length(positions, lengths, hp, seed, epoch)

@@ -81,27 +81,52 @@ def make_optimizer(network: nn.Module, task: Task) -> torch.optim.Optimizer:
 
 
 def total_loss(
-    logits: torch.Tensor, positions: np.ndarray, targets: list[Target], norm: str = "sum_w"
+    logits: torch.Tensor,
+    positions: np.ndarray,
+    targets: list[Target],
+    norm: str = "sum_w",
+    per_step: Sequence[float] = (),
 ) -> torch.Tensor:
     """Return the weighted sum of the heads' losses for logits (batch, outputs).
 
     A head's is the sum of its items' weighted cross-entropies, divided by that of their weights
-    or, where `norm` is "n" and items have weights of their own, by their number.
+    or, where items have weights of their own, by their number ("n") or by what a step of the epoch
+    weighs in the mean ("epoch"; `per_step` has it for each head, see `step_weights`).
     """
     total = logits.new_zeros(())
     start = 0
-    for target in targets:
+    for head, target in enumerate(targets):
         indices = target.indices[positions]
         columns = logits[:, start : start + target.outputs]
         start += target.outputs
         if (indices == IGNORED).all():
             continue  # the mean over nothing is not a number
-        total = total + target.weight * _head_loss(columns, positions, target, norm)
+        divisor = per_step[head] if norm == "epoch" else None
+        total = total + target.weight * _head_loss(columns, positions, target, norm, divisor)
     return total
 
 
+def step_weights(task: Task, plan: Sequence[Sequence[int]]) -> list[float]:
+    """Return, for each head, what its items weigh in a step of an epoch, in the mean of its steps.
+
+    plan: the places of each batch, copies among them. A loss divided by a number that is the same
+    for all steps adds up, over an epoch, to the weighted loss of the whole training part,
+    however the items are dealt into batches. [] where the loss is not divided by it.
+    """
+    if task.hp.loss_norm != "epoch":
+        return []
+    each = task.augmenting.each if task.augmenting else 1
+    positions = np.concatenate([np.asarray(batch, np.int64) for batch in plan]) // each
+    weights = [target.item_weights for target in task.targets]
+    return [float(w[positions].sum()) / len(plan) for w in weights if w is not None]
+
+
 def _head_loss(
-    logits: torch.Tensor, positions: np.ndarray, target: Target, norm: str
+    logits: torch.Tensor,
+    positions: np.ndarray,
+    target: Target,
+    norm: str,
+    divisor: float | None,
 ) -> torch.Tensor:
     """Return the loss of one head, of which at least one item is known."""
     known = target.indices[positions]
@@ -111,13 +136,16 @@ def _head_loss(
         return nn.functional.cross_entropy(logits, indices, weight, ignore_index=IGNORED)
     weights = torch.from_numpy(target.item_weights[positions]).to(logits)
     each = nn.functional.cross_entropy(logits, indices, ignore_index=IGNORED, reduction="none")
-    number = int((known != IGNORED).sum())
-    return (weights * each).sum() / (number if norm == "n" else weights.sum())
+    if norm == "n":
+        divisor = int((known != IGNORED).sum())
+    return (weights * each).sum() / (weights.sum() if divisor is None else divisor)
 
 
 def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[str, float]:
     """Train one epoch; return its mean loss, and its uar counted while the weights moved."""
     seed_torch(task.seed, "epoch", epoch)
+    plan = _plan(task, epoch)
+    per_step = step_weights(task, plan)
     run.network.train()
     label = task.targets[0]
     counts = np.zeros((len(label.classes),) * 2, np.int64)
@@ -129,14 +157,14 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     autocast = torch.autocast(
         task.device.type, torch.bfloat16, enabled=task.hp.precision == "bfloat16"
     )
-    for step, (x, lengths, positions) in enumerate(_batches(task, epoch)):
+    for step, (x, lengths, positions) in enumerate(_batches(task, epoch, plan)):
         mix = mixup.draw(task.hp.mixup, len(positions), task.seed, epoch, step)
         if mix:
             x, lengths = mix.items(x, lengths)
         with autocast:
             own = _own_loss(run.network, task, x, lengths, positions)
             logits = own.logits if own else _forward(run.network, x, lengths)
-        loss = own.total if own else _mixed_loss(logits.float(), positions, task, mix)
+        loss = own.total if own else _mixed_loss(_exact(logits), positions, task, mix, per_step)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if task.hp.clip_norm:
@@ -147,9 +175,10 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
             raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
         if own and own.shown is not None:
             value = float(own.shown.detach())
-        loss_sum, seen = loss_sum + value * len(positions), seen + len(positions)
+        share = 1 if per_step else len(positions)  # in the epoch's mean
+        loss_sum, seen = loss_sum + value * share, seen + share
         for key, part in own.terms.items() if own else ():
-            terms[key] = terms.get(key, 0.0) + float(part.detach()) * len(positions)
+            terms[key] = terms.get(key, 0.0) + float(part.detach()) * share
         predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
         counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
         progress.advance(len(positions), epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
@@ -157,15 +186,25 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     return {"loss": loss_sum / seen, **means, "train_uar": float(metrics.uar(counts))}
 
 
+def _exact(logits: torch.Tensor) -> torch.Tensor:
+    """Return logits in float32 at least."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def _mixed_loss(
-    logits: torch.Tensor, positions: np.ndarray, task: Task, mix: mixup.Mix | None
+    logits: torch.Tensor,
+    positions: np.ndarray,
+    task: Task,
+    mix: mixup.Mix | None,
+    per_step: Sequence[float] = (),
 ) -> torch.Tensor:
     """Return the loss of a batch of items, or of their mixtures."""
-    loss = total_loss(logits, positions, task.targets, task.hp.loss_norm)
+    norm = task.hp.loss_norm
+    loss = total_loss(logits, positions, task.targets, norm, per_step)
     if mix is None:
         return loss
     partners = positions[mix.partners]
-    return mix.loss(loss, total_loss(logits, partners, task.targets, task.hp.loss_norm))
+    return mix.loss(loss, total_loss(logits, partners, task.targets, norm, per_step))
 
 
 def _own_loss(
@@ -192,9 +231,21 @@ def _forward(network: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torc
     return logits
 
 
-def _batches(task: Task, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    lengths = _lengths(task, task.train)
-    plan = batches.plan_epoch(task.train, lengths, task.hp, task.seed, epoch)
+def _plan(task: Task, epoch: int) -> list[list[int]]:
+    """Return the batches of an epoch, as places in `task.train`."""
+    lengths, recordings = _lengths(task, task.train), None
+    if task.hp.batch_of == "recordings":
+        each = task.augmenting.each if task.augmenting else 1
+        items = task.source.store.items()
+        recordings = [
+            items[place // each].origin or items[place // each].id for place in task.train
+        ]
+    return batches.plan_epoch(task.train, lengths, task.hp, task.seed, epoch, recordings)
+
+
+def _batches(
+    task: Task, epoch: int, plan: list[list[int]]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
     make: Callable[[Sequence[int]], Batch] = task.source.batch
     if task.augmenting is not None:
         make = functools.partial(task.augmenting.batch, task.source, epoch)
