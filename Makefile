@@ -1,5 +1,5 @@
 # `make demo` shows the whole chain, `make test` proves it, `make check` proves the fast part of it,
-# `make results` writes recipes/README.md from the kept summaries. All make .venv first.
+# `make results` writes recipes/README.md, its picture and tables from the kept summaries. All make .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,8 +14,7 @@ demo: $(VENV)/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/demo.sh data/demo/corpus out/demo
 
 results: $(VENV)/ready
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/results.sh >recipes/README.md.new
-	mv recipes/README.md.new recipes/README.md
+	$(BIN)/python recipes/results.py
 
 # The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
 OUT ?= out/study

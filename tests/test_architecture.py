@@ -41,7 +41,8 @@ MAKES_JSON = ("to_dict", "to_json", "json_schema", "json_value", "json_values")
 CALLED_FROM_OUTSIDE = {
     "__all__": "Python, `from sertool import *`",
     "parse_args": "typer, an override",
-    "line_of": "recipes/results, the page",
+    "section": "recipes/results.py, the page of all papers",
+    "forest": "recipes/results.py, its picture",
 }
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

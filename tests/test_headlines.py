@@ -40,7 +40,7 @@ table = "2"
 tags = { network = "cnn", measure = "accuracy" }
 on = "toy corpus"
 run = { variant = "narrow" }
-protocol = "copies"
+protocol = "texts"
 
 [[headline]]
 text = "recurrent network"
@@ -56,9 +56,15 @@ column = "paper's protocol"
 text = "at random"
 
 [[protocol]]
+tag = "texts"
+column = "by sentence"
+text = "another reading of the paper"
+
+[[protocol]]
 tag = "copies"
-column = "copies"
-text = "copies before the split"
+column = "copies before the split"
+text = "leaky"
+leaky = true
 
 [[protocol]]
 tag = "speakers"
@@ -78,6 +84,9 @@ where = "section 2"
 """  # noqa: E501
 
 
+TAGS = {"network": "cnn", "variant": "wide"}
+
+
 @pytest.fixture
 def own(tmp_path):
     path = tmp_path / "own.toml"
@@ -90,7 +99,7 @@ def measured(tmp_path):
     """Write reports of two variants under several protocols; return paths and accuracies."""
     paths, found = [], {}
     for n, (variant, tag) in enumerate(
-        [("wide", "random"), ("wide", "speakers"), ("narrow", "copies")]
+        [("wide", "random"), ("wide", "speakers"), ("narrow", "texts")]
     ):
         made = speech(n + 3)
         found[variant, tag] = reference.accuracy_score(made.truth, made.predicted)
@@ -100,23 +109,74 @@ def measured(tmp_path):
     return paths, found
 
 
-def cells(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+def rows(text: str) -> list[dict[str, str]]:
+    """Return a table's rows by their columns; the two linear ones are told apart by their place."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    split = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    header = [f"{name} {i}" if name == "linear" else name for i, name in enumerate(split[0])]
+    return [dict(zip(header, line, strict=True)) for line in split[2:]]
 
 
 def test_a_headline_has_its_cell_and_its_own_columns(cli: Any, own, measured) -> None:
     paths, found = measured
     result = cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths)
     assert result.code == 0
-    header, _, wide, other, recurrent = cells(result.out)
-    assert header[-3:] == ["printed", "by its protocol", "nothing leaks"]
-    assert wide[:5] == ["own", "wide network", "toy corpus", "WA, %", "53.00"]
-    assert wide[5].startswith(f"{100 * found['wide', 'random']:.1f} [")
-    assert wide[6].startswith(f"{100 * found['wide', 'speakers']:.1f} [")
-    assert other[4] == "54"
-    assert other[5].startswith(f"{100 * found['narrow', 'copies']:.1f} [")
-    assert other[6] == "not run"
-    assert recurrent[4:] == ["61.0", "not run", "not run"]
+    wide, other = rows(result.out)
+    assert [wide[key] for key in ("what", "on", "figure", "printed")] == [
+        "wide network",
+        "toy corpus",
+        "WA, %",
+        "53.00",
+    ]
+    assert wide["by its protocol"].startswith(f"{100 * found['wide', 'random']:.1f} [")
+    assert wide["leak-free"].startswith(f"{100 * found['wide', 'speakers']:.1f} [")
+    assert wide["n (seeds × folds)"] == "160 (1 × 1)"
+    assert other["printed"] == "54"
+    assert other["by its protocol"].startswith(f"{100 * found['narrow', 'texts']:.1f} [")
+    assert other["leak-free"] == ""
+    assert "Not run: 1 more of these printed numbers." in result.out
+
+
+def test_the_linear_baseline_is_in_the_row(cli: Any, own, tmp_path) -> None:
+    made = [speech(3), speech(4)]
+    paths = [
+        write(tmp_path / f"{tag}.json", report(each, TAGS | {"protocol": tag}, apart=n == 1))
+        for n, (tag, each) in enumerate(zip(("random", "speakers"), made, strict=True))
+    ]
+    row = rows(cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths).out)[0]
+    linear = [reference.accuracy_score(each.truth, each.linear.argmax(1)) for each in made]
+    assert [row[key] for key in row if key.startswith("linear")] == [
+        f"{100 * each:.1f}" for each in linear
+    ]
+
+
+def test_what_leaks_on_purpose_has_a_column_of_its_own(cli: Any, own, tmp_path) -> None:
+    leaky = speech(5)
+    paths = [
+        write(tmp_path / "a.json", report(speech(3), TAGS | {"protocol": "random"})),
+        write(tmp_path / "b.json", report(leaky, TAGS | {"protocol": "copies"})),
+    ]
+    row = rows(cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths).out)[0]
+    wanted = reference.accuracy_score(leaky.truth, leaky.predicted)
+    assert row["copies before the split"].startswith(f"{100 * wanted:.1f} [")
+    assert row["by its protocol"] != row["copies before the split"]
+
+
+def test_tags_that_are_not_named_make_rows(cli: Any, tmp_path) -> None:
+    path = tmp_path / "own.toml"
+    every = 'table = "2"\ntags = { measure = "accuracy" }'
+    path.write_text(
+        PAPER.replace('table = "2"\ntags = { network = "lstm", measure = "accuracy" }', every)
+    )
+    paths = [
+        write(tmp_path / f"{n}.json", report(speech(n), {"network": name, "protocol": "random"}))
+        for n, name in enumerate(("cnn", "lstm"))
+    ]
+    result = cli("report", "--paper", path, "--headlines", "--format", "markdown", *paths)
+    assert [row["what"] for row in rows(result.out)] == [
+        "recurrent network: cnn",
+        "recurrent network: lstm",
+    ]
 
 
 def test_values_are_those_of_the_table(cli: Any, own, measured) -> None:
@@ -125,31 +185,28 @@ def test_values_are_those_of_the_table(cli: Any, own, measured) -> None:
     wide, other, recurrent = json.loads(result.out)["headlines"]
     assert (wide["paper"], wide["by_protocol"]["mean"]) == (53.0, found["wide", "random"])
     assert wide["leak_free"]["mean"] == found["wide", "speakers"]
-    assert (other["protocol"], other["leak_free"]) == ("copies", None)
+    assert (other["protocol"], other["leak_free"]) == ("texts", None)
     assert recurrent["by_protocol"] is None
 
 
 def test_the_leak_free_column_is_known_by_what_it_requires(cli: Any, tmp_path, measured) -> None:
-    head, random, copies, rest = PAPER.split("[[protocol]]")
+    head, random, *others, rest = PAPER.split("[[protocol]]")
     speakers, tables = rest.split("[[table]]", 1)
     (tmp_path / "own.toml").write_text(
-        "[[protocol]]".join([head, random, speakers, copies]) + "[[table]]" + tables
+        "[[protocol]]".join([head, random, speakers, *others]) + "[[table]]" + tables
     )
     paths, found = measured
     own = tmp_path / "own.toml"
     result = cli("report", "--paper", own, "--headlines", "--format", "json", *paths)
     wide, other, _ = json.loads(result.out)["headlines"]
     assert wide["leak_free"]["mean"] == found["wide", "speakers"]
-    assert (other["by_protocol"]["mean"], other["leak_free"]) == (found["narrow", "copies"], None)
+    assert (other["by_protocol"]["mean"], other["leak_free"]) == (found["narrow", "texts"], None)
 
 
 def test_without_reports_the_papers_numbers_stand_alone(cli: Any, own) -> None:
     result = cli("report", "--paper", own, "--headlines", "--format", "markdown")
-    assert [line[4:] for line in cells(result.out)[2:]] == [
-        ["53.00", "not run", "not run"],
-        ["54", "not run", "not run"],
-        ["61.0", "not run", "not run"],
-    ]
+    assert [row["printed"] for row in rows(result.out)] == ["53.00", "54", "61.0"]
+    assert {row["by its protocol"] for row in rows(result.out)} == {""}
 
 
 def test_of_two_systems_the_one_that_was_tested_most(cli: Any, own, tmp_path) -> None:
@@ -161,12 +218,12 @@ def test_of_two_systems_the_one_that_was_tested_most(cli: Any, own, tmp_path) ->
     ]
     result = cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths)
     wanted = 100 * reference.accuracy_score(big.truth, big.predicted)
-    assert cells(result.out)[2][5].startswith(f"{wanted:.1f} [")
+    assert rows(result.out)[0]["by its protocol"].startswith(f"{wanted:.1f} [")
 
 
 def test_a_tag_that_must_not_be_there(cli: Any, own, tmp_path) -> None:
     """Last weights that were tested on more are not what the headline names."""
-    tags = {"network": "cnn", "variant": "wide", "protocol": "random"}
+    tags = TAGS | {"protocol": "random"}
     best, last = speech(1, each=8), speech(2)
     paths = [
         write(tmp_path / "best.json", report(best, tags)),
@@ -174,7 +231,7 @@ def test_a_tag_that_must_not_be_there(cli: Any, own, tmp_path) -> None:
     ]
     result = cli("report", "--paper", own, "--headlines", "--format", "markdown", *paths)
     wanted = 100 * reference.accuracy_score(best.truth, best.predicted)
-    assert cells(result.out)[2][5].startswith(f"{wanted:.1f} [")
+    assert rows(result.out)[0]["by its protocol"].startswith(f"{wanted:.1f} [")
 
 
 def test_it_is_a_papers(cli: Any) -> None:
@@ -188,7 +245,7 @@ def test_it_is_a_papers(cli: Any) -> None:
 @pytest.mark.parametrize("name", papers.names())
 def test_every_paper_is_known_for_something(cli: Any, name: str) -> None:
     result = cli("report", "--paper", name, "--headlines", "--format", "markdown")
-    assert len(cells(result.out)) > 2
+    assert rows(result.out)
 
 
 FIRST = 'table = "1"\ntags = { network = "cnn", measure = "accuracy" }'
@@ -196,7 +253,8 @@ BROKEN = {
     "no such cell": (FIRST, FIRST.replace("cnn", "rnn")),
     "cell of another table": (FIRST, FIRST.replace('"1"', '"2"').replace("accuracy", "uar")),
     "no measure": (FIRST, FIRST.replace(', measure = "accuracy"', "")),
-    "unknown protocol": ('protocol = "copies"', 'protocol = "moon"'),
+    "unknown protocol": ('protocol = "texts"', 'protocol = "moon"'),
+    "leaky protocol": ('protocol = "texts"', 'protocol = "copies"'),
     "no text": ('text = "wide network"\n', ""),
     "no run": ('run = { variant = "wide", kept = "" }\n', ""),
     "run a text": ('run = { variant = "wide", kept = "" }', 'run = "wide"'),

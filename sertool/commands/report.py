@@ -101,7 +101,7 @@ def _show(found: Study | list[Comparison] | None, options: ReportOptions, consol
     if isinstance(found, list):
         page, values = comparison.page(found), comparison.json_values(found)
     elif options.headlines:
-        page, values = [headlines.grid(found)], {"headlines": headlines.json_values(found)}
+        page, values = headlines.page(found), {"headlines": headlines.json_values(found)}
     else:
         page = pages.page(found)
         values = study_json.json_values(found) if options.format == "json" else {}

@@ -27,6 +27,7 @@ def check_folder(folder: Path, names: Iterable[str], replace: bool) -> None:
 def draw(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> list[Path]:
     """Write figures into `folder`, made if it is missing, and return the paths of those made.
 
+    What a name ends in, png or svg, is their format.
     A function that returns None has nothing to draw. Equal figures give equal bytes.
     """
     from sertool.ui.figures import save, style
@@ -38,6 +39,6 @@ def draw(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> li
             figure = make()
             if figure is not None:
                 with atomic(folder / name) as temporary:
-                    save(figure, temporary)
+                    save(figure, temporary, Path(name).suffix[1:])
                 written.append(folder / name)
     return written

@@ -102,7 +102,7 @@ def _of(run: Pooled, baseline: str) -> Pooled:
 
 
 def _difference(left: Pooled, right: Pooled, figure: Mapping[str, str]) -> str:
-    """Return left − right over the speakers that both were tested on, and the seeds of both."""
+    """Return left − right over the speakers and seeds that both have."""
     left, right = pooling.shared(left, right)
     reason = measures.alike(left, right)
     if reason:
@@ -138,11 +138,10 @@ def _epochs(run: Pooled) -> str:
 
 
 def _stuck(run: Pooled) -> str:
-    """Return how many runs never left one class: "3 of 30 runs"."""
-    found = stuck.count(run)
-    if found is None:
-        raise NoRun("of these runs nothing was trained")
-    return stuck_runs(found)
+    failed = stuck.count(run)
+    if failed is None:
+        raise NoRun("these runs have no training")
+    return stuck_runs(failed)
 
 
 COUNTED: dict[str, Callable[[Pooled], str]] = {

@@ -16,7 +16,6 @@ from sertool.papers.words import (
     difference,
     label,
     mark,
-    noted,
     published,
     runs_of,
     telling,
@@ -37,16 +36,16 @@ _LEGEND = (
 )
 
 
-def page(study: Study) -> list[Block]:
-    """Return a study as blocks."""
+def page(study: Study, told: bool = True) -> list[Block]:
+    """Return a study as blocks; `told`: with the paper's findings and deviations."""
     blocks: list[Block] = []
     if study.paper:
         blocks += _opening(study.paper)
-        found = findings.lines(study, strict=False) if study.systems else []
+        found = findings.lines(study, strict=False) if told and study.systems else []
         if found:
             blocks.append(Heading("What we found", 2))
             blocks.append(Text(["", *found]))
-        if study.paper.deviations:
+        if told and study.paper.deviations:
             blocks.append(Heading("Where the recipe departs from the paper", 2))
             blocks.append(Text(["", *(f"{d.text} ({d.code})" for d in study.paper.deviations)]))
         for section in study.sections:
@@ -114,9 +113,8 @@ def _section(study: Study, section: Section) -> list[Block]:
         reasons = dict.fromkeys(row.reason for row in section.rows)
         text = f"{_figures(section.rows)} ({table.where}), {_not_run(*reasons)}."
         return [heading, Text([text])]
-    counts = [row for row in section.rows if measures.of_corpus(row.figure)]
-    tests = [row for row in section.rows if not measures.of_corpus(row.figure)]
-    alone, families = sheets.split(tests)
+    rows = [row for row in section.rows if row.run]
+    alone, families = sheets.split(rows)
     about = [_sentence(table.where + "." if table.where else ""), _sentence(table.note)]
     blocks: list[Block] = [heading]
     if any(about):
@@ -131,9 +129,10 @@ def _section(study: Study, section: Section) -> list[Block]:
         blocks += sheets.blocks(family, study.columns, told, notes)
     if notes:
         blocks.append(Text(["", *(f"{mark(i)} {note}" for i, note in enumerate(notes))]))
-    if counts:
-        reasons = dict.fromkeys(row.reason for row in counts)
-        blocks.append(Text([f"Another {_figures(counts)}, {_not_run(*reasons)}."]))
+    rest = [row for row in section.rows if not row.run]
+    if rest:
+        reasons = dict.fromkeys(row.reason for row in rest)
+        blocks.append(Text([f"Another {_figures(rest)}, {_not_run(*reasons)}."]))
     return blocks
 
 
@@ -176,7 +175,7 @@ def _not_run(*reasons: str) -> str:
 def _keys(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
     """Return the tags that rows show: the paper's, and ours where they say something."""
     published = _published(rows)
-    ours = dict.fromkeys(key for row in rows if row.run for key in row.tags)
+    ours = dict.fromkeys(key for row in rows for key in row.tags)
     return [*published, *(k for k in telling(systems) if k in ours and k not in published)]
 
 
@@ -189,11 +188,8 @@ def _row(study: Study, row: Row, notes: list[str], gaps: bool) -> list[str]:
 
     printed = published(row, notes)
     cells = []
-    for i, protocol in enumerate(study.columns):
-        if not row.run:
-            reason = f"not run: {row.reason}" if row.reason else ""
-            cells.append(noted("not run", reason, notes) if i == 0 else "")
-        elif protocol.tag not in row.measured:
+    for protocol in study.columns:
+        if protocol.tag not in row.measured:
             cells.append("" if row.baseline else "not run")
         else:
             cells.append(value(row.measured[protocol.tag], row.unit))

@@ -60,12 +60,16 @@ class Cell(_Figure, frozen=True, kw_only=True):
 
 
 class Protocol(Struct, frozen=True):
-    """One column of ours: reports tagged protocol=`tag`, which must state what it `requires`."""
+    """One column of ours: reports tagged protocol=`tag`, which must state what it `requires`.
+
+    leaky: it leaks on purpose, to see how much, and is no reading of the paper's words.
+    """
 
     tag: str
     column: str
     text: str
     requires: tuple[str, ...] = ()
+    leaky: bool = False
 
     def __post_init__(self) -> None:
         for name in self.requires:
@@ -83,22 +87,33 @@ class Table(Struct, frozen=True):
 
 
 class Headline(_Figure, frozen=True, kw_only=True):
-    """A number that a paper is known for, and our result to compare with it.
+    """Numbers that a paper is known for, and our results to compare with them.
 
-    text: what the number is of. table, tags, figure: the published cell's. on: our data.
-    run: further tags of ours, where several systems match that cell, "" for one that is absent.
-    protocol: the column that follows the paper's words.
+    table, tags, figure: those of the published cells, "" for a tag that they must not have; what
+    further tags a cell has names its row.
+    text: what they are of. on: our data. run: further tags of ours, where several systems match a
+    cell, "" for one that is absent. protocol: the column that follows the paper's words. plot:
+    whether the picture of all papers shows them.
     """
 
     text: str
     on: str
     run: dict[str, str]
     protocol: str
+    plot: bool = False
 
     def names(self, cell: Cell) -> bool:
-        """Return whether this is the published number that is meant."""
-        own = (self.table, self.tags, self.figure)
-        return (cell.table, cell.tags, cell.figure) == own
+        """Return whether this is a published number that is meant."""
+        own = (self.table, self.figure) == (cell.table, cell.figure)
+        return own and all(cell.tags.get(key, "") == value for key, value in self.tags.items())
+
+
+class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much the paper ran: epochs (None where it does not say), folds, repetitions."""
+
+    epochs: int | None = None
+    folds: int = 1
+    seeds: int = 1
 
 
 class Quote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,16 +201,18 @@ class Paper(Struct, frozen=True, kw_only=True):
     headlines: tuple[Headline, ...] = field(name="headline", default=())
     notes: tuple[Finding, ...] = field(name="finding", default=())
     deviations: tuple[Deviation, ...] = field(name="deviation", default=())
+    scale: Scale = Scale()
 
     def __post_init__(self) -> None:
         _single("table", [table.id for table in self.tables])
         _single("protocol", [protocol.tag for protocol in self.protocols])
         _single("cell", [(c.table, *sorted((c.tags | c.figure).items())) for c in self.cells])
+        honest = [protocol.tag for protocol in self.protocols if not protocol.leaky]
         for i, line in enumerate(self.headlines, 1):
             if not any(line.names(cell) for cell in self.cells):
                 raise ValueError(f"headline {i}: no cell of this table has these tags")
-            if line.protocol not in [protocol.tag for protocol in self.protocols]:
-                raise ValueError(f"headline {i}: protocol {line.protocol!r} is none of these")
+            if line.protocol not in honest:
+                raise ValueError(f"headline {i}: protocol {line.protocol!r} is none, or leaky")
         printed = {str(number) for c in self.cells for number in (c.value, c.sd)}
         for i, note in enumerate(self.notes, 1):
             loose = [n for n in MEASURED.findall(FIELD.sub("", note.text)) if n not in printed]

@@ -17,7 +17,7 @@ Cell = Callable[[Row], str]
 
 @dataclass(frozen=True)
 class Family:
-    """Rows of one table that differ in class, or in truth and prediction, and in what was run.
+    """Measured rows of one table that differ in class, or in truth and prediction.
 
     across: the figures' key that makes the columns: "prediction", or "measure".
     """
@@ -40,11 +40,10 @@ class Family:
         return list(dict.fromkeys(row.figure[key] for row in self.rows))
 
     def runs(self) -> list[list[Row]]:
-        """Return the rows of each system that was run."""
+        """Return the rows of each system."""
         found: dict[int, list[Row]] = {}
         for row in self.rows:
-            if row.run:
-                found.setdefault(id(row.pooled), []).append(row)
+            found.setdefault(id(row.pooled), []).append(row)
         return list(found.values())
 
 
@@ -80,12 +79,9 @@ def blocks(
     systems = family.runs()
     paper = [row for row in family.rows if row.published]
     made: list[Block] = []
-    if paper and not (family.rates and systems):
+    if paper and not family.rates:
         made.append(Text([f"The paper's{_said(family)}:"]))
         made.append(_sheet(family, paper, lambda row: published(row, notes)))
-        reasons = dict.fromkeys(row.reason for row in paper if row.reason)
-        if not systems:
-            made.append(Text(["Not run: " + "; ".join(reasons) + "." if reasons else "Not run."]))
     for rows in systems:
         title = _title(rows, systems, keys)
         if title:

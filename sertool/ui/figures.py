@@ -55,11 +55,13 @@ def style() -> Iterator[None]:
     installed = {font.name for font in fontManager.ttflist}
     family = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
     settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
+    settings |= {"svg.fonttype": "none", "svg.hashsalt": "sertool"}  # text, and ids without chance
     with rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, without time or program version: equal figures give equal bytes."""
-    figure.savefig(path, format="png", metadata={"Software": None})
+def save(figure: Figure, path: Path, kind: str = "png") -> None:
+    """Write a figure as PNG or SVG, without time or version: equal figures give equal bytes."""
+    unsaid = {"png": ("Software",), "svg": ("Date", "Creator")}
+    figure.savefig(path, format=kind, metadata=dict.fromkeys(unsaid[kind]))

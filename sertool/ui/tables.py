@@ -116,9 +116,9 @@ def markdown(blocks: Sequence[Block], level: int = 2) -> str:
     parts = []
     for block in blocks:
         if isinstance(block, Heading):
-            parts.append("#" * (level + block.level - 1) + " " + _plain(block.text))
+            parts.append("#" * (level + block.level - 1) + " " + escaped(block.text))
         elif isinstance(block, Text):
-            lines = [_plain(line) for line in block.lines]
+            lines = [escaped(line) for line in block.lines]
             parts.append("\n".join(f"- {x}" for x in lines[1:]) if lines[0] == "" else lines[0])
         elif isinstance(block, Sheet):
             parts.append(_markdown_table(Grid(block.header, block.rows, 1)))
@@ -127,14 +127,14 @@ def markdown(blocks: Sequence[Block], level: int = 2) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text on one line with what Markdown would read as a sign escaped."""
     return _SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
 def _markdown_table(grid: Grid) -> str:
     rule = ["---" if i < grid.words else "---:" for i in range(len(grid.header))]
-    rows = [[_plain(cell) for cell in row] for row in (grid.header, *grid.rows)]
+    rows = [[escaped(cell) for cell in row] for row in (grid.header, *grid.rows)]
     lines = [rows[0], rule, *rows[1:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -1,4 +1,4 @@
-"""recipes/README.md is what the kept summaries give, and recipes are shell and nothing else."""
+"""The pages are what the kept summaries give, and recipes are shell and nothing else."""
 
 from __future__ import annotations
 
@@ -14,36 +14,60 @@ from sertool.evaluation.report import read_all
 from sertool.papers import papers
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = sorted(path for path in (ROOT / "recipes" / "results").iterdir() if path.is_dir())
 RECIPES = sorted((ROOT / "recipes").glob("*.sh"))
 
 
-def test_page_is_what_the_results_give() -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with all that `make results` writes."""
+    folder = tmp_path_factory.mktemp("recipes")
     done = subprocess.run(
-        ["sh", "recipes/results.sh"],
+        [sys.executable, "recipes/results.py", str(folder)],
         cwd=ROOT,
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    page = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
-    assert page == done.stdout, "run `make results` and commit recipes/README.md"
+    return folder
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "recipes" / "results").iterdir()), ids=str)
+def test_pages_are_what_the_results_give(made: Path) -> None:
+    written = {path.relative_to(made) for path in made.rglob("*") if path.is_file()}
+    assert Path("README.md") in written
+    tables = {Path("results", name, "TABLES.md") for name in papers.names()}
+    assert tables <= written
+    for path in sorted(written):
+        own = (ROOT / "recipes" / path).read_bytes()
+        assert own == (made / path).read_bytes(), f"run `make results` and commit recipes/{path}"
+
+
+def test_the_page_can_be_read_at_one_sitting(made: Path) -> None:
+    page = (made / "README.md").read_text(encoding="utf-8")
+    assert page.count("\n") <= 250
+    parts = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(papers.names()) + 1
+    for part in parts:
+        assert part.count("\n") <= 40, part.splitlines()[0]
+    assert "not run |" not in page, "a row that was not run is counted, not printed"
+    assert "{" not in page, "a placeholder that nothing filled"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_kept_summaries(folder: Path) -> None:
     protocols = {"speakers", "random", "copies"}
     if folder.name != "leakage":
         protocols = {protocol.tag for protocol in papers.paper(folder.name).protocols}
-    reports = read_all(sorted(folder.iterdir()))
+    files = sorted(folder.glob("*.jsonl"))
+    reports = read_all(files)
     assert reports
     for name, report in reports:
         assert not report.items, f"{name}: keep summaries only (eval --summary)"
         assert report.tags is not None
         assert report.tags["protocol"] in protocols
-    lines = [line for path in folder.iterdir() for line in path.read_bytes().splitlines()]
+    lines = [line for path in files for line in path.read_bytes().splitlines()]
     assert max(map(len, lines)) < 100_000
 
 

@@ -1,0 +1,71 @@
+"""The page of all papers and each paper's tables, made from the kept summaries.
+
+`make results` runs it. A number on these pages comes from recipes/results/PAPER/*.jsonl, one line
+per run as `eval --summary` wrote it, or from data/papers/PAPER.toml, what the paper printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sertool.evaluation import pooling
+from sertool.formats import figures
+from sertool.papers import front, pages, papers
+from sertool.papers.study import Study, study
+from sertool.ui.tables import markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "recipes" / "results"
+FOREST = "forest.svg"
+
+
+def kept(name: str) -> list[Path]:
+    """Return the files of kept summaries of a paper."""
+    return sorted((KEPT / name).glob("*.jsonl"))
+
+
+def of_paper(name: str) -> Study:
+    """Return a paper's kept runs beside what it printed."""
+    return study(pooling.load(kept(name)), papers.paper(name))
+
+
+def pages_of(studies: Mapping[str, Study]) -> dict[str, str]:
+    """Return every page by its path below recipes/."""
+    made, parts = {}, []
+    for name, each in studies.items():
+        parts.append(front.section(each, ROOT, ROOT / "recipes"))
+        parts.append(
+            f"All tables, and how each was tested: [TABLES.md](results/{name}/TABLES.md).\n"
+        )
+        made[f"results/{name}/TABLES.md"] = markdown(pages.page(each, told=False), level=1)
+    status = markdown([front.status(list(studies.values()))])
+    made["README.md"] = filled(KEPT, status=status, papers="\n".join(parts))
+    order = [KEPT / "leakage" / f"{tag}.jsonl" for tag in ("speakers", "random", "copies")]
+    tables = markdown(pages.page(study(pooling.load(order))))
+    made["results/leakage/TABLES.md"] = filled(KEPT / "leakage", tables=tables)
+    return made
+
+
+def filled(folder: Path, **parts: str) -> str:
+    """Return a folder's page.in.md with {name} replaced by the part of that name."""
+    text = (folder / "page.in.md").read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part)
+    return text
+
+
+def main(out: Path) -> None:
+    """Write the pages and the picture below `out`."""
+    from sertool.papers.forest import forest
+
+    studies = {name: of_paper(name) for name in papers.names()}
+    for path, text in pages_of(studies).items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text, encoding="utf-8")
+    figures.draw(out, {FOREST: lambda: forest(list(studies.values()))})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "recipes")
