@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_reports import report, result, speech
+from scipy import stats
 from sklearn import metrics as reference
 
 from sertool.core.errors import InputError
@@ -145,6 +147,25 @@ def test_runs_that_say_one_class_only_are_counted(tmp_path):
         for s, each in enumerate([speech(0), stuck, speech(2)])
     ]
     assert findings.lines(study(runs, paper), True) == ["Shown: 1 of 3 runs"]
+
+
+def test_how_often_one_is_ahead_of_its_partner(tmp_path):
+    """Each seed by itself, of every network that has both; another's runs are no partners."""
+    quote = 'x = { figure = "ahead", run = { kept = "last" }, minus = { kept = "" } }'
+    tags = [CNN, CNN | {"kept": "last"}, RNN, RNN | {"kept": "last"}, {"network": "svm"}]
+    (line,) = told(made(tmp_path, text="{x}", figures=quote), *tags, seeds=(0, 1, 2))
+    right = [
+        [np.mean(speech(10 * i + s).truth == speech(10 * i + s).predicted) for i in range(4)]
+        for s in (0, 1, 2)
+    ]
+    pairs = [(row[i + 1], row[i]) for row in right for i in (0, 2)]
+    ahead = sum(last > best for last, best in pairs)
+    equal = sum(last == best for last, best in pairs)
+    p = stats.binomtest(ahead, len(pairs) - equal).pvalue
+    assert line == f"Shown: {ahead} of 6 ({equal} equal; sign test p = {p:.2f})"
+    assert 0 < ahead < 6
+    alone = told(made(tmp_path, text="{x}", figures=quote, mark="open"), *tags[::2])
+    assert alone == ["Open: not run"]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+
+import numpy as np
 
 from sertool import metrics
 from sertool.core.errors import InputError
@@ -69,6 +72,8 @@ def _quoted(study: Study, paper: Paper, quote: Quote) -> str:
         return _printed(paper, quote)
     if quote.cells:
         return _summed(paper, quote)
+    if quote.figure == "ahead":
+        return _ahead(study, quote)
     run = chosen(study, quote.run)
     if isinstance(quote.figure, str) and quote.figure in COUNTED:
         return COUNTED[quote.figure](run)
@@ -144,6 +149,48 @@ def _stuck(run: Pooled) -> str:
     return stuck_runs(failed)
 
 
+def _ahead(study: Study, quote: Quote) -> str:
+    """Return how often `run` is right more often than `minus`: "19 of 36 (2 equal; …)".
+
+    One of each pair has the tags of `run` and the other those of `minus`, and all others alike;
+    each seed and fold of them counts by itself. Equal ones are left out of the sign test.
+    """
+    runs = [run for system in study.systems for run in system.runs.values()]
+    others = [run for run in runs if _has(run, quote.minus)]
+    open_ = {*quote.run, *quote.minus}
+
+    def rest(run: Pooled) -> dict[str, str]:
+        return {key: value for key, value in run.values.items() if key not in open_}
+
+    ahead = behind = equal = 0
+    for left in (run for run in runs if _has(run, quote.run)):
+        for right in (other for other in others if rest(other) == rest(left)):
+            one, two = _right(left), _right(right)
+            for key in one.keys() & two.keys():
+                ahead += one[key] > two[key]
+                behind += one[key] < two[key]
+                equal += one[key] == two[key]
+    pairs = ahead + behind + equal
+    if not pairs:
+        raise NoRun(f"no pairs of {quote.run} and {quote.minus}")
+    unequal, fewer = ahead + behind, min(ahead, behind)
+    p = min(1.0, 2 * sum(math.comb(unequal, k) for k in range(fewer + 1)) / 2**unequal)
+    return f"{ahead} of {pairs} ({equal} equal; sign test p = {p:.2f})"
+
+
+def _right(run: Pooled) -> dict[tuple[str, str], float]:
+    """Return the accuracy of each seed and fold."""
+    return {
+        (seed, fold): float(metrics.accuracy(np.array(report.figures.confusion)))
+        for seed, folds, reports in zip(run.seeds, run.folds, run.reports, strict=True)
+        for fold, report in zip(folds, reports, strict=True)
+    }
+
+
+def _has(run: Pooled, tags: Mapping[str, str]) -> bool:
+    return all(_tag(run, key) == value for key, value in tags.items())
+
+
 COUNTED: dict[str, Callable[[Pooled], str]] = {
     "stuck": _stuck, "runs": runs_of, "tested": tested, "epochs": _epochs,
 }  # fmt: skip
@@ -156,7 +203,7 @@ def chosen(study: Study, tags: Mapping[str, str]) -> Pooled:
     NoRun for none, InputError for several, with what tells them apart.
     """
     runs = [run for system in study.systems for run in system.runs.values()]
-    found = [r for r in runs if all(_tag(r, key) == value for key, value in tags.items())]
+    found = [run for run in runs if _has(run, tags)]
     told = " ".join(f"{key}={value}" for key, value in tags.items())
     if not found:
         raise NoRun(f"nothing was run with {told}")

@@ -120,7 +120,8 @@ class Quote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number in a finding, by reference: of kept runs, or of the paper's cells.
 
     figure: a measure, alone ("uar") or with its class ({ measure = "recall", class = "anger" }), or
-    one of `findings.COUNTED` (of runs) or `findings.SUMS` (of cells). run: the tags of what was
+    one of `findings.COUNTED` (of runs) or `findings.SUMS` (of cells), or "ahead": in how many seeds
+    and folds of every system that has both `run` is ahead of `minus`. run: the tags of what was
     run. baseline: its baseline instead of itself. minus: the tags of what is taken away, paired by
     speaker (of a cell: the other cell's); over: the baseline that is. cell: the tags of one printed
     number, with its `table`; cells: of several. n: with what it was tested on. short: without its
