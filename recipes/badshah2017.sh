@@ -7,17 +7,21 @@
 # five folds over pictures at random and a quarter of the pictures held out (the paper claims both),
 # five folds over recordings, and each speaker held out in turn while another validates. AlexNet's
 # weights of ImageNet are not part of this project: without them it is trained from scratch, and, where a
-# second corpus is given, pre-trained on that and fine-tuned. Under "random" a recording has pictures
+# second corpus is given, pre-trained on that and fine-tuned. Networks start as those of Caffe and DIGITS,
+# which the paper used and whose proposals its schedule follows. Under "random" a recording has pictures
 # on both sides: its score is of those that were held out, and, under "seen", of all its pictures,
 # those trained on included: leaky on purpose, to see what the paper's 84.3 % may be.
 #
 # From the environment, with their defaults:
-#   EPOCHS      the paper's 30, a tenth of the rate every third of them
+#   EPOCHS      the paper's 30, a tenth of the rate every third of them; another number is a tag
 #   OTHER_EPOCHS  those of EPOCHS  of AlexNet on OTHER
 #   SEEDS       0                initial weights, and the random splits
 #   FOLDS       "0 1 2 3 4 5 6 7 8 9"  of each protocol those that it has
 #   PROTOCOLS   "random files speakers holdout75"
 #   SYSTEMS     "cnn alexnet transferred imagenet"; the last two where OTHER or INIT is given
+#   VARIANTS    caffe            of those trained from scratch: biases of 0.1, as DIGITS' AlexNet has
+#               them, learned at twice the rate without decay, and a mean image; "zero": none of it;
+#               "lrn": local response normalisation as well, of the system cnn
 #   INIT        imagenet, or a file with AlexNet's weights, for the system imagenet
 #   SIZE        256              height and width of a picture
 #   HOP         0.4              seconds from picture to picture; with 1 they do not overlap
@@ -47,16 +51,18 @@ seeds=${SEEDS:-0}
 folds=${FOLDS:-0 1 2 3 4 5 6 7 8 9}
 protocols=${PROTOCOLS:-random files speakers holdout75}
 systems=${SYSTEMS:-cnn alexnet transferred imagenet}
-init=${INIT:-}
+variants=${VARIANTS:-caffe}
+weights=${INIT:-}
 size=${SIZE:-256}
 hop=${HOP:-0.4}
 device=${DEVICE:-auto}
 precision=${PRECISION:-float32}
 data=${DATA:-$(basename "$corpus")}
 results=${RESULTS:-$out/results}
-first_seed=${seeds%% *}
 every= # in names and tags where it is not the usual one
 [ "$hop" = 0.4 ] || every=-hop$hop
+long=
+[ "$epochs" = 30 ] || long=-epochs$epochs
 
 mkdir -p "$out" "$results"
 
@@ -77,11 +83,16 @@ fit() { # EPOCHS OPTION... STORE CHECKPOINT
 }
 
 number=0
-run() { # SYSTEM PROTOCOL SEED [FOLD]
+run() { # SYSTEM VARIANT PROTOCOL SEED [FOLD]
     number=$((number + 1))
-    system=$1 protocol=$2 seed=$3 fold=${4-} seen=
+    system=$1 variant=$2 protocol=$3 seed=$4 fold=${5-} seen=
     [ "$protocol" != random ] || seen=yes
-    name=$data-$size$every-$system-$protocol-seed$seed${fold:+-fold$fold}
+    init=caffe lrn=
+    case $variant in
+    zero) init= ;;
+    lrn) lrn=true ;;
+    esac
+    name=$data-$size$every$long-$system${init:+-$init}${lrn:+-lrn}-$protocol-seed$seed${fold:+-fold$fold}
     missing=
     for level in item file ${seen:+seen}; do
         [ -e "$results/$name-$level.json" ] || missing=yes
@@ -100,22 +111,29 @@ run() { # SYSTEM PROTOCOL SEED [FOLD]
     files) set -- --resplit kfold:5 --test-fold "$fold" --val 0.1 ;;
     speakers) set -- --test-fold "$fold" --val-fold next ;;
     esac
-    network=alexnet training=fresh
+    network=alexnet training=fresh model=badshah2017-alexnet
+    case $system-$variant in
+    cnn-lrn) begin="--set lrn=true" ;;
+    cnn-zero) begin="--set bias=0.0 --biases alike --normalisation mean" ;;
+    cnn-* | imagenet-*) begin= ;;
+    *-zero) begin="--biases alike" ;;
+    *) begin="--set caffe=true --normalisation mean-image" ;;
+    esac
     case $system in
-    cnn) network=cnn ;;
+    cnn) network=cnn model=badshah2017 ;;
     transferred)
         training=transferred
         pictures "$other" other
-        first=$out/other-$size$every-seed$seed.ckpt
-        [ -e "$first" ] || fit "$other_epochs" --model badshah2017-alexnet --resplit speakers:5 \
+        first=$out/other-$size$every-$variant-seed$seed.ckpt
+        # shellcheck disable=SC2086
+        [ -e "$first" ] || fit "$other_epochs" --model $model $begin --resplit speakers:5 \
             --test-fold none --val 0.1 --seed "$seed" "$out/other-$size$every.h5" "$first"
         set -- "$@" --init "$first"
         ;;
-    imagenet) training=fine-tuned && set -- "$@" --init "$init" ;;
+    imagenet) training=fine-tuned && set -- "$@" --init "$weights" ;;
     esac
-    model=badshah2017
-    [ $network = cnn ] || model=badshah2017-alexnet
-    fit "$epochs" --model $model "$@" --seed "$seed" "$store" "$out/$name.ckpt"
+    # shellcheck disable=SC2086
+    fit "$epochs" --model $model $begin "$@" --seed "$seed" "$store" "$out/$name.ckpt"
     score item item "$protocol"
     score file file "$protocol"
     [ -z "$seen" ] || score seen file seen --all
@@ -128,6 +146,7 @@ score() { # NAME LEVEL PROTOCOL [OPTION]
     sertool eval --quiet --resume --summary --by "$level" "$@" --device "$device" \
         --tag network=$network --tag training=$training --tag level="$level" \
         --tag data="$data" --tag size="$size" ${every:+--tag hop="$hop"} \
+        ${long:+--tag epochs="$epochs"} ${init:+--tag init=$init} ${lrn:+--tag lrn=$lrn} \
         --tag protocol="$column" --tag seed="$seed" ${fold:+--tag fold="$fold"} \
         --json "$result" "$out/$name.ckpt" "$store" >/dev/null
 }
@@ -137,21 +156,24 @@ each() { # PROTOCOL SEED [FOLD]: that split for every system
     for system_ in $systems; do
         case $system_ in
         transferred) [ -n "$other" ] || continue ;;
-        imagenet) [ -n "$init" ] || continue ;;
+        imagenet) [ -n "$weights" ] || continue ;;
         esac
-        "$action" "$system_" "$@"
+        for variant_ in $variants; do
+            case $system_-$variant_ in alexnet-lrn | transferred-lrn | imagenet-[lz]*) continue ;; esac
+            "$action" "$system_" "$variant_" "$@"
+        done
     done
 }
 
 all() { # every run, one fold of everything at a time
     for fold_ in $folds; do
-        if [ "$fold_" -lt 5 ]; then
-            for seed_ in $seeds; do
+        for seed_ in $seeds; do
+            if [ "$fold_" -lt 5 ]; then
                 each random "$seed_" "$fold_"
                 each files "$seed_" "$fold_"
-            done
-        fi
-        each speakers "$first_seed" "$fold_"
+            fi
+            each speakers "$seed_" "$fold_"
+        done
     done
     for seed_ in $seeds; do
         each holdout75 "$seed_"

@@ -14,7 +14,7 @@ from made_stores import write_store
 from small_store import items
 
 from sertool.core.errors import InputError, UsageError
-from sertool.models import badshah2017, fser2021, model
+from sertool.models import badshah2017, create, fser2021, model
 from sertool.models.hyperparameters import Hyperparameters
 
 PICTURE = (256, 256, 3)
@@ -154,6 +154,23 @@ def test_pictures_of_which_nothing_is_left(
             on_meta(name, shape, 7, *assignments)
 
 
+def test_local_response_normalisation_is_caffes() -> None:
+    import torch
+
+    network = build("badshah2017", (48, 48, 3), 7, "hidden=8", "lrn=true")
+    kinds = [type(layer).__name__ for layer in network.features]
+    block = ["Conv2d", "ReLU", "LocalResponseNorm", "MaxPool2d"]
+    assert kinds == [*block * 2, "Conv2d", "ReLU", "MaxPool2d"]
+    assert count(network) == count(build("badshah2017", (48, 48, 3), 7, "hidden=8"))
+    x = 300 * np.random.default_rng(0).random((2, 9, 4, 3))
+    wanted = np.empty_like(x)
+    for i in range(9):  # lrn_layer.cpp: five maps around each, fewer at both ends, and k = 1
+        squares = (x[:, max(0, i - 2) : i + 3] ** 2).sum(1)
+        wanted[:, i] = x[:, i] / (1 + 1e-4 / 5 * squares) ** 0.75
+    for layer in (network.features[2], network.features[6]):
+        np.testing.assert_allclose(layer(torch.from_numpy(x)).numpy(), wanted, rtol=1e-12)
+
+
 def test_badshah_begins_as_caffes_alexnet() -> None:
     import torch
 
@@ -163,17 +180,52 @@ def test_badshah_begins_as_caffes_alexnet() -> None:
     expected = dict.fromkeys(sds, 0.01)
     expected |= {"classifier.0.weight": 0.005, "classifier.3.weight": 0.005}
     assert sds == pytest.approx(expected, rel=0.05)
-    assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))
+    biases = {name: p.unique().tolist() for name, p in network.named_parameters() if p.dim() == 1}
+    assert biases == {
+        "features.0.bias": [0],
+        "features.3.bias": [pytest.approx(0.1)],  # the second convolution
+        "features.6.bias": [0],
+        "classifier.0.bias": [pytest.approx(0.1)],
+        "classifier.3.bias": [pytest.approx(0.1)],
+        "classifier.6.bias": [0],
+    }
     other = build("badshah2017", shape, 7, "hidden=256")
     for mine, again in zip(network.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, again)  # torch's generator alone decides
+
+
+def test_badshah_begins_without_biases_where_told_to() -> None:
+    network = build("badshah2017", (48, 48, 3), 7, "hidden=8", "bias=0.0")
+    assert not any(p.any() for p in network.parameters() if p.dim() == 1)
+
+
+def test_alexnet_begins_as_torch_or_caffe_does() -> None:
+    shape = (63, 63, 3)
+    network = build("badshah2017-alexnet", shape, 7, "caffe=true")
+    sds = {name: p.std().item() for name, p in network.named_parameters() if p.dim() > 1}
+    expected = dict.fromkeys(sds, 0.01) | {
+        "classifier.1.weight": 0.005,
+        "classifier.4.weight": 0.005,
+    }
+    assert sds == pytest.approx(expected, rel=0.05)
+    biases = [p.unique().tolist() for p in network.parameters() if p.dim() == 1]
+    tenth = [pytest.approx(0.1)]
+    assert biases == [[0], tenth, [0], tenth, tenth, tenth, tenth, [0]]  # of Caffe's prototxt
+    plain = build("badshah2017-alexnet", shape, 7)
+    assert plain.features[3].bias.std() > 0.005  # uniform, as torch draws them
+
+
+def test_checkpoints_from_before_a_setting_was_there_can_be_read() -> None:
+    before = {"pools": [1, 2, 3], "padding": True, "hidden": 2048, "dropout": 0.5}
+    assert create("badshah2017", before).name == "badshah2017"
+    assert create("badshah2017-alexnet", {"dropout": 0.5}).name == "badshah2017-alexnet"
 
 
 def test_badshah_needs_values_as_they_are_stored() -> None:
     import torch
 
     shape, truth, lengths = (64, 64, 3), torch.arange(8) % 4, torch.ones(8)
-    network = build("badshah2017", shape, 4, "dropout=0.0", "hidden=512")
+    network = build("badshah2017", shape, 4, "dropout=0.0", "hidden=512", "bias=0.0")
     x = 255 * torch.rand(8, 1, *shape) - 127
     logits, steps = [], []
     for scale in (1, 255):
@@ -324,7 +376,8 @@ def test_defaults_are_the_papers() -> None:
         schedule_step=10,
         schedule_factor=0.1,
         monitor="accuracy",
-        normalisation="mean",
+        normalisation="mean-image",
+        biases="caffe",
     )
     assert badshah2017.Badshah2017().defaults() == badshah
     alexnet = asdict(badshah) | {"normalisation": "imagenet", "lr_scale": 0.1}

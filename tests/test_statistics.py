@@ -72,6 +72,9 @@ def test_statistics_of_pictures_are_of_each_channel() -> None:
     assert cell.mean.shape == (1, 4, 5, 3)
     every = pictures.astype(np.float64)
     np.testing.assert_allclose(cell.apply(pictures[3]), (x - every.mean(0)) / every.std(0), 1e-4)
+    image = statistics.fit(iter(pictures), "mean-image")
+    assert image.mean.shape == (1, 4, 5, 3)
+    np.testing.assert_allclose(image.apply(pictures[3]), x - every.mean(0), rtol=1e-5, atol=1e-5)
 
 
 @given(st.integers(0, 99), st.floats(-1e4, 1e4), st.booleans())

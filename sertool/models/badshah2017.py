@@ -13,9 +13,13 @@ from sertool.models.hyperparameters import Hyperparameters
 if TYPE_CHECKING:
     from torch import nn
 
+    from sertool.models.layers import OverPictures
+
 CONVOLUTIONS = ((120, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))  # maps, width, stride, padding
 POOL, POOL_STRIDE = 3, 2  # picture points
 CONV_SD, HIDDEN_SD, LAST_SD = 0.01, 0.005, 0.01  # Caffe's AlexNet
+LRN_SIZE, LRN_ALPHA, LRN_BETA = 5, 1e-4, 0.75  # there, after the first two convolutions
+CAFFE_BIAS, BIASED = 0.1, (2, 4, 5)  # there: convolutions and hidden layers that begin with it
 SMALLEST_ALEXNET = 63  # points: its third pooling is left one
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
@@ -31,6 +35,12 @@ class CnnSettings:
     hidden: int = setting(2048, "width of both hidden dense layers", "units", least=1)
     dropout: float = setting(
         0.5, "share of values zeroed after each hidden dense layer", least=0, below=1
+    )
+    bias: float = setting(
+        CAFFE_BIAS, "first biases of C2 and both hidden dense layers; 0 elsewhere", least=0, most=1
+    )
+    lrn: bool = setting(
+        False, "local response normalisation after C1 and C2, as AlexNet has; the text: none"
     )
 
     def __post_init__(self) -> None:
@@ -52,8 +62,8 @@ class Badshah2017(Network):
 
         With the default settings, 256 × 256 × 3 and seven logits: 44 444 967 parameters. With the
         text taken literally (`pools=[1]`, no padding): 497 429 799. Raises InputError for pictures
-        that are too small. Weights are drawn as in Caffe's AlexNet, with zero biases: Gaussian of
-        sd 0.01, in both hidden dense layers 0.005.
+        that are too small. Weights and biases begin as in Caffe's AlexNet: Gaussian of sd 0.01, in
+        both hidden dense layers 0.005; see `bias`.
         """
         from torch import nn
 
@@ -66,6 +76,8 @@ class Badshah2017(Network):
         for number, (maps, kernel, stride, padding) in enumerate(CONVOLUTIONS, 1):
             pad = padding if settings.padding else 0
             convolutions += [nn.Conv2d(channels, maps, kernel, stride, pad), nn.ReLU(inplace=True)]
+            if settings.lrn and number <= 2:
+                convolutions += [nn.LocalResponseNorm(LRN_SIZE, LRN_ALPHA, LRN_BETA)]
             if number in settings.pools:
                 convolutions += [nn.MaxPool2d(POOL, POOL_STRIDE, ceil_mode=True)]
             channels = maps
@@ -77,7 +89,7 @@ class Badshah2017(Network):
             nn.Linear(hidden, outputs),
         ]
         network = OverPictures(nn.Sequential(*convolutions), nn.Sequential(*dense))
-        _caffe(network, dense[-1])
+        _caffe(network, settings.bias)
         return network
 
     def size_after(self, points: int) -> int:
@@ -91,10 +103,11 @@ class Badshah2017(Network):
         return points
 
     def defaults(self) -> Hyperparameters:
-        """Return the paper's training, and Caffe's where the paper is silent.
+        """Return the paper's training, and where the paper is silent that of its tools.
 
-        Published: batch 100, 30 epochs, rate 0.01, a tenth every 10. Caffe's: momentum, weight
-        decay, and pictures of 0 to 255 less their mean.
+        Published: batch 100, 30 epochs, rate 0.01, a tenth every 10: all of them what DIGITS
+        proposes with its AlexNet. From there too: momentum, weight decay, the rate of biases, and
+        pictures of 0 to 255 less their mean image.
         """
         return Hyperparameters(
             epochs=30,
@@ -108,28 +121,38 @@ class Badshah2017(Network):
             schedule_factor=0.1,
             monitor="accuracy",
             # With weights this small the signal shrinks: values of 0 to 255 begin with logits of
-            # about 0.1 and a first step of 1e-3 to 1e-2 of each weight; divided by 255, and every
-            # bias being 0, logits (5e-4) and steps are 255 times smaller.
-            normalisation="mean",
+            # about 0.1 and a first step of 1e-3 to 1e-2 of each weight; divided by 255, logits and
+            # steps are up to 255 times smaller.
+            normalisation="mean-image",
+            biases="caffe",
         )
 
 
-def _caffe(network: nn.Module, last: nn.Module) -> None:
-    """Initialise all weights as Caffe's AlexNet does, biases 0."""
+def _caffe(network: OverPictures, bias: float) -> None:
+    """Initialise as Caffe's AlexNet, with `bias` where that has its 0.1."""
     from torch import nn
 
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and not layer.weight.is_meta:
-            sd = HIDDEN_SD if isinstance(layer, nn.Linear) and layer is not last else CONV_SD
-            nn.init.normal_(layer.weight, std=LAST_SD if layer is last else sd)
+    convolutions = [m for m in network.features if isinstance(m, nn.Conv2d)]
+    dense = [m for m in network.classifier if isinstance(m, nn.Linear)]
+    begin: list[tuple[nn.Conv2d | nn.Linear, float, float]] = [
+        *[(m, CONV_SD, bias * (n in BIASED)) for n, m in enumerate(convolutions, 1)],
+        *[(m, HIDDEN_SD, bias) for m in dense[:-1]],
+        (dense[-1], LAST_SD, 0.0),
+    ]
+    for layer, sd, value in begin:
+        if not layer.weight.is_meta:
             assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+            nn.init.normal_(layer.weight, std=sd)
+            nn.init.constant_(layer.bias, value)
 
 
 @dataclass(frozen=True)
 class AlexnetSettings:
     """Settings of AlexNet."""
 
+    caffe: bool = setting(
+        False, "first weights and biases of Caffe's AlexNet, made for pixels of 0 to 255"
+    )
     dropout: float = setting(
         0.5, "share of values zeroed before both hidden dense layers", least=0, below=1
     )
@@ -150,7 +173,8 @@ class Badshah2017Alexnet(Network):
 
         Names and shapes of its tensors are torchvision's, so that published weights fit. With three
         channels and seven logits: 57 032 519 parameters, whatever the pictures' size. Raises
-        InputError for pictures below 63 × 63. Weights are drawn as torch does by default.
+        InputError for pictures below 63 × 63. Weights are drawn as torch does by default, or as in
+        `badshah2017`.
         """
         from torch import nn
 
@@ -176,7 +200,10 @@ class Badshah2017Alexnet(Network):
             nn.Linear(4096, outputs),
         ]
         pooled = nn.AdaptiveAvgPool2d(6)
-        return OverPictures(nn.Sequential(*features), nn.Sequential(*dense), pooled)
+        network = OverPictures(nn.Sequential(*features), nn.Sequential(*dense), pooled)
+        if self.settings.caffe:
+            _caffe(network, CAFFE_BIAS)
+        return network
 
     def defaults(self) -> Hyperparameters:
         """Return the paper's training: "one tenth of the normal" rate for weights of `--init`."""

@@ -61,8 +61,9 @@ class Hyperparameters(Options):
         validation part the best epoch's weights are kept in either case.
     normalisation: fitted on the training part: z-scores per time-frequency "cell" or pixel (items
         of one length), per "feature" dimension or channel, or of all values ("global"), or less
-        the "mean" of each dimension or channel; fixed: "unit" (pixels / 255), "imagenet" (and then
-        torchvision's constants), or "none".
+        the "mean" of each dimension or channel, or less the "mean-image", that of each cell or
+        pixel; fixed: "unit" (pixels / 255), "imagenet" (and then torchvision's constants), or
+        "none".
     batch_by: "count" cuts an epoch's items, in random order, into batches of `batch_size`.
         "length" first sorts them by their frames, so that a batch pads little, and draws the order
         of the batches; "frames" does so with batches of at most `batch_frames` frames, padding
@@ -87,6 +88,8 @@ class Hyperparameters(Options):
     mixup: alpha of the Beta distribution by which items of a batch are mixed, two by two, with
         their targets (`training.mixup`); 0: none.
     precision: "bfloat16" computes forward passes of training in mixed precision.
+    biases: "alike" trains them as weights; "caffe" at twice the rate and without decay, as the
+        networks that come with Caffe (lr_mult 2, decay_mult 0).
     """
 
     epochs: int = _count(50, "Passes over the training part.", 1)
@@ -180,12 +183,17 @@ class Hyperparameters(Options):
     normalisation: str = _choice(
         "feature",
         "Normalisation of the features, fitted to the training part.",
-        ("cell", "feature", "global", "mean", "unit", "imagenet", "none"),
+        ("cell", "feature", "global", "mean", "mean-image", "unit", "imagenet", "none"),
     )
     precision: str = _choice(
         "float32", "Precision of training's forward passes.", ("float32", "bfloat16")
     )
     lr_scale: float = _factor(1.0, "Factor on the learning rate of weights from --init.")
+    biases: str = _choice(
+        "alike",
+        "Train biases like weights, or, as networks in Caffe, at twice the rate without decay.",
+        ("alike", "caffe"),
+    )
 
     def overridden(self, values: Mapping[str, Any]) -> Hyperparameters:
         """Return these with some values replaced; UsageError for ones that contradict each other.

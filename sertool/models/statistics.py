@@ -20,6 +20,8 @@ FIXED: dict[str, tuple[Any, Any]] = {  # mean and standard deviation that nothin
     ),
 }
 PIXELS = ("unit", "imagenet")  # of values from 0 to 255
+CELLS = ("cell", "mean-image")  # of each cell or pixel: for items of one length
+CENTRED = ("mean", "mean-image")  # and not scaled
 FLOAT32_NOISE = 1e-7  # relative: a smaller spread of float32 values is rounding, not variation
 
 
@@ -93,8 +95,9 @@ def mean_and_deviation(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Statistics:
     """How features (frames, ...) are normalised before a network is given them: (x - mean) / sd.
 
-    mean, sd: float32, what the checkpoint keeps: of shape (frames, ...) per "cell", that of the
-    last dimension (dims or channels) per "feature" or "mean", () for "global", "unit" and "none".
+    mean, sd: float32, what the checkpoint keeps: of shape (frames, ...) per "cell" and for the
+    "mean-image", that of the last dimension (dims or channels) per "feature" or "mean", () for
+    "global", "unit" and "none".
     """
 
     normalisation: str
@@ -107,11 +110,11 @@ class Statistics:
         if self.normalisation == "none":
             return x
         mean, sd = self.mean, self.sd
-        if self.normalisation == "cell" and len(x) < len(mean):
+        if self.normalisation in CELLS and len(x) < len(mean):
             mean, sd = mean[: len(x)], sd[: len(x)]
         if self.normalisation != "unit":
             x -= mean
-        if self.normalisation != "mean":
+        if self.normalisation not in CENTRED:
             x /= sd
         return x
 
@@ -132,13 +135,13 @@ def fit(items: Iterable[np.ndarray], normalisation: str) -> Statistics:
     mean, sd = moments.mean, standard_deviation(moments.variance(), moments.mean)
     if normalisation == "global":
         mean, sd = mean[0], sd[0]
-    if normalisation == "mean":
+    if normalisation in CENTRED:
         sd = np.ones_like(sd)
     return Statistics(normalisation, mean.astype(np.float32), sd.astype(np.float32))
 
 
 def _rows(features: np.ndarray, normalisation: str) -> np.ndarray:
     """Return features (frames, ...) as rows of what has a mean and a deviation of its own."""
-    if normalisation == "cell":
+    if normalisation in CELLS:
         return features[np.newaxis]
     return features.reshape(-1, 1 if normalisation == "global" else features.shape[-1])

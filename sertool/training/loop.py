@@ -28,6 +28,7 @@ from sertool.training.schedules import learning_rate
 from sertool.ui.console import Console, Progress
 
 VALIDATION_BATCH = 64
+CAFFE_BIASES = 2.0  # times the rate of weights: lr_mult of the networks that come with it
 Epoch = dict[str, float]  # its number, rate, losses and rates by name
 
 
@@ -64,20 +65,32 @@ def seed_torch(seed: int, *keys: str | int) -> None:
 
 
 def make_optimizer(network: nn.Module, task: Task) -> torch.optim.Optimizer:
-    """Return the optimiser that the hyper-parameters name; one parameter group a tensor's origin.
+    """Return the optimiser that the hyper-parameters name.
 
-    Each group holds its share of the rate in "scale".
+    Its groups keep apart what has a rate or a decay of its own; each holds its share of the rate
+    in "scale".
     """
     hp = task.hp
-    fresh = [p for n, p in network.named_parameters() if n not in task.pretrained]
-    loaded = [p for n, p in network.named_parameters() if n in task.pretrained]
-    groups: list[dict[str, Any]] = [{"params": fresh, "scale": 1.0}] if fresh else []
-    if loaded:
-        groups.append({"params": loaded, "scale": hp.lr_scale})
+    groups: list[dict[str, Any]] = []
+    for loaded, scale in ((False, 1.0), (True, hp.lr_scale)):
+        for apart in (False, True):
+            mine = [
+                p
+                for n, p in network.named_parameters()
+                if (n in task.pretrained, hp.biases == "caffe" and _is_bias(n)) == (loaded, apart)
+            ]
+            if mine:
+                factor, own = (CAFFE_BIASES, {"weight_decay": 0.0}) if apart else (1.0, {})
+                groups.append({"params": mine, "scale": factor * scale, **own})
     if hp.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=hp.lr, momentum=hp.momentum, weight_decay=hp.weight_decay)
     kind = torch.optim.AdamW if hp.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, lr=hp.lr, betas=hp.betas, weight_decay=hp.weight_decay)
+
+
+def _is_bias(name: str) -> bool:
+    """Return whether a parameter is a bias, by its name; of recurrent layers, "bias_ih_l0"."""
+    return name.rpartition(".")[2].startswith("bias")
 
 
 def total_loss(

@@ -65,12 +65,13 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
         raise InputError(f"{path}: an item without any frames")
     if model.pictures and longest > 1:
         raise InputError(f"{path}: an item of {longest} pictures; {name} takes one per item")
-    if not model.fixed_length and plan.hp.normalisation != "cell":
+    per_cell = plan.hp.normalisation in statistics.CELLS
+    if not model.fixed_length and not per_cell:
         _try(plan, store, used[0], None)
         return None
-    uneven = model.takes_shorter and plan.hp.normalisation != "cell"
+    uneven = model.takes_shorter and not per_cell
     if shortest != longest and not uneven:
-        why = name if model.fixed_length else "--normalisation cell"
+        why = name if model.fixed_length else f"--normalisation {plan.hp.normalisation}"
         or_set = model.shorter_by and not model.takes_shorter
         raise InputError(
             f"{path}: {why} needs items of one length, and these have {shortest} to"

@@ -32,14 +32,14 @@ def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
             ("random-seed0-fold2", (False, False)),
             ("speakers-seed0-fold2", (True, True)),
         ):
-            report = summary(out, f"demo-64-cnn-{split}-{level}")
+            report = summary(out, f"demo-64-epochs1-cnn-caffe-{split}-{level}")
             assert report["level"] == report["tags"]["level"] == level
             assert report["tags"]["protocol"] == split.split("-")[0]
             protocol = report["protocol"]
             assert (protocol["origin_disjoint"], protocol["speaker_disjoint"]) == apart
             assert report["store"]["kind"] == "image"
             assert all("mean_probability" in row for row in report["per_class"].values())
-    seen = summary(out, "demo-64-cnn-random-seed0-fold2-seen")
+    seen = summary(out, "demo-64-epochs1-cnn-caffe-random-seed0-fold2-seen")
     assert (seen["tags"]["protocol"], seen["level"]) == ("seen", "file")
     assert sum(map(sum, seen["confusion"])) == 96
     assert "leak-free" in printed
@@ -47,7 +47,7 @@ def test_every_protocol_states_itself(done: tuple[Path, str]) -> None:
 
 def test_pictures_are_the_papers(done: tuple[Path, str]) -> None:
     out, _ = done
-    stages = summary(out, "demo-64-cnn-speakers-seed0-fold2-item")["lineage"]
+    stages = summary(out, "demo-64-epochs1-cnn-caffe-speakers-seed0-fold2-item")["lineage"]
     featurize = next(stage["params"] for stage in stages if stage["stage"] == "featurize")
     assert (featurize["sample_rate"], featurize["segment"], featurize["segment_hop"]) == (
         16000,
@@ -64,9 +64,32 @@ def test_pictures_are_the_papers(done: tuple[Path, str]) -> None:
     assert (train["optimizer"], train["momentum"], train["batch_size"]) == ("sgd", 0.9, 100)
 
 
+def test_networks_start_as_those_of_caffe_or_with_zeros(
+    done: tuple[Path, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    only = {"PROTOCOLS": "speakers", "RESULTS": str(done[0] / "results")}
+    assert recipe(out, few(), SYSTEMS="cnn", VARIANTS="zero", **only).returncode == 0
+    assert recipe(out, few(), SYSTEMS="alexnet", VARIANTS="lrn caffe", **only).returncode == 0
+    started = {}
+    for system in ("cnn-caffe", "cnn", "alexnet-caffe"):
+        report = summary(done[0], f"demo-64-epochs1-{system}-speakers-seed0-fold2-item")
+        assert report["tags"].get("init", "") == system.partition("-")[2]
+        assert report["tags"]["epochs"] == "1"
+        params = report["lineage"][-2]["params"]
+        settings, hp = params["settings"], params["hyperparameters"]
+        first = settings["caffe" if "alexnet" in system else "bias"]
+        started[system] = (first, hp["biases"], hp["normalisation"])
+    assert started == {
+        "cnn-caffe": (0.1, "caffe", "mean-image"),
+        "cnn": (0.0, "alike", "mean"),
+        "alexnet-caffe": (True, "caffe", "mean-image"),
+    }
+
+
 def test_starts_again_with_what_is_missing(done: tuple[Path, str]) -> None:
     out, printed = done
-    gone = out / "results" / "demo-64-cnn-random-seed0-fold2-file.json"
+    gone = out / "results" / "demo-64-epochs1-cnn-caffe-random-seed0-fold2-file.json"
     text = gone.read_text()
     gone.unlink()
     again = recipe(out, few(), **ONLY)
