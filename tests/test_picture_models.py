@@ -396,7 +396,10 @@ def test_defaults_are_the_papers() -> None:
         hp.check()
 
 
-def test_lists_of_settings_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalisation", ["unit", "mean-image"])
+def test_settings_and_statistics_come_back_from_a_checkpoint(
+    tmp_path: Path, normalisation: str
+) -> None:
     import torch
 
     from sertool.commands.train import train
@@ -413,16 +416,22 @@ def test_lists_of_settings_come_back_from_a_checkpoint(tmp_path: Path) -> None:
     options = TrainOptions(
         "fser2021",
         settings={"widths": [4, 6], "dense": [8]},
-        overrides={"epochs": 1},
+        overrides={"epochs": 1, "normalisation": normalisation, "biases": "caffe"},
         parts=PartOptions(test_fold="0"),
     )
     train(store, out, options)
     loaded = checkpoint.load(out)
     assert loaded.meta["model"]["settings"]["widths"] == [4, 6]
+    assert loaded.meta["lineage"][-1]["params"]["hyperparameters"]["biases"] == "caffe"
     network = build("fser2021", (24, 20, 3), 3, *sizes).eval()
     network.load_state_dict({n: torch.from_numpy(a) for n, a in loaded.subset("model").items()})
     with torch.no_grad():
-        logits = network(torch.from_numpy(np.stack(arrays[:3])).float() / 255, torch.ones(3))
+        x = np.stack(arrays[:3]).astype(np.float32)
+        if normalisation == "unit":
+            x /= 255
+        else:
+            x -= np.mean([a for a, row in zip(arrays, rows, strict=True) if row.fold != 0], 0)
+        logits = network(torch.from_numpy(x), torch.ones(3))
     np.testing.assert_allclose(
         Scorer.load(out).posterior(arrays[:3]), logits.double().softmax(1), rtol=1e-5
     )
