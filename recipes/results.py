@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from sertool.evaluation import pooling
@@ -58,13 +59,20 @@ def filled(folder: Path, **parts: str) -> str:
 
 def main(out: Path) -> None:
     """Write the pages and the picture below `out`."""
-    from sertool.papers.forest import forest
+    from sertool.papers.forest import forest, rows
 
     studies = {name: of_paper(name) for name in papers.names()}
     for path, text in pages_of(studies).items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text, encoding="utf-8")
     figures.draw(out, {FOREST: lambda: forest(list(studies.values()))})
+    for name, each in studies.items():
+        drawn = {
+            picture.file: partial(rows, each, picture)
+            for picture in (each.paper.pictures if each.paper else ())
+            if picture.rows
+        }
+        figures.draw(out / "results" / name, drawn)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The forest plot: every headline's printed number beside ours, by protocol and leak-free."""
+"""The forest plot, printed numbers beside ours, and pictures of kept runs in the same style."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Value
+from sertool.papers import findings
 from sertool.papers.headlines import Line, Measured, lines
-from sertool.papers.papers import UNITS
+from sertool.papers.papers import UNITS, Picture
 from sertool.papers.study import Study
 from sertool.papers.words import named
 from sertool.ui.figures import GRID, INK, LINEAR, MODEL, one_panel
@@ -44,17 +46,40 @@ def forest(studies: Sequence[Study]) -> Figure:
             measure = named(line.row.figure["measure"])
             names.append(", ".join(text for text in (line.name, line.headline.on, measure) if text))
         at += 1
-    axes.set_yticks(ticks, names, fontsize=8, color=INK)
-    axes.set_ylim(at - 0.4, -0.7)
-    axes.set_xlim(0, 100)
+    _finish(axes, ticks, names, at)
     axes.set_xlabel("%", color=INK, fontsize=8)
-    axes.grid(axis="x", color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8)
     for what, (colour, marker, _) in MARKS.items():
         axes.plot([], [], color=colour, marker=marker, linestyle="none", label=what)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     return figure
+
+
+def rows(study: Study, picture: Picture) -> Figure:
+    """Return a picture of kept runs: one row each, all on the speakers that every one has."""
+    runs = {name: findings.chosen(study, tags) for name, tags in picture.rows.items()}
+    first = next(iter(runs.values()))
+    for run in runs.values():
+        first = pooling.shared(first, run)[0]
+    figure, axes = one_panel(6.0, ROW * len(runs) + 0.9)
+    for at, run in enumerate(runs.values()):
+        own = pooling.shared(run, first)[0]
+        found = measures.values(own, [{"measure": picture.figure}])[0]
+        _value(axes, at, "leak-free", found, 100.0)
+        n = round(own.matrices.sum() / len(own.seeds))
+        axes.text(1.01, at, f"n = {n}", transform=axes.get_yaxis_transform(), va="center",
+                  color=INK, fontsize=7)  # fmt: skip
+    _finish(axes, list(range(len(runs))), list(runs), len(runs))
+    axes.set_xlabel(f"{named(picture.figure)}, %", color=INK, fontsize=8)
+    return figure
+
+
+def _finish(axes: Axes, ticks: Sequence[int], names: Sequence[str], end: int) -> None:
+    axes.set_yticks(ticks, names, fontsize=8, color=INK)
+    axes.set_ylim(end - 0.4, -0.7)
+    axes.set_xlim(0, 100)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8)
 
 
 def _row(axes: Axes, at: int, line: Line) -> None:
@@ -63,16 +88,17 @@ def _row(axes: Axes, at: int, line: Line) -> None:
     if line.row.published:
         number = float(line.row.published.value) * (factor / 100 if line.row.unit != "%" else 1)
         _mark(axes, at, "printed", number, None)
-    for what, found in (
-        ("by its protocol", own and own.value),
-        ("leak-free", free and free.value),
-        ("linear baseline, leak-free", free and free.linear),
-    ):
-        if isinstance(found, Value):
-            ci = found.ci and (factor * found.ci[0], factor * found.ci[1])
-            _mark(axes, at, what, factor * found.mean, ci)
+    _value(axes, at, "by its protocol", own.value if own else None, factor)
+    _value(axes, at, "leak-free", free.value if free else None, factor)
+    _value(axes, at, "linear baseline, leak-free", free.linear if free else None, factor)
     axes.text(1.01, at, _counts(own, free), transform=axes.get_yaxis_transform(), va="center",
               color=INK, fontsize=7)  # fmt: skip
+
+
+def _value(axes: Axes, at: int, what: str, found: Value | None, factor: float) -> None:
+    if found is not None:
+        ci = found.ci and (factor * found.ci[0], factor * found.ci[1])
+        _mark(axes, at, what, factor * found.mean, ci)
 
 
 def _mark(axes: Axes, at: int, what: str, x: float, ci: tuple[float, float] | None) -> None:

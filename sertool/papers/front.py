@@ -13,62 +13,70 @@ from sertool.papers.papers import Paper, Scale
 from sertool.papers.study import Study
 from sertool.ui.tables import Block, Grid, Heading, Text, escaped, markdown
 
-STATUS = ("paper", "printed", "measured", "at full scale", "corpus: ours", "the paper's", "seeds",
-          "not measured")  # fmt: skip
+STATUS = ("paper", "printed", "measured", "at full scale", "on", "the paper's corpora", "seeds",
+          "what is missing")  # fmt: skip
 
 
 def status(studies: Sequence[Study]) -> Grid:
     """Return a line a paper: how many of its numbers were measured, how fully, on what."""
     rows = [_status(study, study.paper) for study in studies if study.paper]
-    return Grid(STATUS, rows, 1)
+    return Grid(STATUS, rows, len(STATUS))
 
 
 def _status(study: Study, paper: Paper) -> list[str]:
-    measured, full = set(), set()
-    missing: Counter[str] = Counter()
+    """Return a paper's line; a cell of several systems counts as the one nearest to full scale."""
     own = paper.protocols[0].tag if paper.protocols else ""
+    lacking: dict[int, list[str]] = {}
     for row in (row for section in study.sections for row in section.rows):
         cell = row.published
-        if cell is None or row.baseline or row.figure != cell.figure:
+        if cell is None or row.baseline or not any(row.measured.values()):
             continue
-        if any(value is not None for value in row.measured.values()):
-            measured.add(id(cell))
-            if own in row.measured and at_full_scale(row.pooled[own], paper.scale):
-                full.add(id(cell))
-    for cell in paper.cells:
-        if id(cell) not in measured:
-            missing[paper.reason(cell.tags | cell.figure) or "not run"] += 1
+        if row.figure == cell.figure:
+            lacks = (
+                _lacks(row.pooled[own], paper.scale)
+                if own in row.measured
+                else ["not by its protocol"]
+            )
+            lacking[id(cell)] = min(lacking.get(id(cell), lacks), lacks, key=len)
+    missing = Counter(
+        paper.reason(cell.tags | cell.figure) or "not run"
+        for cell in paper.cells
+        if id(cell) not in lacking
+    )
+    short = Counter(what for lacks in lacking.values() for what in lacks)
     systems = [run for system in study.systems for run in system.runs.values()]
     data = dict.fromkeys(name for run in systems if (name := run.values.get("data")))
     seeds = sorted({len(run.seeds) for run in systems})
     return [
         paper.name,
         str(len(paper.cells)),
-        str(len(measured)),
-        str(len(full)),
+        str(len(lacking)),
+        str(sum(not lacks for lacks in lacking.values())),
         ", ".join(data or paper.corpora),
         ", ".join(paper.corpora),
         "–".join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1]))) if seeds else "",
-        "; ".join(f"{n}: {reason}" for reason, n in missing.most_common()),
+        "; ".join(f"{n}: {why}" for why, n in [*short.most_common(), *missing.most_common()]),
     ]
 
 
-def at_full_scale(run: Pooled, scale: Scale) -> bool:
-    """Return whether a system was trained and tested as much as the paper's.
+def _lacks(run: Pooled, scale: Scale) -> list[str]:
+    """Return in what a system falls short of the paper's scale.
 
     Where the paper does not say for how many epochs, its training loss must have levelled off.
     """
+    lacks = []
     epochs = run.values.get("epochs")  # None where it is fitted in one step
     if epochs and scale.epochs is None:
         known = convergence.of(run)
-        trained = bool(known) and not any(curve.falling for curve in known)
-    else:
-        trained = not epochs or int(epochs) >= (scale.epochs or 0)
-    return (
-        trained
-        and len(run.seeds) >= scale.seeds
-        and min(len(each) for each in run.folds) >= scale.folds
-    )
+        if not known or any(curve.falling for curve in known):
+            lacks.append("not converged")
+    elif epochs and int(epochs) < (scale.epochs or 0):
+        lacks.append("too few epochs")
+    if min(len(each) for each in run.folds) < scale.folds:
+        lacks.append("too few folds")
+    if len(run.seeds) < scale.seeds:
+        lacks.append("too few seeds")
+    return lacks
 
 
 def section(study: Study, root: Path, here: Path) -> str:
@@ -82,18 +90,22 @@ def section(study: Study, root: Path, here: Path) -> str:
         return ""
     shown = {headline.protocol for headline in paper.headlines}
     protocols = [
-        f"{p.column}: {p.text}"
+        f"{p.column[:1].upper()}{p.column[1:]}: {p.text}."
         for p in paper.protocols
         if p.tag in shown or p.leaky or "speaker_disjoint" in p.requires
     ]
     blocks: list[Block] = [
         Heading(f"{paper.name}: {paper.title}"),
         Text([f"{paper.authors}. {paper.published}. {paper.about}"]),
-        Text([f"{'. '.join(text[:1].upper() + text[1:] for text in protocols)}."]),
+        Text(["", *protocols]),
         *headlines.page(study),
     ]
     found = findings.lines(study, strict=True)
     parts = [markdown([*blocks, Text(["", *found])] if found else blocks)]
+    for picture in paper.pictures:
+        text = escaped(picture.text)
+        image = f"![{text.partition(',')[0]}](results/{paper.name}/{picture.file})\n\n{text}"
+        parts.append(f"{image if picture.file else f'Missing: {text}'}\n")
     if paper.deviations:
         parts.append("Where the recipe departs from the paper:\n")
         for each in paper.deviations:

@@ -170,6 +170,19 @@ class Deviation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     code: str
 
 
+class Picture(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A figure of the paper's, made of ours: a file beside the kept runs, "" where it is missing.
+
+    rows: the tags of the runs that are its rows, by name, tested on the same speakers, where it is
+    drawn from kept runs; otherwise the text says which command drew it. figure: of these.
+    """
+
+    text: str
+    file: str = ""
+    rows: dict[str, dict[str, str]] = {}
+    figure: str = "accuracy"
+
+
 class NotRun(Struct, frozen=True):
     """Why nothing was measured for these tags."""
 
@@ -202,6 +215,7 @@ class Paper(Struct, frozen=True, kw_only=True):
     headlines: tuple[Headline, ...] = field(name="headline", default=())
     notes: tuple[Finding, ...] = field(name="finding", default=())
     deviations: tuple[Deviation, ...] = field(name="deviation", default=())
+    pictures: tuple[Picture, ...] = field(name="picture", default=())
     scale: Scale = Scale()
 
     def __post_init__(self) -> None:
