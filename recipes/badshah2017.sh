@@ -26,7 +26,7 @@
 #   SIZE        256              height and width of a picture
 #   HOP         0.4              seconds from picture to picture; with 1 they do not overlap
 #   DEVICE      auto
-#   PRECISION   float32          bfloat16 is several times as fast on some processors
+#   PRECISION   auto             float32, or bfloat16 where this network was measured to be faster in it
 #   DATA        name of EMODB's folder: the tag of the data
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
@@ -56,7 +56,7 @@ weights=${INIT:-}
 size=${SIZE:-256}
 hop=${HOP:-0.4}
 device=${DEVICE:-auto}
-precision=${PRECISION:-float32}
+precision=${PRECISION:-auto}
 data=${DATA:-$(basename "$corpus")}
 results=${RESULTS:-$out/results}
 every= # in names and tags where it is not the usual one

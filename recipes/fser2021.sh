@@ -22,7 +22,7 @@
 #   OPTIMIZER   sgd              the paper's; adam, at the same rate, needs far fewer epochs
 #   COPIES      20
 #   DEVICE      auto
-#   PRECISION   float32          bfloat16 is several times as fast on some processors
+#   PRECISION   auto             float32, or bfloat16 where this network was measured to be faster in it
 #   OUTSIDE     a folder of labelled recordings to predict and score (the paper's 24 from home)
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
@@ -46,7 +46,7 @@ optimizer=${OPTIMIZER:-sgd}
 copies=${COPIES:-20}
 epochs=${EPOCHS:-400}
 device=${DEVICE:-auto}
-precision=${PRECISION:-float32}
+precision=${PRECISION:-auto}
 results=${RESULTS:-$out/results}
 first_seed=${seeds%% *}
 change=shift=0.1,zoom=0.1,flip

@@ -23,7 +23,7 @@
 #   SYSTEMS     "variable fixed nomask nolength noclass"
 #   CORPUS_NAME what prepare finds: iemocap, ravdess or emodb
 #   DEVICE      auto
-#   PRECISION   float32          bfloat16 is several times as fast on some processors
+#   PRECISION   auto             float32, or bfloat16 where this network was measured to be faster in it
 #   DATA        name of CORPUS's folder: the tag of the data
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
@@ -71,7 +71,7 @@ systems=${SYSTEMS:-variable fixed nomask nolength noclass}
 epochs=${EPOCHS:-50}
 patience=${PATIENCE:-8}
 device=${DEVICE:-auto}
-precision=${PRECISION:-float32}
+precision=${PRECISION:-auto}
 results=${RESULTS:-$out/results}
 
 mkdir -p "$out" "$results"

@@ -29,7 +29,7 @@
 #               512 is that of the code that it cites (a variant, tagged so)
 #   VOICES      4                pairs of voices that are mixed at the end; 0: none
 #   DEVICE      auto
-#   PRECISION   float32          bfloat16 is several times as fast on some processors
+#   PRECISION   auto             float32, or bfloat16 where this network was measured to be faster in it
 #   RESULTS     OUTDIR/results   where the summaries go
 #   LIST        no                print the names of the runs without a summary, and run nothing
 #
@@ -54,7 +54,7 @@ hop=${HOP:-256}
 window=${WINDOW:-1024}
 voices=${VOICES:-4}
 device=${DEVICE:-auto}
-precision=${PRECISION:-float32}
+precision=${PRECISION:-auto}
 results=${RESULTS:-$out/results}
 first_seed=${seeds%% *}
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from sertool.core.options import EVERY, Argument, Command, Declared, declared
 
-WIDEST = 13  # characters of choices that may stand in for the value; more stand in the help
+WIDEST = 10  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
 NUMBER = re.compile(r"[+-]?[0-9]+")
 UNITS = {"s": "SECONDS", "Hz": "HZ", "dB": "DB"}

@@ -87,7 +87,8 @@ class Hyperparameters(Options):
     clip_norm: gradients of a larger norm, all parameters together, are scaled down to it; 0: none.
     mixup: alpha of the Beta distribution by which items of a batch are mixed, two by two, with
         their targets (`training.mixup`); 0: none.
-    precision: "bfloat16" computes forward passes of training in mixed precision.
+    precision: "bfloat16" computes forward passes of training in mixed precision; "auto" is either,
+        by the table in `models.precision`, and never what a checkpoint keeps.
     biases: "alike" trains them as weights; "caffe" at twice the rate and without decay, as the
         networks that come with Caffe (lr_mult 2, decay_mult 0).
     """
@@ -186,7 +187,10 @@ class Hyperparameters(Options):
         ("cell", "feature", "global", "mean", "mean-image", "unit", "imagenet", "none"),
     )
     precision: str = _choice(
-        "float32", "Precision of training's forward passes.", ("float32", "bfloat16")
+        "float32",
+        "Precision of training's forward passes: float32, bfloat16, or auto, the one that was"
+        " measured to be faster for this model on this kind of device.",
+        ("float32", "bfloat16", "auto"),
     )
     lr_scale: float = _factor(1.0, "Factor on the learning rate of weights from --init.")
     biases: str = _choice(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
-from sertool.formats.outputs import Parts, check_output
+from sertool.formats.outputs import Parts, check_output, job_of_parts
 from sertool.formats.reuse import Made, State, decide
-from sertool.models import Network, Tabular, speaker_store, speakers
+from sertool.models import Network, Tabular, precision, speaker_store, speakers
 from sertool.splits.division import Division
 from sertool.training import per_field, provenance, summary
 from sertool.training.fitting import fit
@@ -33,8 +34,6 @@ def train_store(
     by_speaker = options.speaker_normalisation
     with speaker_store.opened(source, by_speaker) as store, ExitStack() as stack:
         job = make_job(store, options, console, stack)
-        in_effect = dataclasses.asdict(job.model.settings) | dataclasses.asdict(job.hp)
-        console.detail(f"in effect: {', '.join(f'{n} {v}' for n, v in in_effect.items())}")
         divisions = per_field.divisions(job)
         if by_speaker:
             used = {i for d in divisions for i in (*d.train, *d.val, *d.test)}
@@ -45,6 +44,9 @@ def train_store(
         for path in outputs:
             for each in [path, _last(path)] if options.keep_last else [path]:
                 check_output(each, run.force, run.resume, job.inputs)
+        job = _settled(job, outputs, run)
+        in_effect = dataclasses.asdict(job.model.settings) | dataclasses.asdict(job.hp)
+        console.detail(f"in effect: {', '.join(f'{n} {v}' for n, v in in_effect.items())}")
         if isinstance(job.model, Tabular):
             console.note(
                 f"{job.model.name} is fitted in one step: one row per item is kept in memory"
@@ -68,6 +70,35 @@ def _output(output: Path, fold: int | None, every: bool) -> Path:
 def _last(output: Path) -> Path:
     """Return the checkpoint of the last epoch beside that of the best."""
     return output.with_name(f"{output.stem}.last{output.suffix}")
+
+
+def _settled(job: Job, outputs: Sequence[Path], run: RunOptions) -> Job:
+    """Return the job with the precision that auto stands for.
+
+    It is what the run chose that is resumed, on another machine, too; else the table's.
+    """
+    plan = job.plan
+    if plan is None or job.hp.precision != precision.AUTO:
+        return job
+    kept = (_precision_of(path, run.force) for path in outputs) if run.resume else ()
+    found = next(filter(None, kept), None)
+    why = "chosen by the run that goes on"
+    if found is None:
+        kind = precision.kind(plan.device)
+        found, why = precision.chosen(job.model.name, kind), precision.told(job.model.name, kind)
+    job.console.note(f"precision: {found} ({why})")
+    hp = dataclasses.replace(job.hp, precision=found)
+    return dataclasses.replace(job, hp=hp, plan=dataclasses.replace(plan, hp=hp))
+
+
+def _precision_of(output: Path, force: bool) -> str | None:
+    """Return the precision of a run that ended in `output`, or left its parts there."""
+    parts = job_of_parts(output)
+    record = json.loads(parts) if parts else None
+    if output.exists() and not force:
+        record = _made(output).record
+    found = ((record or {}).get("params") or {}).get("hyperparameters") or {}
+    return found.get("precision")
 
 
 def _params(job: Job, division: Division) -> dict[str, Any]:
