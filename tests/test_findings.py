@@ -25,6 +25,8 @@ about = "What it is about."
 corpora = ["toy"]
 cells = [
   { table = "1", tags = { network = "cnn", measure = "uar" }, value = 53.20, unit = "%" },
+  { table = "1", tags = { network = "svm", measure = "uar" }, value = 40.0, unit = "%" },
+  { table = "1", tags = { network = "svm", corpus = "b", measure = "uar" }, value = 60.1, unit = "%" },
   { table = "1", tags = { network = "rnn", measure = "uar" }, value = 50.1, unit = "%" },
   { table = "2", tags = { truth = "a", prediction = "a", measure = "share" }, value = 66.7, unit = "%" },
   { table = "2", tags = { truth = "a", prediction = "b", measure = "share" }, value = 33.3, unit = "%" },
@@ -175,6 +177,7 @@ def test_how_often_one_is_ahead_of_its_partner(tmp_path):
         ('figure = "mean", cells = { table = "2", diagonal = "yes" }', "40.5 %"),
         ('figure = "smallest count", cells = { table = "2", truth = "a" }', "3"),
         ('figure = "smallest count", cells = { table = "2" }', "10"),
+        ('figure = "uar", cell = { network = "svm", corpus = "" }', "40.0 %"),
         ('figure = "uar", cell = { network = "cnn" }, minus = { network = "rnn" }', "+3.10 points"),
     ],
 )

@@ -241,13 +241,17 @@ def _cell(paper: Paper, tags: Mapping[str, str], figure: Mapping[str, str]) -> C
 
 
 def _matching(paper: Paper, tags: Mapping[str, str]) -> list[Cell]:
-    """Return the cells with these tags; diagonal = "yes" for those of right predictions."""
+    """Return the cells with these tags, "" for one that must not be there.
+
+    diagonal = "yes" stands for those of right predictions.
+    """
     wanted = {key: value for key, value in tags.items() if key != "diagonal"}
     found = []
     for cell in paper.cells:
         own = {"table": cell.table} | cell.tags | cell.figure
         right = "truth" in own and own["truth"] == own.get("prediction")
-        if wanted.items() <= own.items() and (right or "diagonal" not in tags):
+        same = all(own.get(key, "") == value for key, value in wanted.items())
+        if same and (right or "diagonal" not in tags):
             found.append(cell)
     return found
 
