@@ -54,3 +54,8 @@ def test_items_of_several_lengths_need_a_crop_or_a_mask(
     assert cli(*words, "--model", "sundharam-bilstm", "--set", "mask=true").code == 0
     other = cli(*words, "--force", "--model", "sundharam-cnn")
     assert other.err.endswith("--duration S --fit both\n")
+    masked = (*words, "--force", "--model", "sundharam-bilstm", "--set", "mask=true")
+    for statistic in ("cell", "mean-image"):  # of each cell, so that lengths must not differ
+        refused = cli(*masked, "--normalisation", statistic)
+        assert refused.code == 3
+        assert "needs items of one length" in refused.err
