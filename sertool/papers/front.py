@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sertool.evaluation.pooling import Pooled
 from sertool.papers import convergence, findings, headlines
-from sertool.papers.papers import Paper, Scale
+from sertool.papers.papers import MARKS, Paper, Scale
 from sertool.papers.study import Study
 from sertool.ui.tables import Block, Grid, Heading, Text, escaped, markdown
 
@@ -101,7 +101,9 @@ def section(study: Study, root: Path, here: Path) -> str:
         *headlines.page(study),
     ]
     found = findings.lines(study, strict=True)
-    parts = [markdown([*blocks, Text(["", *found])] if found else blocks)]
+    parts = [markdown(blocks)]
+    if found:
+        parts.append("\n".join(f"- {_bold(escaped(line))}" for line in found) + "\n")
     for picture in paper.pictures:
         text = escaped(picture.text)
         image = f"![{text.partition(',')[0]}](results/{paper.name}/{picture.file})\n\n{text}"
@@ -114,3 +116,9 @@ def section(study: Study, root: Path, here: Path) -> str:
             parts.append(f"- {escaped(each.text)} ({link})")
         parts[-1] += "\n"
     return "\n".join(parts)
+
+
+def _bold(line: str) -> str:
+    """Return a finding with its mark in bold."""
+    mark, colon, text = line.partition(": ")
+    return f"**{mark}:** {text}" if colon and mark.lower() in MARKS else line

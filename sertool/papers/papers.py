@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct, field, structs
 from msgspec.structs import force_setattr
@@ -27,6 +27,9 @@ MEASURED = re.compile(r"\d+\.\d+|\d+(?= ?%)")  # what looks measured: a decimal,
 _ENTRY = re.compile(r"^(\w+)/(\d+)(?:(/)|(?= ))")
 # unit -> what a value of ours is multiplied by, and its decimals
 UNITS = {"%": (100.0, 1), "1": (1.0, 3), "nats": (1.0, 3), "files": (1.0, 1), "items": (1.0, 1)}
+
+Mark = Literal["shown", "consistent with", "open"]  # how sure a finding is
+MARKS = get_args(Mark)
 
 
 class _Figure(Struct, frozen=True, kw_only=True):
@@ -150,7 +153,7 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     the text that no run or cell gives, each with where it is from.
     """
 
-    mark: Literal["shown", "consistent with", "open"]
+    mark: Mark
     text: str
     decides: str = ""
     figures: dict[str, Quote] = {}
