@@ -132,6 +132,14 @@ def test_epochs_share_what_was_read_and_copied(
     assert (len(read) == len(train)) == (room == batches.ROOM)
 
 
+def test_what_is_kept_has_room() -> None:
+    kept, made = batches.Kept(100), []
+    for key in (0, 1, 2, 0, 1, 2):
+        kept.get(key, lambda: (made.append(1), np.zeros(40, np.uint8))[1])
+    assert len(made) == 4  # the third had no room, and was made twice
+    assert kept.room == 20
+
+
 def test_the_same_weights_as_from_the_store_with_copies(cli, store: Path, tmp_path: Path) -> None:
     """Also: validation and test stay as they are, and the same bytes come out twice."""
     cli("augment", *STAGE, "--copies", 2, store, tmp_path / "a.h5")
