@@ -89,10 +89,11 @@ def section(study: Study, root: Path, here: Path) -> str:
     if paper is None:
         return ""
     shown = {headline.protocol for headline in paper.headlines}
+    shown |= {line.free for line in headlines.lines(study)}
     protocols = [
         f"{p.column[:1].upper()}{p.column[1:]}: {p.text}."
         for p in paper.protocols
-        if p.tag in shown or p.leaky or "speaker_disjoint" in p.requires
+        if p.tag in shown or p.leaky
     ]
     blocks: list[Block] = [
         Heading(f"{paper.name}: {paper.title}"),

@@ -41,10 +41,11 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What it is of: the headline's text, and what tells its cells apart."""
+        """What it is of: the headline's text, and what tells its cells apart; or all its tags."""
         own = self.row.published.tags if self.row.published else {}
-        more = ", ".join(v for key, v in own.items() if key not in self.headline.tags)
-        return ": ".join(text for text in (self.headline.text, more) if text)
+        told, known = self.headline.text, self.headline.tags
+        more = ", ".join(v for key, v in own.items() if not told or key not in known)
+        return ": ".join(text for text in (told, more) if text)
 
     @property
     def by_protocol(self) -> Measured | None:
