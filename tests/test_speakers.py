@@ -154,6 +154,19 @@ def test_an_unknown_speaker_is_named(tmp_path: Path, cli: Cli) -> None:
     assert cli("eval", "--all", made, path).code == 3
 
 
+def test_weights_of_the_other_kind_are_a_warning(store: Path, tmp_path: Path, cli: Cli) -> None:
+    """Kernels that were learned of other values are no kernels of these."""
+    one, two = tmp_path / "one.ckpt", tmp_path / "two.ckpt"
+    words = [word for setting in SETTINGS["huang2014"] for word in ("--set", setting)]
+    train = ("train", "--model", "huang2014", *words, *TRAIN)
+    assert cli(*train, BY_SPEAKER, store, one).code == 0
+    other = cli(*train, "--init", one, store, two)
+    assert "--init: was trained with --speaker-normalisation, unlike this model" in other.err
+    like = cli(*train, "--init", one, BY_SPEAKER, "--force", store, two)
+    assert "unlike" not in like.err
+    assert checkpoint.load(two).header.lineage[-1].params["init"]["speaker_normalisation"] is True
+
+
 def test_predict_refuses_what_it_cannot_know(
     store: Path, tmp_path: Path, cli: Cli, sounds: Path
 ) -> None:

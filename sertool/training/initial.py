@@ -17,7 +17,7 @@ from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.items import Item
-from sertool.models import MODELS, Network, model
+from sertool.models import MODELS, Network, model, speakers
 from sertool.ui.console import Console
 
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6 a bare pickle
@@ -98,6 +98,8 @@ def _of_checkpoint(path: Path, name: str) -> Initial:
     known: dict[str, Any] = {"items": len(seen), "init": before}
     if header.augment:
         known["augment"] = header.augment
+    if speakers.declared(header):
+        known[speakers.DECLARED] = True
     return Initial(path, tensors, classes, seen, _record(path, **known))
 
 

@@ -14,7 +14,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import make
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import Model, Network, model, tabular
+from sertool.models import Model, Network, model, speakers, tabular
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.targets import class_names
 from sertool.training import augmenting
@@ -94,6 +94,11 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
         options.keep_last,
     )
     networks.check_classifier(found)
+    if plan.init and plan.init.items is not None:
+        before = speakers.DECLARED in plan.init.record
+        if before != options.speaker_normalisation:
+            did = "with" if before else "without"
+            console.warn(f"--init: was trained {did} --speaker-normalisation, unlike this model")
     return Job(store, options, found, hp, classes, values, columns, console, plan)
 
 
