@@ -47,7 +47,7 @@ def forest(studies: Sequence[Study]) -> Figure:
             names.append(", ".join(text for text in (line.name, line.headline.on, measure) if text))
         at += 1
     _finish(axes, ticks, names, at)
-    axes.set_xlabel("%", color=INK, fontsize=8)
+    axes.set_xlabel("%; n: tested by its protocol / leak-free", color=INK, fontsize=8)
     for what, (colour, marker, _) in MARKS.items():
         axes.plot([], [], color=colour, marker=marker, linestyle="none", label=what)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
