@@ -53,7 +53,7 @@ def short(value: str | None, unknown: str = "unknown") -> str:
 def style() -> Iterator[None]:
     """Draw names in any script that an installed font has; one that none has shows as boxes."""
     installed = {font.name for font in fontManager.ttflist}
-    family = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
+    family = ["DejaVu Sans", *(name for name in FONTS if name in installed), "sans-serif"]
     settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
     settings |= {"svg.fonttype": "none", "svg.hashsalt": "sertool"}  # text, and ids without chance
     with rc_context(settings), warnings.catch_warnings():
