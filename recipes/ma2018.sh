@@ -4,8 +4,10 @@
 #
 # The log power spectrum below 4 kHz of a whole sentence, of any length; a CNN and a BiLSTM (a
 # reconstruction: the paper's figure of it is lost) that are masked so that padding has no effect.
-# Beside it the same network on pieces of at most 3 s, whose posteriors are averaged, and the first
-# without its masks, without weights by length, and without weights by class. Two protocols: of each
+# Beside it the same network on pieces of at most 3 s, whose posteriors are averaged; both learn from
+# batches of the same 16 recordings, sorted by length. And the first with recordings in random order
+# (shuffled), with the loss of each batch divided by its own weights, which then cancel (sum_w), with
+# both, and without its masks, weights by length, or weights by class. Two protocols: of each
 # pair of speakers one validates and the other tests, both ways round, and all others train (the
 # paper's "partners"); and one pair tests while the next one validates ("sessions").
 #
@@ -20,7 +22,8 @@
 #   FOLDS       all              numbers of pairs, from 0
 #   PROTOCOLS   "partners sessions"
 #   DIRECTIONS  "first second"   which of two partners tests
-#   SYSTEMS     "variable fixed nomask nolength noclass"
+#   SYSTEMS     "sentences pieces shuffled sum_w shuffled-sum_w no-mask no-length-weights
+#               no-class-weights"
 #   CORPUS_NAME what prepare finds: iemocap, ravdess or emodb
 #   DEVICE      auto
 #   PRECISION   auto             float32, or bfloat16 where this network was measured to be faster in it
@@ -67,7 +70,8 @@ fi
 seeds=${SEEDS:-0 1 2}
 protocols=${PROTOCOLS:-partners sessions}
 directions=${DIRECTIONS:-first second}
-systems=${SYSTEMS:-variable fixed nomask nolength noclass}
+systems=${SYSTEMS:-sentences pieces shuffled sum_w shuffled-sum_w no-mask no-length-weights}
+systems=${SYSTEMS:-$systems no-class-weights}
 epochs=${EPOCHS:-50}
 patience=${PATIENCE:-8}
 device=${DEVICE:-auto}
@@ -80,7 +84,7 @@ features() { # SYSTEM: the store that it learns from
     sertool prepare --quiet --resume --labels $labels ${only:+--where "$only"} \
         "$corpus" "$out/$data.jsonl"
     store=$out/$data-whole.h5
-    if [ "$1" = fixed ]; then
+    if [ "$1" = pieces ]; then
         store=$out/$data-pieces.h5
         set -- --segment-max 3
     else
@@ -117,17 +121,20 @@ run() { # SYSTEM PROTOCOL SEED PAIR [DIRECTION]
     *) set -- "speaker in $both" "speaker in $(speakers $(((pair + 1) % n)))" ;;
     esac
     set -- --test-where "$1" --val-where "$2"
-    model=ma2018 input=variable-length without=
+    model=ma2018 input=variable-length order= norm= without=
+    case $system in pieces) model=ma2018-fixed input=fixed-length ;; esac
+    case $system in shuffled*) order=shuffled && set -- "$@" --batch-by count ;; esac
+    case $system in *sum_w) norm=sum_w && set -- "$@" --loss-norm sum_w ;; esac
     case $system in
-    fixed) model=ma2018-fixed input=fixed-length && set -- "$@" --length-weights pieces ;;
-    nomask) without=mask && set -- "$@" --set mask=false ;;
-    nolength) without=length-weights && set -- "$@" --length-weights none ;;
-    noclass) without=class-weights && set -- "$@" --class-weights none ;;
+    no-mask) without=mask && set -- "$@" --set mask=false ;;
+    no-length-weights) without=length-weights && set -- "$@" --length-weights none ;;
+    no-class-weights) without=class-weights && set -- "$@" --class-weights none ;;
     esac
     sertool train --resume --model $model "$@" --seed "$seed" --epochs "$epochs" --patience "$patience" \
         --device "$device" --precision "$precision" "$store" "$out/$name.ckpt"
     sertool eval --quiet --resume --summary --device "$device" --tag network=cnn-rnn \
-        --tag input=$input ${without:+--tag without=$without} --tag data="$data" \
+        --tag input=$input ${order:+--tag order=$order} ${norm:+--tag norm=$norm} \
+        ${without:+--tag without=$without} --tag data="$data" \
         --tag protocol="$protocol" --tag seed="$seed" --tag fold="$pair${direction:+-$direction}" \
         --json "$results/$name.json" "$out/$name.ckpt" "$store" >/dev/null
 }

@@ -2,7 +2,8 @@
 
 A reconstruction: the figure that shows the paper's layers is lost. Three convolutions with the
 kernels and maps of Satt, Rozenberg & Hoory (Interspeech 2017), on which the paper builds, then a
-recurrent layer whose last states are classified; pool sizes and directions are chosen here.
+recurrent layer whose last states are classified; pool sizes and directions are chosen here, and so
+are batch normalisation and first weights, by the loss of training parts alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sertool.models.masking import ConvRecurrent
 
 CONVOLUTIONS = ((16, (12, 16)), (24, (8, 12)), (32, (5, 7)))  # maps, kernel (frames, bins)
 TIME_POOL = 2  # frames of every pooling: the paper's example (Sec. 4.2)
@@ -40,7 +43,10 @@ class Sizes:
         0.5, "share of the hidden dense layer's values zeroed", least=0, below=1
     )
     batch_norm: bool = setting(
-        False, "batch normalisation after each convolution, in place of its bias"
+        True, "batch normalisation after each convolution, in place of its bias"
+    )
+    start: Literal["scaled", "torch"] = setting(
+        "scaled", "first weights: scaled to keep signals' size through the layers, or torch's"
     )
 
     def __post_init__(self) -> None:
@@ -78,9 +84,10 @@ class Ma2018(Network):
     def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return the network for features of `shape` (bins,).
 
-        With 400 bins and four logits: 413 324 parameters; with `recurrent=gru` 330 892, with
-        `pools=[2,2,2]` 1 855 116, with `pools=[2,4,4]` 609 932. Raises InputError for fewer bins
-        than the poolings need. Weights are drawn as torch does by default.
+        With 400 bins and four logits: 413 396 parameters; without batch normalisation, which the
+        paper does not mention, 413 324, and then with `recurrent=gru` 330 892, with `pools=[2,2,2]`
+        1 855 116, with `pools=[2,4,4]` 609 932. Raises InputError for fewer bins than the poolings
+        need.
         """
         from torch import nn
 
@@ -107,9 +114,12 @@ class Ma2018(Network):
             nn.Dropout(settings.dropout),
             nn.Linear(settings.dense, outputs),
         )
-        return ConvRecurrent(
+        network = ConvRecurrent(
             blocks, recurrent, dense, self.shortest, self.longest, mask=self.masks_padding
         )
+        if settings.start == "scaled":
+            draw_scaled(network)
+        return network
 
     @property
     def shortest(self) -> int:
@@ -148,6 +158,35 @@ class Ma2018(Network):
             length_weights="inverse",
             normalisation="feature",
         )
+
+
+def draw_scaled(network: ConvRecurrent) -> None:
+    """Draw a network's weights so that what tells items apart keeps its size through the layers.
+
+    He et al.'s for what ReLU follows, orthogonal recurrent weights, biases of 0 but 1 for an LSTM's
+    forget gates. With torch's own, which shrink every layer, the logits of sentences differ by
+    0.003 before training, 70 times less than with these. Without batch normalisation they train
+    no faster.
+    """
+    from torch import nn
+
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    nn.init.xavier_uniform_(layers[-1].weight)  # no ReLU follows
+    cells = network.recurrent.cells
+    gates = 4 if isinstance(cells, nn.LSTM) else 3
+    for name, values in cells.named_parameters():
+        for gate, part in enumerate(values.detach().chunk(gates)):  # input, forget, cell, output
+            if values.ndim == 1:
+                forgets = gates == 4 and gate == 1 and name.startswith("bias_ih")
+                nn.init.constant_(part, float(forgets))
+            elif name.startswith("weight_hh"):
+                nn.init.orthogonal_(part)
+            else:
+                nn.init.xavier_uniform_(part)
 
 
 class Ma2018Fixed(Ma2018):

@@ -22,7 +22,7 @@ def recipe(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """OUTDIR with a space in its name, after whole sentences; what it printed."""
     out = tmp_path_factory.mktemp("recipe") / "an out"
-    first = recipe(out, SYSTEMS="variable")
+    first = recipe(out, SYSTEMS="sentences")
     assert first.returncode == 0, first.stderr
     return out, first.stdout
 
@@ -34,7 +34,7 @@ def trained(report: dict) -> dict:
 def test_partners_change_places_and_sessions_do_not(done: tuple[Path, str]) -> None:
     out, printed = done
     first, second, both = (
-        summary(out, f"demo-variable-{name}-seed0-fold1{direction}")
+        summary(out, f"demo-sentences-{name}-seed0-fold1{direction}")
         for name, direction in (
             ("partners", "-first"),
             ("partners", "-second"),
@@ -52,7 +52,7 @@ def test_partners_change_places_and_sessions_do_not(done: tuple[Path, str]) -> N
 
 def test_pieces_ablations_and_starting_again(done: tuple[Path, str]) -> None:
     out, _ = done
-    asked = {"SYSTEMS": "variable fixed nomask noclass", "PROTOCOLS": "sessions"}
+    asked = {"SYSTEMS": "sentences pieces no-mask shuffled-sum_w", "PROTOCOLS": "sessions"}
     result = recipe(out, **asked)
     assert result.returncode == 0, result.stderr
     assert [line[:6] for line in announced("ma2018", result.stderr)] == [
@@ -61,18 +61,20 @@ def test_pieces_ablations_and_starting_again(done: tuple[Path, str]) -> None:
         "4 of 4",
     ]
     assert "without" in result.stdout
-    whole, pieces, nomask, noclass = (
+    whole, pieces, unmasked, shuffled = (
         summary(out, f"demo-{name}-sessions-seed0-fold1")
-        for name in ("variable", "fixed", "nomask", "noclass")
+        for name in ("sentences", "pieces", "no-mask", "shuffled-sum_w")
     )
     assert (whole["model"]["name"], pieces["model"]["name"]) == ("ma2018", "ma2018-fixed")
     assert whole["store"]["kind"] == pieces["store"]["kind"] == "logpower"
     assert sum(map(sum, whole["confusion"])) == sum(map(sum, pieces["confusion"])) == 16
-    weights = [trained(report)["hyperparameters"] for report in (whole, pieces, noclass)]
+    weights = [trained(report)["hyperparameters"] for report in (whole, pieces, shuffled)]
     assert [hp["length_weights"] for hp in weights] == ["inverse", "pieces", "inverse"]
-    assert [hp["class_weights"] for hp in weights] == ["balanced", "balanced", "none"]
-    assert [hp["batch_by"] for hp in weights] == ["length"] * 3
-    assert trained(nomask)["settings"]["mask"] is False
+    assert [hp["class_weights"] for hp in weights] == ["balanced"] * 3
+    assert [hp["batch_by"] for hp in weights] == ["length", "length", "count"]
+    assert [hp["loss_norm"] for hp in weights] == ["epoch", "epoch", "sum_w"]
+    assert shuffled["tags"].items() >= {"order": "shuffled", "norm": "sum_w"}.items()
+    assert trained(unmasked)["settings"]["mask"] is False
 
 
 def iemocap(root: Path) -> Path:
@@ -108,12 +110,12 @@ def iemocap(root: Path) -> Path:
 def test_sessions_of_iemocap(tmp_path: Path) -> None:
     """The paper's own design: improvised sentences alone, its five sessions."""
     corpus = iemocap(tmp_path / "IEMOCAP_full_release")
-    asked = {"DATA": "iemocap", "SYSTEMS": "variable", "PROTOCOLS": "partners", "FOLDS": "2"}
+    asked = {"DATA": "iemocap", "SYSTEMS": "sentences", "PROTOCOLS": "partners", "FOLDS": "2"}
     environment = {k: v for k, v in SLICE.items() if k != "PAIRS"} | asked
     result = run("ma2018", corpus, tmp_path / "out", **environment)
     assert result.returncode == 0, result.stderr
     for direction, speaker in (("first", "Ses03F"), ("second", "Ses03M")):
-        report = summary(tmp_path / "out", f"iemocap-variable-partners-seed0-fold2-{direction}")
+        report = summary(tmp_path / "out", f"iemocap-sentences-partners-seed0-fold2-{direction}")
         assert set(report["by"]["speaker"]) == {f"iemocap/{speaker}"}
         assert report["classes"] == ["anger", "happiness", "neutral", "sadness"]
         protocol = report["protocol"]

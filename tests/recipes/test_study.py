@@ -25,7 +25,7 @@ EPOCHS = "{epochs}"
 SEEDS = "0"
 FOLDS = "1"
 PAIRS = "spk01:spk07 spk02:spk08 spk03:spk09"
-SYSTEMS = "variable"
+SYSTEMS = "sentences"
 PROTOCOLS = "partners"
 PRECISION = "bfloat16"
 """
@@ -74,7 +74,7 @@ def test_held_stopped_and_continued(tmp_path: Path, out: Path) -> None:
     words = ("run", CORPORA, out, "--poll", "0.1")
     process = subprocess.Popen(study(tmp_path, *words, epochs=500), cwd=ROOT)
     try:
-        state_file = out / "ma2018" / ".demo-variable-partners-seed0-fold1-first.ckpt.parts"
+        state_file = out / "ma2018" / ".demo-sentences-partners-seed0-fold1-first.ckpt.parts"
         wait_for(lambda: (state_file / "state.safetensors").exists())
         groups = json.loads((out / "queue.json").read_text())["groups"]
         assert call(study(tmp_path, "pause", out)).returncode == 0
@@ -102,7 +102,7 @@ def test_runs_from_an_installed_commit_and_then_has_nothing_left(tmp_path: Path,
     assert "partners: 2 runs; whether it runs" in done.stdout
     commit = call(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
     assert (out / "code" / commit / "site/sertool/__init__.py").exists()
-    report = summary(out / "ma2018", "demo-variable-partners-seed0-fold1-first")
+    report = summary(out / "ma2018", "demo-sentences-partners-seed0-fold1-first")
     assert report["tags"]["protocol"] == "partners"
     again = call(study(tmp_path, "run", CORPORA, out, "--poll", "0.1"))
     assert (again.returncode, again.stdout) == (0, "")
