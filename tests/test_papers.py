@@ -26,7 +26,6 @@ recipe = "none"
 corpora = ["toy"]
 about = "What it is about."
 remarks = ["What to know of it."]
-findings = ["What we found."]
 
 cells = [
   { table = "1", tags = { network = "cnn", measure = "accuracy" }, value = 53.00, unit = "%" },
@@ -263,7 +262,7 @@ ODD = {
 # what can be read, and cannot be meant
 SENSELESS = {
     "corpora a text": ('["toy"]', '"toy"'),
-    "findings a text": ('["What we found."]', '"What we found."'),
+    "findings a list of texts": ("cells = [", 'finding = ["What we found."]\ncells = ['),
     "remarks a text": ('["What to know of it."]', '"What to know of it."'),
     "value infinite": ("53.00", "inf"),
     # BUG: a Decimal may be finite where its float is not: --format json ends in ValueError

@@ -40,12 +40,12 @@ def lines(study: Study, strict: bool) -> list[str]:
     if paper is None:
         return []
     made = []
-    for i, finding in enumerate(paper.notes, 1):
+    for i, finding in enumerate(paper.findings, 1):
         try:
             made.append(_sentence(study, paper, finding, strict))
         except InputError as error:
             raise type(error)(f"{paper.name}: finding {i}: {error}") from error
-    return [*made, *paper.findings]
+    return made
 
 
 def _sentence(study: Study, paper: Paper, finding: Finding, strict: bool) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sertool.evaluation.pooling import Pooled
 from sertool.papers import convergence, findings, headlines
-from sertool.papers.papers import MARKS, Paper, Scale
+from sertool.papers.papers import Paper, Scale
 from sertool.papers.study import Study
 from sertool.ui.tables import Block, Grid, Heading, Text, escaped, markdown
 
@@ -122,4 +122,4 @@ def section(study: Study, root: Path, here: Path) -> str:
 def _bold(line: str) -> str:
     """Return a finding with its mark in bold."""
     mark, colon, text = line.partition(": ")
-    return f"**{mark}:** {text}" if colon and mark.lower() in MARKS else line
+    return f"**{mark}{colon}** {text}"

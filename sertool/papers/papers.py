@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from msgspec import Struct, field, structs
 from msgspec.structs import force_setattr
@@ -27,9 +27,6 @@ MEASURED = re.compile(r"\d+\.\d+|\d+(?= ?%)")  # what looks measured: a decimal,
 _ENTRY = re.compile(r"^(\w+)/(\d+)(?:(/)|(?= ))")
 # unit -> what a value of ours is multiplied by, and its decimals
 UNITS = {"%": (100.0, 1), "1": (1.0, 3), "nats": (1.0, 3), "files": (1.0, 1), "items": (1.0, 1)}
-
-Mark = Literal["shown", "consistent with", "open"]  # how sure a finding is
-MARKS = get_args(Mark)
 
 
 class _Figure(Struct, frozen=True, kw_only=True):
@@ -153,7 +150,7 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     the text that no run or cell gives, each with where it is from.
     """
 
-    mark: Mark
+    mark: Literal["shown", "consistent with", "open"]
     text: str
     decides: str = ""
     figures: dict[str, Quote] = {}
@@ -196,8 +193,8 @@ class NotRun(Struct, frozen=True):
 class Paper(Struct, frozen=True, kw_only=True):
     """A paper: its published numbers, our protocols, and why some of it was not run.
 
-    remarks: what to know about the paper's numbers. notes: what ours show beside them, by reference
-    to runs (findings: the same as plain text). deviations: what the recipe does otherwise. beyond:
+    remarks: what to know about the paper's numbers. findings: what ours show beside them, by
+    reference to runs. deviations: what the recipe does otherwise. beyond:
     the tags of questions that the paper does not ask; what carries one is in none of its tables.
     """
 
@@ -209,14 +206,13 @@ class Paper(Struct, frozen=True, kw_only=True):
     about: str
     corpora: tuple[str, ...]
     remarks: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
     protocols: tuple[Protocol, ...] = field(name="protocol", default=())
     tables: tuple[Table, ...] = field(name="table", default=())
     cells: tuple[Cell, ...] = ()
     not_run: tuple[NotRun, ...] = ()
     beyond: tuple[str, ...] = ()
     headlines: tuple[Headline, ...] = field(name="headline", default=())
-    notes: tuple[Finding, ...] = field(name="finding", default=())
+    findings: tuple[Finding, ...] = field(name="finding", default=())
     deviations: tuple[Deviation, ...] = field(name="deviation", default=())
     pictures: tuple[Picture, ...] = field(name="picture", default=())
     scale: Scale = Scale()
@@ -232,7 +228,7 @@ class Paper(Struct, frozen=True, kw_only=True):
             if line.protocol not in honest:
                 raise ValueError(f"headline {i}: protocol {line.protocol!r} is none, or leaky")
         printed = {str(number) for c in self.cells for number in (c.value, c.sd)}
-        for i, note in enumerate(self.notes, 1):
+        for i, note in enumerate(self.findings, 1):
             loose = [n for n in MEASURED.findall(FIELD.sub("", note.text)) if n not in printed]
             if any(number not in note.constants for number in loose):
                 raise ValueError(
