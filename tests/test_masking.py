@@ -265,8 +265,8 @@ SMALL = {
 }
 SMALL["ma2018-fixed"] = SMALL["ma2018"]
 SEQUENCE_MODELS = {  # every model over time that takes items of more than one length
-    "ma2018": [[], ["recurrent=gru"], ["batch_norm=true"], ["bidirectional=false"]],
-    "ma2018-fixed": [["frames=44"], ["frames=44", "batch_norm=true"]],
+    "ma2018": [[], ["recurrent=gru"], ["batch_norm=false"], ["bidirectional=false"]],
+    "ma2018-fixed": [["frames=44"], ["frames=44", "batch_norm=false"]],
     "huang2014": [["features=lif"], ["features=salient"], ["classifier=logistic"]],
 }
 VARIANTS = [(name, texts) for name, variants in SEQUENCE_MODELS.items() for texts in variants]
