@@ -122,9 +122,9 @@ def test_a_number_without_a_run_is_refused_unless_it_is_open(tmp_path):
     paper = made(tmp_path, text="It has {x}.", figures=QUOTE)
     with pytest.raises(InputError, match=r"own: finding 1: \{x\}: nothing was run with"):
         told(paper, RNN)
-    assert told(paper, RNN, strict=False) == ["Shown: It has not run."]
+    assert told(paper, RNN, strict=False) == ["Shown: It has (not run)."]
     paper = made(tmp_path, text="{x}", figures=QUOTE, mark="open", more='decides = "long"')
-    assert told(paper, RNN) == ["Open: not run (decided by the study's batch long)"]
+    assert told(paper, RNN) == ["Open: (not run) (decided by the study's batch long)"]
 
 
 def test_a_tag_that_is_not_named_must_be_absent_or_the_same(tmp_path):
@@ -167,7 +167,7 @@ def test_how_often_one_is_ahead_of_its_partner(tmp_path):
     assert line == f"Shown: {ahead} of 6 ({equal} equal; sign test p = {p:.2f})"
     assert 0 < ahead < 6
     alone = told(made(tmp_path, text="{x}", figures=quote, mark="open"), *tags[::2])
-    assert alone == ["Open: not run"]
+    assert alone == ["Open: (not run)"]
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,17 @@ x = { figure = "uar", run = { network = "gmm" } }
         front.section(measured(own(tmp_path, finding), *BOTH), tmp_path, Path())
 
 
+def test_a_finding_has_its_mark_in_bold(tmp_path):
+    finding = '[[finding]]\nmark = "consistent with"\ntext = "a text: of 53.20"\n'
+    text = front.section(measured(own(tmp_path, finding), *BOTH), tmp_path, Path())
+    assert "\n- **Consistent with:** a text: of 53.20\n" in text
+
+
+def test_a_paper_of_which_nothing_of_the_main_table_was_run(tmp_path):
+    text = front.section(measured(own(tmp_path), ("lstm", "random", 0, 0)), tmp_path, Path())
+    assert "Not run: 4 printed numbers of the main table." in text
+
+
 def points(figure):
     """Return what is plotted: (x, y) of every mark."""
     lines = figure.axes[0].get_lines()

@@ -18,7 +18,7 @@ from sertool.papers.papers import FIELD, Cell, Deviation, Finding, Paper, Quote
 from sertool.papers.study import Study
 from sertool.papers.words import difference, runs_of, stuck_runs, unit, value
 
-NOT_RUN = "not run"
+NOT_RUN = "(not run)"
 UNITS = {"auc": "1", "macro_auc": "1", "weighted_auc": "1", "log_loss": "nats"} | {
     "train_log_loss": "nats", "support": "files", "correct": "files", "incorrect": "files",
     "count": "files",

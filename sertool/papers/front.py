@@ -121,5 +121,5 @@ def section(study: Study, root: Path, here: Path) -> str:
 
 def _bold(line: str) -> str:
     """Return a finding with its mark in bold."""
-    mark, colon, text = line.partition(": ")
-    return f"**{mark}{colon}** {text}"
+    mark, _, text = line.partition(": ")
+    return f"**{mark}:** {text}"

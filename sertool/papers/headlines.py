@@ -120,7 +120,8 @@ def page(study: Study) -> list[Block]:
         blocks.append(Grid(header, rows, 3, 2))
     if len(run) < len(every):
         rest = len(every) - len(run)
-        blocks.append(Text([f"Not run: {rest} more of these printed numbers."]))
+        what = "more of these printed numbers" if run else "printed numbers of the main table"
+        blocks.append(Text([f"Not run: {rest} {what}."]))
     return blocks
 
 
