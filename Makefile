@@ -7,7 +7,8 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo results test check lint types unit fast study study-pause study-resume study-status clean
+.PHONY: demo results test check lint types unit fast clean
+.PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
 	rm -rf out/demo
@@ -17,15 +18,18 @@ results: $(VENV)/ready
 	$(BIN)/python recipes/results.py
 
 # The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
+# BATCHES names those to run, HOURS ends the queue, DEVICE=cuda takes the batches for a GPU first.
 OUT ?= out/study
 JOBS ?= 1
 study: $(VENV)/ready
-	$(BIN)/python recipes/study.py run $(CORPORA) $(OUT) --jobs $(JOBS)
+	$(BIN)/python recipes/study.py run $(CORPORA) $(OUT) --jobs $(JOBS) $(if $(HOURS),--hours $(HOURS)) \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCHES),--batches $(BATCHES))
 
 study-status: $(VENV)/ready
-	$(BIN)/python recipes/study.py status $(CORPORA) $(OUT)
+	$(BIN)/python recipes/study.py status $(CORPORA) $(OUT) \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCHES),--batches $(BATCHES))
 
-study-pause study-resume: $(VENV)/ready
+study-keep study-pause study-resume study-stop: $(VENV)/ready
 	$(BIN)/python recipes/study.py $(@:study-%=%) $(OUT)
 
 test: lint types unit

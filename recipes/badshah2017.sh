@@ -30,6 +30,7 @@
 #   DATA        name of EMODB's folder: the tag of the data
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
+#   ONLY        every run        names of runs, as LIST prints them: these alone
 #
 # A run is one network, trained and tested; a run whose summaries are there is skipped. They go round
 # by round, one fold of everything at a time, so that a study stopped early has something of each
@@ -98,6 +99,7 @@ run() { # SYSTEM VARIANT PROTOCOL SEED [FOLD]
         [ -e "$results/$name-$level.json" ] || missing=yes
     done
     [ -n "$missing" ] || return 0
+    case " ${ONLY:-$name} " in *" $name "*) ;; *) return 0 ;; esac
     if [ -n "${LIST:-}" ]; then
         echo "$name"
         return
@@ -186,6 +188,6 @@ action=count
 all
 action=run
 all
-[ -z "${LIST:-}" ] || exit 0
+[ -z "${LIST:-}${ONLY:-}" ] || exit 0
 
 sertool report --paper badshah2017 "$results"/*.json

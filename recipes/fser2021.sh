@@ -26,6 +26,7 @@
 #   OUTSIDE     a folder of labelled recordings to predict and score (the paper's 24 from home)
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
+#   ONLY        every run        names of runs, as LIST prints them: these alone
 #
 # A run is one network, trained and tested; a run whose summary is there is skipped. Its name tells other
 # epochs than the paper's. They go round by round, one seed and one fold of everything at a time, so that
@@ -95,6 +96,7 @@ run() { # SYSTEM DATA PROTOCOL SEED [FOLD]
     if [ -e "$results/$name.json" ]; then
         return
     fi
+    case " ${ONLY:-$name} " in *" $name "*) ;; *) return 0 ;; esac
     if [ -n "${LIST:-}" ]; then
         echo "$name"
         return
@@ -194,6 +196,6 @@ action=count
 all
 action=run
 all
-[ -z "${LIST:-}" ] || exit 0
+[ -z "${LIST:-}${ONLY:-}" ] || exit 0
 
 sertool report --paper fser2021 "$results"/*.json

@@ -34,6 +34,7 @@
 #   DEVICE      auto
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
+#   ONLY        every run        names of runs, as LIST prints them: these alone
 #
 # A run whose summaries are there is skipped. They go fold by fold, all rows of a fold together, since
 # whitening and kernels are learned once a fold (row lif) and taken over by the rest.
@@ -184,6 +185,7 @@ run() { # ROW SPLIT SEED FOLD [SPEAKER]
     if done_with $classifiers; then
         return
     fi
+    case " ${ONLY:-$name} " in *" $name "*) ;; *) return 0 ;; esac
     if [ -n "${LIST:-}" ]; then
         echo "$name"
         return
@@ -299,6 +301,6 @@ action=count
 all
 action=run
 all
-[ -z "${LIST:-}" ] || exit 0
+[ -z "${LIST:-}${ONLY:-}" ] || exit 0
 
 sertool report --paper huang2014 "$results"/*.json

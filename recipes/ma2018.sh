@@ -30,6 +30,7 @@
 #   DATA        name of CORPUS's folder: the tag of the data
 #   RESULTS     OUTDIR/results   where the summaries lie
 #   LIST        no                print the names of the runs without a summary, and run nothing
+#   ONLY        every run        names of runs, as LIST prints them: these alone
 #
 # A run is one network, trained and tested; a run whose summary is there is skipped. They go round
 # by round, one pair of everything at a time, so that a study stopped early has something of each
@@ -108,6 +109,7 @@ run() { # SYSTEM PROTOCOL SEED PAIR [DIRECTION]
     if [ -e "$results/$name.json" ]; then
         return
     fi
+    case " ${ONLY:-$name} " in *" $name "*) ;; *) return 0 ;; esac
     if [ -n "${LIST:-}" ]; then
         echo "$name"
         return
@@ -164,6 +166,6 @@ action=count
 all
 action=run
 all
-[ -z "${LIST:-}" ] || exit 0
+[ -z "${LIST:-}${ONLY:-}" ] || exit 0
 
 sertool report --paper ma2018 "$results"/*.json

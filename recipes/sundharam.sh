@@ -32,6 +32,7 @@
 #   PRECISION   auto             float32, or bfloat16 where this network was measured to be faster in it
 #   RESULTS     OUTDIR/results   where the summaries go
 #   LIST        no                print the names of the runs without a summary, and run nothing
+#   ONLY        every run        names of runs, as LIST prints them: these alone
 #
 # A run is one network, trained and tested; a run whose summary exists is skipped. Its name tells
 # other epochs than the paper's. They go round by round, one seed and one fold of everything at a
@@ -118,6 +119,7 @@ run() { # SYSTEM GENDER PROTOCOL SEED [FOLD]
     if [ -e "$results/$last.json" ]; then
         return
     fi
+    case " ${ONLY:-$name} " in *" $name "*) ;; *) return 0 ;; esac
     if [ -n "${LIST:-}" ]; then
         echo "$name"
         return
@@ -209,7 +211,7 @@ action=count
 all
 action=run
 all
-[ -z "${LIST:-}" ] || exit 0
+[ -z "${LIST:-}${ONLY:-}" ] || exit 0
 
 first_fold=${folds%% *}
 if [ "$voices" -gt 0 ] && [ -n "$first_fold" ] && [ ! -e "$out/voices.jsonl" ]; then
