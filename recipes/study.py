@@ -235,6 +235,7 @@ def left(options: argparse.Namespace, code: Path) -> list[Left]:
                 missing.append(name)
                 failed += [name] * (record.state == "failed")
         taken |= {(batch.key, name) for name in missing}
+        seconds = [each for each in seconds if each]  # 0: nobody has measured it
         minutes = sum(seconds) / len(seconds) / 60 if seconds else batch.minutes
         rows.append(Left(batch, missing, failed, minutes, bool(seconds)))
     return rows
