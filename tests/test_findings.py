@@ -106,6 +106,19 @@ def test_a_difference_is_paired_over_the_speakers_of_both(tmp_path):
     assert line.startswith(f"Shown: {100 * (wanted[0] - wanted[1]):+.1f} points [")
 
 
+def test_a_difference_of_too_few_speakers_has_no_interval(tmp_path):
+    quote = QUOTE.replace(" } }", ' }, minus = { network = "rnn" } }')
+    speakers = sorted({u.speaker for u in speech(0).units})[:2]
+    parts = [speech(seed).of("speaker", *speakers) for seed in (0, 10)]
+    both = [
+        result(f"{i}.json", report(part, tags | {"protocol": "random"}))
+        for i, (part, tags) in enumerate(zip(parts, (CNN, RNN), strict=True))
+    ]
+    wanted = [reference.balanced_accuracy_score(s.truth, s.predicted) for s in parts]
+    (line,) = findings.lines(study(both, made(tmp_path, text="{x}", figures=quote)), True)
+    assert line == f"Shown: {100 * (wanted[0] - wanted[1]):+.1f} points"
+
+
 def test_a_baseline_and_the_difference_from_it(tmp_path):
     own = speech(0)
     linear = 100 * reference.balanced_accuracy_score(own.truth, own.linear.argmax(1))

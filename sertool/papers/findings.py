@@ -107,12 +107,20 @@ def _of(run: Pooled, baseline: str) -> Pooled:
 
 
 def _difference(left: Pooled, right: Pooled, figure: Mapping[str, str]) -> str:
-    """Return left − right over the speakers and seeds that both have."""
+    """Return left − right over the speakers and seeds that both have.
+
+    Without an interval where they are too few for one.
+    """
     left, right = pooling.shared(left, right)
     reason = measures.alike(left, right)
-    if reason:
+    if len(left.clusters) < measures.FEWEST and set(left.clusters) == set(right.clusters):
+        ours, theirs = (measures.values(system, [figure])[0] for system in (left, right))
+        gap = ours.mean - theirs.mean if ours and theirs else math.nan
+        found = None if math.isnan(gap) else measures.Difference(gap, None, None)
+    elif reason:
         raise InputError(f"cannot be compared: {reason}")
-    found = measures.differences(left, right, [figure])[0]
+    else:
+        found = measures.differences(left, right, [figure])[0]
     return _with_unit(difference(found, _unit(figure)), "points")
 
 
