@@ -30,8 +30,8 @@ def replay(
     records: list[dict[str, Any]], path: Path, start: float | None = None, end: float | None = None
 ) -> list[np.ndarray]:
     """Return the arrays that a store of this pipeline holds for an utterance of a file."""
-    (clip,) = Pipeline.from_records(records).replay(Item("", to_text(path), start, end)).clips
-    return clip.arrays
+    replayed = Pipeline.from_records(records).replay(Item("", to_text(path), start, end))
+    return [segment.array for segment in replayed.segments]
 
 
 def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[Item]:

@@ -378,7 +378,7 @@ def test_predict_does_not_pay_for_it(folder: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(audio, "fingerprint", refuse)
     replayed = Pipeline((Stage("mel"),)).replay(Item("", str(folder / TWIN)))
-    assert len(replayed.clips) == 1
+    assert len(replayed.segments) == 1
 
 
 def test_ravdess(corpora: Path) -> None:

@@ -23,6 +23,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.evaluation import streaming
 from sertool.evaluation.options import EvalOptions, PredictOptions
 from sertool.evaluation.predictions import Prediction, Unread, formatter
+from sertool.features.hearing import Hearing
 from sertool.features.pipeline import Pipeline, spans
 from sertool.formats.store import Store
 from sertool.items import Item
@@ -66,7 +67,8 @@ def test_posteriors_are_those_of_eval(toy, cli):
         found = rows(cli("predict", toy / "m.ckpt", *paths, *options))
         assert [row["path"] for row in found] == [str(path) for path in paths]
         for row, item in zip(found, expected.values(), strict=True):
-            assert list(row) == ["path", "label", "confidence", "posterior", "duration"]
+            names = "path label confidence posterior duration heard speech windows vad model"
+            assert list(row) == names.split()
             assert row["posterior"] == pytest.approx(item["posterior"], abs=1e-6)
             assert row["label"] == item["prediction"]
             assert row["confidence"] == row["posterior"][row["label"]]
@@ -103,7 +105,7 @@ def test_a_segment_that_a_later_stage_refused_is_left_out_as_in_the_store(tmp_pa
     with Store(mel) as store:
         assert [item.id[-4:] for item in store.items()] == ["#001"] * 4
         scores = Scorer.load(model).posterior([store.features(i) for i in range(len(store))])
-    result = cli("predict", model, tmp_path / "wav")
+    result = cli("predict", model, tmp_path / "wav", "--vad", "off")
     assert result.code == 0, result.err
     found = [list(row["posterior"].values()) for row in rows(result)]
     np.testing.assert_allclose(found, scores, atol=1e-9)
@@ -112,10 +114,10 @@ def test_a_segment_that_a_later_stage_refused_is_left_out_as_in_the_store(tmp_pa
 def test_windows_say_what_was_done_to_them(toy, cli):
     path = toy / "wav" / "s0-anger-1.wav"
     pipeline = Pipeline((replace(made.SPEC, sample_rate=4000, duration=0.2),))
-    replayed = pipeline.replay_windows(Item("", str(path)), 0.25, 0.25)
-    assert (len(replayed.clips), sorted(replayed.notes)) == (2, ["resampled"])
-    replayed = pipeline.replay_windows(Item("", str(path)), 0.15, 0.15)
-    assert sorted(replayed.notes) == ["padded", "resampled"]
+    heard = Hearing(pipeline, window=0.25, hop=0.25).hear(Item("", str(path)))
+    assert (len(heard.clips), sorted(heard.notes)) == (2, ["resampled"])
+    heard = Hearing(pipeline, window=0.15, hop=0.15).hear(Item("", str(path)))
+    assert sorted(heard.notes) == ["padded", "resampled"]
 
 
 def test_folders_are_recursive_and_in_order(toy, tmp_path, cli):
@@ -252,9 +254,14 @@ def test_formats(toy, tmp_path, cli):
 
 def test_table_rows_are_one_line():
     _, text = formatter("table", ["anger"])
-    row = Prediction("a\nb.wav", "anger", 0.5, {"anger": 0.5}, 2.5, 1.0, 2.5)
+    given = "a\nb.wav", "anger", 0.5, {"anger": 0.5}, 2.5, 1.5, 1.0, 1, "off", "m@0"
+    row = Prediction(*given, 1.0, 2.5)
     assert text(row).count("\n") == 1
     assert "1.00–2.50 s" in text(row)
+    silent = text(replace(row, label=None, confidence=None, posterior=None))
+    assert "no speech" in silent
+    assert silent.startswith("– ")
+    assert text(replace(row, label=None)).startswith("–      " + " 50.0")
     assert text(Unread("x\n", "silent")).count("\n") == 1
 
 

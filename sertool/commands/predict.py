@@ -44,8 +44,12 @@ class PredictOutputs(Options):
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""
-        if self.explain is not None and self.how.window is not None:
-            raise UsageError("--explain draws whole files: leave --window out")
+        if self.explain is not None and self.how.several:
+            raise UsageError(
+                "--explain draws whole files: leave --window, --segments and --pool none out"
+            )
+        if self.stream and (self.how.segments or self.how.whole_crop or self.how.pool == "none"):
+            raise UsageError("--stream gives a line per window: see --window")
         if self.explain is not None and self.stream:
             raise UsageError("--explain draws files: --stream has none")
         if self.sample_rate is not None and not self.stream:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from sertool.audio.decoding import mono, read_wav_header
+from sertool.audio.listening import Ear
+from sertool.audio.voice import OFF, Span
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.evaluation.predictions import Unread
-from sertool.evaluation.predictor import Predictor, Sink, conclude
-from sertool.features.pipeline import Clip
+from sertool.evaluation.predictor import Giver, Predictor, Sink
+from sertool.items import Item
 from sertool.ui.console import Console
 
 WINDOW = 2.0  # seconds of a window, where neither an option nor the pipeline says
+REMEMBERED = 15.0  # seconds of a stream from which its background is known
 READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
 
 
@@ -39,11 +40,12 @@ def predict_stream(
     """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is complete.
 
     `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
-    as what the pipeline crops to, else `WINDOW`. The rest at the end is covered by a
-    last window that ends with the stream.
+    as what the model was trained on, else `WINDOW`. The rest at the end is covered by a
+    last window that ends with the stream. Speech is told from what was heard so far.
     """
     predictor.load()
-    first = predictor.pipeline.stages[0]
+    hearing, options = predictor.hearing, predictor.options
+    channel = hearing.pipeline.stages[0].channel
     head = file.read(4)
     stream: Any = _Rejoined(head, file)
     channels = 1
@@ -58,25 +60,31 @@ def predict_stream(
         raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
     else:
         rate = sample_rate
-    seconds = predictor.options.window or first.duration or WINDOW
-    hop = predictor.options.hop or seconds
-    count = 0
+    seconds = options.window or hearing.length or WINDOW
+    hop = options.hop or seconds
+    giver = Giver(predictor, sink, console)
+    giver.begin()
+    ear = None if options.vad == OFF else Ear(options.vad, rate, max(REMEMBERED, 2 * seconds))
+    end = 0
     for begin, samples in _windows(
-        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
+        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), channel
     ):
-        count += 1
-        clip = Clip([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
-        try:
-            clip.segments = predictor.pipeline.segments(samples, rate)
-        except ItemError as error:
-            sink(Unread("-", str(error), clip.start, clip.end))
-            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
-            continue
-        (scored,) = predictor.posteriors([clip], [None])
-        sink(predictor.row("-", scored, clip))
-    if not count:
+        if ear is not None:
+            ear.hear(samples[max(0, end - begin) :])
+        end = begin + len(samples)
+        speech = None if ear is None else _within(ear.so_far(end / rate), begin / rate)
+        clip = hearing.part(samples, rate, speech)
+        clip.start, clip.end = begin / rate, end / rate
+        (scored,) = predictor.scores([clip], [None])
+        giver.clip(Item("", "-"), clip, scored)
+    if not end:
         raise InputError("standard input: no samples")
-    conclude(predictor, Counter(), console)
+    giver.conclude()
+
+
+def _within(speech: Sequence[Span], begin: float) -> list[Span]:
+    """Return stretches of speech in seconds from `begin` on."""
+    return [(max(0.0, a - begin), b - begin) for a, b in speech if b > begin]
 
 
 def _windows(
