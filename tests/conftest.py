@@ -24,6 +24,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_explain",
     "test_featurize",
     "test_fingerprint",
+    "test_hearing",
     "test_iemocap_whole",
     "test_info_pictures",
     "test_keep_last",

@@ -66,7 +66,11 @@ def predict(
     run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> None:
-    """Write one row per recording, or per window, in their order.
+    """Write one row per recording, or per part of it, in their order.
+
+    All of a recording is heard: in windows of the length that the model was trained on, half
+    overlapping, whose posteriors are averaged. Windows without speech are left out; a recording,
+    or a part, that has none gets no label.
 
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
     named path cannot be used; a recording that cannot be read gives a row with its error.
@@ -141,6 +145,8 @@ COMMAND = Command(
     "predict",
     predict,
     """sertool predict model.ckpt recordings/ one.wav > predictions.jsonl
+
+    sertool predict model.ckpt call.wav --segments
 
     sertool predict model.ckpt one.wav --explain figures/
 

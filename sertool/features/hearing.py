@@ -23,13 +23,14 @@ from sertool.audio.listening import (
     listen,
     open_recording,
 )
-from sertool.audio.voice import OFF, Span, overlap
+from sertool.audio.voice import AROUND, OFF, SHORTEST, Span, overlap
 from sertool.core.errors import ItemError
 from sertool.features.pipeline import Pipeline, recording, spans
 from sertool.features.spec import in_windows
 from sertool.features.stage import Segment, Stage
 from sertool.items import Item
 
+LEAST = SHORTEST + AROUND  # seconds of speech in a window: less is the edge of some next to it
 MANY = 64  # windows whose features are in memory together, of one long recording
 
 
@@ -203,15 +204,16 @@ class Hearing:
         for span in self._windows(listened):
             a, b = self._times(span, listened)
             clip = Clip([], b - a, begin + a, begin + b)
-            self._fill(clip, [span], source, listened)
+            self._fill(clip, self._spoken([span], listened), source, listened)
             yield clip
 
     def _pooled(self, item: Item, source: Whole | InParts, listened: Listened) -> Iterator[Clip]:
         """Yield the whole recording as one clip; as several of at most `MANY` windows if long."""
         duration = listened.duration + self._skipped
         many = MANY if isinstance(source, InParts) else None
-        heard, speech = self._shares(self._spoken(listened), listened)
-        windows = iter(self._spoken(listened))
+        spoken = self._spoken(self._windows(listened), listened)
+        heard, speech = self._shares(spoken, listened)
+        windows = iter(spoken)
         while True:
             clip = Clip([], duration, item.start, item.end)
             chosen = list(islice(windows, many))
@@ -221,12 +223,19 @@ class Hearing:
             if many is None or len(chosen) < many:
                 return
 
-    def _spoken(self, listened: Listened) -> list[tuple[int, int]]:
-        """Return the windows in which somebody speaks; all of them if nobody listened for it."""
-        found = self._windows(listened)
+    def _spoken(
+        self, windows: Sequence[tuple[int, int]], listened: Listened
+    ) -> list[tuple[int, int]]:
+        """Return the windows with speech; all of them if nobody listened for it."""
         if listened.speech is None:
-            return found
-        return [one for one in found if overlap(listened.speech, *self._times(one, listened))]
+            return list(windows)
+        found = []
+        for one in windows:
+            first, last = self._times(one, listened)
+            least = min(LEAST, (last - first) / 2)
+            if overlap(listened.speech, first, last) >= least:
+                found.append(one)
+        return found
 
     def _windows(self, listened: Listened) -> list[tuple[int, int]]:
         """Return (first, last + 1) of each window, in samples at the model's rate.
@@ -252,11 +261,8 @@ class Hearing:
         source: Whole | InParts,
         listened: Listened,
     ) -> None:
-        """Add the features of the chosen windows with speech, and what was heard of them."""
+        """Add the features of the chosen windows, and what was heard of the recording in them."""
         clip.heard, clip.speech = self._shares(chosen, listened)
-        if clip.speech == 0.0:
-            clip.heard = 0.0
-            return
         rate = self._rate(listened)
         for first, last in chosen:
             samples = source.resampled(rate, first, last)

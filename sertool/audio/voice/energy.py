@@ -30,7 +30,7 @@ _TAPER = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 _TAPER_LAGS = np.fft.irfft(np.abs(np.fft.rfft(_TAPER, 2 * WINDOW)) ** 2)[_LAGS]
 _TAPER_LAGS = (_TAPER_LAGS / np.sum(_TAPER**2)).astype(np.float32)
 _FLOOR = 1e-12  # of power: silence has a logarithm, too
-_BATCH = 4096  # frames transformed at a time
+_BATCH = 1024  # frames transformed at a time
 
 
 class Energy:

@@ -1,0 +1,408 @@
+"""All of a recording is heard, each row says what was, and nobody's silence has a label."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import made
+import numpy as np
+import pytest
+import soundfile
+from made_reports import evaluate
+
+from sertool.audio import listening
+from sertool.audio.decoding import decode
+from sertool.audio.listening import InParts, Whole, listen, open_recording
+from sertool.audio.waveform import resample
+from sertool.core.errors import UsageError
+from sertool.evaluation import predictor as predicting
+from sertool.evaluation.options import EvalOptions, PredictOptions
+from sertool.features import hearing
+from sertool.features.hearing import Hearing
+from sertool.features.pipeline import Pipeline
+from sertool.features.stage import Stage
+from sertool.items import Item
+from sertool.ui.console import Console
+
+RATE = 8000
+LENGTH = 11025 * 100 + 777
+CROP = 0.5  # seconds that the model was trained on
+SPEC = replace(made.SPEC, offset=0.1, duration=CROP)
+ROOT = Path(__file__).resolve().parent.parent
+SPOKEN = ROOT / "data/demo/corpus/spk01/spk01_anger_s3_r1.flac"
+
+
+def tones(seconds: float, seed: int = 0) -> np.ndarray:
+    """A melody of tones, a new one every 0.2 s: its windows have different posteriors."""
+    random = np.random.default_rng(seed)
+    length = RATE // 5
+    time = np.arange(length) / RATE
+    notes = [
+        0.2 * np.sin(2 * np.pi * random.uniform(200, 1200) * time) for _ in range(int(seconds * 5))
+    ]
+    wave = np.concatenate(notes)
+    return (wave + 0.02 * random.standard_normal(len(wave))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A model trained on crops of half a second, and recordings of many lengths."""
+    folder = tmp_path_factory.mktemp("heard")
+    items = made.corpus(folder / "wav", speakers=3)
+    made.store(folder / "crops.h5", folder / "wav", items, SPEC)
+    made.train(
+        folder / "crops.h5", folder / "m.ckpt", lambda i: "test" if i.speaker == "s2" else "train"
+    )
+    (folder / "long").mkdir()
+    for i, seconds in enumerate((0.2, 0.4, 0.6, 1.0, 2.2, 7.0)):
+        soundfile.write(folder / "long" / f"{i}.wav", tones(seconds, i), RATE, "PCM_16")
+    return folder
+
+
+def rows(result):
+    assert result.code == 0, result.err
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def heard(toy, cli, path, *options, vad="off"):
+    return rows(cli("predict", toy / "m.ckpt", path, "--vad", vad, *options))
+
+
+# --- the deceptions ---
+
+
+def test_a_long_recording_is_not_its_beginning(toy, cli, tmp_path):
+    sound = tones(7.0)
+    soundfile.write(tmp_path / "long.wav", sound, RATE, "PCM_16")
+    soundfile.write(tmp_path / "crop.wav", sound[: RATE // 2], RATE, "PCM_16")
+    (long,), (crop,) = (heard(toy, cli, tmp_path / f"{n}.wav") for n in ("long", "crop"))
+    assert max(abs(long["posterior"][c] - crop["posterior"][c]) for c in made.CLASSES) > 1e-3
+    assert (long["heard"], long["duration"], long["windows"]) == (7.0, 7.0, 27)
+    assert (crop["heard"], crop["duration"], crop["windows"]) == (0.5, 0.5, 1)
+    assert long["speech"] is None
+    (whole,) = heard(toy, cli, tmp_path / "long.wav", "--whole-crop")
+    assert (whole["heard"], whole["duration"], whole["windows"]) == (0.5, 7.0, 1)
+
+
+@pytest.mark.parametrize("seconds", [3, 70])
+def test_silence_has_no_emotion(toy, cli, tmp_path, seconds):
+    for name, sound in (
+        ("zeros", np.zeros(seconds * RATE)),
+        ("noise", 0.03 * np.random.default_rng(0).standard_normal(seconds * RATE)),
+    ):
+        soundfile.write(tmp_path / f"{name}.wav", sound, RATE, "PCM_16")
+    result = cli("predict", toy / "m.ckpt", tmp_path)
+    for row in rows(result):
+        assert (row["label"], row["confidence"], row["posterior"]) == (None, None, None)
+        assert (row["speech"], row["heard"], row["windows"]) == (0.0, 0.0, 0)
+        assert (row["vad"], row["duration"]) == ("energy", seconds)
+    assert "2 of 2 rows without a label: no speech (--vad energy)" in result.err
+    for options in (["--pool", "none"], ["--window", "1"]):
+        found = rows(cli("predict", toy / "m.ckpt", tmp_path / "noise.wav", *options))
+        assert {row["label"] for row in found} == {None}
+        assert {row["speech"] for row in found} == {0.0}
+    assert rows(cli("predict", toy / "m.ckpt", tmp_path / "noise.wav", "--segments")) == []
+    (crop,) = rows(cli("predict", toy / "m.ckpt", tmp_path / "noise.wav", "--whole-crop"))
+    assert (crop["label"], crop["speech"]) == (None, 0.0)
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_noise_does_not_enter_the_mean(toy, cli, tmp_path, form):
+    """Speech of a second in 90 s of noise: its windows alone are heard."""
+    said, rate = soundfile.read(SPOKEN, dtype="float32")
+    sound = 0.001 * np.random.default_rng(0).standard_normal(90 * rate)
+    sound[40 * rate : 40 * rate + len(said)] += said
+    path = tmp_path / f"call.{form}"
+    soundfile.write(path, sound, rate, "PCM_16")
+    (row,) = heard(toy, cli, path, vad="energy")
+    assert row["label"] is not None
+    assert row["duration"] == 90.0
+    assert 1.0 <= row["heard"] <= len(said) / rate + 2 * CROP
+    assert 0.5 < row["speech"] < 1
+    windows = heard(toy, cli, path, "--pool", "none", vad="energy")
+    spoken = [one for one in windows if one["label"]]
+    assert (len(windows), len(spoken)) == (359, row["windows"])
+    assert all(39 < one["start"] < one["end"] < 43 for one in spoken)
+    mean = np.mean([list(one["posterior"].values()) for one in spoken], 0)
+    np.testing.assert_allclose(list(row["posterior"].values()), mean, atol=1e-9)
+    segments = heard(toy, cli, path, "--segments", vad="energy")
+    assert all(39.8 < one["start"] < one["end"] < 42 for one in segments)
+    assert all(one["speech"] == pytest.approx(1.0) for one in segments)
+    assert all(one["heard"] == pytest.approx(one["end"] - one["start"]) for one in segments)
+
+
+# --- windows ---
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "vote"])
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_windows_are_those_of_a_store_and_pooled_as_eval_pools(toy, cli, tmp_path, pool, rate):
+    """Files of 0.2 to 70 s, one too long to be in memory, at the model's rate and another."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    items = []
+    for i, seconds in enumerate((0.2, 0.6, 1.0, 2.2, 70.1)):
+        sound = resample(tones(seconds, i), RATE, rate)
+        name = f"{i}.wav"
+        soundfile.write(folder / name, sound, rate, "PCM_16")
+        items.append(Item(f"x/{i}", name, corpus="x", speaker=str(i), label=made.CLASSES[i % 3]))
+    cut = replace(made.SPEC, segment=CROP, segment_hop=CROP / 2, segment_tail="align")
+    store = made.store(tmp_path / "windows.h5", folder, items, cut)
+    options = EvalOptions(all=True, pool=pool)
+    report = evaluate([toy / "m.ckpt"], store, options, Console.silent())
+    expected = {item["id"].removeprefix("x/"): item for item in report["items"]}
+    assert len(expected) == len(items)
+    for row in heard(toy, cli, folder, "--pool", pool):
+        item = expected[Path(row["path"]).stem]
+        assert row["posterior"] == pytest.approx(item["posterior"], abs=1e-6)
+        assert row["label"] == item["prediction"]
+
+
+def test_a_store_of_windows_is_tested_by_what_was_held_out(toy, tmp_path, capfd):
+    cut = replace(made.SPEC, segment=CROP, segment_hop=CROP / 2)
+    items = made.corpus(toy / "wav", speakers=3)
+    store = made.store(tmp_path / "windows.h5", toy / "wav", items, cut)
+    report = evaluate([toy / "m.ckpt"], store, EvalOptions(), Console("eval"))
+    assert {item["id"][:6] for item in report["items"]} == {"toy/s2"}
+    assert len(report["items"]) == 6
+    assert "files_split" not in report["protocol"]
+    assert "crop" not in report["store"]
+    assert "never saw" not in capfd.readouterr().err
+    for hop in (CROP, 0.2):
+        other = made.store(
+            tmp_path / f"{hop}.h5", toy / "wav", items, replace(cut, segment_hop=hop)
+        )
+        with pytest.raises(Exception, match="not the features"):
+            evaluate([toy / "m.ckpt"], other, EvalOptions(), Console.silent())
+
+
+def test_a_store_of_crops_says_what_it_leaves_out(toy, cli, tmp_path):
+    result = cli("eval", toy / "m.ckpt", toy / "crops.h5", "--json", tmp_path / "r.json")
+    assert result.code == 0, result.err
+    assert "0.1 to 0.6 s of each recording only" in result.out
+    assert json.loads((tmp_path / "r.json").read_text())["store"]["crop"] == [0.1, 0.6]
+    assert "0.1 to 0.6 s of each" in cli("info", tmp_path / "r.json").out
+
+
+@pytest.mark.parametrize(
+    ("stage", "total", "expected"),
+    [
+        ({"duration": 1.0, "offset": 0.5}, 1600, [(0, 1000), (500, 1500), (600, 1600)]),
+        ({"duration": 1.0}, 1000, [(0, 1000)]),
+        ({"duration": 1.0}, 400, [(0, 1000)]),
+        ({"duration": 1.0, "fit": "crop"}, 400, [(0, 400)]),
+        ({"duration": 1.0, "fit": "crop"}, 1200, [(0, 1000), (200, 1200)]),
+        ({"duration": 1.0, "fit": "pad"}, 400, [(0, 1000)]),
+        ({"duration": 1.0, "fit": "pad"}, 1900, [(0, 1900)]),
+        ({}, 1900, [(0, 1900)]),
+        ({}, 130_000, [(0, 43333), (43333, 86666), (86666, 130000)]),
+        ({"segment": 1.0, "segment_tail": "drop"}, 2600, [(0, 1000), (1000, 2000)]),
+        ({"segment": 1.0, "duration": 2.0}, 2600, [(0, 1000), (1000, 2000), (1600, 2600)]),
+        ({"segment_max": 1.0}, 2600, [(0, 866), (866, 1733), (1733, 2600)]),
+    ],
+)  # fmt: skip
+def test_which_windows_a_pipeline_hears(stage, total, expected):
+    how = Hearing(Pipeline((Stage("wave", sample_rate=1000, **stage),)))
+    listened = listening.Listened(1000, total)
+    assert how._windows(listened) == expected
+    chained = (Stage("wave", sample_rate=1000), Stage("wave", sample_rate=1000, **stage))
+    if "segment" in stage and "duration" not in stage:
+        assert Hearing(Pipeline(chained))._windows(listened) == expected
+
+
+def test_a_window_of_ones_own(toy, cli):
+    path = toy / "long" / "5.wav"
+    result = cli("predict", toy / "m.ckpt", path, "--vad", "off", "--window", "1")
+    assert result.err.count("--window 1: the model was trained on 0.5 s") == 1
+    found = rows(result)
+    assert [row["windows"] for row in found] == [3] * 7
+    assert [row["heard"] for row in found] == pytest.approx([1.0] * 7)
+    same = cli("predict", toy / "m.ckpt", path, "--window", "0.5", "--hop", "0.25", "--vad", "off")
+    assert "trained on" not in same.err
+    each = heard(toy, cli, path, "--pool", "none")
+    for row, other in zip(rows(same), each, strict=True):
+        assert row["posterior"] == pytest.approx(other["posterior"], abs=1e-9)
+        assert (row["start"], row["end"]) == pytest.approx((other["start"], other["end"]))
+
+
+def test_the_old_behaviour_is_there_for_those_who_ask(toy, cli):
+    pipeline = Pipeline((SPEC,))
+    for path in sorted((toy / "long").iterdir())[2:]:
+        (row,) = heard(toy, cli, path, "--whole-crop")
+        (segment,) = pipeline.replay(Item("", str(path))).segments
+        scorer = predicting.Predictor(
+            toy / "m.ckpt", predicting.checkpoint.load(toy / "m.ckpt"), PredictOptions()
+        ).load()
+        expected = scorer.posterior([segment.array])[0]
+        assert list(row["posterior"].values()) == expected.tolist()
+
+
+def test_whole_crop_of_a_long_recording_reads_its_beginning(toy, cli, tmp_path, monkeypatch):
+    sound = tones(75.0)
+    soundfile.write(tmp_path / "long.wav", sound, RATE, "PCM_16")
+    soundfile.write(tmp_path / "short.wav", sound[: 5 * RATE], RATE, "PCM_16")
+    (short,) = heard(toy, cli, tmp_path / "short.wav", "--whole-crop")
+    monkeypatch.setattr(hearing.Pipeline, "replay", None)  # which reads all of it
+    (long,) = heard(toy, cli, tmp_path / "long.wav", "--whole-crop")
+    assert long["posterior"] == short["posterior"]
+    assert (long["duration"], long["heard"]) == (75.0, 0.5)
+
+
+@pytest.mark.parametrize("vad", ["off", "energy"])
+def test_a_manifests_cut_is_heard_alone(toy, cli, tmp_path, monkeypatch, vad):
+    sound = tones(150.0)
+    soundfile.write(tmp_path / "a.wav", sound, RATE, "PCM_16")
+    for first, last in ((10, 12), (20.5, 95.5), (60, None)):
+        cut = sound[int(first * RATE) : None if last is None else int(last * RATE)]
+        soundfile.write(tmp_path / "cut.wav", cut, RATE, "PCM_16")
+        line = json.dumps({"id": "x", "path": str(tmp_path / "a.wav"), "start": first, "end": last})
+        (tmp_path / "list").write_text(line + "\n")
+        with open(tmp_path / "list") as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            (row,) = heard(toy, cli, "-", vad=vad)
+        (alone,) = heard(toy, cli, tmp_path / "cut.wav", vad=vad)
+        assert row["posterior"] == pytest.approx(alone["posterior"], abs=1e-9)
+        assert row["duration"] == alone["duration"] == len(cut) / RATE
+        assert row["heard"] == pytest.approx(alone["heard"])
+
+
+def test_workers_and_batches_change_nothing(toy, cli, tmp_path):
+    soundfile.write(tmp_path / "a.wav", tones(70.0), RATE, "PCM_16")
+    soundfile.write(tmp_path / "b.wav", tones(3.0), RATE, "PCM_16")
+    for options in ([], ["--pool", "none"], ["--segments"], ["--window", "2"]):
+        one = cli("predict", toy / "m.ckpt", tmp_path, *options).out
+        assert cli("predict", toy / "m.ckpt", tmp_path, *options, "-j", 2).out == one
+        many = rows(cli("predict", toy / "m.ckpt", tmp_path, *options, "--batch-size", 7))
+        for row, other in zip(map(json.loads, one.splitlines()), many, strict=True):
+            assert row["posterior"] == pytest.approx(other["posterior"], abs=1e-6)
+
+
+def test_reject(toy, cli):
+    found = heard(toy, cli, toy / "long")
+    sure = sorted(row["confidence"] for row in found)
+    result = cli("predict", toy / "m.ckpt", toy / "long", "--vad", "off", "--reject", sure[3])
+    assert "not calibrated" in result.err
+    assert "3 of 6 rows without a label: confidence below --reject" in result.err
+    for row, other in zip(rows(result), found, strict=True):
+        assert row["label"] == (other["label"] if other["confidence"] >= sure[3] else None)
+        assert row["posterior"] == other["posterior"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"segments": True, "window": 1.0},
+        {"segments": True, "vad": "off"},
+        {"pool": "none", "window": 1.0},
+        {"pool": "none", "segments": True},
+        {"whole_crop": True, "window": 1.0},
+        {"whole_crop": True, "pool": "none"},
+        {"vad": "ears"},
+        {"pool": "median"},
+        {"reject": 1.5},
+    ],
+)
+def test_options_that_contradict_each_other(options):
+    with pytest.raises(UsageError):
+        PredictOptions(**options)
+
+
+def test_a_detector_that_is_missing_is_an_error(toy, cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "webrtcvad", None)
+    result = cli("predict", toy / "m.ckpt", toy / "long", "--vad", "webrtc")
+    assert (result.code, result.out) == (3, "")
+    assert "pip install 'sertool[webrtc]'" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_featurize_counts_crops_as_it_counts_padding(toy, cli, tmp_path):
+    folder = toy / "long"
+    result = cli("featurize", "--kind", "wave", "--duration", "0.6", folder, tmp_path / "x.h5")
+    assert "3 cropped: only their beginning is kept; 2 zero-padded" in result.err
+    result = cli("featurize", "--kind", "wave", "--duration", "9", folder, tmp_path / "y.h5")
+    assert "cropped" not in result.err
+
+
+# --- reading in parts ---
+
+
+@pytest.mark.parametrize("vad", ["off", "energy"])
+@pytest.mark.parametrize(
+    "options", [[], ["--pool", "vote"], ["--pool", "none"], ["--segments"], ["--window", "0.7"]]
+)
+def test_how_a_recording_is_read_changes_nothing(toy, cli, monkeypatch, options, vad):
+    if (options, vad) == (["--segments"], "off"):
+        return
+    short = heard(toy, cli, toy / "long", *options, vad=vad)
+    monkeypatch.setattr(listening, "LONG", 0.1)
+    monkeypatch.setattr(listening, "BLOCK", 1)
+    monkeypatch.setattr(hearing, "MANY", 4)
+    parts = heard(toy, cli, toy / "long", *options, vad=vad)
+    for row, other in zip(parts, short, strict=True):
+        assert row["posterior"] == pytest.approx(other["posterior"], abs=1e-9)
+        del row["posterior"], other["posterior"], row["confidence"], other["confidence"]
+        assert row == other
+
+
+@pytest.fixture
+def long(tmp_path):
+    path = tmp_path / "long.flac"
+    random = np.random.default_rng(0)
+    left = 0.1 * random.standard_normal(LENGTH)
+    soundfile.write(path, np.stack([left, -0.5 * left], 1), 11025, "PCM_16")
+    return path
+
+
+@pytest.mark.parametrize("channel", ["mix", "left", "right"])
+@pytest.mark.parametrize("cut", [(None, None), (7.25, 93.5), (0.0, 80.0)])
+def test_parts_are_those_of_the_whole(long, channel, cut):
+    whole = decode(long, channel=channel, start=cut[0], end=cut[1])
+    parts = open_recording(long, channel, *cut)
+    assert isinstance(parts, InParts)
+    samples = Whole(whole.samples, whole.sample_rate)
+    full = samples.read(0, LENGTH) * (
+        np.float32(1 / 32768) if whole.samples.dtype.kind == "i" else 1
+    )
+    np.testing.assert_array_equal(np.concatenate(list(parts.parts())), full)
+    assert parts.duration == samples.duration
+    places = [(0, 10), (5, 400_000), (400_000, 400_001), (390_000, 700_000), (3, 9), (10**6, 10**7)]
+    for first, last in places:
+        np.testing.assert_array_equal(parts.read(first, last), full[first:last])
+    at = resample(full, 11025, RATE)
+    for first, last in ((0, 100), (50, 90_000), (300_001, 480_000), (20, 30), (600_000, 9**9)):
+        found = parts.resampled(RATE, first, last)
+        np.testing.assert_allclose(found, at[first:last], atol=1e-6)
+    parts.close()
+
+
+def test_a_long_recording_is_listened_to_as_a_short_one(long, monkeypatch):
+    with_parts = listen(open_recording(long, "mix", None, None), "energy")
+    monkeypatch.setattr(listening, "LONG", 1e9)
+    at_once = open_recording(long, "mix", None, None)
+    assert isinstance(at_once, Whole)
+    assert listen(at_once, "energy") == with_parts
+    assert with_parts.notes == ["mixed"]
+    assert with_parts.total == LENGTH
+
+
+@pytest.mark.parametrize("options", [[], ["--segments"], ["--pool", "none"], ["--whole-crop"]])
+def test_memory_does_not_grow_with_the_recording(toy, cli, tmp_path, options):
+    path = tmp_path / "hour.wav"
+    minutes = 10
+    with soundfile.SoundFile(path, "w", 16000, 2, "PCM_16") as file:
+        said, _ = soundfile.read(SPOKEN, dtype="float32")
+        for _ in range(minutes):
+            quiet = np.zeros(60 * 16000, np.float32)
+            quiet[16000 : 16000 + len(said)] = said
+            file.write(np.stack([quiet, quiet], 1))
+    cli("predict", toy / "m.ckpt", SPOKEN)  # what is loaded once
+    tracemalloc.start()
+    found = heard(toy, cli, path, *options, vad="energy")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found
+    assert peak < 25e6, "the samples alone are 38 MB as one channel of floats"
