@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tracemalloc
@@ -325,6 +326,80 @@ def test_featurize_counts_crops_as_it_counts_padding(toy, cli, tmp_path):
     assert "3 cropped: only their beginning is kept; 2 zero-padded" in result.err
     result = cli("featurize", "--kind", "wave", "--duration", "9", folder, tmp_path / "y.h5")
     assert "cropped" not in result.err
+
+
+# --- channels ---
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Two channels, 8 s: a melody in the left, first silence and then another in the right."""
+    path = tmp_path / "call.wav"
+    left, right = tones(8.0, 1), tones(8.0, 2)
+    right[: 4 * RATE] = 0
+    soundfile.write(path, np.stack([left, right], 1), RATE, "PCM_16")
+    for name, samples in (("left", left), ("right", right), ("mix", (left + right) / 2)):
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE, "FLOAT")
+    return path
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize(
+    "options", [[], ["--window", "2"], ["--segments"], ["--pool", "none"], ["--whole-crop"]]
+)
+def test_each_channel_is_heard_as_a_recording(toy, cli, call, monkeypatch, options, long):
+    if long:
+        monkeypatch.setattr(listening, "LONG", 0.1)
+    each = heard(toy, cli, call, "--channel", "each", *options, vad="energy")
+    alone = []
+    for name in ("left", "right"):
+        for row in heard(toy, cli, call.parent / f"{name}.wav", *options, vad="energy"):
+            alone.append(row | {"path": str(call), "channel": name})
+        chosen = heard(toy, cli, call, "--channel", name, *options, vad="energy")
+        assert [row for row in each if row["channel"] == name] == chosen
+    assert len(each) == len(alone)
+    for row, other in zip(each, alone, strict=True):
+        assert (row["label"], row["channel"]) == (other["label"], other["channel"])
+        if row["label"] is not None:
+            assert row["posterior"] == pytest.approx(other["posterior"], abs=1e-3)  # 16 bits
+    right = [row for row in each if row["channel"] == "right"]
+    assert any(row["label"] for row in right) or "--whole-crop" in options
+
+
+def test_channels_have_names_and_numbers(toy, cli, tmp_path, call):
+    soundfile.write(tmp_path / "three.wav", np.zeros((800, 3)), RATE)
+    soundfile.write(tmp_path / "one.wav", np.zeros(800), RATE)
+    (tmp_path / "none.wav").write_text("no sound")
+    for name, expected in (("three", ["1", "2", "3"]), ("one", ["1"]), ("call", ["left", "right"])):
+        found = heard(toy, cli, tmp_path / f"{name}.wav", "--channel", "each")
+        assert [row["channel"] for row in found] == expected
+    assert "channel" not in heard(toy, cli, call)[0]
+    result = cli("predict", toy / "m.ckpt", tmp_path / "none.wav", "--channel", "each")
+    assert (result.code, result.out.count("error")) == (1, 1)
+    text = cli("predict", toy / "m.ckpt", call, "--channel", "each", "--format", "csv").out
+    assert [line.split(",")[-5] for line in text.splitlines()] == ["channel", "left", "right"]
+
+
+@pytest.mark.parametrize("form", ["raw", "wav", "ulaw"])
+def test_a_stream_of_two_channels(toy, cli, call, monkeypatch, tmp_path, form):
+    samples, _ = soundfile.read(call, dtype="int16")
+    path, options = tmp_path / "in", ["--window", "2", "--channel", "each", "--vad", "off"]
+    more = ["--sample-rate", RATE, "--channels", 2] if form == "raw" else []
+    if form == "raw":
+        path.write_bytes(samples.tobytes())
+    else:
+        soundfile.write(path, samples, RATE, "ULAW" if form == "ulaw" else "PCM_16", format="WAV")
+    with open(path, "rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        found = rows(cli("predict", toy / "m.ckpt", "-", "--stream", *more, *options))
+    expected = rows(cli("predict", toy / "m.ckpt", call, *options))
+    expected.sort(key=lambda row: (row["start"], row["channel"]))
+    keys = [(row["start"], row["channel"]) for row in found]
+    assert keys == [(row["start"], row["channel"]) for row in expected]
+    for row, other in zip(found, expected, strict=True):
+        near = 0.2 if form == "ulaw" else 1e-6
+        assert row["posterior"] == pytest.approx(other["posterior"], abs=near)
+    assert cli("predict", toy / "m.ckpt", call, "--channels", 2).code == 2
 
 
 # --- reading in parts ---

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sertool.evaluation.predictor import Predictor
 
 
+MOST_CHANNELS = 64
+
+
 @dataclass(frozen=True)
 class PredictOutputs(Options):
     """How to predict, where recordings come from, and where rows and figures go."""
@@ -33,6 +36,8 @@ class PredictOutputs(Options):
     )  # fmt: skip
     sample_rate: int | None = option(None, "Sample rate of a raw --stream.", "Hz", above=0,
                                      panel=INPUT)  # fmt: skip
+    channels: int = option(1, "Channels of a raw --stream, interleaved.", metavar="N", least=1,
+                           most=MOST_CHANNELS, panel=INPUT)  # fmt: skip
     null: bool = option(False, "Paths on - end in NUL.", panel=INPUT)
     format: str = destination("jsonl", "Format of the rows.", choices=FORMATS)
     output: Path | None = destination(
@@ -54,6 +59,8 @@ class PredictOutputs(Options):
             raise UsageError("--explain draws files: --stream has none")
         if self.sample_rate is not None and not self.stream:
             raise UsageError("--sample-rate is the rate of a --stream; files state their own")
+        if self.channels != 1 and not self.stream:
+            raise UsageError("--channels are those of a raw --stream; files state their own")
 
 
 def predict(
@@ -113,8 +120,8 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
     with _opened(options.output) as write:
         write(header)
         if options.stream:
-            stream, rate = sys.stdin.buffer, options.sample_rate
-            predict_stream(predictor, stream, rate, lambda row: write(text(row)), console)
+            given = sys.stdin.buffer, options.sample_rate, options.channels
+            predict_stream(predictor, *given, lambda row: write(text(row)), console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             items = sources(paths, options.null, console)

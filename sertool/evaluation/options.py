@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sertool.audio import CHANNELS
 from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
 from sertool.core.options import Options, seed, strict, workers
@@ -132,6 +133,13 @@ class PredictOptions(Options):
         "What finds speech: where there is none, a line has no label. silero and webrtc are extras"
         " (sertool[silero], sertool[webrtc]); off counts everything.",
         choices=(*VADS, OFF),
+        panel=HEARD,
+    )
+    channel: str | None = option(
+        None,
+        "Channel to hear of a recording with several; each: a line for each.",
+        choices=(*CHANNELS, "each"),
+        unset="as the model was trained",
         panel=HEARD,
     )
     segments: bool = option(False, "One line per stretch of speech.", panel=HEARD)

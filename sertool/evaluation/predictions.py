@@ -28,7 +28,7 @@ class Prediction:
     seconds. heard: how many seconds the model was given, in how many `windows`; speech: the share
     of them in which somebody speaks, None with `--vad off`; vad: what found it. model: its name
     and the beginning of its file's hash. path: the file, or "samples 0", by their place in a list.
-    further: by which of several models (`train --per`), and who chose it.
+    further: the channel (`--channel`); by which of several models (`train --per`), and who chose.
 
     >>> made = load("model.ckpt").predict("corpus/spk01/spk01_sadness_s1_r2.flac")
     >>> made.label, made.confidence == max(made.posterior.values()), round(made.duration, 2)

@@ -14,6 +14,8 @@ import numpy as np
 
 from sertool import metrics
 from sertool.audio import LONG, summarised
+from sertool.audio.blocks import facts
+from sertool.audio.decoding import Sound
 from sertool.audio.listening import Listened
 from sertool.audio.voice import OFF, detector
 from sertool.core import workers
@@ -23,7 +25,7 @@ from sertool.corpora import labels
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import Prediction, Row, Unread
 from sertool.features.hearing import Clip, Heard, Hearing
-from sertool.features.pipeline import Pipeline
+from sertool.features.pipeline import Pipeline, recording
 from sertool.formats import checkpoint, lineage
 from sertool.items import Item
 from sertool.models import per_field, speakers
@@ -39,19 +41,43 @@ Sink = Callable[[Row], None]
 HASH = 12  # hex digits of a model's hash that a row has
 
 
+Task = tuple[Item, str | None]  # a recording, and which of its channels is to be heard
+
+
 @dataclass(frozen=True)
 class _Hear:
     """Decodes one recording, listens to it and computes its features; runs in a worker."""
 
     hearing: Hearing
 
-    def __call__(self, item: Item | None) -> Heard | None:
-        if item is None:
+    def __call__(self, task: Task | None) -> tuple[Heard, str | None] | None:
+        if task is None:
             return None
+        item, channel = task
         try:
-            return self.hearing.hear(item)
+            return replace(self.hearing, channel=channel).hear(item), channel
         except ItemError as error:
-            return Heard(item, error=str(error))
+            return Heard(item, error=str(error)), channel
+
+
+def channels_of(item: Item, wanted: str | None) -> list[str | None]:
+    """Return the channels of a recording that are to be heard: several for "each".
+
+    Those of a stereo file are "left" and "right", others are numbers.
+    """
+    if wanted != "each":
+        return [wanted]
+    source = recording(item)
+    try:
+        known = source.samples.shape[1] if isinstance(source, Sound) else facts(source).channels
+    except ItemError:
+        return ["1"]  # whoever reads it will say why it cannot be
+    return list(names_of(known))
+
+
+def names_of(channels: int) -> list[str]:
+    """Return what the channels are called."""
+    return ["left", "right"] if channels == 2 else [str(i + 1) for i in range(channels)]
 
 
 @dataclass(frozen=True)
@@ -101,7 +127,8 @@ class Predictor:
         self.classes = [known[k] for k in self._kept]
         self._values = list(header.per.values) if header.per else []
         self._field = header.per.field if header.per else None
-        self.further = [self._field, f"{self._field}_by"] if self._field else []
+        self.further = ["channel"] if options.channel else []
+        self.further += [self._field, f"{self._field}_by"] if self._field else []
         self._value = per_field.requested_value(
             self._field, self._values, tuple(options.fields.items())
         )
@@ -162,10 +189,17 @@ class Predictor:
         known = per_field.known_value(self._field, item, self._values) if item else None
         return Route(known, "field") if known is not None else None
 
-    def row(self, path: str, scored: Scored, clip: Clip) -> Prediction:
+    @property
+    def routed(self) -> bool:
+        """Whether there are several models to choose among."""
+        return self._field is not None
+
+    def row(self, path: str, scored: Scored, clip: Clip, channel: str | None = None) -> Prediction:
         """Return the prediction of one clip: of silence, where nothing was scored."""
-        route = scored.route
-        further = dict(zip(self.further, (route.value, route.by) if route else (), strict=False))
+        further = {"channel": channel}
+        if scored.route is not None:
+            by = scored.route.value, scored.route.by
+            further |= dict(zip(self.further[-2:], by, strict=True))
         label, sure, shares = None, None, None
         if len(scored.rows):
             label, shares = self._pooled(scored.rows)
@@ -226,19 +260,24 @@ def predict(
     options = predictor.options
     giver = Giver(predictor, sink, console)
     giver.begin()
-    waiting: list[Heard] = []
+    waiting: list[tuple[Heard, str | None]] = []
+    tasks = (
+        None if item is None else (item, channel)
+        for item in items
+        for channel in (channels_of(item, options.channel) if item is not None else [None])
+    )
     # processes start before torch does: they share nothing of it and die small
     work = _Hear(predictor.hearing)
-    heard = workers.ordered(work, items, options.workers or workers.cores())
+    heard = workers.ordered(work, tasks, options.workers or workers.cores())
     predictor.load()
     wanted = 1 if predictor.explainer else options.batch_size
     shown = console if bar else Console.silent()
     with contextlib.closing(heard), shown.progress(None, "files") as progress:
         for one in heard:
             if one is not None:
-                giver.note(one)
+                giver.note(one[0])
                 waiting.append(one)
-            if waiting and sum(max(1, len(w.clips)) for w in waiting) >= wanted:
+            if waiting and sum(max(1, len(w.clips)) for w, _ in waiting) >= wanted:
                 progress.advance(len(waiting))
                 giver.give(waiting)
                 waiting = []
@@ -275,44 +314,51 @@ class Giver:
         if one.notes:
             self.console.detail(f"{show(one.item.path)}: {', '.join(one.notes)}")
 
-    def give(self, waiting: Sequence[Heard]) -> None:
-        """Predict what was heard and hand the rows on, failures at their place."""
-        short: list[Heard] = []
-        for one in waiting:
+    def give(self, waiting: Sequence[tuple[Heard, str | None]]) -> None:
+        """Predict what was heard, each with its channel, and hand the rows on in their order."""
+        short: list[tuple[Heard, str | None]] = []
+        for one, channel in waiting:
             if one.listened is None:
-                short.append(one)
+                short.append((one, channel))
                 continue
             self._give(short)
             short = []
-            self._give_long(one.item, one.listened)
+            self._give_long(one.item, one.listened, channel)
         self._give(short)
 
-    def _give(self, waiting: Sequence[Heard]) -> None:
+    def _give(self, waiting: Sequence[tuple[Heard, str | None]]) -> None:
         try:
-            clips = [clip for one in waiting for clip in one.clips]
-            items = [one.item for one in waiting for _ in one.clips]
+            clips = [clip for one, _ in waiting for clip in one.clips]
+            items = [one.item for one, _ in waiting for _ in one.clips]
             found = iter(self.predictor.scores(clips, items))
         except InputError as error:  # features that have no posterior: find out whose they are
-            if len(waiting) == 1:
-                waiting = [replace(waiting[0], clips=[], error=str(error))]
-            else:
-                for one in waiting:
-                    self._give([one])
+            if len(waiting) > 1:
+                for pair in waiting:
+                    self._give([pair])
                 return
-        for one in waiting:
+            one, channel = waiting[0]
+            waiting = [(replace(one, clips=[], error=str(error)), channel)]
+        for one, channel in waiting:
             if one.error is not None:
                 self.failed(Unread(one.item.path, one.error))
             for clip in one.clips:
-                self.clip(one.item, clip, next(found))
+                self.clip(one.item, clip, next(found), channel)
 
-    def clip(self, item: Item, clip: Clip, scored: Scored, drawn: bool = True) -> None:
+    def clip(
+        self,
+        item: Item,
+        clip: Clip,
+        scored: Scored,
+        channel: str | None = None,
+        drawn: bool = True,
+    ) -> None:
         """Hand on the row of one clip."""
         if clip.error is not None and not len(scored.rows):
             one_row = self.predictor.hearing.one_row
             times = (None, None) if one_row else (clip.start, clip.end)
             self.failed(Unread(item.path, clip.error, *times))
             return
-        row = self.predictor.row(item.path, scored, clip)
+        row = self.predictor.row(item.path, scored, clip, channel)
         if row.posterior is None:
             self._rows["silent"] += 1
         elif row.label is None:
@@ -330,26 +376,25 @@ class Giver:
         if self.predictor.options.strict:
             raise InputError(f"stopped by --strict at {show(row.path)}")
 
-    def _give_long(self, item: Item, listened: Listened) -> None:
+    def _give_long(self, item: Item, listened: Listened, channel: str | None) -> None:
         """Predict a recording whose features never are in memory together."""
-        hearing = self.predictor.hearing
+        hearing = replace(self.predictor.hearing, channel=channel)
         try:
             if hearing.one_row:
-                self._pool_long(item, listened)
+                self._pool_long(hearing, item, listened)
                 return
             for clip in hearing.clips(item, listened):
                 (scored,) = self.predictor.scores([clip], [item])
-                self.clip(item, clip, scored, drawn=False)
+                self.clip(item, clip, scored, channel, drawn=False)
         except (ItemError, InputError) as error:
             self.failed(Unread(item.path, str(error)))
 
-    def _pool_long(self, item: Item, listened: Listened) -> None:
+    def _pool_long(self, hearing: Hearing, item: Item, listened: Listened) -> None:
         """Predict it as one row, of the posteriors of all windows."""
-        hearing = self.predictor.hearing
         if hearing.length is None:
             self._rows["parts"] += 1
         route = self.predictor.known_route(item)
-        if route is None and self.predictor.further:
+        if route is None and self.predictor.routed:
             route = self.predictor.load().route_of(
                 clip.arrays for clip in hearing.clips(item, listened)
             )
@@ -358,8 +403,8 @@ class Giver:
             (part,) = self.predictor.scored([clip], [route if clip.segments else None])
             rows.append(part.rows)
             windows += part.windows
-            clip.segments.clear()
-        self.clip(item, clip, Scored(np.concatenate(rows), windows, route), drawn=False)
+        scored = Scored(np.concatenate(rows), windows, route)
+        self.clip(item, clip, scored, hearing.channel, drawn=False)
         if self.predictor.explainer is not None:
             self.console.note(f"{show(item.path)}: not drawn, longer than {LONG:g} s")
 

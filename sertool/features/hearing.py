@@ -19,7 +19,6 @@ from sertool.audio.listening import (
     InParts,
     Listened,
     Whole,
-    is_long,
     listen,
     open_recording,
 )
@@ -81,7 +80,8 @@ class Hearing:
 
     vad: the name of a detector of speech, or "off". each: a clip for every window of the model's
     own length. window, hop: seconds; a clip for every such window. stretches: a clip for every
-    stretch of speech. whole_crop: only what the pipeline crops a recording to.
+    stretch of speech. whole_crop: only what the pipeline crops a recording to. channel: as
+    `decoding.mono` takes it; None for the pipeline's own.
     """
 
     pipeline: Pipeline
@@ -91,6 +91,7 @@ class Hearing:
     hop: float | None = None
     stretches: bool = False
     whole_crop: bool = False
+    channel: str | None = None
 
     @property
     def length(self) -> float | None:
@@ -160,7 +161,7 @@ class Hearing:
         return clip
 
     def _open(self, item: Item) -> Whole | InParts:
-        channel = self.pipeline.stages[0].channel
+        channel = self.channel or self.pipeline.stages[0].channel
         return open_recording(recording(item), channel, item.start, item.end, self._skipped)
 
     def _clips(self, item: Item, source: Whole | InParts, listened: Listened) -> Iterator[Clip]:
@@ -312,15 +313,14 @@ class Hearing:
         """Return the one clip that the pipeline crops a recording to."""
         first = self.pipeline.stages[0]
         assert first.duration is not None
-        if is_long(recording(item), item.start, item.end):
-            with closing(self._open(item)) as source:
-                taken = source.read(0, round((first.offset + first.duration) * source.rate))
-                duration = source.duration
-            replayed = self.pipeline.replay_samples(taken, source.rate)
-            replayed.decoded.notes.append("cropped")
-        else:
-            replayed = self.pipeline.replay(item)
-            duration = replayed.decoded.duration
+        with closing(self._open(item)) as source:
+            taken = source.read(0, round((first.offset + first.duration) * source.rate))
+            duration = source.duration
+            mixed = source.channels > 1 and source.channel == "mix"
+        replayed = self.pipeline.replay_samples(taken, source.rate)
+        notes = [*(["mixed"] if mixed else []), *replayed.decoded.notes]
+        if duration > first.offset + first.duration:
+            notes.append("cropped")
         heard = min(duration - first.offset, first.duration)
         clip = Clip(replayed.segments, duration, item.start, item.end, heard)
         if self.vad != OFF:
@@ -329,4 +329,4 @@ class Hearing:
             clip.speech = min(1.0, spoken / heard)
             if not clip.speech:
                 clip.segments, clip.heard = [], 0.0
-        return Heard(item, [clip], replayed.decoded.notes)
+        return Heard(item, [clip], notes)

@@ -60,7 +60,8 @@ class Energy:
             return np.zeros(0, bool)
         voiced = periodicity > VOICED
         loud = (level > _background(level) + ABOVE) & (level > LOWEST)
-        low, high = np.percentile(level, [5, 95])
+        sounding = level[level >= NOTHING]
+        low, high = np.percentile(sounding, [5, 95]) if len(sounding) else (0.0, 0.0)
         if high - low < STEADY:
             loud |= voiced & (level > LOWEST)
         enough = _nearby(voiced & loud, NEAR) >= min(ENOUGH, max(1, len(level) // 4))
