@@ -234,11 +234,12 @@ def test_the_old_behaviour_is_there_for_those_who_ask(toy, cli):
     pipeline = Pipeline((SPEC,))
     for path in sorted((toy / "long").iterdir())[2:]:
         (row,) = heard(toy, cli, path, "--whole-crop")
-        (segment,) = pipeline.replay(Item("", str(path))).segments
+        decoded = decode(path)
+        (array,) = pipeline.arrays(decoded.samples, decoded.sample_rate)
         scorer = predicting.Predictor(
             toy / "m.ckpt", predicting.checkpoint.load(toy / "m.ckpt"), PredictOptions()
         ).load()
-        expected = scorer.posterior([segment.array])[0]
+        expected = scorer.posterior([array])[0]
         assert list(row["posterior"].values()) == expected.tolist()
 
 
@@ -247,7 +248,7 @@ def test_whole_crop_of_a_long_recording_reads_its_beginning(toy, cli, tmp_path, 
     soundfile.write(tmp_path / "long.wav", sound, RATE, "PCM_16")
     soundfile.write(tmp_path / "short.wav", sound[: 5 * RATE], RATE, "PCM_16")
     (short,) = heard(toy, cli, tmp_path / "short.wav", "--whole-crop")
-    monkeypatch.setattr(hearing.Pipeline, "replay", None)  # which reads all of it
+    monkeypatch.setattr(listening, "decode", None)  # which reads all of it
     (long,) = heard(toy, cli, tmp_path / "long.wav", "--whole-crop")
     assert long["posterior"] == short["posterior"]
     assert (long["duration"], long["heard"]) == (75.0, 0.5)
@@ -305,6 +306,8 @@ def test_reject(toy, cli):
         {"vad": "ears"},
         {"pool": "median"},
         {"reject": 1.5},
+        {"by_speaker": Path("x"), "segments": True},
+        {"by_speaker": Path("x"), "pool": "none"},
     ],
 )
 def test_options_that_contradict_each_other(options):
@@ -400,6 +403,89 @@ def test_a_stream_of_two_channels(toy, cli, call, monkeypatch, tmp_path, form):
         near = 0.2 if form == "ulaw" else 1e-6
         assert row["posterior"] == pytest.approx(other["posterior"], abs=near)
     assert cli("predict", toy / "m.ckpt", call, "--channels", 2).code == 2
+
+
+# --- speakers ---
+
+RTTM = """\
+;; a comment
+SPEAKER call 1 0.5 1.5 <NA> <NA> anna <NA> <NA>
+SPEAKER call 1 4.25 2.0 <NA> <NA> ben <NA> <NA>
+SPKR-INFO call 1 <NA> <NA> <NA> unknown anna <NA> <NA>
+SPEAKER call 1 2.0 0.75 <NA> <NA> anna <NA> <NA>
+SPEAKER call 1 7.5 9.0 <NA> <NA> anna <NA> <NA>
+SPEAKER other 1 0 9 <NA> <NA> carl <NA> <NA>
+"""
+TABLE = """\
+\ufeffStart; end ; speaker
+0.5;2;anna
+4.25;6.25;ben
+2;2.75;anna
+7.5;16.5;anna
+"""
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("name", ["turns.rttm", "turns.csv"])
+def test_turns_and_speakers_have_rows(toy, cli, call, tmp_path, monkeypatch, name, long):
+    if long:
+        monkeypatch.setattr(listening, "LONG", 0.1)
+    (tmp_path / name).write_text(RTTM if name.endswith("rttm") else TABLE, encoding="utf-8")
+    found = heard(toy, cli, call, "--by-speaker", tmp_path / name)
+    spans = [(row.get("start"), row.get("end"), row["speaker"]) for row in found]
+    assert spans == [
+        (0.5, 2.0, "anna"),
+        (2.0, 2.75, "anna"),
+        (4.25, 6.25, "ben"),
+        (7.5, 8.0, "anna"),
+        (None, None, "anna"),
+        (None, None, "ben"),
+    ]
+    samples, _ = soundfile.read(call, dtype="float32")
+    for row in found[:4]:
+        part = samples[round(row["start"] * RATE) : round(row["end"] * RATE)]
+        soundfile.write(tmp_path / "part.wav", part, RATE, "FLOAT")
+        (alone,) = heard(toy, cli, tmp_path / "part.wav")
+        assert row["posterior"] == pytest.approx(alone["posterior"], abs=1e-6)
+    anna = [found[0], found[1], found[3]]
+    assert found[4]["windows"] == sum(row["windows"] for row in anna)
+    assert found[4]["heard"] == pytest.approx(2.75)
+    mean = sum(row["windows"] * np.array(list(row["posterior"].values())) for row in anna)
+    mean /= found[4]["windows"]
+    np.testing.assert_allclose(list(found[4]["posterior"].values()), mean, atol=1e-9)
+    assert found[5]["posterior"] == pytest.approx(found[2]["posterior"])
+    quiet = heard(
+        toy, cli, call, "--channel", "right", "--by-speaker", tmp_path / name, vad="energy"
+    )
+    assert [row["label"] is None for row in quiet[:2]] == [True, True]
+    assert (quiet[0]["speech"], quiet[4]["heard"]) == (0.0, quiet[3]["heard"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("a.csv", "start,end,name\n1,2,x", "no column speaker"),
+        ("a.csv", "start,end,speaker\n", "no turns"),
+        ("a.csv", "start,end,speaker\n2,1,x", "from 2 to 1"),
+        ("a.csv", "start,end,speaker\nx,1,x", "could not convert"),
+        ("a.rttm", "SPEAKER call 1 2", "4 columns"),
+        ("none.rttm", None, "No such file"),
+    ],
+)
+def test_a_file_of_no_turns_is_refused(toy, cli, call, tmp_path, name, text, word):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    result = cli("predict", toy / "m.ckpt", call, "--by-speaker", tmp_path / name)
+    assert (result.code, result.out) == (3, "")
+    assert word in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_recording_without_turns_is_said(toy, cli, call, tmp_path):
+    (tmp_path / "turns.rttm").write_text(RTTM.replace(" call ", " nobody "))
+    result = cli("predict", toy / "m.ckpt", call, "--by-speaker", tmp_path / "turns.rttm")
+    assert result.code == 1
+    assert "no turns of this recording" in result.err
 
 
 # --- reading in parts ---

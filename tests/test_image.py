@@ -354,8 +354,9 @@ def test_a_store_and_what_predict_hears(cli, sounds: Path, tmp_path: Path) -> No
         recording = Item("", os.path.join(store.root, row.path))
         assert store.settings["colormap"] == "viridis"
         pipeline = Pipeline.from_records(store.pipeline)
-    (segment,) = pipeline.replay(recording).segments
-    np.testing.assert_array_equal(segment.array, picture)
+    (clip,) = Hearing(pipeline).hear(recording).clips
+    (array,) = clip.arrays
+    np.testing.assert_array_equal(array, picture)
     windows = Hearing(pipeline, window=0.2, hop=0.1).hear(recording)
     assert len(windows.clips) == 4
     assert {a.shape for clip in windows.clips for a in clip.arrays} == {(1, 20, 24, 3)}

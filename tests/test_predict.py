@@ -262,8 +262,26 @@ def test_table_rows_are_one_line():
     silent = text(replace(row, label=None, confidence=None, posterior=None))
     assert "no speech" in silent
     assert silent.startswith("– ")
-    assert text(replace(row, label=None)).startswith("–      " + " 50.0")
+    assert text(replace(row, label=None)).startswith("–          0.5000  ")
+    assert "1.5 of 2.5 s" in text(row)
     assert text(Unread("x\n", "silent")).count("\n") == 1
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_lines(toy, cli, monkeypatch, tmp_path):
+    path = toy / "wav" / "s0-anger-1.wav"
+    (full,) = rows(cli("predict", toy / "m.ckpt", path))
+    (short,) = rows(cli("predict", toy / "m.ckpt", path, "--digits", 3))
+    assert short["confidence"] == round(full["confidence"], 3) != full["confidence"]
+    assert short["posterior"] == {name: round(p, 3) for name, p in full["posterior"].items()}
+    csv_text = cli("predict", toy / "m.ckpt", path, "--digits", 2, "--format", "csv").out
+    assert f",{round(full['confidence'], 2)}," in csv_text
+    monkeypatch.setattr(sys.stdout.__class__, "isatty", lambda _: True)
+    table = cli("predict", toy / "m.ckpt", path).out
+    assert table.startswith("label")
+    assert f"{full['confidence']:.4f}" in table
+    assert rows(cli("predict", toy / "m.ckpt", path, "--format", "jsonl")) == [full]
+    cli("predict", toy / "m.ckpt", path, "-o", tmp_path / "out")
+    assert json.loads((tmp_path / "out").read_text()) == full
 
 
 def test_output_file(toy, tmp_path, cli):

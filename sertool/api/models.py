@@ -144,7 +144,7 @@ class Checkpoint(checkpoints.Checkpoint):
         audio: a path, samples and their rate in Hz, `(samples, rate)`, or an `Item`; or a list of
         these, such as a manifest, and of folders. Samples are int16, or floats with full scale 1,
         of shape (n,) or (n, channels). window: seconds; a prediction for every window. With
-        `segments=True` or `pool="none"` there may be several of a recording, too.
+        `segments=True`, `by_speaker`, `pool="none"` or `channel="each"` there may be several, too.
 
         >>> model = load("model.ckpt")
         >>> prediction = model.predict("corpus/spk01/spk01_sadness_s1_r2.flac")
@@ -175,7 +175,8 @@ class Checkpoint(checkpoints.Checkpoint):
         found.failures = failures
         if single and failures:
             raise ItemError(f"{failures[0].path}: {failures[0].reason}")
-        several = window is not None or options.get("segments") or options.get("pool") == "none"
+        several = window is not None or options.get("segments") or options.get("by_speaker")
+        several = several or options.get("pool") == "none" or options.get("channel") == "each"
         return found[0] if single and not several else found
 
     def _scorer(self, device: str) -> Scorer:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 MOST_CHANNELS = 64
+MOST_DIGITS = 17  # that a number of 64 bits has
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ class PredictOutputs(Options):
     channels: int = option(1, "Channels of a raw --stream, interleaved.", metavar="N", least=1,
                            most=MOST_CHANNELS, panel=INPUT)  # fmt: skip
     null: bool = option(False, "Paths on - end in NUL.", panel=INPUT)
-    format: str = destination("jsonl", "Format of the rows.", choices=FORMATS)
+    format: str | None = destination(
+        None, "Format of the rows.", choices=FORMATS, unset="table on a terminal, else jsonl"
+    )
+    digits: int | None = destination(
+        None, "Digits after the point.", metavar="N", least=0, most=MOST_DIGITS,
+        unset="all; 4 in a table",
+    )  # fmt: skip
     output: Path | None = destination(
         None, "Write to this file.", metavar="FILE", short="-o", unset="standard output"
     )
@@ -51,9 +58,10 @@ class PredictOutputs(Options):
         """Raise UsageError for values that contradict each other."""
         if self.explain is not None and self.how.several:
             raise UsageError(
-                "--explain draws whole files: leave --window, --segments and --pool none out"
+                "--explain draws whole files, one line each: no --window, --segments and the like"
             )
-        if self.stream and (self.how.segments or self.how.whole_crop or self.how.pool == "none"):
+        lines = self.how.several and self.how.window is None
+        if self.stream and (lines or self.how.whole_crop):
             raise UsageError("--stream gives a line per window: see --window")
         if self.explain is not None and self.stream:
             raise UsageError("--explain draws files: --stream has none")
@@ -116,7 +124,9 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
     from sertool.evaluation import predictor as predicting
     from sertool.evaluation.streaming import predict_stream
 
-    header, text = formatter(options.format, predictor.classes, predictor.further)
+    shown = options.output is None and sys.stdout.isatty()
+    form = options.format or ("table" if shown else "jsonl")
+    header, text = formatter(form, predictor.classes, predictor.further, options.digits)
     with _opened(options.output) as write:
         write(header)
         if options.stream:

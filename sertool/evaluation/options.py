@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sertool.audio import CHANNELS
@@ -143,6 +144,12 @@ class PredictOptions(Options):
         panel=HEARD,
     )
     segments: bool = option(False, "One line per stretch of speech.", panel=HEARD)
+    by_speaker: Path | None = option(
+        None,
+        "One line per turn in this file (RTTM, or CSV with start, end, speaker), and per speaker.",
+        metavar="FILE",
+        panel=HEARD,
+    )
     window: float | None = option(
         None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
     )
@@ -167,19 +174,26 @@ class PredictOptions(Options):
         """Raise UsageError for values that contradict each other."""
         if self.hop is not None and self.window is None:
             raise UsageError("--hop needs --window")
-        if self.segments and self.window is not None:
-            raise UsageError("--segments and --window exclude each other")
+        asked = {
+            "--segments": self.segments,
+            "--window": self.window,
+            "--by-speaker": self.by_speaker,
+        }
+        given = [name for name, value in asked.items() if value]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other")
         if self.segments and self.vad == OFF:
             raise UsageError("--segments are what --vad finds: it cannot be off")
-        if self.pool == "none" and (self.segments or self.window is not None):
-            raise UsageError("--pool none gives lines of its own: no --segments, no --window")
-        if self.whole_crop and (self.segments or self.window is not None or self.pool == "none"):
+        if self.pool == "none" and given:
+            raise UsageError(f"--pool none gives lines of its own: no {given[0]}")
+        if self.whole_crop and self.several:
             raise UsageError("--whole-crop is one line a recording")
 
     @property
     def several(self) -> bool:
         """Whether a recording may have several lines."""
-        return self.window is not None or self.segments or self.pool == "none"
+        asked = self.window, self.segments or None, self.by_speaker
+        return self.pool == "none" or any(value is not None for value in asked)
 
 
 AUDIT = "Audit"

@@ -13,6 +13,8 @@ from sertool.core.paths import show
 
 FORMATS = ("jsonl", "csv", "tsv", "table")
 HEARD = ("heard", "speech", "windows", "vad", "model")  # what a row says of how it was heard
+TABLE_DIGITS = 4
+HEARD_WIDTH = 18  # "1234.5 of 1234.5 s"
 BAR = 20  # characters of a full bar
 SILENT = "no speech"  # in place of a bar
 WORD = 7  # characters of what a further column of a table has room for at least
@@ -76,21 +78,35 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def formatter(
-    name: str, classes: Sequence[str], further: Sequence[str] = ()
+    name: str, classes: Sequence[str], further: Sequence[str] = (), digits: int | None = None
 ) -> tuple[str, Formatter]:
     """Return (header, function from a row to its text): both end with a newline, if not empty.
 
-    classes and further: the names that `posterior` and `further` have in every row.
+    classes and further: the names that `posterior` and `further` have in every row. digits: after
+    the point, at most; None for all, and for `TABLE_DIGITS` in a table.
     """
-    if name == "jsonl":
-        return "", lambda row: json.dumps(_values(row), ensure_ascii=False, allow_nan=False) + "\n"
     if name == "table":
-        return _table(classes, further)
-    return _separated("," if name == "csv" else "\t", classes, further)
+        return _table(classes, further, TABLE_DIGITS if digits is None else digits)
+    if name == "jsonl":
+        return "", lambda row: _json(_rounded(_values(row), digits))
+    return _separated("," if name == "csv" else "\t", classes, further, digits)
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rounded(value: Any, digits: int | None) -> Any:
+    """Return a value with its numbers rounded, those of a table within it, too."""
+    if digits is None:
+        return value
+    if isinstance(value, dict):
+        return {name: _rounded(inner, digits) for name, inner in value.items()}
+    return round(value, digits) if isinstance(value, float) else value
 
 
 def _separated(
-    delimiter: str, classes: Sequence[str], further: Sequence[str]
+    delimiter: str, classes: Sequence[str], further: Sequence[str], digits: int | None
 ) -> tuple[str, Formatter]:
     names = ["path", "start", "end", "label", "confidence", "duration", *HEARD, *further]
     names += [*(f"p_{name}" for name in classes), "error"]
@@ -101,7 +117,7 @@ def _separated(
         return buffer.getvalue()
 
     def text(row: Row) -> str:
-        found = _values(row)
+        found = _rounded(_values(row), digits)
         shares = found.get("posterior") or {}
         found |= {f"p_{name}": share for name, share in shares.items()}
         return line([found.get(name) for name in names])
@@ -109,9 +125,10 @@ def _separated(
     return line(names), text
 
 
-def _table(classes: Sequence[str], further: Sequence[str]) -> tuple[str, Formatter]:
+def _table(classes: Sequence[str], further: Sequence[str], digits: int) -> tuple[str, Formatter]:
     width = max(5, *(len(name) for name in classes))
     widths = {name: max(len(name), WORD) for name in further}
+    sure_width = max(len("confidence"), digits + 2)
 
     def text(row: Row) -> str:
         path = show(row.path)
@@ -120,10 +137,15 @@ def _table(classes: Sequence[str], further: Sequence[str]) -> tuple[str, Formatt
             return f"{'–':<{width}}  {span}{path}: {row.error}\n"
         sure = row.confidence
         bar = SILENT if sure is None else "█" * round(BAR * sure)
-        share = f"{'':5}" if sure is None else f"{100 * sure:5.1f}"
+        share = "" if sure is None else f"{sure:.{digits}f}"
         more = "".join(f"{show(row.further[name] or ''):<{n}}  " for name, n in widths.items())
+        heard = f"{row.heard:.1f} of {row.duration:.1f} s"
         label = row.label or "–"
-        return f"{label:<{width}}  {share}  {bar:<{BAR}}  {more}{span}{path}\n"
+        line = (
+            f"{label:<{width}}  {share:>{sure_width}}  {bar:<{BAR}}  {more}{heard:>{HEARD_WIDTH}}"
+        )
+        return f"{line}  {span}{path}\n"
 
     more = "".join(f"{name:<{n}}  " for name, n in widths.items())
-    return f"{'label':<{width}}  {'%':>5}  {'':<{BAR}}  {more}path\n", text
+    head = f"{'label':<{width}}  {'confidence':>{sure_width}}  {'':<{BAR}}  {more}"
+    return f"{head}{'heard':>{HEARD_WIDTH}}  path\n", text

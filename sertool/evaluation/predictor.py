@@ -26,6 +26,7 @@ from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import Prediction, Row, Unread
 from sertool.features.hearing import Clip, Heard, Hearing
 from sertool.features.pipeline import Pipeline, recording
+from sertool.features.turns import Turns, read_turns, turns_of
 from sertool.formats import checkpoint, lineage
 from sertool.items import Item
 from sertool.models import per_field, speakers
@@ -45,19 +46,28 @@ Task = tuple[Item, str | None]  # a recording, and which of its channels is to b
 
 
 @dataclass(frozen=True)
-class _Hear:
+class Hears:
     """Decodes one recording, listens to it and computes its features; runs in a worker."""
 
     hearing: Hearing
+    turns: Turns | None = None
 
     def __call__(self, task: Task | None) -> tuple[Heard, str | None] | None:
+        """Return what was heard of a recording, and in which channel; None for None."""
         if task is None:
             return None
         item, channel = task
         try:
-            return replace(self.hearing, channel=channel).hear(item), channel
+            return self.of(item, channel).hear(item), channel
         except ItemError as error:
             return Heard(item, error=str(error)), channel
+
+    def of(self, item: Item, channel: str | None) -> Hearing:
+        """Return how one recording is heard; ItemError where its speakers' turns are not known."""
+        turns = None if self.turns is None else turns_of(self.turns, item.path)
+        if turns is None and self.turns is not None:
+            raise ItemError("no turns of this recording in --by-speaker")
+        return replace(self.hearing, channel=channel, turns=turns)
 
 
 def channels_of(item: Item, wanted: str | None) -> list[str | None]:
@@ -117,6 +127,8 @@ class Predictor:
             options.segments,
             options.whole_crop,
         )
+        by_speaker = options.by_speaker
+        self.hears = Hears(self.hearing, read_turns(by_speaker) if by_speaker else None)
         if options.vad != OFF:
             detector(options.vad)  # one that is not installed shows here, before any work
         self._model = f"{source.header.model.name}@{lineage.file_sha256(path)[:HASH]}"
@@ -128,6 +140,7 @@ class Predictor:
         self._values = list(header.per.values) if header.per else []
         self._field = header.per.field if header.per else None
         self.further = ["channel"] if options.channel else []
+        self.further += ["speaker"] if options.by_speaker else []
         self.further += [self._field, f"{self._field}_by"] if self._field else []
         self._value = per_field.requested_value(
             self._field, self._values, tuple(options.fields.items())
@@ -196,7 +209,7 @@ class Predictor:
 
     def row(self, path: str, scored: Scored, clip: Clip, channel: str | None = None) -> Prediction:
         """Return the prediction of one clip: of silence, where nothing was scored."""
-        further = {"channel": channel}
+        further = {"channel": channel, "speaker": clip.speaker}
         if scored.route is not None:
             by = scored.route.value, scored.route.by
             further |= dict(zip(self.further[-2:], by, strict=True))
@@ -267,7 +280,7 @@ def predict(
         for channel in (channels_of(item, options.channel) if item is not None else [None])
     )
     # processes start before torch does: they share nothing of it and die small
-    work = _Hear(predictor.hearing)
+    work = predictor.hears
     heard = workers.ordered(work, tasks, options.workers or workers.cores())
     predictor.load()
     wanted = 1 if predictor.explainer else options.batch_size
@@ -341,8 +354,10 @@ class Giver:
         for one, channel in waiting:
             if one.error is not None:
                 self.failed(Unread(one.item.path, one.error))
-            for clip in one.clips:
-                self.clip(one.item, clip, next(found), channel)
+            scored = [(clip, next(found)) for clip in one.clips]
+            for clip, rows in scored:
+                self.clip(one.item, clip, rows, channel)
+            self._speakers(one.item, scored, channel)
 
     def clip(
         self,
@@ -378,16 +393,39 @@ class Giver:
 
     def _give_long(self, item: Item, listened: Listened, channel: str | None) -> None:
         """Predict a recording whose features never are in memory together."""
-        hearing = replace(self.predictor.hearing, channel=channel)
         try:
+            hearing = self.predictor.hears.of(item, channel)
             if hearing.one_row:
                 self._pool_long(hearing, item, listened)
                 return
+            turns: list[tuple[Clip, Scored]] = []
             for clip in hearing.clips(item, listened):
                 (scored,) = self.predictor.scores([clip], [item])
                 self.clip(item, clip, scored, channel, drawn=False)
+                if clip.speaker is not None:
+                    clip.segments.clear()
+                    turns.append((clip, scored))
+            self._speakers(item, turns, channel)
         except (ItemError, InputError) as error:
             self.failed(Unread(item.path, str(error)))
+
+    def _speakers(
+        self, item: Item, turns: Sequence[tuple[Clip, Scored]], channel: str | None
+    ) -> None:
+        """Hand on a row for each speaker of a recording: of the windows of all turns together."""
+        for name in dict.fromkeys(clip.speaker for clip, _ in turns if clip.speaker is not None):
+            own = [(clip, scored) for clip, scored in turns if clip.speaker == name]
+            heard = sum(clip.heard for clip, _ in own)
+            shares = [(clip.speech, clip.heard) for clip, _ in own]
+            speech = None
+            if self.predictor.options.vad != OFF:
+                spoken = sum((share or 0.0) * seconds for share, seconds in shares)
+                speech = spoken / heard if heard else 0.0
+            duration = sum(clip.duration for clip, _ in own)
+            clip = Clip([], duration, speaker=name, heard=heard, speech=speech)
+            windows = sum(scored.windows for _, scored in own)
+            rows = np.concatenate([scored.rows for _, scored in own])
+            self.clip(item, clip, Scored(rows, windows), channel, drawn=False)
 
     def _pool_long(self, hearing: Hearing, item: Item, listened: Listened) -> None:
         """Predict it as one row, of the posteriors of all windows."""

@@ -27,6 +27,7 @@ from sertool.core.errors import ItemError
 from sertool.features.pipeline import Pipeline, recording, spans
 from sertool.features.spec import in_windows
 from sertool.features.stage import Segment, Stage
+from sertool.features.turns import Turn
 from sertool.items import Item
 
 LEAST = SHORTEST + AROUND  # seconds of speech in a window: less is the edge of some next to it
@@ -38,16 +39,17 @@ class Clip:
     """What becomes one prediction, or a part of what does: the windows that were heard of it.
 
     Times are in seconds. `duration` is that of the whole recording, or of the window that a row is
-    for; `start` and `end` say which part of the file that is. heard: seconds of it that are given
-    to the model; speech: the share of them in which somebody speaks, None where nobody listened
-    for it. Nothing is heard of what holds no speech. padded: whether zeros fill a window up. error:
-    why no window has features.
+    for; `start` and `end` say which part of the file that is, `speaker` whose turn. heard: seconds
+    of it that are given to the model; speech: the share of them in which somebody speaks, None
+    where nobody listened for it. Nothing is heard of what holds no speech. padded: whether zeros
+    fill a window up. error: why no window has features.
     """
 
     segments: list[Segment]
     duration: float
     start: float | None = None
     end: float | None = None
+    speaker: str | None = None
     heard: float = 0.0
     speech: float | None = None
     padded: bool = False
@@ -81,7 +83,8 @@ class Hearing:
     vad: the name of a detector of speech, or "off". each: a clip for every window of the model's
     own length. window, hop: seconds; a clip for every such window. stretches: a clip for every
     stretch of speech. whole_crop: only what the pipeline crops a recording to. channel: as
-    `decoding.mono` takes it; None for the pipeline's own.
+    `decoding.mono` takes it; None for the pipeline's own. turns: a clip for each of these turns of
+    the recording's speakers.
     """
 
     pipeline: Pipeline
@@ -92,6 +95,7 @@ class Hearing:
     stretches: bool = False
     whole_crop: bool = False
     channel: str | None = None
+    turns: Sequence[Turn] | None = None
 
     @property
     def length(self) -> float | None:
@@ -151,7 +155,7 @@ class Hearing:
     @property
     def one_row(self) -> bool:
         """Whether all clips of a recording become a single prediction."""
-        return not (self.each or self.stretches or self.window)
+        return not (self.each or self.stretches or self.window or self.turns)
 
     def part(self, samples: np.ndarray, rate: int, speech: Sequence[Span] | None) -> Clip:
         """Return samples (n,) as a clip of their own; `speech` is where they hold any (seconds)."""
@@ -165,7 +169,7 @@ class Hearing:
         return open_recording(recording(item), channel, item.start, item.end, self._skipped)
 
     def _clips(self, item: Item, source: Whole | InParts, listened: Listened) -> Iterator[Clip]:
-        if self.window is not None or self.stretches:
+        if self.window is not None or self.stretches or self.turns:
             yield from self._parts(item, source, listened)
         elif self.each:
             yield from self._each(item, source, listened)
@@ -173,32 +177,44 @@ class Hearing:
             yield from self._pooled(item, source, listened)
 
     def _parts(self, item: Item, source: Whole | InParts, listened: Listened) -> Iterator[Clip]:
-        """Yield a clip for each window that was asked for, or each stretch of speech.
+        """Yield a clip for each window that was asked for, each stretch of speech or each turn.
 
         Each is heard as if it were a recording, but for its speech, which was listened for in all.
         """
         rate, begin = listened.rate, (item.start or 0.0) + self._skipped
-        for first, last in self._asked(listened):
+        for first, last, speaker in self._asked(listened, begin):
             known = listened.speech
             if known is not None:
                 inside = [(max(a, first / rate), min(b, last / rate)) for a, b in known]
                 known = [(a - first / rate, b - first / rate) for a, b in inside if a < b]
             clip = self.part(source.read(first, last), rate, known)
-            clip.start, clip.end = begin + first / rate, begin + last / rate
+            clip.start, clip.end, clip.speaker = begin + first / rate, begin + last / rate, speaker
             yield clip
 
-    def _asked(self, listened: Listened) -> Iterator[tuple[int, int]]:
-        """Yield (first, last + 1) sample of each window asked for, or of each stretch of speech."""
+    def _asked(self, listened: Listened, begin: float) -> Iterator[tuple[int, int, str | None]]:
+        """Yield (first, last + 1 sample, speaker if known) of what is to be a clip of its own.
+
+        begin: seconds of the file before what was listened to.
+        """
         rate = listened.rate
         if self.window is not None:
             step = max(1, round((self.hop or self.window) * rate))
-            yield from spans(listened.total, max(1, round(self.window * rate)), step)
+            for span in spans(listened.total, max(1, round(self.window * rate)), step):
+                yield *span, None
+            return
+        for turn in self.turns or ():
+            first = max(0, round((turn.start - begin) * rate))
+            last = min(round((turn.end - begin) * rate), listened.total)
+            if first < last:
+                yield first, last, turn.speaker
+        if not self.stretches:
             return
         for a, b in listened.speech or ():
             first, last = round(a * rate), min(round(b * rate), listened.total)
             count = max(1, int(np.ceil((last - first) / (LONG * rate))))
             ends = [first + i * (last - first) // count for i in range(count + 1)]
-            yield from pairwise(ends)
+            for span in pairwise(ends):
+                yield *span, None
 
     def _each(self, item: Item, source: Whole | InParts, listened: Listened) -> Iterator[Clip]:
         begin = (item.start or 0.0) + self._skipped
@@ -322,7 +338,7 @@ class Hearing:
         if duration > first.offset + first.duration:
             notes.append("cropped")
         heard = min(duration - first.offset, first.duration)
-        clip = Clip(replayed.segments, duration, item.start, item.end, heard)
+        clip = Clip(replayed.segments, duration, item.start, item.end, heard=heard)
         if self.vad != OFF:
             sound = Whole(replayed.decoded.samples, replayed.decoded.sample_rate)
             spoken = overlap(listen(sound, self.vad).speech or (), 0.0, heard)

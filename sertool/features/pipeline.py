@@ -69,13 +69,11 @@ class Pipeline:
         """Return a recording at its own rate, uncropped, mono as the pipeline mixes it."""
         return decode(path, start=start, end=end, channel=self.stages[0].channel)
 
-    def replay(self, item: Item) -> Replayed:
-        """Return an item's recording as its store would hold it; ItemError."""
-        decoded = self.stages[0].load(recording(item), item.start, item.end)
-        return Replayed(self._segments(decoded), decoded)
-
     def replay_samples(self, samples: np.ndarray, sample_rate: int) -> Replayed:
-        """Return samples (n,), int16 or float32, as `replay` does a mono file; ItemError."""
+        """Return samples (n,), int16 or float32, as the store of a mono file would hold them.
+
+        Raises ItemError.
+        """
         decoded = self.stages[0].load_samples(samples, sample_rate)
         return Replayed(self._segments(decoded), decoded)
 
