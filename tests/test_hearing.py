@@ -20,8 +20,10 @@ from sertool.audio.decoding import decode
 from sertool.audio.listening import InParts, Whole, listen, open_recording
 from sertool.audio.waveform import resample
 from sertool.core.errors import UsageError
+from sertool.evaluation import course
 from sertool.evaluation import predictor as predicting
 from sertool.evaluation.options import EvalOptions, PredictOptions
+from sertool.evaluation.predictions import Prediction
 from sertool.features import hearing
 from sertool.features.hearing import Hearing
 from sertool.features.pipeline import Pipeline
@@ -486,6 +488,47 @@ def test_a_recording_without_turns_is_said(toy, cli, call, tmp_path):
     result = cli("predict", toy / "m.ckpt", call, "--by-speaker", tmp_path / "turns.rttm")
     assert result.code == 1
     assert "no turns of this recording" in result.err
+
+
+# --- the figure ---
+
+
+def row(start, end, share, channel=None):
+    shares = None if share is None else {"anger": share, "sadness": 1 - share}
+    label = None if share is None else "anger"
+    given = "a.wav", label, share, shares, 3.0, 1.0, 1.0, 1, "energy", "m@0"
+    return Prediction(*given, start, end, {"channel": channel})
+
+
+def test_what_is_drawn_of_each_row():
+    times, values = course.steps(
+        [row(0, 2, 0.25), row(1, 3, 0.75), row(3, 4, None), row(5, 6, 1.0)]
+    )
+    assert times.tolist() == [0, 1, 3, 4, 5, 6]
+    assert values[:, 0].tolist() == [0.25, 0.75, 0, 0, 1.0, 0]
+    assert values[:, 1].tolist() == [0.75, 0.25, 0, 0, 0, 0]
+    assert course._clock(125) == "2:05"
+    assert course._clock(0.5) == "0.5 s"
+
+
+@pytest.mark.parametrize("name", ["call.png", "call.svg"])
+def test_a_figure_of_a_call(toy, cli, call, tmp_path, name):
+    words = ["predict", toy / "m.ckpt", call, "--pool", "none", "--channel", "each"]
+    result = cli(*words, "--figure", tmp_path / name)
+    assert result.code == 0, result.err
+    content = (tmp_path / name).read_bytes()
+    assert len(content) > 5000
+    if name.endswith("svg"):
+        for text in (b"posterior, left", b"posterior, right", b"no speech", b"anger", b"linear@"):
+            assert text in content
+    assert cli(*words, "--figure", tmp_path / name).code == 3
+    assert cli(*words, "--figure", tmp_path / name, "--force").code == 0
+    assert (tmp_path / name).read_bytes() == content
+    assert cli(*words, "--figure", tmp_path / "call.pdf").code == 2
+    assert cli(*words[:3], "--figure", tmp_path / "x.png").code == 2
+    several = cli(*words, toy / "long" / "3.wav", "--figure", tmp_path / "y.png")
+    assert (several.code, (tmp_path / "y.png").exists()) == (3, False)
+    assert "one recording" in several.err
 
 
 # --- reading in parts ---

@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING, Annotated
 from sertool.commands.recordings import check_arguments, refuse_terminal, sources
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
+from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
-from sertool.evaluation.predictions import FORMATS, formatter
+from sertool.evaluation.predictions import FORMATS, Prediction, Row, formatter
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class PredictOutputs(Options):
     output: Path | None = destination(
         None, "Write to this file.", metavar="FILE", short="-o", unset="standard output"
     )
+    figure: Path | None = destination(
+        None,
+        "Draw the posteriors of one recording over time into this file (.png, .svg), a panel per"
+        " channel.",
+        metavar="FILE",
+    )
     explain: Path | None = destination(
         None, "Draw what the model saw and computed in each file into DIR.", metavar="DIR"
     )
@@ -67,6 +74,11 @@ class PredictOutputs(Options):
             raise UsageError("--explain draws files: --stream has none")
         if self.sample_rate is not None and not self.stream:
             raise UsageError("--sample-rate is the rate of a --stream; files state their own")
+        if self.figure is not None:
+            if not self.how.several:
+                raise UsageError("--figure draws lines over time: add --pool none or --window S")
+            if self.figure.suffix.lower() not in (".png", ".svg"):
+                raise UsageError(f"--figure {self.figure}: needs a name that ends in .png or .svg")
         if self.channels != 1 and not self.stream:
             raise UsageError("--channels are those of a raw --stream; files state their own")
 
@@ -103,6 +115,8 @@ def predict(
         state = decide(options.output, None, None, console, resume=run.resume, force=run.force)
         if state is State.WHOLE:
             return
+    if options.figure is not None:
+        check_output(options.figure, run.force or run.resume)
     if options.stream:
         refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")
     else:
@@ -127,15 +141,27 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
     shown = options.output is None and sys.stdout.isatty()
     form = options.format or ("table" if shown else "jsonl")
     header, text = formatter(form, predictor.classes, predictor.further, options.digits)
+    drawn: list[Prediction] = []
     with _opened(options.output) as write:
         write(header)
+
+        def sink(row: Row) -> None:
+            write(text(row))
+            if options.figure is not None and isinstance(row, Prediction) and row.end is not None:
+                drawn.append(row)
+
         if options.stream:
             given = sys.stdin.buffer, options.sample_rate, options.channels
-            predict_stream(predictor, *given, lambda row: write(text(row)), console)
+            predict_stream(predictor, *given, sink, console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             items = sources(paths, options.null, console)
-            predicting.predict(predictor, items, lambda row: write(text(row)), console, bar)
+            predicting.predict(predictor, items, sink, console, bar)
+    if options.figure is not None:
+        from sertool.evaluation.course import draw
+
+        draw(drawn, options.figure)
+        console.note(f"{show(options.figure)}: the figure")
 
 
 @contextmanager
