@@ -34,6 +34,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_per",
     "test_plugins",
     "test_predict",
+    "test_predict_resume",
     "test_readme",
     "test_report_cli",
     "test_scoring",

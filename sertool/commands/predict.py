@@ -12,14 +12,24 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from sertool.commands.recordings import check_arguments, refuse_terminal, sources
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
+from sertool.core.options import (
+    Argument,
+    Command,
+    Options,
+    RunOptions,
+    destination,
+    nested,
+    recorded,
+)
 from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
-from sertool.evaluation.predictions import FORMATS, Prediction, Row, formatter
+from sertool.evaluation.predictions import FORMATS, Prediction, Row, Unread, formatter
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 if TYPE_CHECKING:
+    from sertool.evaluation.journal import Journal
     from sertool.evaluation.predictor import Predictor
 
 
@@ -105,17 +115,15 @@ def predict(
     from sertool.evaluation import predictor as predicting
     from sertool.formats.checkpoint import load
     from sertool.formats.outputs import check_output
-    from sertool.formats.reuse import State, decide
 
     console = console or Console.silent()
     if options.stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
         check_output(options.output, run.force, run.resume, [checkpoint, *paths])
-        state = decide(options.output, None, None, console, resume=run.resume, force=run.force)
-        if state is State.WHOLE:
-            return
     if options.figure is not None:
+        if run.resume:
+            raise UsageError("--figure is drawn of all rows: leave --resume out")
         check_output(options.figure, run.force or run.resume)
     if options.stream:
         refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")
@@ -130,11 +138,55 @@ def predict(
     predictor = predicting.Predictor(checkpoint, load(checkpoint), options.how, explain=explain)
     if options.explain is not None:
         explaining.check(options.explain, paths, replace)
-    _run(predictor, paths, options, console)
+    if options.output is None or options.stream:
+        _run(predictor, paths, options, console)
+    else:
+        _resumable(predictor, paths, options, run, console)
 
 
-def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, console: Console) -> None:
-    """Predict and write the rows."""
+def _resumable(
+    predictor: Predictor,
+    paths: list[str],
+    options: PredictOutputs,
+    run: RunOptions,
+    console: Console,
+) -> None:
+    """Predict into a file, rows waiting in parts beside it till all are there."""
+    from sertool.evaluation.journal import Journal, check_whole
+    from sertool.formats.lineage import file_sha256
+    from sertool.formats.outputs import Parts
+    from sertool.formats.reuse import State, decide
+
+    assert options.output is not None
+    form = options.format or "jsonl"
+    params = recorded(options.how) | {"format": form, "digits": options.digits}
+    if options.how.by_speaker is not None:
+        params["by_speaker"] = file_sha256(options.how.by_speaker)
+    job = {"stage": "predict", "params": params, "model": file_sha256(predictor.path)}
+    if run.resume and options.output.exists() and not run.force:
+        check_whole(options.output, form, predictor.model, options.how.vad)
+    state = decide(options.output, None, None, console, resume=run.resume, force=run.force, job=job)
+    if state is State.WHOLE:
+        return
+    parts = Parts(options.output, job, state is State.PARTS)
+    journal = Journal(parts)
+    if journal.resumed:
+        console.note(f"{show(options.output)}: {plural(journal.resumed, 'recording')} done before")
+    try:
+        _run(predictor, paths, options, console, journal)
+    finally:
+        journal.write()
+    parts.remove_all()
+
+
+def _run(
+    predictor: Predictor,
+    paths: list[str],
+    options: PredictOutputs,
+    console: Console,
+    journal: Journal | None = None,
+) -> None:
+    """Predict and write the rows: at once, or with a journal when all are there."""
     from sertool.evaluation import predictor as predicting
     from sertool.evaluation.streaming import predict_stream
 
@@ -146,7 +198,10 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
         write(header)
 
         def sink(row: Row) -> None:
-            write(text(row))
+            if journal is None:
+                write(text(row))
+            else:
+                journal.add(text(row), isinstance(row, Unread))
             if options.figure is not None and isinstance(row, Prediction) and row.end is not None:
                 drawn.append(row)
 
@@ -156,7 +211,9 @@ def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, consol
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             items = sources(paths, options.null, console)
-            predicting.predict(predictor, items, sink, console, bar)
+            predicting.predict(predictor, items, sink, console, bar, journal)
+        for rows in journal.texts() if journal is not None else ():
+            write(rows)
     if options.figure is not None:
         from sertool.evaluation.course import draw
 

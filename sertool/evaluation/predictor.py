@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -184,6 +184,11 @@ class Predictor:
             at = end
         return made
 
+    @property
+    def model(self) -> str:
+        """The model's name and the beginning of its file's hash, as rows have it."""
+        return self._model
+
     def route(self, clip: Clip, item: Item | None) -> Route | None:
         """Return by which model a clip is scored; None where there is only one, or no clip."""
         known = self.known_route(item)
@@ -262,22 +267,25 @@ def predict(
     sink: Sink,
     console: Console,
     bar: bool = True,
+    done: Done | None = None,
 ) -> None:
     """Give `sink` a row for every recording in its order, or several, as the options say.
 
     A batch is of as many recordings or windows as `batch_size` says, whenever they arrive: None
     among `items`, nothing more is there yet, ends no batch. A file that fails gives a row with its
     error and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows
-    on a terminal are progress enough).
+    on a terminal are progress enough). done: knows which recordings need no rows, and is told of
+    each that has got all of its own.
     """
     options = predictor.options
-    giver = Giver(predictor, sink, console)
+    giver = Giver(predictor, sink, console, done)
     giver.begin()
     waiting: list[tuple[Heard, str | None]] = []
     tasks = (
         None if item is None else (item, channel)
         for item in items
         for channel in (channels_of(item, options.channel) if item is not None else [None])
+        if item is None or done is None or not done.has(item, channel)
     )
     # processes start before torch does: they share nothing of it and die small
     work = predictor.hears
@@ -298,11 +306,24 @@ def predict(
     giver.conclude()
 
 
+class Done(Protocol):
+    """Who knows which recordings (and channels) have all their rows."""
+
+    def has(self, item: Item, channel: str | None) -> bool:
+        """Return whether a recording needs no rows."""
+
+    def finish(self, item: Item, channel: str | None) -> None:
+        """Hear that the rows of a recording were all handed on."""
+
+
 class Giver:
     """Scores what was heard and hands rows to a sink, counting what was unusual."""
 
-    def __init__(self, predictor: Predictor, sink: Sink, console: Console) -> None:
+    def __init__(
+        self, predictor: Predictor, sink: Sink, console: Console, done: Done | None = None
+    ) -> None:
         self.predictor, self._sink, self.console = predictor, sink, console
+        self._done = done
         self._notes: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
 
@@ -337,6 +358,7 @@ class Giver:
             self._give(short)
             short = []
             self._give_long(one.item, one.listened, channel)
+            self._finished(one.item, channel)
         self._give(short)
 
     def _give(self, waiting: Sequence[tuple[Heard, str | None]]) -> None:
@@ -358,6 +380,11 @@ class Giver:
             for clip, rows in scored:
                 self.clip(one.item, clip, rows, channel)
             self._speakers(one.item, scored, channel)
+            self._finished(one.item, channel)
+
+    def _finished(self, item: Item, channel: str | None) -> None:
+        if self._done is not None:
+            self._done.finish(item, channel)
 
     def clip(
         self,
