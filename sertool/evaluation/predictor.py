@@ -139,6 +139,10 @@ class Predictor:
         self.classes = [known[k] for k in self._kept]
         self._values = list(header.per.values) if header.per else []
         self._field = header.per.field if header.per else None
+        if self._field == "speaker" and options.by_speaker:
+            raise UsageError(
+                "--by-speaker: the models are chosen by speaker, too, and a row has one"
+            )
         self.further = ["channel"] if options.channel else []
         self.further += ["speaker"] if options.by_speaker else []
         self.further += [self._field, f"{self._field}_by"] if self._field else []
