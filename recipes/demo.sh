@@ -25,8 +25,8 @@ mkdir -p "$out"
 
 say "Who says what, and three folds that keep speakers apart"
 run sertool prepare --split speakers:3 --seed "$seed" "$corpus" "$out/demo.jsonl"
-say "Waveforms of one length, and a noisy copy of each"
-run sertool featurize --kind wave --duration 1.6 "$out/demo.jsonl" "$out/wave.h5"
+say "Waveforms of one length, that of the longest, and a noisy copy of each"
+run sertool featurize --kind wave --duration 2 "$out/demo.jsonl" "$out/wave.h5"
 run sertool augment --awgn 15:30 --seed "$seed" "$out/wave.h5" "$out/noisy.h5"
 say "Log-mel spectrograms"
 run sertool featurize --kind mel --set n_fft=512 --set n_mels=40 "$out/noisy.h5" "$out/mel.h5"
@@ -36,7 +36,7 @@ run sertool train --model sundharam-cnn --test-fold all --epochs "$epochs" --bat
 say "How well does it know the emotions of speakers that it never heard?"
 run sertool eval --json "$out/report.json" --figures "$out/figures" \
     "$out/demo.0.ckpt" "$out/demo.1.ckpt" "$out/demo.2.ckpt" "$out/mel.h5"
-say "Label a folder"
+say "Label a folder: each line says how much of a recording was heard, and how much of that is speech"
 run sertool predict --output "$out/predictions.jsonl" "$out/demo.0.ckpt" "$corpus/spk01"
 head -n 3 "$out/predictions.jsonl"
 

@@ -142,7 +142,7 @@ outside() { # CHECKPOINT: what it makes of OUTSIDE
     [ -n "${OUTSIDE:-}" ] || return 0
     sertool prepare --quiet --resume --labels fser8 "$OUTSIDE" "$out/outside.jsonl"
     pictures "$out/outside.jsonl" "$out/outside-$rate-$mels.h5"
-    sertool predict --quiet --force --device "$device" --output "$out/outside-predicted.jsonl" \
+    sertool predict --quiet --force --vad off --device "$device" --output "$out/outside-predicted.jsonl" \
         "$1" "$OUTSIDE"
     sertool eval --quiet --resume --summary --all --device "$device" --tag network=fser \
         --tag feature=mel --tag training=augmented --tag data="$united" --tag rate="$rate" \

@@ -196,7 +196,8 @@ part() { # CHECKPOINT: voices of actors that it has not heard, mixed and parted 
         [ -n "$one" ] && [ -n "$two" ] || break # that fold has no more
         echo "recipes/sundharam.sh: mixed and parted: $one, $two" >&2
         sertool separate --quiet --force --mix "$one" "$two" "$out/voices-$pair" >&2
-        sertool predict --quiet "$1" "$one" "$two" "$out/voices-$pair"
+        # one crop a recording, as the paper cuts them; no detector of speech
+        sertool predict --quiet --whole-crop --vad off "$1" "$one" "$two" "$out/voices-$pair"
     done
 }
 

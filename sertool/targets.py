@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from sertool.items import Item, Value
 
 WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
+NUMBER = re.compile(r"[+-]?(0|[1-9]\d*|(0|[1-9]\d*)?\.\d+|\d+\.)([eE][+-]?\d+)?")
+MOST_CLASSES = 20  # different integers that may be codes of classes
 IGNORED = -100  # index of an item whose class is unknown: it adds nothing to that target's loss
 
 
@@ -67,6 +70,25 @@ def class_name(item: Item, field: str) -> str | None:
     """
     name = _text(item.value(field))
     return f"{item.corpus or ''}/{name}" if field in WITHIN_CORPUS and name else name
+
+
+def refuse_numbers(items: Sequence[Item], field: str) -> None:
+    """Raise UsageError where a field holds numbers that are no classes.
+
+    Those are numbers throughout, of which one is no integer, or more than `MOST_CLASSES` differ.
+    Names of speakers, sessions and sentences, and what begins with a 0 (`03`), are no numbers.
+    """
+    if field in WITHIN_CORPUS:
+        return
+    names = {name for item in items if (name := class_name(item, field)) is not None}
+    if not names or not all(map(NUMBER.fullmatch, names)):
+        return
+    if len(names) > MOST_CLASSES or not all(float(name).is_integer() for name in names):
+        low, high = min(map(float, names)), max(map(float, names))
+        raise UsageError(
+            f"--target {field} holds {len(names)} different numbers from {low:g} to {high:g}: they"
+            " are not classes (--as-classes makes a class of each)"
+        )
 
 
 def _text(value: Value) -> str | None:

@@ -11,7 +11,6 @@ import soundfile
 from made_stores import write_store
 
 from sertool.audio.decoding import decode
-from sertool.core.paths import to_text
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
 from sertool.formats import checkpoint
@@ -30,8 +29,9 @@ def replay(
     records: list[dict[str, Any]], path: Path, start: float | None = None, end: float | None = None
 ) -> list[np.ndarray]:
     """Return the arrays that a store of this pipeline holds for an utterance of a file."""
-    (clip,) = Pipeline.from_records(records).replay(Item("", to_text(path), start, end)).clips
-    return clip.arrays
+    pipeline = Pipeline.from_records(records)
+    decoded = pipeline.decode(path, start, end)
+    return pipeline.arrays(decoded.samples, decoded.sample_rate)
 
 
 def corpus(folder: Path, speakers: int = 4, takes: int = 2) -> list[Item]:

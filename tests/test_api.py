@@ -345,8 +345,10 @@ manifest = sertool.prepare("corpus", split="speakers:4", where=["speaker=03"])
 store = sertool.featurize(manifest, "mel.h5", kind="mel", n_mels=40, sample_rate=16000)
 checkpoints: list[sertool.Checkpoint] = sertool.train(store, "m.ckpt", test_fold="all")
 one: sertool.Checkpoint = sertool.train(store, "m.ckpt", model="svm", test_fold=0, C=2.0)
-label: str = one.predict("a.wav").label
+label: str | None = one.predict("a.wav").label  # None where nobody speaks
 windows: sertool.Predictions = one.predict("a.wav", window=1.0)
+spoken: sertool.Predictions = one.predict("a.wav", segments=True)
+each: sertool.Predictions = one.predict("a.wav", pool="none")
 ends = [window.end for window in sertool.load("m.ckpt").predict(["a.wav"])]
 item: sertool.Item = store[0][1]
 sertool.featurize("a", "b", sample_rate="fast")  # error

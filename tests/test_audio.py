@@ -21,7 +21,8 @@ from hypothesis.extra import numpy as hnp
 
 from sertool.audio import decoding as audio
 from sertool.audio import opening, waveform
-from sertool.core.errors import ItemError
+from sertool.audio.streams import a_law, mu_law, wav_stream
+from sertool.core.errors import InputError, ItemError
 
 RATE = 16000
 
@@ -320,18 +321,40 @@ def test_ffmpeg_is_asked_for_what_soundfile_cannot(
     assert reason(path) == "cannot be decoded: invalid data found"
 
 
-def test_wav_from_a_pipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["PCM_16", "FLOAT", "ULAW", "ALAW"])
+@pytest.mark.parametrize("form", ["WAV", "WAVEX"])
+def test_wav_from_a_pipe(tmp_path: Path, kind: str, form: str) -> None:
     raw = waveform.to_int16(tone(channels=2))
-    path = save(tmp_path / "a.wav", raw, subtype="PCM_16")
-    stream = BytesIO(path.read_bytes())
-    assert audio.read_wav_header(stream) == (RATE, 2)
-    np.testing.assert_array_equal(np.frombuffer(stream.read(), "<i2").reshape(-1, 2), raw)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, raw, RATE, kind, format=form)
+    expected = waveform.to_int16(soundfile.read(path, dtype="float32", always_2d=True)[0])
+    for head in (b"", path.read_bytes()[:4]):
+        stream = wav_stream(BytesIO(path.read_bytes()[len(head) :]), head)
+        assert (stream.rate, stream.channels) == (RATE, 2)
+        found = np.concatenate([stream.read(7), stream.read(10**6)])
+        np.testing.assert_allclose(
+            found[: len(expected)], expected, atol=1 if kind == "FLOAT" else 0
+        )
     for bad in (b"", b"RIFF", b"text" * 20, path.read_bytes()[:20]):
         with pytest.raises(ItemError):
-            audio.read_wav_header(BytesIO(bad))
-    wide = save(tmp_path / "b.wav", raw, subtype="PCM_24")
-    with pytest.raises(ItemError, match="16-bit"):
-        audio.read_wav_header(BytesIO(wide.read_bytes()))
+            wav_stream(BytesIO(bad))
+
+
+def test_a_wav_stream_that_is_refused_says_how_to_convert_it(tmp_path: Path) -> None:
+    wide = save(tmp_path / "b.wav", waveform.to_int16(tone()), subtype="PCM_24")
+    with pytest.raises(ItemError, match="24 bits, code 1: convert it by ffmpeg -i -"):
+        wav_stream(BytesIO(wide.read_bytes()))
+    broken = save(tmp_path / "c.wav", np.full(9, np.nan, np.float32), subtype="FLOAT")
+    with pytest.raises(InputError, match="NaN"):
+        wav_stream(BytesIO(broken.read_bytes())).read(9)
+
+
+def test_every_byte_of_g711(tmp_path: Path) -> None:
+    for kind, table in (("ULAW", mu_law()), ("ALAW", a_law())):
+        path = tmp_path / f"{kind}.raw"
+        path.write_bytes(bytes(range(256)))
+        given = {"samplerate": 8000, "channels": 1, "subtype": kind, "format": "RAW"}
+        np.testing.assert_array_equal(soundfile.read(path, dtype="int16", **given)[0], table)
 
 
 def test_a_damaged_length_is_one_line(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from sklearn import metrics as reference
 
 from sertool import metrics
 from sertool.core.errors import InputError, UsageError
+from sertool.evaluation.heldout import file_of
 from sertool.evaluation.options import EvalOptions as Options
 from sertool.evaluation.report import dumps, parse
-from sertool.evaluation.testing import file_of
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.metrics import pool_posteriors

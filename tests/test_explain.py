@@ -24,6 +24,7 @@ from sertool.extras.explain import (
     frequency_ticks,
 )
 from sertool.extras.explain_panels import chosen, tall, thin
+from sertool.features.hearing import Hearing
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.checkpoint import load
@@ -264,7 +265,7 @@ def test_spans_are_those_of_the_segments(seconds, cut, tail, crop):
     samples = np.arange(1, 1 + round(seconds * rate), dtype=np.float32)
     spec = Stage("wave", segment_tail=tail, **cut, **crop)
     try:
-        segments = Pipeline((spec,)).segments(samples, rate)
+        segments = Pipeline((spec,)).replay_samples(samples, rate).segments
     except ItemError:
         return
     for _, part, start, length in segments:
@@ -388,13 +389,14 @@ def test_the_pass_shown_is_the_one_behind_the_posterior(toys, tmp_path):
     scorer = Scorer.load(toys / "fser2021.ckpt")
     source = Item("", str(toys / "wav" / "s0-anger-1.wav"), label="anger")
     explainer = Explainer(scorer, tmp_path / "out", replace=False)
-    (piece,) = Pipeline.from_records(scorer.pipeline).replay(source).clips
+    (piece,) = Hearing(Pipeline.from_records(scorer.pipeline)).hear(source).clips
     assert len(piece.arrays) == 2
     scorer.posterior(piece.arrays[::-1] * 2)  # of a file that then failed
     rows = scorer.posterior(piece.arrays)
     label = scorer.classes[int(rows.mean(0).argmax())]
     winner = scorer.classes.index(label)
-    row = Prediction("x", label, 0.1, dict.fromkeys(scorer.classes, 0.1), 1.0)
+    shares = dict.fromkeys(scorer.classes, 0.1)
+    row = Prediction("x", label, 0.1, shares, 1.0, 1.0, 1.0, 1, "off", "m")
     told = explainer._explain(source, piece, row)
     surest = int(rows[:, winner].argmax())
     np.testing.assert_array_equal(told.features, piece.arrays[surest][0])
@@ -417,10 +419,10 @@ def test_input_over_time_as_the_network_got_it(toys, tmp_path):
     scorer = Scorer.load(toys / "ma2018-fixed.ckpt")
     source = Item("", str(toys / "wav" / "s0-anger-0.wav"), start=0.05)
     explainer = Explainer(scorer, tmp_path / "out", replace=False)
-    (piece,) = Pipeline.from_records(scorer.pipeline).replay(source).clips
+    (piece,) = Hearing(Pipeline.from_records(scorer.pipeline)).hear(source).clips
     shares = scorer.posterior(piece.arrays)[0]
     posterior = dict(zip(made.CLASSES, shares, strict=True))
-    row = Prediction("x", "anger", posterior["anger"], posterior, 1.0)
+    row = Prediction("x", "anger", posterior["anger"], posterior, 1.0, 1.0, 1.0, 1, "off", "m")
     told = explainer._explain(source, piece, row)
     tensors = load(toys / "ma2018-fixed.ckpt").tensors
     expected = (piece.arrays[0] - tensors["statistics.mean"]) / tensors["statistics.sd"]

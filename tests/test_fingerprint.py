@@ -20,6 +20,7 @@ from sertool.audio.decoding import decode
 from sertool.audio.fingerprint import fingerprint as print_of
 from sertool.audio.fingerprint import near
 from sertool.audio.waveform import resample
+from sertool.features.hearing import Hearing
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.store import Store
@@ -377,8 +378,8 @@ def test_predict_does_not_pay_for_it(folder: Path, monkeypatch: pytest.MonkeyPat
         raise AssertionError
 
     monkeypatch.setattr(audio, "fingerprint", refuse)
-    replayed = Pipeline((Stage("mel"),)).replay(Item("", str(folder / TWIN)))
-    assert len(replayed.clips) == 1
+    heard = Hearing(Pipeline((Stage("mel"),))).hear(Item("", str(folder / TWIN)))
+    assert len(heard.clips) == 1
 
 
 def test_ravdess(corpora: Path) -> None:

@@ -23,6 +23,7 @@ from sertool.audio import decoding as audio
 from sertool.audio import waveform
 from sertool.core.errors import UsageError
 from sertool.features import colormaps, image, kind
+from sertool.features.hearing import Hearing
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.store import Store
@@ -353,10 +354,10 @@ def test_a_store_and_what_predict_hears(cli, sounds: Path, tmp_path: Path) -> No
         recording = Item("", os.path.join(store.root, row.path))
         assert store.settings["colormap"] == "viridis"
         pipeline = Pipeline.from_records(store.pipeline)
-    (clip,) = pipeline.replay(recording).clips
+    (clip,) = Hearing(pipeline).hear(recording).clips
     (array,) = clip.arrays
     np.testing.assert_array_equal(array, picture)
-    windows = pipeline.replay_windows(recording, 0.2, 0.1)
+    windows = Hearing(pipeline, window=0.2, hop=0.1).hear(recording)
     assert len(windows.clips) == 4
     assert {a.shape for clip in windows.clips for a in clip.arrays} == {(1, 20, 24, 3)}
     whole = cli("info", path)

@@ -19,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_reports import evaluate
 
+from sertool.audio.streams import Stream
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation import streaming
 from sertool.evaluation.options import EvalOptions, PredictOptions
 from sertool.evaluation.predictions import Prediction, Unread, formatter
+from sertool.features.hearing import Hearing
 from sertool.features.pipeline import Pipeline, spans
 from sertool.formats.store import Store
 from sertool.items import Item
@@ -66,7 +68,8 @@ def test_posteriors_are_those_of_eval(toy, cli):
         found = rows(cli("predict", toy / "m.ckpt", *paths, *options))
         assert [row["path"] for row in found] == [str(path) for path in paths]
         for row, item in zip(found, expected.values(), strict=True):
-            assert list(row) == ["path", "label", "confidence", "posterior", "duration"]
+            names = "path label confidence posterior duration heard speech windows vad model"
+            assert list(row) == names.split()
             assert row["posterior"] == pytest.approx(item["posterior"], abs=1e-6)
             assert row["label"] == item["prediction"]
             assert row["confidence"] == row["posterior"][row["label"]]
@@ -103,7 +106,7 @@ def test_a_segment_that_a_later_stage_refused_is_left_out_as_in_the_store(tmp_pa
     with Store(mel) as store:
         assert [item.id[-4:] for item in store.items()] == ["#001"] * 4
         scores = Scorer.load(model).posterior([store.features(i) for i in range(len(store))])
-    result = cli("predict", model, tmp_path / "wav")
+    result = cli("predict", model, tmp_path / "wav", "--vad", "off")
     assert result.code == 0, result.err
     found = [list(row["posterior"].values()) for row in rows(result)]
     np.testing.assert_allclose(found, scores, atol=1e-9)
@@ -112,10 +115,10 @@ def test_a_segment_that_a_later_stage_refused_is_left_out_as_in_the_store(tmp_pa
 def test_windows_say_what_was_done_to_them(toy, cli):
     path = toy / "wav" / "s0-anger-1.wav"
     pipeline = Pipeline((replace(made.SPEC, sample_rate=4000, duration=0.2),))
-    replayed = pipeline.replay_windows(Item("", str(path)), 0.25, 0.25)
-    assert (len(replayed.clips), sorted(replayed.notes)) == (2, ["resampled"])
-    replayed = pipeline.replay_windows(Item("", str(path)), 0.15, 0.15)
-    assert sorted(replayed.notes) == ["padded", "resampled"]
+    heard = Hearing(pipeline, window=0.25, hop=0.25).hear(Item("", str(path)))
+    assert (len(heard.clips), sorted(heard.notes)) == (2, ["resampled"])
+    heard = Hearing(pipeline, window=0.15, hop=0.15).hear(Item("", str(path)))
+    assert sorted(heard.notes) == ["padded", "resampled"]
 
 
 def test_folders_are_recursive_and_in_order(toy, tmp_path, cli):
@@ -252,10 +255,54 @@ def test_formats(toy, tmp_path, cli):
 
 def test_table_rows_are_one_line():
     _, text = formatter("table", ["anger"])
-    row = Prediction("a\nb.wav", "anger", 0.5, {"anger": 0.5}, 2.5, 1.0, 2.5)
+    given = "a\nb.wav", "anger", 0.5, {"anger": 0.5}, 2.5, 1.5, 1.0, 1, "off", "m@0"
+    row = Prediction(*given, 1.0, 2.5)
     assert text(row).count("\n") == 1
     assert "1.00–2.50 s" in text(row)
+    silent = text(replace(row, label=None, confidence=None, posterior=None))
+    assert "no speech" in silent
+    assert silent.startswith("– ")
+    assert text(replace(row, label=None)).startswith("–          0.5000  ")
+    assert "1.5 of 2.5 s" in text(row)
     assert text(Unread("x\n", "silent")).count("\n") == 1
+
+
+def test_labels_for_those_who_watch():
+    given = "a.wav", "anger", 0.876, {"anger": 0.876}, 2.5, 1.5, 1.0, 1, "off", "m@0"
+    said = Prediction(*given, 3599.0004, 3601.5, {"channel": "left", "speaker": None})
+    whole = Prediction(*given)
+    silent = replace(said, label=None, confidence=None, posterior=None)
+    found = {}
+    for name in ("srt", "vtt", "audacity"):
+        header, text = formatter(name, ["anger"])
+        found[name] = header + "".join(map(text, (said, silent, Unread("b.wav", "x"), whole)))
+        with pytest.raises(InputError, match="one recording"):
+            text(replace(said, path="b.wav"))
+    assert found["srt"] == (
+        "1\n00:59:59,000 --> 01:00:01,500\nleft: anger 0.88\n\n"
+        "2\n00:00:00,000 --> 00:00:02,500\nanger 0.88\n\n"
+    )
+    assert found["vtt"] == "WEBVTT\n\n" + found["srt"].replace(",", ".")
+    assert found["audacity"] == (
+        "3599.000400\t3601.500000\tleft: anger 0.88\n0.000000\t2.500000\tanger 0.88\n"
+    )
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_lines(toy, cli, monkeypatch, tmp_path):
+    path = toy / "wav" / "s0-anger-1.wav"
+    (full,) = rows(cli("predict", toy / "m.ckpt", path))
+    (short,) = rows(cli("predict", toy / "m.ckpt", path, "--digits", 3))
+    assert short["confidence"] == round(full["confidence"], 3) != full["confidence"]
+    assert short["posterior"] == {name: round(p, 3) for name, p in full["posterior"].items()}
+    csv_text = cli("predict", toy / "m.ckpt", path, "--digits", 2, "--format", "csv").out
+    assert f",{round(full['confidence'], 2)}," in csv_text
+    monkeypatch.setattr(sys.stdout.__class__, "isatty", lambda _: True)
+    table = cli("predict", toy / "m.ckpt", path).out
+    assert table.startswith("label")
+    assert f"{full['confidence']:.4f}" in table
+    assert rows(cli("predict", toy / "m.ckpt", path, "--format", "jsonl")) == [full]
+    cli("predict", toy / "m.ckpt", path, "-o", tmp_path / "out")
+    assert json.loads((tmp_path / "out").read_text()) == full
 
 
 def test_output_file(toy, tmp_path, cli):
@@ -288,7 +335,8 @@ def test_windows_hear_everything_in_order(total, length, hop):
 def test_a_stream_is_cut_as_a_recording(total, length, hop, channels):
     samples = np.arange(total * channels, dtype=np.int16)
     file = io.BytesIO(samples.tobytes() + b"\0")
-    found = list(streaming._windows(file, channels, length, hop, "left"))
+    stream = Stream(file, 8000, channels)
+    found = [(b, part[:, 0]) for b, part in streaming._windows(stream, length, hop)]
     mono = samples[::channels]
     assert [(b, b + len(part)) for b, part in found] == list(spans(total, length, hop))
     for begin, part in found:

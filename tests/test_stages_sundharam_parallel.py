@@ -31,7 +31,7 @@ def test_the_stages(name: str, cli: Callable[..., Any], sounds: Path, tmp_path: 
     assert done.code == 0, done.err
     tested = cli("eval", net, store, "--all", "--json", "-")
     assert tested.code == 0, tested.err
-    heard = cli("predict", net, sounds)
+    heard = cli("predict", net, sounds, "--vad", "off")
     assert heard.code == 0, heard.err
     expected = {item["id"].split("/")[-1]: item for item in json.loads(tested.out)["items"]}
     assert len(expected) == 12
@@ -39,7 +39,7 @@ def test_the_stages(name: str, cli: Callable[..., Any], sounds: Path, tmp_path: 
         posterior = expected[Path(row["path"]).stem]["posterior"]
         assert row["posterior"] == pytest.approx(posterior, abs=1e-6)
     file = min(sounds.rglob("*.wav"))
-    drawn = cli("predict", net, file, "--explain", tmp_path / "why")
+    drawn = cli("predict", net, file, "--vad", "off", "--explain", tmp_path / "why")
     assert drawn.code == 0, drawn.err
 
 

@@ -13,7 +13,7 @@ from small_store import items, make
 from sertool.core.errors import UsageError
 from sertool.formats import checkpoint
 from sertool.items import Item
-from sertool.targets import class_names
+from sertool.targets import class_names, refuse_numbers
 
 Cli = Callable[..., Any]
 
@@ -114,3 +114,43 @@ def test_conditions_ask_for_the_label_that_the_store_has(
     assert {label[item.id] for item in listed if part in ("", item.part)} == {"anger"}
     trained = {label[item.id] for item in listed if item.part == "train"}
     assert ("anger" in trained) == (option == "--where")
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ([0.25, 3.5, 2.0], True),
+        (["0.25", "3", "2"], True),
+        (["1.", ".5", "-1e-3"], True),
+        (list(range(21)), True),
+        (list(range(20)), False),
+        ([1, 2, None], False),
+        (["01", "0.5"], False),
+        ([f"{i:02d}" for i in range(1, 30)], False),
+        (["high", "0.5"], False),
+        ([None, ""], False),
+        ([1.0, 2.0], False),
+    ],
+)
+def test_numbers_are_numbers(values: list[Any], refused: bool) -> None:
+    rows = [Item(str(i), speaker=f"{i}", extra={"arousal": v}) for i, v in enumerate(values)]
+    if refused:
+        with pytest.raises(UsageError, match=r"--target arousal holds .* not classes"):
+            refuse_numbers(rows, "arousal")
+    else:
+        refuse_numbers(rows, "arousal")
+    refuse_numbers(rows, "speaker")
+
+
+def test_a_target_of_numbers_is_wrong_usage(cli: Cli, tmp_path: Path) -> None:
+    """A column of ratings once became as many classes as it had values, with exit code 0."""
+    rated = [
+        item.replace(extra={"arousal": round(1 + 0.13 * i, 2)}) for i, item in enumerate(items())
+    ]
+    store = make(tmp_path / "s.h5", rated)
+    words = ("train", store, tmp_path / "m.ckpt", "--model", "linear", "--test-fold", "none")
+    result = cli(*words, "--target", "arousal")
+    assert result.code == 2
+    assert "different numbers from 1 to" in result.err
+    assert not (tmp_path / "m.ckpt").exists()
+    assert cli(*words, "--target", "arousal", "--as-classes").code == 0

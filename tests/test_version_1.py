@@ -58,7 +58,7 @@ def test_the_same_posteriors(cli: Cli, tmp_path: Path, name: str) -> None:
     for item in items:
         assert item["posterior"] == pytest.approx(expected["eval"][item["id"]], abs=1e-6)
     files = [DEMO / path for path in expected["predict"]]
-    predicted = cli("predict", "-q", checkpoint, *files)
+    predicted = cli("predict", "-q", "--whole-crop", "--vad", "off", checkpoint, *files)
     assert predicted.code == 0, predicted.err
     for line, wanted in zip(predicted.out.splitlines(), expected["predict"].values(), strict=True):
         assert json.loads(line)["posterior"] == pytest.approx(wanted, abs=1e-6)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -106,6 +106,16 @@ class Checkpoint(checkpoints.Checkpoint):
 
     @overload
     def predict(
+        self, audio: Audio, *, segments: Literal[True], console: Console | None = None,
+        verbose: bool = False, **options: Any,
+    ) -> Predictions: ...  # fmt: skip
+    @overload
+    def predict(
+        self, audio: Audio, *, pool: Literal["none"], console: Console | None = None,
+        verbose: bool = False, **options: Any,
+    ) -> Predictions: ...  # fmt: skip
+    @overload
+    def predict(
         self, audio: Audio, *, window: None = None, console: Console | None = None,
         verbose: bool = False, **options: Any,
     ) -> Prediction: ...  # fmt: skip
@@ -133,7 +143,8 @@ class Checkpoint(checkpoints.Checkpoint):
 
         audio: a path, samples and their rate in Hz, `(samples, rate)`, or an `Item`; or a list of
         these, such as a manifest, and of folders. Samples are int16, or floats with full scale 1,
-        of shape (n,) or (n, channels). window: seconds; a prediction for every window.
+        of shape (n,) or (n, channels). window: seconds; a prediction for every window. With
+        `segments=True`, `by_speaker`, `pool="none"` or `channel="each"` there may be several, too.
 
         >>> model = load("model.ckpt")
         >>> prediction = model.predict("corpus/spk01/spk01_sadness_s1_r2.flac")
@@ -145,6 +156,9 @@ class Checkpoint(checkpoints.Checkpoint):
         True
         >>> len(model.predict(["corpus/spk01"])), len(model.predict((samples, rate), window=0.5))
         (16, 2)
+        >>> for said in model.predict((samples, rate), segments=True):
+        ...     print(f"{said.start:.1f} to {said.end:.1f} s: {said.label}")
+        0.0 to 0.8 s: sadness
 
         A recording that cannot be read raises ItemError; in a list it is skipped and listed in
         `.failures`, unless `strict=True`.
@@ -161,7 +175,9 @@ class Checkpoint(checkpoints.Checkpoint):
         found.failures = failures
         if single and failures:
             raise ItemError(f"{failures[0].path}: {failures[0].reason}")
-        return found[0] if single and window is None else found
+        several = window is not None or options.get("segments") or options.get("by_speaker")
+        several = several or options.get("pool") == "none" or options.get("channel") == "each"
+        return found[0] if single and not several else found
 
     def _scorer(self, device: str) -> Scorer:
         """Return the model on a device, made once."""

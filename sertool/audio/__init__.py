@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FASTEST = 4_000_000  # Hz: four times the rate at which bats are recorded
+LONG = 60.0  # seconds: a longer recording is heard in parts, never whole in memory
 CHANNELS = ("mix", "left", "right")
 NOTES = {  # what a note of `decoding.Decoded` means, after the number of recordings
+    "cropped": "cropped: only their beginning is kept",
     "mixed": "mixed down",
     "padded": "zero-padded",
 }

@@ -6,10 +6,8 @@ import contextlib
 import io
 import os
 import re
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -136,29 +134,6 @@ def read_rate(path: str | os.PathLike[str]) -> int:
         return int(file.samplerate)
 
 
-def read_wav_header(file: BinaryIO) -> tuple[int, int]:
-    """Return (sample rate, channels) of a 16-bit WAV stream, leaving `file` at its first sample.
-
-    Reads forward only, as from a pipe; announced lengths are ignored. Else raises ItemError.
-    """
-    head = file.read(12)
-    if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
-        raise ItemError("not a WAV stream")
-    rate = channels = 0
-    while len(chunk := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", chunk)
-        if name == b"data":
-            break
-        body = file.read(size + size % 2)
-        if name == b"fmt " and len(body) >= 16:
-            code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", body[:16])
-            if code not in (1, 0xFFFE) or bits != 16:
-                raise ItemError(f"a WAV stream must be 16-bit PCM, this is {bits}-bit, code {code}")
-    if not (rate and channels):
-        raise ItemError("a WAV stream without a format")
-    return rate, channels
-
-
 def _read(
     path: Recording, start: float | None, end: float | None, channel: str
 ) -> tuple[np.ndarray, int, int]:
@@ -209,10 +184,15 @@ def _read_frames(file: soundfile.SoundFile, frames: int, channel: str) -> np.nda
 
 
 def mono(data: np.ndarray, channel: str) -> np.ndarray:
-    """Return one channel of `data` (n, channels): the mean (float32), the first or the second."""
+    """Return one channel of `data` (n, channels): the mean (float32), or one of them.
+
+    channel: "mix", "left" (the first), "right" (the second) or a number from 1; the last one, where
+    there are not so many.
+    """
     count = data.shape[1]
     if channel != "mix":
-        return data[:, min(count - 1, 1 if channel == "right" else 0)]
+        number = {"left": 1, "right": 2}.get(channel) or int(channel)
+        return data[:, min(count, number) - 1]
     if count == 1:
         return data[:, 0]
     data = to_float(data)

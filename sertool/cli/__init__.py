@@ -26,7 +26,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "augment": "Write a store of originals and augmented copies, each linked to its original.",
     "train": "Train a model on a feature store.",
     "eval": "Test checkpoints on the items that they held out, next to baselines.",
-    "predict": "Predict the emotion of recordings: one JSON line per file, in order.",
+    "predict": "Predict the emotion of recordings, all of each: one line per file, in order.",
     "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",
     "info": "Show what a file is, what it holds and how it was made; verify a store's checksum.",
     "list": "List corpora, label maps, kinds of feature, augmentations, models, metrics or papers.",

@@ -12,14 +12,29 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from sertool.commands.recordings import check_arguments, refuse_terminal, sources
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
+from sertool.core.options import (
+    Argument,
+    Command,
+    Options,
+    RunOptions,
+    destination,
+    nested,
+    recorded,
+)
+from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
-from sertool.evaluation.predictions import FORMATS, formatter
+from sertool.evaluation.predictions import FORMATS, Prediction, Row, Unread, formatter
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 if TYPE_CHECKING:
+    from sertool.evaluation.journal import Journal
     from sertool.evaluation.predictor import Predictor
+
+
+MOST_CHANNELS = 64
+MOST_DIGITS = 17  # that a number of 64 bits has
 
 
 @dataclass(frozen=True)
@@ -33,10 +48,24 @@ class PredictOutputs(Options):
     )  # fmt: skip
     sample_rate: int | None = option(None, "Sample rate of a raw --stream.", "Hz", above=0,
                                      panel=INPUT)  # fmt: skip
+    channels: int = option(1, "Channels of a raw --stream, interleaved.", metavar="N", least=1,
+                           most=MOST_CHANNELS, panel=INPUT)  # fmt: skip
     null: bool = option(False, "Paths on - end in NUL.", panel=INPUT)
-    format: str = destination("jsonl", "Format of the rows.", choices=FORMATS)
+    format: str | None = destination(
+        None, "Format of the rows.", choices=FORMATS, unset="table on a terminal, else jsonl"
+    )
+    digits: int | None = destination(
+        None, "Digits after the point.", metavar="N", least=0, most=MOST_DIGITS,
+        unset="all; 4 in a table",
+    )  # fmt: skip
     output: Path | None = destination(
         None, "Write to this file.", metavar="FILE", short="-o", unset="standard output"
+    )
+    figure: Path | None = destination(
+        None,
+        "Draw the posteriors of one recording over time into this file (.png, .svg), a panel per"
+        " channel.",
+        metavar="FILE",
     )
     explain: Path | None = destination(
         None, "Draw what the model saw and computed in each file into DIR.", metavar="DIR"
@@ -44,12 +73,24 @@ class PredictOutputs(Options):
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""
-        if self.explain is not None and self.how.window is not None:
-            raise UsageError("--explain draws whole files: leave --window out")
+        if self.explain is not None and self.how.several:
+            raise UsageError(
+                "--explain draws whole files, one line each: no --window, --segments and the like"
+            )
+        lines = self.how.several and self.how.window is None
+        if self.stream and (lines or self.how.whole_crop):
+            raise UsageError("--stream gives a line per window: see --window")
         if self.explain is not None and self.stream:
             raise UsageError("--explain draws files: --stream has none")
         if self.sample_rate is not None and not self.stream:
             raise UsageError("--sample-rate is the rate of a --stream; files state their own")
+        if self.figure is not None:
+            if not self.how.several:
+                raise UsageError("--figure draws lines over time: add --pool none or --window S")
+            if self.figure.suffix.lower() not in (".png", ".svg"):
+                raise UsageError(f"--figure {self.figure}: needs a name that ends in .png or .svg")
+        if self.channels != 1 and not self.stream:
+            raise UsageError("--channels are those of a raw --stream; files state their own")
 
 
 def predict(
@@ -62,7 +103,11 @@ def predict(
     run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> None:
-    """Write one row per recording, or per window, in their order.
+    """Write one row per recording, or per part of it, in their order.
+
+    All of a recording is heard: in windows of the length that the model was trained on, half
+    overlapping, whose posteriors are averaged. Windows without speech are left out; a recording,
+    or a part, that has none gets no label.
 
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
     named path cannot be used; a recording that cannot be read gives a row with its error.
@@ -70,16 +115,16 @@ def predict(
     from sertool.evaluation import predictor as predicting
     from sertool.formats.checkpoint import load
     from sertool.formats.outputs import check_output
-    from sertool.formats.reuse import State, decide
 
     console = console or Console.silent()
     if options.stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
         check_output(options.output, run.force, run.resume, [checkpoint, *paths])
-        state = decide(options.output, None, None, console, resume=run.resume, force=run.force)
-        if state is State.WHOLE:
-            return
+    if options.figure is not None:
+        if run.resume:
+            raise UsageError("--figure is drawn of all rows: leave --resume out")
+        check_output(options.figure, run.force or run.resume)
     if options.stream:
         refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")
     else:
@@ -93,24 +138,87 @@ def predict(
     predictor = predicting.Predictor(checkpoint, load(checkpoint), options.how, explain=explain)
     if options.explain is not None:
         explaining.check(options.explain, paths, replace)
-    _run(predictor, paths, options, console)
+    if options.output is None or options.stream:
+        _run(predictor, paths, options, console)
+    else:
+        _resumable(predictor, paths, options, run, console)
 
 
-def _run(predictor: Predictor, paths: list[str], options: PredictOutputs, console: Console) -> None:
-    """Predict and write the rows."""
+def _resumable(
+    predictor: Predictor,
+    paths: list[str],
+    options: PredictOutputs,
+    run: RunOptions,
+    console: Console,
+) -> None:
+    """Predict into a file, rows waiting in parts beside it till all are there."""
+    from sertool.evaluation.journal import Journal, check_whole
+    from sertool.formats.lineage import file_sha256
+    from sertool.formats.outputs import Parts
+    from sertool.formats.reuse import State, decide
+
+    assert options.output is not None
+    form = options.format or "jsonl"
+    params = recorded(options.how) | {"format": form, "digits": options.digits}
+    if options.how.by_speaker is not None:
+        params["by_speaker"] = file_sha256(options.how.by_speaker)
+    job = {"stage": "predict", "params": params, "model": file_sha256(predictor.path)}
+    if run.resume and options.output.exists() and not run.force:
+        check_whole(options.output, form, predictor.model, options.how.vad)
+    state = decide(options.output, None, None, console, resume=run.resume, force=run.force, job=job)
+    if state is State.WHOLE:
+        return
+    parts = Parts(options.output, job, state is State.PARTS)
+    journal = Journal(parts)
+    if journal.resumed:
+        console.note(f"{show(options.output)}: {plural(journal.resumed, 'recording')} done before")
+    try:
+        _run(predictor, paths, options, console, journal)
+    finally:
+        journal.write()
+    parts.remove_all()
+
+
+def _run(
+    predictor: Predictor,
+    paths: list[str],
+    options: PredictOutputs,
+    console: Console,
+    journal: Journal | None = None,
+) -> None:
+    """Predict and write the rows: at once, or with a journal when all are there."""
     from sertool.evaluation import predictor as predicting
     from sertool.evaluation.streaming import predict_stream
 
-    header, text = formatter(options.format, predictor.classes, predictor.further)
+    shown = options.output is None and sys.stdout.isatty()
+    form = options.format or ("table" if shown else "jsonl")
+    header, text = formatter(form, predictor.classes, predictor.further, options.digits)
+    drawn: list[Prediction] = []
     with _opened(options.output) as write:
         write(header)
+
+        def sink(row: Row) -> None:
+            if journal is None:
+                write(text(row))
+            else:
+                journal.add(text(row), isinstance(row, Unread))
+            if options.figure is not None and isinstance(row, Prediction) and row.end is not None:
+                drawn.append(row)
+
         if options.stream:
-            stream, rate = sys.stdin.buffer, options.sample_rate
-            predict_stream(predictor, stream, rate, lambda row: write(text(row)), console)
+            given = sys.stdin.buffer, options.sample_rate, options.channels
+            predict_stream(predictor, *given, sink, console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             items = sources(paths, options.null, console)
-            predicting.predict(predictor, items, lambda row: write(text(row)), console, bar)
+            predicting.predict(predictor, items, sink, console, bar, journal)
+        for rows in journal.texts() if journal is not None else ():
+            write(rows)
+    if options.figure is not None:
+        from sertool.evaluation.course import draw
+
+        draw(drawn, options.figure)
+        console.note(f"{show(options.figure)}: the figure")
 
 
 @contextmanager
@@ -137,6 +245,8 @@ COMMAND = Command(
     "predict",
     predict,
     """sertool predict model.ckpt recordings/ one.wav > predictions.jsonl
+
+    sertool predict model.ckpt call.wav --segments
 
     sertool predict model.ckpt one.wav --explain figures/
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sertool.audio import LONG
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.corpora.where import select
@@ -14,6 +16,7 @@ from sertool.evaluation import audit
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.report import Protocol, States
 from sertool.evaluation.routing import Routes
+from sertool.features.spec import in_windows
 from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
 from sertool.formats.store import Store
@@ -22,18 +25,25 @@ from sertool.models import speakers
 from sertool.targets import class_names
 from sertool.ui.console import Console
 
+_SEGMENT = re.compile(r"#\d+")
+UNCUT = {"segment": None, "segment_hop": None, "segment_tail": "align", "segment_max": None}
 LISTED = 3  # ids or differences named in a message
 
 
 @dataclass
 class CheckpointTest:
-    """One checkpoint and what it is tested on: indices of the store's items."""
+    """One checkpoint and what it is tested on: indices of the store's items.
+
+    windowed: whether they are the windows in which `predict` hears what it was trained on whole,
+    or cropped.
+    """
 
     path: Path
     header: checkpoint.Header
     pipeline: list[dict[str, Any]]
     items: list[Item]
     sha256: str
+    windowed: bool = False
     tested: list[int] = field(default_factory=list)
     protocol: Protocol = field(default_factory=Protocol)
     routes: Routes = field(default_factory=Routes)
@@ -104,6 +114,27 @@ def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def _gathered(stages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return stages with whatever cuts segments in the first: to cut later makes no difference."""
+    made = [dict(stage) for stage in stages]
+    for stage in made[1:]:
+        if stage.get("segment") or stage.get("segment_max"):
+            for name, default in UNCUT.items():
+                made[0][name], stage[name] = stage.get(name, default), default
+    if made and made[0].get("duration") is None:
+        made[0]["fit"] = None  # it fits nothing
+    return made
+
+
+def _in_windows(stages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the stages whose items are the windows in which `predict` hears a recording."""
+    made = [dict(stage) for stage in stages]
+    if made and not any(stage.get("segment") or stage.get("segment_max") for stage in made):
+        seconds, crops = made[0].get("duration"), made[0].get("fit") != "pad"
+        made[0] |= in_windows(seconds) if seconds and crops else {"segment_max": LONG}
+    return _gathered(made)
+
+
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -123,10 +154,16 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def check_contract(test: CheckpointTest, store: Store) -> None:
-    """Raise InputError where the store's features are not those that the checkpoint was fed."""
+    """Raise InputError where the store's features are not those that the checkpoint was fed.
+
+    The windows in which `predict` hears a recording will do as well: `test.windowed` says so.
+    """
     mine, theirs = _featurized(store.pipeline), _featurized(test.pipeline)
+    test.windowed = mine != theirs and _gathered(mine) == _in_windows(theirs)
     found: list[str] = []
-    if len(mine) != len(theirs):
+    if test.windowed:
+        pass
+    elif len(mine) != len(theirs):
         found.append(f"it has {len(mine)} featurize stages, not {len(theirs)}")
     else:
         for left, right in zip(mine, theirs, strict=True):
@@ -165,11 +202,10 @@ def choose(
     meant = {item.id for item in select(store.items(), where)}
     items = store.items()
     names = class_names(items, tests[0].target, "--target")
-    index = {item.id: i for i, item in enumerate(items)}
-    if len(index) != len(items):
+    if len({item.id for item in items}) != len(items):
         raise InputError(f"{show(store.path)}: two items have the same id")
     for test in tests:
-        chosen = list(range(len(items))) if every else _held_out(test, store, index, copies)
+        chosen = list(range(len(items))) if every else _held_out(test, store, copies)
         chosen = [i for i in chosen if copies or not items[i].augmentation]
         test.tested = [i for i in chosen if items[i].id in meant]
         if len(test.tested) < len(chosen):
@@ -177,7 +213,10 @@ def choose(
     if not every:
         _check_overlap(tests, items)
         known = {item.id for test in tests for item in test.items}
-        strangers = sum(item.id not in known and not item.augmentation for item in items)
+        strangers = sum(
+            (file_of(item) if tests[0].windowed else item.id) not in known and not item.augmentation
+            for item in items
+        )
         if strangers:
             what = "the checkpoint" if len(tests) == 1 else "the checkpoints"
             console.note(
@@ -189,7 +228,18 @@ def choose(
     _leave_out(tests, names, classes, console)
 
 
-def _held_out(test: CheckpointTest, store: Store, index: dict[str, int], copies: bool) -> list[int]:
+def file_of(item: Item) -> str:
+    """Return what an item is a segment of: its utterance, or one augmented copy of it."""
+    origin = item.origin or item.id
+    if not item.id.startswith(origin):
+        return item.id
+    return origin + _SEGMENT.sub("", item.id[len(origin) :])
+
+
+def _held_out(test: CheckpointTest, store: Store, copies: bool) -> list[int]:
+    index: dict[str, list[int]] = {}
+    for i, item in enumerate(store.items()):
+        index.setdefault(file_of(item) if test.windowed else item.id, []).append(i)
     held = [item for item in test.items if item.part == "test"]
     if not held:
         raise InputError(
@@ -204,7 +254,7 @@ def _held_out(test: CheckpointTest, store: Store, index: dict[str, int], copies:
             f"{', …' if len(missing) > LISTED else ''}); give the store it was trained from,"
             " or --all to test on another"
         )
-    return sorted(index[name] for name in wanted)
+    return sorted(i for name in wanted for i in index[name])
 
 
 def _check_overlap(tests: Sequence[CheckpointTest], items: Sequence[Item]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from sertool.audio import CHANNELS
+from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
 from sertool.core.options import Options, seed, strict, workers
 from sertool.core.settings import option, pairs
@@ -88,6 +91,7 @@ class EvalOptions(Options):
 
 LONGEST = 1e6  # seconds that a window or hop may have
 INPUT = "Input"
+HEARD = "What is heard"
 
 
 def classes(texts: str | Sequence[str]) -> tuple[str, ...]:
@@ -104,7 +108,8 @@ class PredictOptions(Options):
 
     only: classes kept, the others masked and the rest renormalised; synonyms will do. fields: what
     is known of all recordings, where one of several models is chosen by it (`train --per`).
-    window, hop: seconds; a row for every window.
+    pool: how the windows of the model's own length become one row; with "none" each is a row.
+    window, hop: seconds; a row for every window. segments: a row for every stretch of speech.
     """
 
     only: tuple[str, ...] = option(
@@ -117,13 +122,49 @@ class PredictOptions(Options):
         flag="field",
         read=lambda texts: dict(pairs("--field", texts)),
     )
+    pool: str = option(
+        "mean",
+        "How the windows of a recording longer than the model's input become one line; none: a"
+        " line for each.",
+        choices=("mean", "max", "vote", "none"),
+        panel=HEARD,
+    )
+    vad: str = option(
+        "energy",
+        "What finds speech: where there is none, a line has no label. silero and webrtc are extras"
+        " (sertool[silero], sertool[webrtc]); off counts everything.",
+        choices=(*VADS, OFF),
+        panel=HEARD,
+    )
+    channel: str | None = option(
+        None,
+        "Channel to hear of a recording with several; each: a line for each.",
+        choices=(*CHANNELS, "each"),
+        unset="as the model was trained",
+        panel=HEARD,
+    )
+    segments: bool = option(False, "One line per stretch of speech.", panel=HEARD)
+    by_speaker: Path | None = option(
+        None,
+        "One line per turn in this file (RTTM, or CSV with start, end, speaker), and per speaker.",
+        metavar="FILE",
+        panel=HEARD,
+    )
     window: float | None = option(
-        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=INPUT
+        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
     )
     hop: float | None = option(
-        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=INPUT,
+        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=HEARD,
         unset="--window",
     )  # fmt: skip
+    whole_crop: bool = option(
+        False,
+        "Hear only what featurize --offset --duration keeps of a recording, as some papers do.",
+        panel=HEARD,
+    )
+    reject: float | None = option(
+        None, "Give no label below this confidence.", metavar="P", above=0, below=1
+    )
     strict: bool = strict()
     device: str = device()
     batch_size: int = scoring_batch("recordings or windows")
@@ -133,6 +174,26 @@ class PredictOptions(Options):
         """Raise UsageError for values that contradict each other."""
         if self.hop is not None and self.window is None:
             raise UsageError("--hop needs --window")
+        asked = {
+            "--segments": self.segments,
+            "--window": self.window,
+            "--by-speaker": self.by_speaker,
+        }
+        given = [name for name, value in asked.items() if value]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other")
+        if self.segments and self.vad == OFF:
+            raise UsageError("--segments are what --vad finds: it cannot be off")
+        if self.pool == "none" and given:
+            raise UsageError(f"--pool none gives lines of its own: no {given[0]}")
+        if self.whole_crop and self.several:
+            raise UsageError("--whole-crop is one line a recording")
+
+    @property
+    def several(self) -> bool:
+        """Whether a recording may have several lines."""
+        asked = self.window, self.segments or None, self.by_speaker
+        return self.pool == "none" or any(value is not None for value in asked)
 
 
 AUDIT = "Audit"

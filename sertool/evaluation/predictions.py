@@ -9,35 +9,51 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sertool.core.errors import InputError
 from sertool.core.paths import show
 
-FORMATS = ("jsonl", "csv", "tsv", "table")
+LABELS = ("srt", "vtt", "audacity")  # for those who watch or annotate: what is said when
+FORMATS = ("jsonl", "csv", "tsv", "table", *LABELS)
+HEARD = ("heard", "speech", "windows", "vad", "model")  # what a row says of how it was heard
+TABLE_DIGITS = 4
+HEARD_WIDTH = 18  # "1234.5 of 1234.5 s"
 BAR = 20  # characters of a full bar
+SILENT = "no speech"  # in place of a bar
 WORD = 7  # characters of what a further column of a table has room for at least
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's prediction for a recording, or for a window of it.
+    """A model's prediction for a recording, or for a part of it.
 
     posterior: the probability of each class; label: the likeliest; confidence: its probability.
-    duration: of the recording in seconds; start and end: of a window or a cut, in seconds.
-    path: the file, or "samples 0", by their place in a list. further: by which of several models
-    (`train --per`), and who chose it.
+    All three are None where nobody speaks; the label alone, where its confidence is too low
+    (`--reject`). duration: of the recording in seconds; start and end: of a part or a cut, in
+    seconds. heard: how many seconds the model was given, in how many `windows`; speech: the share
+    of them in which somebody speaks, None with `--vad off`; vad: what found it. model: its name
+    and the beginning of its file's hash. path: the file, or "samples 0", by their place in a list.
+    further: the channel (`--channel`); by which of several models (`train --per`), and who chose.
 
     >>> made = load("model.ckpt").predict("corpus/spk01/spk01_sadness_s1_r2.flac")
     >>> made.label, made.confidence == max(made.posterior.values()), round(made.duration, 2)
     ('sadness', True, 0.9)
+    >>> round(made.heard, 2), made.windows, made.vad, made.model.partition("@")[0]
+    (0.9, 1, 'energy', 'linear')
     """
 
     path: str
-    label: str
-    confidence: float
-    posterior: dict[str, float]
+    label: str | None
+    confidence: float | None
+    posterior: dict[str, float] | None
     duration: float
+    heard: float
+    speech: float | None
+    windows: int
+    vad: str
+    model: str
     start: float | None = None
     end: float | None = None
-    further: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,30 +72,81 @@ Formatter = Callable[[Row], str]
 
 def _values(row: Row) -> dict[str, Any]:
     """Return a row as JSON values: `start` and `end` only where it is a window or a cut."""
-    found = vars(row) | getattr(row, "further", {})
+    further = dict(getattr(row, "further", {}))
+    found = vars(row) | further
     found.pop("further", None)
     span = {name: found.pop(name) for name in ("start", "end")}
     return {"path": row.path} | ({} if set(span.values()) == {None} else span) | found
 
 
 def formatter(
-    name: str, classes: Sequence[str], further: Sequence[str] = ()
+    name: str, classes: Sequence[str], further: Sequence[str] = (), digits: int | None = None
 ) -> tuple[str, Formatter]:
     """Return (header, function from a row to its text): both end with a newline, if not empty.
 
-    classes and further: the names that `posterior` and `further` have in every row.
+    classes and further: the names that `posterior` and `further` have in every row. digits: after
+    the point, at most; None for all, and for `TABLE_DIGITS` in a table.
     """
-    if name == "jsonl":
-        return "", lambda row: json.dumps(_values(row), ensure_ascii=False, allow_nan=False) + "\n"
+    if name in LABELS:
+        return _labels(name, 2 if digits is None else digits)
     if name == "table":
-        return _table(classes, further)
-    return _separated("," if name == "csv" else "\t", classes, further)
+        return _table(classes, further, TABLE_DIGITS if digits is None else digits)
+    if name == "jsonl":
+        return "", lambda row: _json(_rounded(_values(row), digits))
+    return _separated("," if name == "csv" else "\t", classes, further, digits)
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rounded(value: Any, digits: int | None) -> Any:
+    """Return a value with its numbers rounded, those of a table within it, too."""
+    if digits is None:
+        return value
+    if isinstance(value, dict):
+        return {name: _rounded(inner, digits) for name, inner in value.items()}
+    return round(value, digits) if isinstance(value, float) else value
+
+
+def _labels(name: str, digits: int) -> tuple[str, Formatter]:
+    """Return the same for subtitles, or for the label track of an audio editor.
+
+    A row is a label over its time; rows without one are left out. Raises InputError, when it is
+    called, for a row of a second recording: there is one time.
+    """
+    seen: list[str] = []
+
+    def text(row: Row) -> str:
+        if isinstance(row, Unread) or row.label is None or row.confidence is None:
+            return ""
+        if seen and seen[0] != row.path:
+            raise InputError(f"--format {name} is of one recording; {show(row.path)} is a second")
+        seen.append(row.path)
+        start = row.start or 0.0
+        end = start + row.duration if row.end is None else row.end
+        who = [str(row.further[key]) for key in ("channel", "speaker") if row.further.get(key)]
+        said = ": ".join([*map(show, who), f"{row.label} {row.confidence:.{digits}f}"])
+        if name == "audacity":
+            return f"{start:.6f}\t{end:.6f}\t{said}\n"
+        point = "," if name == "srt" else "."
+        times = f"{_clock(start, point)} --> {_clock(end, point)}"
+        return f"{len(seen)}\n{times}\n{said}\n\n"
+
+    return "WEBVTT\n\n" if name == "vtt" else "", text
+
+
+def _clock(seconds: float, point: str) -> str:
+    """Return seconds as 00:01:02.500."""
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    whole, rest = divmod(milliseconds, 1000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{whole:02d}{point}{rest:03d}"
 
 
 def _separated(
-    delimiter: str, classes: Sequence[str], further: Sequence[str]
+    delimiter: str, classes: Sequence[str], further: Sequence[str], digits: int | None
 ) -> tuple[str, Formatter]:
-    names = ["path", "start", "end", "label", "confidence", "duration", *further]
+    names = ["path", "start", "end", "label", "confidence", "duration", *HEARD, *further]
     names += [*(f"p_{name}" for name in classes), "error"]
 
     def line(values: Sequence[Any]) -> str:
@@ -88,26 +155,35 @@ def _separated(
         return buffer.getvalue()
 
     def text(row: Row) -> str:
-        found = _values(row)
-        found |= {f"p_{name}": share for name, share in found.get("posterior", {}).items()}
+        found = _rounded(_values(row), digits)
+        shares = found.get("posterior") or {}
+        found |= {f"p_{name}": share for name, share in shares.items()}
         return line([found.get(name) for name in names])
 
     return line(names), text
 
 
-def _table(classes: Sequence[str], further: Sequence[str]) -> tuple[str, Formatter]:
+def _table(classes: Sequence[str], further: Sequence[str], digits: int) -> tuple[str, Formatter]:
     width = max(5, *(len(name) for name in classes))
     widths = {name: max(len(name), WORD) for name in further}
+    sure_width = max(len("confidence"), digits + 2)
 
     def text(row: Row) -> str:
         path = show(row.path)
         span = f"{row.start:.2f}–{row.end:.2f} s  " if row.end is not None else ""
         if isinstance(row, Unread):
             return f"{'–':<{width}}  {span}{path}: {row.error}\n"
-        bar = "█" * round(BAR * row.confidence)
-        share = f"{100 * row.confidence:5.1f}"
-        more = "".join(f"{show(row.further[name]):<{n}}  " for name, n in widths.items())
-        return f"{row.label:<{width}}  {share}  {bar:<{BAR}}  {more}{span}{path}\n"
+        sure = row.confidence
+        bar = SILENT if sure is None else "█" * round(BAR * sure)
+        share = "" if sure is None else f"{sure:.{digits}f}"
+        more = "".join(f"{show(row.further[name] or ''):<{n}}  " for name, n in widths.items())
+        heard = f"{row.heard:.1f} of {row.duration:.1f} s"
+        label = row.label or "–"
+        line = (
+            f"{label:<{width}}  {share:>{sure_width}}  {bar:<{BAR}}  {more}{heard:>{HEARD_WIDTH}}"
+        )
+        return f"{line}  {span}{path}\n"
 
     more = "".join(f"{name:<{n}}  " for name, n in widths.items())
-    return f"{'label':<{width}}  {'%':>5}  {'':<{BAR}}  {more}path\n", text
+    head = f"{'label':<{width}}  {'confidence':>{sure_width}}  {'':<{BAR}}  {more}"
+    return f"{head}{'heard':>{HEARD_WIDTH}}  path\n", text

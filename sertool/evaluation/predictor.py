@@ -8,19 +8,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from sertool.audio import summarised
+from sertool import metrics
+from sertool.audio import LONG, summarised
+from sertool.audio.blocks import facts
+from sertool.audio.decoding import Sound
+from sertool.audio.listening import Listened
+from sertool.audio.voice import OFF, detector
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.corpora import labels
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import Prediction, Row, Unread
-from sertool.features.pipeline import Clip, Pipeline, Replayed
-from sertool.formats import checkpoint
+from sertool.features.hearing import Clip, Heard, Hearing
+from sertool.features.pipeline import Pipeline, recording
+from sertool.features.turns import Turns, read_turns, turns_of
+from sertool.formats import checkpoint, lineage
 from sertool.items import Item
 from sertool.models import per_field, speakers
 from sertool.ui.console import Console
@@ -32,25 +39,64 @@ if TYPE_CHECKING:
 
 Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
+HASH = 12  # hex digits of a model's hash that a row has
+
+
+Task = tuple[Item, str | None]  # a recording, and which of its channels is to be heard
 
 
 @dataclass(frozen=True)
-class _Replay:
-    """Decodes one recording and computes its features; runs in a worker."""
+class Hears:
+    """Decodes one recording, listens to it and computes its features; runs in a worker."""
 
-    pipeline: Pipeline
-    window: float | None
-    hop: float | None
+    hearing: Hearing
+    turns: Turns | None = None
 
-    def __call__(self, item: Item | None) -> Replayed | None:
-        if item is None:
+    def __call__(self, task: Task | None) -> tuple[Heard, str | None] | None:
+        """Return what was heard of a recording, and in which channel; None for None."""
+        if task is None:
             return None
+        item, channel = task
         try:
-            if self.window is None:
-                return self.pipeline.replay(item)
-            return self.pipeline.replay_windows(item, self.window, self.hop or self.window)
+            return self.of(item, channel).hear(item), channel
         except ItemError as error:
-            return Replayed(item, error=str(error))
+            return Heard(item, error=str(error)), channel
+
+    def of(self, item: Item, channel: str | None) -> Hearing:
+        """Return how one recording is heard; ItemError where its speakers' turns are not known."""
+        turns = None if self.turns is None else turns_of(self.turns, item.path)
+        if turns is None and self.turns is not None:
+            raise ItemError("no turns of this recording in --by-speaker")
+        return replace(self.hearing, channel=channel, turns=turns)
+
+
+def channels_of(item: Item, wanted: str | None) -> list[str | None]:
+    """Return the channels of a recording that are to be heard: several for "each".
+
+    Those of a stereo file are "left" and "right", others are numbers.
+    """
+    if wanted != "each":
+        return [wanted]
+    source = recording(item)
+    try:
+        known = source.samples.shape[1] if isinstance(source, Sound) else facts(source).channels
+    except ItemError:
+        return ["1"]  # whoever reads it will say why it cannot be
+    return list(names_of(known))
+
+
+def names_of(channels: int) -> list[str]:
+    """Return what the channels are called."""
+    return ["left", "right"] if channels == 2 else [str(i + 1) for i in range(channels)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Posteriors (windows, classes) of a clip, in how many windows, and by which model."""
+
+    rows: np.ndarray
+    windows: int = 0
+    route: Route | None = None
 
 
 class Predictor:
@@ -71,7 +117,21 @@ class Predictor:
         explain: Explain | None = None,
     ) -> None:
         self.path, self.options = path, options
-        self.pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
+        pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
+        self.hearing = Hearing(
+            pipeline,
+            options.vad,
+            options.pool == "none",
+            options.window,
+            options.hop,
+            options.segments,
+            options.whole_crop,
+        )
+        by_speaker = options.by_speaker
+        self.hears = Hears(self.hearing, read_turns(by_speaker) if by_speaker else None)
+        if options.vad != OFF:
+            detector(options.vad)  # one that is not installed shows here, before any work
+        self._model = f"{source.header.model.name}@{lineage.file_sha256(path)[:HASH]}"
         header = source.header
         speakers.refuse(header, path)
         known = header.classes
@@ -79,7 +139,13 @@ class Predictor:
         self.classes = [known[k] for k in self._kept]
         self._values = list(header.per.values) if header.per else []
         self._field = header.per.field if header.per else None
-        self.further = [self._field, f"{self._field}_by"] if self._field else []
+        if self._field == "speaker" and options.by_speaker:
+            raise UsageError(
+                "--by-speaker: the models are chosen by speaker, too, and a row has one"
+            )
+        self.further = ["channel"] if options.channel else []
+        self.further += ["speaker"] if options.by_speaker else []
+        self.further += [self._field, f"{self._field}_by"] if self._field else []
         self._value = per_field.requested_value(
             self._field, self._values, tuple(options.fields.items())
         )
@@ -98,31 +164,44 @@ class Predictor:
                 self.explainer = self._explain(self._scorer)
         return self._scorer
 
-    def posteriors(
-        self, clips: Sequence[Clip], items: Sequence[Item | None]
-    ) -> list[tuple[np.ndarray, Route | None]]:
-        """Return (posterior (classes,), by which model) of each clip of its item.
+    def scores(self, clips: Sequence[Clip], items: Sequence[Item | None]) -> list[Scored]:
+        """Return what each clip of its item is scored; nothing where it has no features."""
+        routes = [self.route(clip, item) for clip, item in zip(clips, items, strict=True)]
+        return self.scored(clips, routes)
 
-        The posterior is the mean over the clip's segments, masked.
-        """
-        routes = [self._route(*pair) for pair in zip(clips, items, strict=True)]
+    def scored(self, clips: Sequence[Clip], routes: Sequence[Route | None]) -> list[Scored]:
+        """Return the same by the models of `routes`."""
         arrays = [array for clip in clips for array in clip.arrays]
         values = [
             route.value if route else None
             for clip, route in zip(clips, routes, strict=True)
             for _ in clip.segments
         ]
-        if not arrays:
-            return []
         size = 1 if self.explainer else self.options.batch_size
-        found = self.load().posterior(arrays, values, size)
-        split = np.split(found, np.cumsum([len(clip.segments) for clip in clips])[:-1])
-        return [
-            (self._mask(rows.mean(0)), route) for rows, route in zip(split, routes, strict=True)
-        ]
+        scorer = self.load()
+        found = scorer.posterior(arrays, values, size)
+        counts = [scorer.windows_in(*pair) for pair in zip(arrays, values, strict=True)]
+        made, at = [], 0
+        for clip, route in zip(clips, routes, strict=True):
+            end = at + len(clip.segments)
+            made.append(Scored(found[at:end], sum(counts[at:end]), route))
+            at = end
+        return made
 
-    def _route(self, clip: Clip, item: Item | None) -> Route | None:
-        """Return by which model a clip is scored; None where there is only one."""
+    @property
+    def model(self) -> str:
+        """The model's name and the beginning of its file's hash, as rows have it."""
+        return self._model
+
+    def route(self, clip: Clip, item: Item | None) -> Route | None:
+        """Return by which model a clip is scored; None where there is only one, or no clip."""
+        known = self.known_route(item)
+        if known is not None or self._field is None or not clip.segments:
+            return known
+        return self.load().route(clip.arrays, None)
+
+    def known_route(self, item: Item | None) -> Route | None:
+        """Return by which model a recording is scored, where that is known before it is heard."""
         from sertool.models.scoring import Route
 
         if self._field is None:
@@ -130,23 +209,46 @@ class Predictor:
         if self._value is not None:
             return Route(self._value, "option")
         known = per_field.known_value(self._field, item, self._values) if item else None
-        return self.load().route(clip.arrays, known)
+        return Route(known, "field") if known is not None else None
+
+    @property
+    def routed(self) -> bool:
+        """Whether there are several models to choose among."""
+        return self._field is not None
+
+    def row(self, path: str, scored: Scored, clip: Clip, channel: str | None = None) -> Prediction:
+        """Return the prediction of one clip: of silence, where nothing was scored."""
+        further = {"channel": channel, "speaker": clip.speaker}
+        if scored.route is not None:
+            by = scored.route.value, scored.route.by
+            further |= dict(zip(self.further[-2:], by, strict=True))
+        label, sure, shares = None, None, None
+        if len(scored.rows):
+            label, shares = self._pooled(scored.rows)
+            sure = shares[label]
+            if self.options.reject is not None and sure < self.options.reject:
+                label = None
+        return Prediction(
+            path, label, sure, shares, clip.duration, clip.heard, clip.speech, scored.windows,
+            self.options.vad, self._model, clip.start, clip.end,
+            {name: further.get(name) for name in self.further},
+        )  # fmt: skip
+
+    def _pooled(self, rows: np.ndarray) -> tuple[str, dict[str, float]]:
+        """Return (label, posterior by class) of windows (n, classes), masked."""
+        pool = "mean" if self.options.pool == "none" else self.options.pool
+        posterior, best = metrics.pool_posteriors(rows, pool)
+        if self.options.only:
+            mean = self._mask(rows.mean(0))
+            posterior = self._mask(posterior)
+            best = int(np.lexsort((mean, posterior))[-1])
+        shares = dict(zip(self.classes, posterior.tolist(), strict=True))
+        return self.classes[best], shares
 
     def _mask(self, posterior: np.ndarray) -> np.ndarray:
-        if not self.options.only:
-            return posterior
         kept = posterior[self._kept]
         total = kept.sum()
         return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
-
-    def row(self, path: str, scored: tuple[np.ndarray, Route | None], clip: Clip) -> Prediction:
-        """Return the prediction of one clip."""
-        posterior, route = scored
-        shares = dict(zip(self.classes, posterior.tolist(), strict=True))
-        best = max(shares, key=shares.__getitem__)
-        further = dict(zip(self.further, (route.value, route.by) if route else (), strict=True))
-        spans = clip.duration, clip.start, clip.end
-        return Prediction(path, best, shares[best], shares, *spans, further)
 
 
 def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -169,73 +271,235 @@ def predict(
     sink: Sink,
     console: Console,
     bar: bool = True,
+    done: Done | None = None,
 ) -> None:
-    """Give `sink` a row for every recording in its order (every window of it, with `window`).
+    """Give `sink` a row for every recording in its order, or several, as the options say.
 
     A batch is of as many recordings or windows as `batch_size` says, whenever they arrive: None
     among `items`, nothing more is there yet, ends no batch. A file that fails gives a row with its
     error and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows
-    on a terminal are progress enough).
+    on a terminal are progress enough). done: knows which recordings need no rows, and is told of
+    each that has got all of its own.
     """
     options = predictor.options
-    work = _Replay(predictor.pipeline, options.window, options.hop)
-    notes: Counter[str] = Counter()
-    waiting: list[Replayed] = []
+    giver = Giver(predictor, sink, console, done)
+    giver.begin()
+    waiting: list[tuple[Heard, str | None]] = []
+    tasks = (
+        None if item is None else (item, channel)
+        for item in items
+        for channel in (channels_of(item, options.channel) if item is not None else [None])
+        if item is None or done is None or not done.has(item, channel)
+    )
     # processes start before torch does: they share nothing of it and die small
-    replayed = workers.ordered(work, items, options.workers or workers.cores())
+    work = predictor.hears
+    heard = workers.ordered(work, tasks, options.workers or workers.cores())
     predictor.load()
+    wanted = 1 if predictor.explainer else options.batch_size
     shown = console if bar else Console.silent()
-    with contextlib.closing(replayed), shown.progress(None, "files") as progress:
-        for one in replayed:
+    with contextlib.closing(heard), shown.progress(None, "files") as progress:
+        for one in heard:
             if one is not None:
-                notes.update(one.notes)
-                if one.notes:
-                    console.detail(f"{show(one.item.path)}: {', '.join(one.notes)}")
+                giver.note(one[0])
                 waiting.append(one)
-            wanted = 1 if predictor.explainer else options.batch_size
-            if waiting and sum(max(1, len(w.clips)) for w in waiting) >= wanted:
+            if waiting and sum(max(1, len(w.clips)) for w, _ in waiting) >= wanted:
                 progress.advance(len(waiting))
-                _give(predictor, waiting, sink, console)
+                giver.give(waiting)
                 waiting = []
-        _give(predictor, waiting, sink, console)
-    conclude(predictor, notes, console)
+        giver.give(waiting)
+    giver.conclude()
 
 
-def _give(predictor: Predictor, waiting: Sequence[Replayed], sink: Sink, console: Console) -> None:
-    """Predict what was read and hand the rows on, failures at their place."""
-    try:
-        clips = [clip for one in waiting for clip in one.clips]
-        items = [one.item for one in waiting for _ in one.clips]
-        found = iter(predictor.posteriors(clips, items))
-    except InputError as error:  # features that have no posterior: find out whose they are
-        if len(waiting) == 1:
-            waiting = [replace(waiting[0], clips=[], error=str(error))]
-        else:
-            for one in waiting:
-                _give(predictor, [one], sink, console)
+class Done(Protocol):
+    """Who knows which recordings (and channels) have all their rows."""
+
+    def has(self, item: Item, channel: str | None) -> bool:
+        """Return whether a recording needs no rows."""
+
+    def finish(self, item: Item, channel: str | None) -> None:
+        """Hear that the rows of a recording were all handed on."""
+
+
+class Giver:
+    """Scores what was heard and hands rows to a sink, counting what was unusual."""
+
+    def __init__(
+        self, predictor: Predictor, sink: Sink, console: Console, done: Done | None = None
+    ) -> None:
+        self.predictor, self._sink, self.console = predictor, sink, console
+        self._done = done
+        self._notes: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
+
+    def begin(self) -> None:
+        """Say once what the user should know before the first row."""
+        options, length = self.predictor.options, self.predictor.hearing.length
+        if options.window is not None and length is not None and options.window != length:
+            done = "padded" if options.window < length else "heard in such windows"
+            self.console.warn(
+                f"--window {options.window:g}: the model was trained on {length:g} s; other windows"
+                f" are {done}"
+            )
+        if options.reject is not None:
+            self.console.warn(
+                f"--reject {options.reject:g}: the model's confidences are not calibrated, so that"
+                " its labels may be right more or less often than they say"
+            )
+
+    def note(self, one: Heard) -> None:
+        """Count what is unusual about a recording."""
+        self._notes.update(one.notes)
+        if one.notes:
+            self.console.detail(f"{show(one.item.path)}: {', '.join(one.notes)}")
+
+    def give(self, waiting: Sequence[tuple[Heard, str | None]]) -> None:
+        """Predict what was heard, each with its channel, and hand the rows on in their order."""
+        short: list[tuple[Heard, str | None]] = []
+        for one, channel in waiting:
+            if one.listened is None:
+                short.append((one, channel))
+                continue
+            self._give(short)
+            short = []
+            self._give_long(one.item, one.listened, channel)
+            self._finished(one.item, channel)
+        self._give(short)
+
+    def _give(self, waiting: Sequence[tuple[Heard, str | None]]) -> None:
+        try:
+            clips = [clip for one, _ in waiting for clip in one.clips]
+            items = [one.item for one, _ in waiting for _ in one.clips]
+            found = iter(self.predictor.scores(clips, items))
+        except InputError as error:  # features that have no posterior: find out whose they are
+            if len(waiting) > 1:
+                for pair in waiting:
+                    self._give([pair])
+                return
+            one, channel = waiting[0]
+            waiting = [(replace(one, clips=[], error=str(error)), channel)]
+        for one, channel in waiting:
+            if one.error is not None:
+                self.failed(Unread(one.item.path, one.error))
+            scored = [(clip, next(found)) for clip in one.clips]
+            for clip, rows in scored:
+                self.clip(one.item, clip, rows, channel)
+            self._speakers(one.item, scored, channel)
+            self._finished(one.item, channel)
+
+    def _finished(self, item: Item, channel: str | None) -> None:
+        if self._done is not None:
+            self._done.finish(item, channel)
+
+    def clip(
+        self,
+        item: Item,
+        clip: Clip,
+        scored: Scored,
+        channel: str | None = None,
+        drawn: bool = True,
+    ) -> None:
+        """Hand on the row of one clip."""
+        if clip.error is not None and not len(scored.rows):
+            one_row = self.predictor.hearing.one_row
+            times = (None, None) if one_row else (clip.start, clip.end)
+            self.failed(Unread(item.path, clip.error, *times))
             return
-    for one in waiting:
-        path = one.item.path
-        if one.error is not None:
-            sink(Unread(path, one.error))
-            console.failed(path, one.error)
-            if predictor.options.strict:
-                raise InputError(f"stopped by --strict at {show(path)}")
-        for clip in one.clips:
-            row = predictor.row(path, next(found), clip)
-            if predictor.explainer is not None:
-                predictor.explainer.draw(one.item, clip, row)
-            sink(row)
+        row = self.predictor.row(item.path, scored, clip, channel)
+        if row.posterior is None:
+            self._rows["silent"] += 1
+        elif row.label is None:
+            self._rows["rejected"] += 1
+        self._rows["all"] += 1
+        if self.predictor.explainer is not None and drawn and row.posterior is not None:
+            self.predictor.explainer.draw(item, clip, row)
+        self._sink(row)
 
+    def failed(self, row: Unread) -> None:
+        """Hand on a failure; InputError with `strict`."""
+        self._sink(row)
+        where = "" if row.start is None else f" at {row.start:.2f} s"
+        self.console.failed(f"{show(row.path)}{where}", row.error)
+        if self.predictor.options.strict:
+            raise InputError(f"stopped by --strict at {show(row.path)}")
 
-def conclude(predictor: Predictor, notes: Counter[str], console: Console) -> None:
-    """Report what was unusual about the recordings, and what was drawn."""
-    if unusual := summarised(notes):
-        console.note(unusual)
-    scorer = predictor.load()
-    if predictor.explainer is not None:
-        figures = plural(len(predictor.explainer.names), "figure")
-        console.note(f"{show(predictor.explainer.folder)}: {figures}")
-    from sertool.models.scoring import announce
+    def _give_long(self, item: Item, listened: Listened, channel: str | None) -> None:
+        """Predict a recording whose features never are in memory together."""
+        try:
+            hearing = self.predictor.hears.of(item, channel)
+            if hearing.one_row:
+                self._pool_long(hearing, item, listened)
+                return
+            turns: list[tuple[Clip, Scored]] = []
+            for clip in hearing.clips(item, listened):
+                (scored,) = self.predictor.scores([clip], [item])
+                self.clip(item, clip, scored, channel, drawn=False)
+                if clip.speaker is not None:
+                    clip.segments.clear()
+                    turns.append((clip, scored))
+            self._speakers(item, turns, channel)
+        except (ItemError, InputError) as error:
+            self.failed(Unread(item.path, str(error)))
 
-    announce(console, scorer.windows_averaged, scorer.padded, "recordings or windows")
+    def _speakers(
+        self, item: Item, turns: Sequence[tuple[Clip, Scored]], channel: str | None
+    ) -> None:
+        """Hand on a row for each speaker of a recording: of the windows of all turns together."""
+        for name in dict.fromkeys(clip.speaker for clip, _ in turns if clip.speaker is not None):
+            own = [(clip, scored) for clip, scored in turns if clip.speaker == name]
+            heard = sum(clip.heard for clip, _ in own)
+            shares = [(clip.speech, clip.heard) for clip, _ in own]
+            speech = None
+            if self.predictor.options.vad != OFF:
+                spoken = sum((share or 0.0) * seconds for share, seconds in shares)
+                speech = spoken / heard if heard else 0.0
+            duration = sum(clip.duration for clip, _ in own)
+            clip = Clip([], duration, speaker=name, heard=heard, speech=speech)
+            windows = sum(scored.windows for _, scored in own)
+            rows = np.concatenate([scored.rows for _, scored in own])
+            self.clip(item, clip, Scored(rows, windows), channel, drawn=False)
+
+    def _pool_long(self, hearing: Hearing, item: Item, listened: Listened) -> None:
+        """Predict it as one row, of the posteriors of all windows."""
+        if hearing.length is None:
+            self._rows["parts"] += 1
+        route = self.predictor.known_route(item)
+        if route is None and self.predictor.routed:
+            route = self.predictor.load().route_of(
+                clip.arrays for clip in hearing.clips(item, listened)
+            )
+        rows, windows = [], 0
+        for clip in hearing.clips(item, listened):
+            (part,) = self.predictor.scored([clip], [route if clip.segments else None])
+            rows.append(part.rows)
+            windows += part.windows
+        scored = Scored(np.concatenate(rows), windows, route)
+        self.clip(item, clip, scored, hearing.channel, drawn=False)
+        if self.predictor.explainer is not None:
+            self.console.note(f"{show(item.path)}: not drawn, longer than {LONG:g} s")
+
+    def conclude(self) -> None:
+        """Report what was unusual about the recordings, and what was drawn."""
+        if unusual := summarised(self._notes):
+            self.console.note(unusual)
+        counted, vad = self._rows, self.predictor.options.vad
+        if counted["silent"]:
+            self.console.note(
+                f"{counted['silent']} of {plural(counted['all'], 'row')} without a label: no speech"
+                f" (--vad {vad})"
+            )
+        if counted["rejected"]:
+            self.console.note(
+                f"{counted['rejected']} of {plural(counted['all'], 'row')} without a label:"
+                " confidence below --reject"
+            )
+        if counted["parts"]:
+            self.console.note(
+                f"{plural(counted['parts'], 'recording')} longer than {LONG:g} s: heard in equal"
+                " parts of at most that, as featurize --segment-max cuts them"
+            )
+        scorer = self.predictor.load()
+        if (explainer := self.predictor.explainer) is not None:
+            self.console.note(f"{show(explainer.folder)}: {plural(len(explainer.names), 'figure')}")
+        from sertool.models.scoring import announce
+
+        announce(self.console, scorer.windows_averaged, scorer.padded, "recordings or windows")

@@ -174,11 +174,12 @@ class Model(Struct, kw_only=True):
 
 
 class StoreUsed(Struct, kw_only=True):
-    """The store that it was tested on."""
+    """The store that it was tested on. crop: seconds from and to that it keeps of a recording."""
 
     name: str | None = None
     sha256: str | None = None
     kind: str | None = None
+    crop: tuple[float, float] | UnsetType = UNSET
 
 
 class Scored(Struct, kw_only=True):

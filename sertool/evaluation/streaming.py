@@ -2,97 +2,101 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
-from sertool.audio.decoding import mono, read_wav_header
+from sertool.audio.decoding import mono
+from sertool.audio.listening import Ear
+from sertool.audio.streams import Stream, wav_stream
+from sertool.audio.voice import OFF, Span
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.evaluation.predictions import Unread
-from sertool.evaluation.predictor import Predictor, Sink, conclude
-from sertool.features.pipeline import Clip
+from sertool.evaluation.predictor import Giver, Predictor, Sink, names_of
+from sertool.items import Item
 from sertool.ui.console import Console
 
 WINDOW = 2.0  # seconds of a window, where neither an option nor the pipeline says
-READ_BYTES = 1 << 16  # asked of a stream at a time, however long its window
-
-
-class _Rejoined:
-    """A stream whose first bytes were looked at already."""
-
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._file = head, file
-
-    def read(self, n: int) -> bytes:
-        """Return `n` bytes, fewer only at the end."""
-        found, self._head = bytearray(self._head[:n]), self._head[n:]
-        while len(found) < n and (block := self._file.read(min(n - len(found), READ_BYTES))):
-            found += block
-        return bytes(found)
+REMEMBERED = 15.0  # seconds of a stream from which its background is known
 
 
 def predict_stream(
-    predictor: Predictor, file: BinaryIO, sample_rate: int | None, sink: Sink, console: Console
+    predictor: Predictor,
+    file: BinaryIO,
+    sample_rate: int | None,
+    channels: int,
+    sink: Sink,
+    console: Console,
 ) -> None:
     """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is complete.
 
-    `sample_rate` (Hz) is needed for raw PCM, which is mono. Without `window` a window is as long
-    as what the pipeline crops to, else `WINDOW`. The rest at the end is covered by a
-    last window that ends with the stream.
+    With `--channel each` there is a row for each channel of it.
+
+    `sample_rate` (Hz) is needed for raw PCM, whose `channels` are interleaved. Without `window` a
+    window is as long as what the model was trained on, else `WINDOW`. The rest at the end is
+    covered by a last window that ends with the stream. Speech is told from what was heard so far.
     """
     predictor.load()
-    first = predictor.pipeline.stages[0]
-    head = file.read(4)
-    stream: Any = _Rejoined(head, file)
-    channels = 1
-    if head in (b"RIFF", b"RF64"):
-        try:
-            rate, channels = read_wav_header(stream)
-        except ItemError as error:
-            raise InputError(f"standard input: {error}") from error
-        if sample_rate not in (None, rate):
-            raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {rate} Hz")
-    elif sample_rate is None:
-        raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
-    else:
-        rate = sample_rate
-    seconds = predictor.options.window or first.duration or WINDOW
-    hop = predictor.options.hop or seconds
-    count = 0
-    for begin, samples in _windows(
-        stream, channels, max(1, round(seconds * rate)), max(1, round(hop * rate)), first.channel
-    ):
-        count += 1
-        clip = Clip([], len(samples) / rate, begin / rate, (begin + len(samples)) / rate)
-        try:
-            clip.segments = predictor.pipeline.segments(samples, rate)
-        except ItemError as error:
-            sink(Unread("-", str(error), clip.start, clip.end))
-            console.failed(f"standard input at {begin / rate:.2f} s", str(error))
-            continue
-        (scored,) = predictor.posteriors([clip], [None])
-        sink(predictor.row("-", scored, clip))
-    if not count:
+    hearing, options = predictor.hearing, predictor.options
+    stream = _opened(file, sample_rate, channels)
+    rate = stream.rate
+    seconds = options.window or hearing.length or WINDOW
+    hop = options.hop or seconds
+    giver = Giver(predictor, sink, console)
+    giver.begin()
+    heard = names_of(stream.channels) if options.channel == "each" else [options.channel]
+    kept = max(REMEMBERED, 2 * seconds)
+    ears = {one: Ear(options.vad, rate, kept) for one in heard if options.vad != OFF}
+    end = 0
+    length, step = max(1, round(seconds * rate)), max(1, round(hop * rate))
+    for begin, frames in _windows(stream, length, step):
+        fresh, end = max(0, end - begin), begin + len(frames)
+        for channel in heard:
+            samples = mono(frames, channel or hearing.pipeline.stages[0].channel)
+            speech = None
+            if channel in ears:
+                ears[channel].hear(samples[fresh:])
+                speech = _within(ears[channel].so_far(end / rate), begin / rate)
+            clip = hearing.part(samples, rate, speech)
+            clip.start, clip.end = begin / rate, end / rate
+            (scored,) = predictor.scores([clip], [None])
+            giver.clip(Item("", "-"), clip, scored, channel)
+    if not end:
         raise InputError("standard input: no samples")
-    conclude(predictor, Counter(), console)
+    giver.conclude()
 
 
-def _windows(
-    file: BinaryIO, channels: int, length: int, hop: int, channel: str
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first sample, samples) of windows as they are complete, then what is left over.
+def _opened(file: BinaryIO, sample_rate: int | None, channels: int) -> Stream:
+    """Return the stream, by what its first bytes say it is."""
+    head = file.read(4)
+    if head not in (b"RIFF", b"RF64"):
+        if sample_rate is None:
+            raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
+        return Stream(file, sample_rate, channels, head=head)
+    try:
+        stream = wav_stream(file, head)
+    except ItemError as error:
+        raise InputError(f"standard input: {error}") from error
+    if sample_rate not in (None, stream.rate):
+        raise UsageError(f"--sample-rate {sample_rate}: the WAV stream has {stream.rate} Hz")
+    return stream
+
+
+def _within(speech: Sequence[Span], begin: float) -> list[Span]:
+    """Return stretches of speech in seconds from `begin` on."""
+    return [(max(0.0, a - begin), b - begin) for a, b in speech if b > begin]
+
+
+def _windows(stream: Stream, length: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first frame, frames (n, channels)) of windows as they are complete, then the rest.
 
     Holds one window: the same windows as `pipeline.spans` cuts from a whole recording.
     """
-    kept = np.zeros(0, np.int16)
+    kept = np.zeros((0, stream.channels), np.int16)
     begin = end = done = 0  # of what is kept; of what a whole window has covered
     following = 0
     while True:
-        wanted = following + length - end
-        block = file.read(2 * channels * wanted)
-        fresh = _mono(block, channels, channel)
+        fresh = stream.read(following + length - end)
         kept = np.concatenate([kept, fresh])
         end += len(fresh)
         if len(kept) > length:
@@ -104,10 +108,3 @@ def _windows(
         following += hop
     if done < end and following < end:
         yield begin, kept
-
-
-def _mono(block: bytes, channels: int, channel: str) -> np.ndarray:
-    """Return whole 16-bit frames as mono: int16 as they are, or the mean of channels as float32."""
-    whole = len(block) // (2 * channels) * 2 * channels
-    frames = np.frombuffer(block[:whole], "<i2").astype(np.int16, copy=False)
-    return mono(frames.reshape(-1, channels), channel)

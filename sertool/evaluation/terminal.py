@@ -122,6 +122,10 @@ def scope_line(report: Report) -> Text:
         parts.append(f"no interval: {plural(ci.n_units, ci.unit)}")
     conditions = report.conditions or {}
     parts += [f"{name.replace('_', ' ')} {value:g}" for name, value in conditions.items()]
+    if report.store is not None and report.store.crop:
+        first, last = report.store.crop
+        part = f"{first:g} to {last:g} s" if first else f"the first {last:g} s"
+        parts.append(f"{part} of each recording only")
     tags = [f"{key}={value}" for key, value in (report.tags or {}).items()]
     return Text(" · ".join(parts + tags))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -22,6 +21,7 @@ from sertool.evaluation.heldout import (
     check_contract,
     choose,
     common_classes,
+    file_of,
     load_test,
     protocol,
     require,
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 FIGURES = ("confusion.png", "classes.png", "speakers.png")
 BASELINES = ("majority", "linear")
-_SEGMENT = re.compile(r"#\d+")
 
 
 def evaluate(
@@ -187,14 +186,6 @@ def _arrays(
     return speakers.normalised(store.items(), test.tested, read)
 
 
-def file_of(item: Item) -> str:
-    """Return what an item is a segment of: its utterance, or one augmented copy of it."""
-    origin = item.origin or item.id
-    if not item.id.startswith(origin):
-        return item.id
-    return origin + _SEGMENT.sub("", item.id[len(origin) :])
-
-
 def _split_files(tests: Sequence[CheckpointTest], store: Store, console: Console) -> int:
     """Return how many files are scored in parts, with a note where there are any.
 
@@ -205,8 +196,10 @@ def _split_files(tests: Sequence[CheckpointTest], store: Store, console: Console
     parts = total = 0
     for test in tests:
         tested = {items[i].id: file_of(items[i]) for i in test.tested}
-        rest = {file_of(item) for item in test.items if item.id not in tested}
         units = set(tested.values())
+        rest = {file_of(item) for item in test.items if item.id not in tested}
+        if test.windowed:  # a file's windows are all there, under its own name in the checkpoint
+            rest -= {item.id for item in test.items}
         parts, total = parts + len(units & rest), total + len(units)
     if parts:
         console.note(f"{parts} of {total} files are scored by the held-out segments alone")
@@ -301,7 +294,9 @@ def _report(
         target=tests[0].target,
         kept=header.kept or UNSET,
         model=Model(name=header.model.name, settings=header.model.settings),
-        store=StoreUsed(name=store.path.name, sha256=store.sha256, kind=store.kind),
+        store=StoreUsed(
+            name=store.path.name, sha256=store.sha256, kind=store.kind, crop=_crop(store) or UNSET
+        ),
         conditions={name: v for name, v in degraded.items() if v is not None},
         classes=tested.classes,
         figures=own,
@@ -311,6 +306,15 @@ def _report(
         lineage=[*to_builtins(header.lineage), step],
         items=UNSET if options.summary else _items(tested, *pooled["model"]),
     )
+
+
+def _crop(store: Store) -> tuple[float, float] | None:
+    """Return (first, last second) of what the store keeps of each recording; None for all."""
+    stages = [stage for stage in store.pipeline if stage.get("stage") == "featurize"]
+    first = stages[0] if stages else {}
+    if first.get("duration") is None or first.get("fit") == "pad":
+        return None
+    return first["offset"], first["offset"] + first["duration"]
 
 
 def _items(tested: results.Tested, posterior: np.ndarray, predicted: np.ndarray) -> list[Scored]:

@@ -14,7 +14,8 @@ import numpy as np
 from sertool.core.errors import InputError
 from sertool.core.paths import find_audio, show, to_text
 from sertool.evaluation.predictions import Prediction
-from sertool.features.pipeline import Clip, Pipeline
+from sertool.features.hearing import Clip
+from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
 from sertool.formats.outputs import check_output
 from sertool.items import Item
@@ -187,7 +188,9 @@ class Explainer:
         from sertool.extras.explain_panels import Explanation
 
         known = self.scorer.classes  # not the class, where --only left none that it knows
-        winner = known.index(row.label) if row.label in known else 0
+        shares = row.posterior or {}
+        label = row.label or max(shares, key=shares.__getitem__)  # the likeliest, if rejected
+        winner = known.index(label) if label in known else 0
         parts = list(self._parts(clip))
         part = max(parts, key=lambda one: one.posterior[winner])
         segment = clip.segments[part.array]
@@ -208,9 +211,9 @@ class Explainer:
             title=show(row.path),
             model=self.scorer.name,
             kind=str(self.header.kind),
-            label=row.label,
+            label=label,
             truth=item.label if (self.header.target or "label") == "label" else None,
-            posterior=row.posterior,
+            posterior=shares,
             features=features,
             begin=(item.start or 0.0) + segment.start + part.first / rate,
             rate=rate,
@@ -221,7 +224,7 @@ class Explainer:
         if len(parts) > 1:
             explanation.part = (
                 f"scored in {len(parts)} parts, their posteriors averaged; below, part"
-                f" {part.number + 1}, the most certain of {row.label}"
+                f" {part.number + 1}, the most certain of {label}"
                 f" ({100 * part.posterior[winner]:.1f} %)"
             )
         if self.field is not None:
@@ -279,7 +282,7 @@ class Explainers:
 
     def draw(self, item: Item, clip: Clip, row: Prediction) -> Path | None:
         """Draw a recording as `Explainer.draw` does."""
-        return self._each[row.further[self.field]].draw(item, clip, row)
+        return self._each[str(row.further[self.field])].draw(item, clip, row)
 
 
 def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explainers:

@@ -7,47 +7,25 @@ they agree to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sertool.audio.decoding import Decoded, Recording, Sound, decode
+from sertool.audio.waveform import resample
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show
 from sertool.features.stage import Segment, Stage
 from sertool.items import Item
 
-CHANGES = {"resampled", "padded"}  # notes of what was done, rather than of what was found
-
-
-@dataclass
-class Clip:
-    """What becomes one prediction: a recording, or a window of it, as its segments.
-
-    Times are in seconds. `duration` is that of the whole recording, or of the window; `start` and
-    `end` say which part of the recording was asked for.
-    """
-
-    segments: list[Segment]
-    duration: float
-    start: float | None = None
-    end: float | None = None
-
-    @property
-    def arrays(self) -> list[np.ndarray]:
-        """The features of each segment."""
-        return [segment.array for segment in self.segments]
-
 
 @dataclass
 class Replayed:
-    """The clips of one recording, or why there are none; `notes` are those of `audio.decode`."""
+    """What a store would hold of a recording, and the sound that it was made from."""
 
-    item: Item
-    clips: list[Clip] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    error: str | None = None
+    segments: list[Segment]
+    decoded: Decoded
 
 
 @dataclass(frozen=True)
@@ -91,36 +69,29 @@ class Pipeline:
         """Return a recording at its own rate, uncropped, mono as the pipeline mixes it."""
         return decode(path, start=start, end=end, channel=self.stages[0].channel)
 
-    def replay(self, item: Item) -> Replayed:
-        """Return an item's recording as one clip, its duration that before any crop; ItemError."""
-        decoded = self.stages[0].load(_recording(item), item.start, item.end)
-        clip = Clip(self._segments(decoded), decoded.duration, item.start, item.end)
-        return Replayed(item, [clip], decoded.notes)
+    def replay_samples(self, samples: np.ndarray, sample_rate: int) -> Replayed:
+        """Return samples (n,), int16 or float32, as the store of a mono file would hold them.
 
-    def replay_windows(self, item: Item, window: float, hop: float) -> Replayed:
-        """Return an item's recording as a clip per window, each replayed as if it were a file.
-
-        `window` and `hop` are in seconds. Raises ItemError.
+        Raises ItemError.
         """
-        decoded = self.decode(_recording(item), item.start, item.end)
-        rate, begin = decoded.sample_rate, item.start or 0.0
-        replayed = Replayed(item, notes=decoded.notes)
-        length, step = max(1, round(window * rate)), max(1, round(hop * rate))
-        for first, last in spans(len(decoded.samples), length, step):
-            part = self.stages[0].load_samples(decoded.samples[first:last], rate)
-            times = (begin + first / rate, begin + last / rate)
-            replayed.clips.append(Clip(self._segments(part), part.duration, *times))
-            for note in CHANGES.intersection(part.notes).difference(decoded.notes):
-                decoded.notes.append(note)
-        return replayed
+        decoded = self.stages[0].load_samples(samples, sample_rate)
+        return Replayed(self._segments(decoded), decoded)
 
-    def segments(self, samples: np.ndarray, sample_rate: int) -> list[Segment]:
-        """Return the segments of samples (n,), int16 or float32, as of a mono file; ItemError."""
-        return self._segments(self.stages[0].load_samples(samples, sample_rate))
+    def features(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Return the features of samples (n,) that are cut and at the first stage's rate already.
+
+        As in the stores on the way, each stage rounds to its type. Raises ItemError.
+        """
+        for stage in self.stages:
+            if stage.sample_rate not in (None, sample_rate):
+                samples = resample(samples, sample_rate, stage.sample_rate)
+                sample_rate = stage.sample_rate
+            samples = stage.compute(samples, sample_rate)
+        return samples
 
     def arrays(self, samples: np.ndarray, sample_rate: int) -> list[np.ndarray]:
-        """Return the features of each segment of samples (n,), as `segments` does."""
-        return [segment.array for segment in self.segments(samples, sample_rate)]
+        """Return the features of each segment of samples (n,), as `replay_samples` does."""
+        return [segment.array for segment in self.replay_samples(samples, sample_rate).segments]
 
     def _segments(self, decoded: Decoded) -> list[Segment]:
         """Return the last stage's output for a recording that the first has loaded.
@@ -147,7 +118,7 @@ class Pipeline:
         return segments
 
 
-def _recording(item: Item) -> Recording:
+def recording(item: Item) -> Recording:
     """Return what an item is decoded from: its file, or its samples."""
     return item if isinstance(item, Sound) else from_text(item.path)
 

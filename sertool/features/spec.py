@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from sertool.audio import CHANNELS, FASTEST
 from sertool.core.errors import UsageError
@@ -18,6 +18,27 @@ LONGEST = 1e12  # seconds: times any rate, it is still a number of samples
 FITS = ("pad", "crop", "both")
 TAILS = ("align", "pad", "drop")
 CUTTING = "Duration and segments"
+
+
+class InWindows(TypedDict):
+    """The options of a stage that differ where all of a recording is heard, not a crop of it."""
+
+    offset: float
+    duration: None
+    segment: float
+    segment_hop: float
+    segment_tail: str
+
+
+def in_windows(seconds: float) -> InWindows:
+    """Return what cuts into windows of a crop's length: half overlapping, the last at the end."""
+    return InWindows(
+        offset=0.0,
+        duration=None,
+        segment=seconds,
+        segment_hop=seconds / 2,
+        segment_tail="align",
+    )
 
 
 def _seconds(help: str, **more: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,7 +66,8 @@ class Stage(FeaturizeSpec):
     ) -> Decoded:
         """Return an utterance of an audio file: cropped, resampled, padded.
 
-        Adds the note "padded" where zeros were appended. Raises ItemError.
+        Adds the note "cropped" where the end was left out, "padded" where zeros were appended.
+        Raises ItemError.
         """
         decoded = decoding.decode(
             path,
@@ -105,6 +105,8 @@ class Stage(FeaturizeSpec):
             wanted = max(1, round(self.duration * decoded.sample_rate))
             if self.fit != "pad":
                 decoded.samples = decoded.samples[:wanted]
+                if decoded.duration - self.offset > self.duration + 0.5 / decoded.source_rate:
+                    decoded.notes.append("cropped")
             if self.fit != "crop" and len(decoded.samples) < wanted:
                 decoded.samples = _cut(decoded.samples, 0, wanted)
                 decoded.notes.append("padded")
@@ -116,31 +118,36 @@ class Stage(FeaturizeSpec):
         `samples` (n,) as `load` gives them: float32 with full scale 1, or int16 with full scale
         32768. Raises ItemError where they are too short for an item.
         """
-        found, settings = self.prepared
-        dtype = self.store_dtype
         segments = []
-        for suffix, first, last in self._spans(len(samples), sample_rate):
+        cut = self.segment is not None or self.segment_max is not None
+        for i, (first, last) in enumerate(self.spans(len(samples), sample_rate)):
+            suffix = f"#{i:03d}" if cut else ""
             part = _cut(samples, first, last)
-            if self.kind == "wave" and dtype == np.int16:
-                array = waveform.to_int16(part)  # int16 passes unchanged
-            else:
-                array = _rounded(found.compute(part, sample_rate, settings), dtype)
+            array = self.compute(part, sample_rate)
             start, seconds = first / sample_rate, (last - first) / sample_rate
             segments.append(Segment(suffix, array, self.offset + start, seconds))
         return segments
 
-    def _spans(self, total: int, rate: int) -> Iterator[tuple[str, int, int]]:
-        """Yield (end of the id, first sample, last + 1) of each item; may go past `total`."""
+    def compute(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Return the features of samples (n,), all of them, in the store's type; ItemError."""
+        found, settings = self.prepared
+        dtype = self.store_dtype
+        if self.kind == "wave" and dtype == np.int16:
+            return waveform.to_int16(samples)  # int16 passes unchanged
+        return _rounded(found.compute(samples, sample_rate, settings), dtype)
+
+    def spans(self, total: int, rate: int) -> list[tuple[int, int]]:
+        """Return (first, last + 1) of each item of `total` samples; may go past the end.
+
+        Raises ItemError where they are too short for an item.
+        """
         if self.segment_max is not None:
-            spans = _equal_parts(total, max(1, round(self.segment_max * rate)))
-        elif self.segment is not None:
-            length = max(1, round(self.segment * rate))
-            hop = max(1, round((self.segment_hop or self.segment) * rate))
-            spans = _windows(total, length, hop, self.segment_tail)
-        else:
-            yield "", 0, total
-            return
-        yield from ((f"#{i:03d}", first, last) for i, (first, last) in enumerate(spans))
+            return _equal_parts(total, max(1, round(self.segment_max * rate)))
+        if self.segment is None:
+            return [(0, total)]
+        length = max(1, round(self.segment * rate))
+        hop = max(1, round((self.segment_hop or self.segment) * rate))
+        return _windows(total, length, hop, self.segment_tail)
 
 
 def _cut(samples: np.ndarray, first: int, last: int) -> np.ndarray:

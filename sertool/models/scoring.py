@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +110,10 @@ class Scorer:
         """Return by which model a recording of these arrays is scored: None, there is one."""
         return None
 
+    def route_of(self, parts: Iterable[Sequence[np.ndarray]]) -> Route | None:
+        """Return by which model a recording is scored that comes in parts, each of some arrays."""
+        return None
+
     def posterior(
         self,
         arrays: Sequence[np.ndarray],
@@ -166,6 +170,10 @@ class Scorer:
         if self.frames is None or n <= self.frames:
             return [0]
         return [*range(0, n - self.frames, self.frames), n - self.frames]
+
+    def windows_in(self, array: np.ndarray, value: str | None = None) -> int:
+        """Return how many windows an array is scored in, by the model of `value`."""
+        return len(self.window_starts(len(array)))
 
 
 class TabularScorer(Scorer):
@@ -321,6 +329,16 @@ class Routed(Scorer):
         if value in self.scorers:
             return Route(str(value), "field")
         return Route(self.chosen(self.chooser.posterior(arrays)), "chooser")
+
+    def windows_in(self, array: np.ndarray, value: str | None = None) -> int:
+        """Return how many windows an array is scored in, by the model of `value`."""
+        return self.scorers[str(value)].windows_in(array)
+
+    def route_of(self, parts: Iterable[Sequence[np.ndarray]]) -> Route | None:
+        """Return the same of a recording that comes in parts, None where none has an array."""
+        rows = [self.chooser.posterior(arrays) for arrays in parts]
+        found = np.concatenate(rows) if rows else np.zeros((0, 0))
+        return Route(self.chosen(found), "chooser") if len(found) else None
 
     def chosen(self, posteriors: np.ndarray) -> str:
         """Return the chooser's value of a recording from its posteriors (arrays, values)."""

@@ -16,7 +16,7 @@ from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import Model, Network, model, speakers, tabular
 from sertool.models.hyperparameters import Hyperparameters
-from sertool.targets import class_names
+from sertool.targets import class_names, refuse_numbers
 from sertool.training import augmenting
 from sertool.training.baselines import Columns
 from sertool.training.options import TrainOptions
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 CHOOSER_MODEL = "linear"  # tells the value of `--per`: small, and fitted to the same items
 # fields that a row of `predict` has of its own
-TAKEN = ("path", "start", "end", "label", "confidence", "posterior", "duration", "error")
+TAKEN = (
+    *("path", "start", "end", "label", "confidence", "posterior", "duration", "error"),
+    *("heard", "speech", "windows", "vad", "model", "channel"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     kind = model(options.model)
     found = kind(make(kind.Settings, options.settings))
     items = store.items()
+    if not options.as_classes:
+        refuse_numbers(items, options.target)
     classes = class_names(items, options.target, "--target")
     values = _values(items, options.per, options.target) if options.per else []
     changes = augmenting.make(found, items, options.augment, options.copies, options.seed)

@@ -43,6 +43,9 @@ class TrainOptions(Options):
     )
     target: str = option("label", "Target field, which the model learns to predict.",
                          metavar="FIELD")  # fmt: skip
+    as_classes: bool = option(
+        False, "Learn classes of a --target that holds numbers, one of each.", recorded=False
+    )
     per: str | None = option(
         None,
         "One model per value of this field, such as gender, in a single checkpoint.",

@@ -27,4 +27,6 @@ def test_demo(tmp_path: Path) -> None:
         assert (tmp_path / "out" / "figures" / figure).stat().st_size > 10_000
     lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     assert len(lines) == 32
-    assert {"path", "label", "confidence", "posterior", "duration"} == set(json.loads(lines[0]))
+    fields = {"path", "label", "confidence", "posterior", "duration"}
+    assert set(json.loads(lines[0])) == fields | {"heard", "speech", "windows", "vad", "model"}
+    assert "cropped" not in done.stderr
