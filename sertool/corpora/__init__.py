@@ -107,6 +107,13 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Corpus:
-    """Return the corpus of that name; raises UsageError where there is none."""
+    """Return the corpus of that name, or that a TOML file describes (see `named`).
+
+    Raises UsageError where there is none, InputError for a file that cannot be used.
+    """
+    if name.endswith(".toml"):
+        from sertool.corpora import named
+
+        return named.read(Path(name))
     corpus: Corpus = plugins.lookup(CORPORA, GROUP, name)
     return corpus
