@@ -111,9 +111,9 @@ def load(name: str) -> Corpus:
 
     Raises UsageError where there is none, InputError for a file that cannot be used.
     """
+    corpus: Corpus
     if name.endswith(".toml"):
-        from sertool.corpora import named
-
-        return named.read(Path(name))
-    corpus: Corpus = plugins.lookup(CORPORA, GROUP, name)
+        corpus = plugins.lookup({name: "sertool.corpora.named:read"}, GROUP, name)(Path(name))
+    else:
+        corpus = plugins.lookup(CORPORA, GROUP, name)
     return corpus
