@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -91,6 +92,18 @@ def test_true_names_are_of_one_corpus(corpora: Path, name: str) -> None:
     files = [line["path"] for line in listed(corpora, name)]
     claiming = [other for other in NAMED if load(other).claim(NOWHERE, files)]
     assert claiming == [] if name == "emns" else [name.removesuffix("-part")]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_any_case_suffix_and_folder_above(corpora: Path, name: str) -> None:
+    def told(*files: str) -> list[tuple[str | None, ...]]:
+        found = made(name, *files)
+        return [(u.speaker, u.gender, u.label, u.text, u.session, u.part) for u in found]
+
+    plain = [line["path"] for line in listed(corpora, name)][::50]
+    for case in (str.upper, str.lower, str.swapcase):
+        varied = [f"Ünder/1/{case(os.path.splitext(path)[0])}.FLAC" for path in plain]
+        assert told(*varied) == told(*plain)
 
 
 @pytest.mark.parametrize("name", ["cafe", "oreau", "resd", "aesdd"])
