@@ -47,7 +47,7 @@ def test_every_corpus_has_a_summary_and_a_source() -> None:
         elif not corpus.generic and name != "demo":
             for word in ("Source:", "Licence:", "Citation:", "Layout:"):
                 assert word in (module.__doc__ or ""), name
-    with pytest.raises(UsageError, match="des, emodb"):
+    with pytest.raises(UsageError, match="des, emns, emodb"):
         tables.load("ravdes")
 
 

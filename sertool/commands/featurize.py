@@ -28,7 +28,7 @@ class FeaturizeOptions(Options):
     corpus: str = option(
         "auto",
         "How a folder is read (see: sertool list corpora).",
-        metavar="auto|NAME",
+        metavar="auto|NAME|FILE.toml",
         choices=("auto", *CORPORA),
         open=True,
     )

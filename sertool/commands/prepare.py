@@ -40,7 +40,7 @@ class PrepareOptions(Options):
     """
 
     corpus: str = option(
-        AUTO, "Corpus (see: sertool list corpora).", metavar="auto|NAME",
+        AUTO, "Corpus (see: sertool list corpora).", metavar="auto|NAME|FILE.toml",
         choices=(AUTO, *CORPORA), open=True,
     )  # fmt: skip
     labels: str = option(

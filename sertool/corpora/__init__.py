@@ -107,6 +107,13 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Corpus:
-    """Return the corpus of that name; raises UsageError where there is none."""
-    corpus: Corpus = plugins.lookup(CORPORA, GROUP, name)
+    """Return the corpus of that name, or that a TOML file describes (see `named`).
+
+    Raises UsageError where there is none, InputError for a file that cannot be used.
+    """
+    corpus: Corpus
+    if name.endswith(".toml"):
+        corpus = plugins.lookup({name: "sertool.corpora.named:read"}, GROUP, name)(Path(name))
+    else:
+        corpus = plugins.lookup(CORPORA, GROUP, name)
     return corpus

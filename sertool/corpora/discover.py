@@ -250,7 +250,8 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
         chosen = load(corpus)
         if not source.files and not (chosen.generic and chosen.claims):
             raise InputError(f"{where}: {_nothing(source)}")
-        if not chosen.generic and not any(map(chosen.fits, source.files)):
+        fits = any(map(chosen.fits, source.files)) or chosen.claim(source.root, source.files)
+        if not chosen.generic and not fits:
             raise InputError(f"{where}: no audio file is named like {corpus}'s")
         return chosen
     every = [load(name) for name in names()]

@@ -1,36 +1,51 @@
-"""Corpora whose file names say everything: each is a file `data/corpora/NAME.toml`, read here.
+"""Corpora whose file names, or one table, say everything: each is a file NAME.toml, read here.
 
-`name` is the pattern of a file's name without folder and suffix, in any case; `shape` is a wider
-one, by which a misspelt name is explained. Their groups are codes. `codes.GROUP` lists what a code
-may be and what it means, `spellings.GROUP` other ways to write it; a group without codes is kept as
-it is, in lower case, or in upper case where `upper` names it. `fields` says what becomes a column
-of the manifest: a group for its code, "=GROUP" for its meaning, "~GROUP" for it as it is written.
-`constants` are columns that all recordings share.
+Those that sertool knows are in `data/corpora`; `--corpus MINE.toml` reads any other. It needs no
+more than a `title`, a `name` and `fields`.
+
+`name` is the pattern of a file's name without suffix, in any case; it may begin with the names of
+`folders` folders above, with `/` between. `shape` is a wider one, by which a misspelt name is
+explained. Their groups are codes. `codes.GROUP` lists what a code may be and what it means (""
+for unknown), `spellings.GROUP` other ways to write it; a group without codes is kept as it is, in
+lower case, or in upper case where `upper` names it. A group that a name lacks is unknown. `fields`
+says what becomes a column of the manifest: a group for its code, "=GROUP" for its meaning,
+"~GROUP" for it as it is written. `constants` are columns that all recordings share, unless a field
+says otherwise. With a `table`, its columns are groups, too.
 """
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sertool.core.data import data_path
 from sertool.core.errors import InputError
-from sertool.core.paths import to_text
+from sertool.core.paths import show, to_text
 from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
-from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, misnamed, other_formats
+from sertool.corpora.layout import (
+    NAME_FLAGS,
+    OTHER_FORMAT,
+    folders,
+    misnamed,
+    other_formats,
+    tables,
+)
 from sertool.formats.schema import convert
 from sertool.items import FIELDS, Item, Value
 
 # of one recording: group -> code, as the corpus's own table spells it; "~group" -> as it is written
 Codes = dict[str, str]
+DELIMITERS = "\t|;,"
 
 
 class Counts(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,15 +56,29 @@ class Counts(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     classes: dict[str, int]
-    speakers: dict[str, int]
+    speakers: dict[str, int] = {}
     when: tuple[str, str] | None = None
     unless: str = ""
+
+
+class Table(msgspec.Struct, forbid_unknown_fields=True):
+    """The table of a corpus, in the folder of its recordings or above, a line for each of them.
+
+    name: the pattern of its own name. file: the column of recordings, whose folder and suffix do
+    not matter. columns: those that it must have; numbers: those that hold whole numbers.
+    """
+
+    name: str
+    file: str
+    columns: list[str]
+    numbers: list[str] = []
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True):
     """A corpus as its file declares it; see the module.
 
-    title, example: for messages, "EmoDB's files (03a01Fa)". folder: the group that the name of
+    title, example: for messages, "EmoDB's files (03a01Fa)". words: groups whose codes are words for
+    emotions, brought to the house's nouns. folder: the group that the name of
     a folder above stands for where the file's name lacks it. formats: whether a recording may be
     there in several formats, of which the best is taken. left_out: (group, code, reason) of files
     that are not recordings of the corpus. instead: (this folder, another folder, reason): what lies
@@ -57,17 +86,17 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     title: str
-    summary: str
-    about: str
-    source: str
-    licence: str
-    citation: str
-    layout: str
-    example: str
     name: str
-    shape: str
     fields: dict[str, str]
-    codes: dict[str, dict[str, str | int] | list[str]]
+    summary: str = ""
+    about: str = ""
+    source: str = ""
+    licence: str = ""
+    citation: str = ""
+    layout: str = ""
+    example: str = ""
+    shape: str = ""
+    codes: dict[str, dict[str, str | int] | list[str]] = {}
     constants: dict[str, str] = {}
     spellings: dict[str, dict[str, str]] = {}
     upper: list[str] = []
@@ -77,6 +106,7 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True):
     formats: bool = False
     left_out: list[tuple[str, str, str]] = []
     instead: tuple[str, str, str] | None = None
+    table: Table | None = None
     published: list[Counts] = []
 
 
@@ -88,7 +118,8 @@ class Named:
 
     @functools.cached_property
     def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
-        return re.compile(self.spec.name, NAME_FLAGS), re.compile(self.spec.shape, NAME_FLAGS)
+        shape = self.spec.shape or self.spec.name
+        return re.compile(self.spec.name, NAME_FLAGS), re.compile(shape, NAME_FLAGS)
 
     @functools.cached_property
     def _known(self) -> dict[str, dict[str, str]]:
@@ -98,13 +129,20 @@ class Named:
             for group, codes in self.spec.codes.items()
         }
 
-    def parse(self, relative: str) -> Codes | None:
-        """Return the codes of a recording, None for a file that is not named as the corpus's."""
-        path = PurePosixPath(relative)
-        above = path.parts[-1 - self.spec.folders : -1]
-        names = dict.fromkeys(["/".join([*above, stem(relative)]), stem(relative)])
-        matches = map(self._patterns[0].fullmatch, names)
-        return next((found for m in matches if m and (found := self._codes(relative, m))), None)
+    def parse(self, relative: str, root: Path | None = None) -> Codes | None:
+        """Return the codes of a recording, None for a file that is not named as the corpus's.
+
+        `root` is the folder that `relative` counts from, for names of folders that lie above it.
+        """
+        names = [stem(relative)]
+        if self.spec.folders:
+            parts = [*(root.absolute().parts[1:] if root else ()), *relative.split("/")[:-1]]
+            names.insert(0, "/".join([*parts[-self.spec.folders :], *names]))
+        for match in map(self._patterns[0].fullmatch, names):
+            codes = self._codes(relative, match) if match else None
+            if codes is not None:
+                return codes
+        return None
 
     def _codes(self, relative: str, match: re.Match[str]) -> Codes | None:
         codes: Codes = {}
@@ -112,17 +150,20 @@ class Named:
             if written is None and group == self.spec.folder:
                 above = (name.lower() for name in folders(relative))
                 written = next((name for name in above if name in self._known[group]), "?")
-            codes[f"~{group}"] = to_text(written or "")
-            word = (written or "").lower()
-            if group in self.spec.words:
-                word = labels.noun(word)
-            if group not in self._known:
-                codes[group] = word.upper() if group in self.spec.upper else word
-            elif word in self._known[group]:
-                codes[group] = self._known[group][word]
-            else:
+            if written is None and group != self.spec.folder:
+                codes[f"~{group}"] = codes[group] = ""
+            elif (code := self._code(group, written or "")) is None:
                 return None
+            else:
+                codes[f"~{group}"], codes[group] = to_text(written or ""), code
         return codes
+
+    def _code(self, group: str, written: str) -> str | None:
+        """Return the code that is written so, None where the group has none such."""
+        word = labels.noun(written) if group in self.spec.words else written.lower()
+        if group in self._known:
+            return self._known[group].get(word)
+        return word.upper() if group in self.spec.upper else word
 
     def fits(self, relative: str) -> bool:
         """Return whether the file is named as the corpus's are."""
@@ -131,15 +172,27 @@ class Named:
     def utterances(self, root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         """Yield one utterance per recording, its columns from its name."""
         spec = self.spec
-        worse = other_formats(files, self._recording) if spec.formats else set()
+        usual = f"{spec.title}'s files" + (f" ({spec.example})" if spec.example else "")
+        rows = self._rows(root, files) if spec.table else {}
+        key = functools.partial(self._recording, root)
+        worse = other_formats(files, key) if spec.formats else set()
         better = {stem(file).lower() for file in files if self._within(file, 0)}
         for relative in files:
-            codes = self.parse(relative)
+            codes = self.parse(relative, root)
             if codes is None:
-                usual = f"{spec.title}'s files ({spec.example})"
                 yield misnamed(relative, usual, self._patterns[1], self._known)
                 continue
+            row = rows.get(stem(relative).lower())
+            for group, text in (row or {}).items():
+                codes[f"~{group}"], codes[group] = text, self._code(group, text) or ""
+            strange = [g for g, text in (row or {}).items() if text and not codes[g]]
+            if strange:
+                value = show(codes[f"~{strange[0]}"])
+                yield Skipped(relative, f"{strange[0]} {value!r} in its line is unknown")
+                continue
             reasons = [why for group, code, why in spec.left_out if codes[group] == code]
+            if spec.table and row is None:
+                reasons.append(f"not in {spec.title}'s table")
             if relative in worse:
                 reasons.append(OTHER_FORMAT)
             elif spec.instead and stem(relative).lower() in better and self._within(relative, 1):
@@ -149,8 +202,43 @@ class Named:
             else:
                 yield self._item(root, relative, codes)
 
-    def _recording(self, relative: str) -> tuple[str, ...] | None:
-        codes = self.parse(relative)
+    def _rows(self, root: Path, files: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the table's rows, {column: text}, by the names of recordings.
+
+        Raises InputError where there is no such table.
+        """
+        path = self._nearest(root, files)
+        if path is None:
+            raise InputError(f"{show(root)}: the table of {self.spec.title} is not in it or above")
+        assert self.spec.table
+        header, *lines = _lines(path)
+        places = [header.index(column) for column in self.spec.table.columns]
+        file = header.index(self.spec.table.file)
+        rows = {}
+        for cells in lines:
+            if len(cells) == len(header):
+                row = {header[place]: to_text(cells[place].strip()) for place in places}
+                rows[stem(cells[file].strip().replace("\\", "/")).lower()] = row
+        return rows
+
+    def _nearest(self, root: Path, files: Sequence[str]) -> Path | None:
+        """Return the corpus's table, of several the one least deep; None where there is none."""
+        if self.spec.table is None:
+            return None
+        wanted = {self.spec.table.file, *self.spec.table.columns}
+        for path in tables(root, files, re.compile(self.spec.table.name, NAME_FLAGS)):
+            if wanted <= set(next(iter(_lines(path)), [])):
+                return path
+        return None
+
+    def claims(self, root: Path, files: Sequence[str]) -> bool:
+        """Return whether at least half of the files fit, and its table, if any, is near."""
+        fitting = sum(self.parse(relative, root) is not None for relative in files)
+        enough = bool(files) and 2 * fitting >= len(files)
+        return enough and (not self.spec.table or self._nearest(root, files) is not None)
+
+    def _recording(self, root: Path, relative: str) -> tuple[str, ...] | None:
+        codes = self.parse(relative, root)
         if codes is None:
             return None
         return tuple(code for group, code in codes.items() if not group.startswith("~"))
@@ -162,13 +250,16 @@ class Named:
 
     def _item(self, root: Path, relative: str, codes: Mapping[str, str]) -> Item:
         columns: dict[str, Value] = dict(self.spec.constants)
+        numbers = self.spec.table.numbers if self.spec.table else []
         for column, wanted in self.spec.fields.items():
             group = wanted.removeprefix("=")
             meanings = self.spec.codes.get(group)
-            if wanted != group and isinstance(meanings, dict):
-                columns[column] = meanings[codes[group]]
-            else:
-                columns[column] = codes[group] or None
+            value: Value = codes[group]
+            if value and wanted != group and isinstance(meanings, dict):
+                value = meanings[codes[group]]
+            elif group in numbers and codes[group].isdecimal():
+                value = int(codes[group])
+            columns[column] = value if value != "" else columns.get(column)
         own: dict[str, Any] = {name: columns[name] for name in FIELDS if name in columns}
         extra = {name: value for name, value in columns.items() if name not in FIELDS}
         return make(root, relative, **own, extra=extra)
@@ -187,23 +278,55 @@ class Named:
         return Published(dict(classes), dict(speakers)) if self.spec.published else None
 
 
+def _lines(path: Path) -> list[list[str]]:
+    """Return a table's lines as cells, the header first; none of what is no table."""
+    try:
+        content = path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", "replace")
+        first = text.partition("\n")[0]
+        delimiter = max(DELIMITERS, key=first.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        header = [name.strip() for name in next(reader, [])]
+        return [header, *reader]
+    except (OSError, csv.Error):
+        return []
+
+
 def read(path: Path) -> Corpus:
     """Return the corpus that a file declares; InputError where it is damaged."""
     try:
         spec = convert(tomllib.loads(path.read_text(encoding="utf-8")), Spec)
         named = Named(spec)
         groups = set(named._patterns[0].groupindex)
+        groups |= set(spec.table.columns) if spec.table else set()
         used = {wanted.lstrip("=~") for wanted in spec.fields.values()} | set(spec.codes)
         if not used <= groups:
             raise ValueError(f"name has no group {min(used - groups)}")
-    except (OSError, ValueError, re.error) as error:
-        raise InputError(f"{path}: not a corpus description: {error}") from error
-    return Corpus(path.stem, spec.summary, named.fits, named.utterances, named.published)
+    except OSError as error:
+        raise InputError(f"{show(path)}: {error.strerror}") from error
+    except (ValueError, re.error) as error:
+        raise InputError(f"{show(path)}: not a corpus description: {error}") from error
+    return Corpus(
+        path.stem,
+        spec.summary or spec.title,
+        named.fits,
+        named.utterances,
+        named.published,
+        claims=named.claims,
+    )
+
+
+@functools.cache
+def _brought(name: str) -> Corpus:
+    return read(data_path("corpora", f"{name}.toml"))
 
 
 def __getattr__(name: str) -> Corpus:
     """Return the corpus of data/corpora/NAME.toml."""
     try:
-        return read(data_path("corpora", f"{name}.toml"))
+        return _brought(name)
     except InputError as error:
         raise AttributeError(str(error)) from error
