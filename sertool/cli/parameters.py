@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 from typer.core import TyperCommand
 
-from sertool.core.options import EVERY, Argument, Command, Declared, declared
+from sertool.core.options import EVERY, Argument, Command, Declared, Instead, declared
 
 WIDEST = 10  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
@@ -58,7 +58,21 @@ def signature_of(command: Command) -> inspect.Signature:
     ]
     options = [one for group in command.groups.values() for one in declared(group)]
     options.sort(key=lambda one: one.option.panel == EVERY)  # panels come in order of appearance
-    return inspect.Signature([*parameters, *map(_option, options)])
+    return inspect.Signature([*parameters, *map(_instead, command.instead), *map(_option, options)])
+
+
+def _instead(one: Instead) -> inspect.Parameter:
+    """Return an option that acts at once, before a missing argument is missed."""
+
+    def act(value: Path | None) -> None:
+        if value is not None:
+            one.function(value)
+            raise typer.Exit
+
+    info = typer.Option(
+        f"--{one.name}", metavar=one.metavar, help=escaped(one.help), callback=act, is_eager=True
+    )
+    return _parameter(one.name, Annotated[Path | None, info], None)
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
@@ -67,7 +81,11 @@ def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
 
 def _argument(name: str, hint: Any, argument: Argument, default: Any) -> inspect.Parameter:
     info = typer.Argument(
-        metavar=argument.metavar, help=escaped(argument.help), readable=False, show_default=False
+        metavar=argument.metavar,
+        help=escaped(argument.help),
+        readable=False,
+        show_default=False,
+        autocompletion=_completion(argument.choices),
     )
     if default is not inspect.Parameter.empty:  # Typer wants no tuple where it gives a list
         default = None
@@ -85,7 +103,7 @@ def _option(one: Declared) -> inspect.Parameter:
         metavar=metavar(one),
         help=escaped(help_of(one)),
         rich_help_panel=one.option.panel or None,
-        autocompletion=_completion(one),
+        autocompletion=_completion(one.option.choices, isinstance(one.default, dict)),
         show_default=one.hint is not bool and one.default not in (None, (), {}, ""),
     )
     if one.hint is bool:
@@ -100,10 +118,14 @@ def _option(one: Declared) -> inspect.Parameter:
     return _parameter(one.name, Annotated[hint, info], shown)
 
 
-def _completion(one: Declared) -> Callable[[str], list[str]] | None:
-    if not one.option.choices:
-        return None
-    return lambda incomplete: [c for c in one.option.choices if c.startswith(incomplete)]
+def _completion(choices: Sequence[str], listed: bool = False) -> Callable[[str], list[str]] | None:
+    """Return what completes a word; where it is `listed`, what follows the last comma."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",") if listed else ("", "", incomplete)
+        return [before + comma + c for c in choices if c.startswith(last)]
+
+    return complete if choices else None
 
 
 def typed(value: Any) -> str | None:

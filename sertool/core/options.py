@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,10 +159,24 @@ def recorded(options: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Argument:
-    """A positional argument of a command, as its function's signature declares it."""
+    """A positional argument of a command, as its function's signature declares it.
+
+    choices: what a shell completes.
+    """
 
     metavar: str
     help: str
+    choices: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Instead:
+    """An option of the command line that does something else than its command, and ends it."""
+
+    name: str
+    help: str
+    metavar: str
+    function: Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -179,6 +193,7 @@ class Command:
     help: str
     show: Callable[[Any, Any, Any], None] | None = None
     threads: int | None = 1
+    instead: tuple[Instead, ...] = ()
     no_args_is_help: bool = True
 
     @functools.cached_property
