@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 from typer.core import TyperCommand
 
-from sertool.core.options import EVERY, Argument, Command, Declared, declared
+from sertool.core.options import EVERY, Argument, Command, Declared, Instead, declared
 
 WIDEST = 10  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
@@ -58,7 +58,21 @@ def signature_of(command: Command) -> inspect.Signature:
     ]
     options = [one for group in command.groups.values() for one in declared(group)]
     options.sort(key=lambda one: one.option.panel == EVERY)  # panels come in order of appearance
-    return inspect.Signature([*parameters, *map(_option, options)])
+    return inspect.Signature([*parameters, *map(_instead, command.instead), *map(_option, options)])
+
+
+def _instead(one: Instead) -> inspect.Parameter:
+    """Return an option that acts at once, before a missing argument is missed."""
+
+    def act(value: Path | None) -> None:
+        if value is not None:
+            one.function(value)
+            raise typer.Exit
+
+    info = typer.Option(
+        f"--{one.name}", metavar=one.metavar, help=escaped(one.help), callback=act, is_eager=True
+    )
+    return _parameter(one.name, Annotated[Path | None, info], None)
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:

@@ -23,6 +23,7 @@ class ListOptions(Options):
                               choices=tuple(KINDS), open=True)  # fmt: skip
     model: str | None = option(None, "List the settings of this model.", metavar="NAME",
                                choices=tuple(MODELS), open=True)  # fmt: skip
+    format: bool = option(False, "With labels: how to write a map of classes of one's own.")
 
 
 def listed(
@@ -31,7 +32,7 @@ def listed(
     run: PluginOptions = PluginOptions(),
     console: Console | None = None,
 ) -> Any:
-    """Return a table of everything of one sort, or of the settings of a kind or model.
+    """Return a table of everything of one sort, or of the settings of a kind or model, or a text.
 
     Raises UsageError for an unknown sort, kind or model.
     """
@@ -39,6 +40,10 @@ def listed(
 
     if what not in WHAT:
         raise UsageError(f"{what}: needs {any_of(WHAT)}")
+    if what == "labels" and options.format:
+        from sertool.corpora.labels import FORMAT
+
+        return FORMAT
     if what == "kinds" and options.kind:
         from sertool.features import GROUP
 
@@ -51,10 +56,10 @@ def listed(
 
 
 def _show(found: Any, options: ListOptions, console: Console) -> None:
-    """Print the table."""
+    """Print the table, or the text."""
     from sertool.ui.tables import render
 
-    print(render(found))
+    print(found if isinstance(found, str) else render(found))
 
 
 COMMAND = Command(
@@ -63,6 +68,8 @@ COMMAND = Command(
     """sertool list models
 
     sertool list kinds --kind mel  # its settings, defaults and units
+
+    sertool list labels --format  # how to write one
 
     Exit codes: 0 done, 2 wrong usage.
     """,

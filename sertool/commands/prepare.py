@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, seed, strict
+from sertool.core.options import Argument, Command, Instead, Options, RunOptions, seed, strict
 from sertool.core.paths import from_text, show, to_text
-from sertool.core.settings import option
-from sertool.corpora import CORPORA, export, where
+from sertool.core.settings import option, pairs
+from sertool.corpora import CORPORA, Corpus, export, pattern, reading, suggest, table, where
+from sertool.corpora import counts as counted
 from sertool.corpora import labels as label_maps
-from sertool.corpora.counts import spread, table
-from sertool.corpora.discover import AUTO, Found, Manners, find
+from sertool.corpora.discover import AUTO, TABLE, Found, Manners, find
 from sertool.formats.outputs import atomic
 from sertool.formats.reuse import State, decide
 from sertool.items import Item
@@ -27,6 +27,7 @@ from sertool.ui.console import Console
 from sertool.ui.words import plural
 
 STDOUT = Path("-")
+OWN = "Own data"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class PrepareOptions(Options):
     labels: a map of classes, by name or as a TOML file. where: expressions of
     `sertool.corpora.where`. split: a protocol of `sertool.splits.protocols`, whose folds share no
     value of the fields in `also_disjoint` either. to: a format of `sertool.corpora.export`;
-    lhotse's is a folder. strict: stop at the first file that contains no utterances.
+    lhotse's is a folder. strict: stop at the first file that contains no utterances. columns:
+    field of the manifest -> column of the table that holds it.
     """
 
     corpus: str = option(
@@ -45,8 +47,11 @@ class PrepareOptions(Options):
     )  # fmt: skip
     labels: str = option(
         label_maps.NATIVE,
-        "Map of classes (see: sertool list labels).",
+        "Map of classes (see: sertool list labels). A FILE.toml that is not there yet is written,"
+        " with the labels found, to be edited.",
         metavar="NAME|FILE.toml",
+        choices=label_maps.names(),
+        open=True,
     )
     where: tuple[str, ...] = option(
         (), "Keep only these: field=value, field!=value, field in a,b; repeatable.", metavar="EXPR"
@@ -69,6 +74,27 @@ class PrepareOptions(Options):
         metavar="FORMAT",
         choices=export.FORMATS,
     )
+    columns: dict[str, str] = option(
+        {}, 'Column of a table that holds a field, e.g. file="File Name"; repeatable.',
+        metavar="FIELD=NAME", flag="column", panel=OWN,
+        read=lambda texts: dict(pairs("--column", texts)),
+    )  # fmt: skip
+    audio_root: Path | None = option(
+        None, "Folder that a table's file names count from.", metavar="DIR", panel=OWN,
+        unset="the table's, or the one below it that has the files",
+    )  # fmt: skip
+    encoding: str | None = option(
+        None, "Encoding of a table, e.g. cp1252.", metavar="NAME", panel=OWN,
+        unset="by its mark, else UTF-8, else guessed",
+    )  # fmt: skip
+    pattern: str | None = option(
+        None, "What the files' names say, e.g. '{speaker}_{label}_{text}.wav'; {speaker:2} is two"
+        " characters, {} anything.", metavar="PATTERN", panel=OWN,
+    )  # fmt: skip
+    skip_missing: bool = option(
+        False, "Leave out lines of a table whose file is not there; they are counted.",
+        panel=OWN,
+    )  # fmt: skip
     relative: bool = option(False, "Write paths relative to the manifest's folder.")
     strict: bool = strict()
     seed: int = seed()
@@ -78,6 +104,32 @@ class PrepareOptions(Options):
         protocol = protocols.parse(self.split)
         if self.also_disjoint and protocol.name == "none":
             raise UsageError("--also-disjoint: needs a --split that makes folds of groups")
+        if self.encoding is not None and not reading.known(self.encoding):
+            raise UsageError(f"--encoding {self.encoding}: no such encoding of text")
+        table.check_fields(self.columns)
+        told = [name for name, value in self._told().items() if value]
+        if told and self.pattern is not None:
+            raise UsageError(f"{told[0]} is for tables, --pattern for names")
+        if self.pattern is not None:
+            pattern.expression(self.pattern)
+            told = ["--pattern"]
+        if told and self.corpus not in (AUTO, TABLE if told != ["--pattern"] else AUTO):
+            raise UsageError(f"--corpus {self.corpus} reads no {told[0]}")
+
+    def _told(self) -> dict[str, object]:
+        """What is told of tables, by option."""
+        return {
+            "--column": self.columns,
+            "--audio-root": self.audio_root,
+            "--encoding": self.encoding,
+        }
+
+    def reader(self, output: Path) -> tuple[Corpus, bool]:
+        """Return what reads tables, or names, as these options say, and whether it reads all."""
+        if self.pattern is not None:
+            return pattern.reader(self.pattern), True
+        told = table.Reading(self.columns, self.audio_root, self.encoding, to_text(output))
+        return table.reader(told), any(self._told().values())
 
 
 def prepare(
@@ -101,7 +153,8 @@ def prepare(
     """
     console = console or Console.silent()
     chosen = [where.parse(text) for text in options.where]
-    classes = label_maps.load(options.labels)
+    template = label_maps.template_wanted(options.labels)
+    classes = label_maps.load(label_maps.NATIVE if template else options.labels)
     if manifest == STDOUT and options.relative:
         raise UsageError("--relative needs a manifest with a folder, not standard output")
     to_file = manifest != STDOUT or options.to == export.LHOTSE
@@ -110,10 +163,15 @@ def prepare(
         state = decide(files, None, None, console, resume=run.resume, force=run.force)
         if state is State.WHOLE:
             return None
-    manners = Manners(console, strict=True, stop=options.strict)
-    sources = find(corpora, options.corpus, manners)
+    if options.audio_root is not None and not options.audio_root.is_dir():
+        raise InputError(f"--audio-root {show(options.audio_root)}: no such folder")
+    manners = Manners(console, strict=True, stop=options.strict, skip_missing=options.skip_missing)
+    sources = find(corpora, options.corpus, manners, *options.reader(manifest))
+    console.tally()
     _report(sources, console)
     utterances = [utterance for part in sources for utterance in part.utterances]
+    if template is not None:
+        _write_template(template, utterances)
     utterances = _choose(utterances, classes, chosen, console)
     utterances = _split(utterances, options, console)
     manners = Manners(console, stop=options.strict)
@@ -133,9 +191,37 @@ COMMAND = Command(
 
     sertool prepare m.jsonl table.csv --to audformat
 
+    sertool prepare table.csv m.jsonl --column file="File Name" --column label=Emotion
+
+    --suggest mydata/ prints such a command for a folder with names or tables of one's own.
+
+    A map of classes (--labels FILE.toml) has a table [classes] with lines class = ["label", …], and
+    may have a list drop of labels to leave out; sertool list labels --format explains it.
+
     Exit codes: 0 done, 1 a file gave no utterance, 2 wrong usage, 3 a corpus cannot be used.
     """,
+    instead=(
+        Instead(
+            "suggest",
+            "Look at the names and tables in a folder and print the command that reads it; nothing"
+            " else is done.",
+            "FOLDER",
+            suggest.show_command,
+        ),
+    ),
 )
+
+
+def _write_template(path: Path, utterances: Sequence[Item]) -> None:
+    """Write a map of the classes found, and stop: it is there to be edited."""
+    found = Counter((utterance.label, utterance.raw_label) for utterance in utterances)
+    with atomic(path) as temporary:
+        temporary.write_text(label_maps.template(found), encoding="utf-8")
+    n = len({label for label, _ in found} - {None})
+    raise InputError(
+        f"--labels {show(path)}: was not there, so it was written, with the {plural(n, 'class')}"
+        " found; edit it and run this again"
+    )
 
 
 def _split(utterances: list[Item], options: PrepareOptions, console: Console) -> list[Item]:
@@ -195,7 +281,7 @@ def _report(found: Sequence[Found], console: Console) -> None:
     """Print found against published counts, corpus by corpus."""
     for part in found:
         published = part.published()
-        console.note(table(part.name, part.utterances, published))
+        console.note(counted.table(part.name, part.utterances, published))
         known = published.classes if published else {}
         counts = Counter(utterance.label for utterance in part.utterances)
         if any(n > known.get(label or "", n) for label, n in counts.items()):
@@ -262,6 +348,6 @@ def _summary(utterances: Sequence[Item]) -> str:
     parts = Counter(u.part for u in utterances if u.part is not None)
     words = [plural(len(utterances), "utterance"), plural(len(labels), "class")]
     if folds:
-        words.append(f"{plural(len(folds), 'fold')} of {spread(folds.values())}")
+        words.append(f"{plural(len(folds), 'fold')} of {counted.spread(folds.values())}")
     words += [f"{parts[name]} in {name}" for name in ("train", "val", "test") if parts[name]]
     return ", ".join(words)

@@ -166,6 +166,16 @@ class Argument:
 
 
 @dataclass(frozen=True)
+class Instead:
+    """An option of the command line that does something else than its command, and ends it."""
+
+    name: str
+    help: str
+    metavar: str
+    function: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
 class Command:
     """A function as a command of the command line.
 
@@ -179,6 +189,7 @@ class Command:
     help: str
     show: Callable[[Any, Any, Any], None] | None = None
     threads: int | None = 1
+    instead: tuple[Instead, ...] = ()
     no_args_is_help: bool = True
 
     @functools.cached_property

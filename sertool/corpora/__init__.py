@@ -41,12 +41,22 @@ CORPORA = dict(sorted((_MODULES | _NAMED).items()))
 class Skipped:
     """A file or table line that contains no utterances.
 
-    One that should have given one is named and fails; a `harmless` one is counted by its reason.
+    One that should have given one is named and fails; a `harmless` one is counted by its reason,
+    and so is a line of a `missing` file where those may be left out.
     """
 
     path: str
     reason: str
     harmless: bool = False
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a person should know of how a corpus was read; a `warning` is always shown."""
+
+    text: str
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,15 +77,15 @@ class Corpus:
 
     `fits` tells from a file's POSIX path below the corpus's folder whether it is one of its
     recordings. `utterances` takes that folder and the paths of all audio files below it, and
-    yields an utterance (see `make`) or a `Skipped` for each. `published` gives the counts to
-    compare with, for what was found. A `generic` corpus never competes with named ones; it is
-    taken where its `claims` says that the folder is one.
+    yields an utterance (see `make`) or a `Skipped` for each, and any `Note`. `published` gives the
+    counts to compare with, for what was found. A `generic` corpus never competes with named ones;
+    it is taken where its `claims` says that the folder is one.
     """
 
     name: str
     summary: str
     fits: Callable[[str], bool]
-    utterances: Callable[[Path, Sequence[str]], Iterable[Item | Skipped]]
+    utterances: Callable[[Path, Sequence[str]], Iterable[Item | Skipped | Note]]
     published: Callable[[Path, Sequence[Item]], Published | None] = _unpublished
     generic: bool = False
     claims: Callable[[Path, Sequence[str]], bool] | None = None

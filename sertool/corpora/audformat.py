@@ -129,7 +129,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         path = os.path.abspath(from_text(os.path.join(to_text(folder), file)))
         named.add(path)
         if not os.path.isfile(path):
-            yield Skipped(line.where, f"no such file: {show(path)}")
+            yield Skipped(line.where, f"no such file: {show(path)}", missing=True)
             continue
         present += 1
         values = {key: known_cell(line.cells.get(column, "")) for key, column in fields.items()}

@@ -25,8 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from sertool.corpora import Corpus, Published, Skipped, make, stem
-from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, misnamed, other_formats, tables
-from sertool.corpora.table import GENDERS
+from sertool.corpora.layout import (
+    GENDERS,
+    NAME_FLAGS,
+    OTHER_FORMAT,
+    misnamed,
+    other_formats,
+    tables,
+)
 from sertool.items import Item
 
 EMOTIONS = {

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sertool.core.errors import InputError
 from sertool.core.paths import absolute, find_audio, is_audio, show, to_text
-from sertool.corpora import Corpus, Published, Skipped, load, make, names
+from sertool.corpora import Corpus, Note, Published, Skipped, load, make, names
 from sertool.corpora.counts import difference
 from sertool.corpora.lhotse_files import kind, leader
 from sertool.formats.manifest import parse_line, read_manifest, resolve
@@ -64,12 +65,14 @@ class Manners:
     """How `find` goes about what does not fit.
 
     `strict`: an unknown corpus, or a missing one of several files, stops the run. `stop`: so
-    does any file that contains no utterances.
+    does any file that contains no utterances. `skip_missing`: files that a table names and that
+    are not there are counted, and fail nothing.
     """
 
     console: Console
     strict: bool = True
     stop: bool = False
+    skip_missing: bool = False
 
     def fail(self, path: str | Path, reason: str) -> None:
         """Name a file that contains no utterances, or stop at it."""
@@ -78,15 +81,26 @@ class Manners:
         self.console.failed(path, reason)
 
 
-def find(paths: Sequence[Path], corpus: str, manners: Manners) -> list[Found]:
+def find(
+    paths: Sequence[Path],
+    corpus: str,
+    manners: Manners,
+    reader: Corpus | None = None,
+    always: bool = False,
+) -> list[Found]:
     """Return what each source holds, in the order given, ids finished and unique.
 
-    Raises InputError for a source that is missing, empty, or of an unknown corpus, UsageError
-    for an unknown corpus name.
+    `reader`, made from what a person says of tables or of names, replaces the corpus of its name,
+    or `always` reads all but manifests.
+
+    Raises InputError for a source that is missing, empty, or of an unknown corpus, UsageError for
+    an unknown corpus name.
     """
     if corpus != AUTO:
         load(corpus)
-    found = [_read(source, corpus, manners) for source in _sources(paths, manners)]
+    forced = reader if always else None
+    own = {} if reader is None else {reader.name: reader}
+    found = [_read(source, corpus, manners, own, forced) for source in _sources(paths, manners)]
     _finish([part for part in found if not part.finished])
     _check_ids([utterance for part in found for utterance in part.utterances])
     return found
@@ -147,18 +161,30 @@ def _folder(path: Path) -> Source:
     return Source(root, files, len(stray), given=path)
 
 
-def _read(source: Source, corpus: str, manners: Manners) -> Found:
+def _read(
+    source: Source,
+    corpus: str,
+    manners: Manners,
+    own: Mapping[str, Corpus],
+    forced: Corpus | None,
+) -> Found:
     """Return the utterances of one source, and say what it is."""
     root, where = source.root, source.shown
     if root == STDIN:
         return _read_manifest(root, manners)
     chosen: Corpus | None
-    if root.is_file():
+    if forced is not None and root.suffix.lower() != MANIFEST_SUFFIX:
+        chosen = forced
+        if not source.files and root.is_dir() and forced.claims is None:
+            raise InputError(f"{where}: {_nothing(source)}")
+    elif root.is_file():
         chosen = _choose_table(source, corpus, manners)
         if chosen is None:
             return _read_manifest(root, manners)
     else:
         chosen = _choose(source, corpus, manners)
+    if chosen is not None:
+        chosen = own.get(chosen.name, chosen)
     name = chosen.name if chosen and not chosen.generic else _folder_name(root)
     what = f"corpus {chosen.name}" if chosen else "not a known corpus, so labels are null"
     others = f", and {plural(source.stray, 'other file')}" if source.stray else ""
@@ -169,8 +195,12 @@ def _read(source: Source, corpus: str, manners: Manners) -> Found:
     for item in _utterances(chosen, source):
         if isinstance(item, Item):
             utterances.append(item)
+        elif isinstance(item, Note):
+            (manners.console.warn if item.warning else manners.console.note)(item.text)
         elif item.harmless:
             left_out[item.reason] += 1
+        elif item.missing and manners.skip_missing:
+            left_out["no such file"] += 1
         else:
             path = Path(item.path)
             manners.fail(path if path.is_absolute() else root / path, item.reason)
@@ -213,7 +243,7 @@ def _stdin(bad: Callable[[int, str], None]) -> Iterator[Item]:
                 yield resolve(utterance, Path.cwd())
 
 
-def _utterances(corpus: Corpus | None, source: Source) -> Iterable[Item | Skipped]:
+def _utterances(corpus: Corpus | None, source: Source) -> Iterable[Item | Skipped | Note]:
     if corpus is None:
         return [make(source.root, relative) for relative in source.files]
     return corpus.utterances(source.root, source.files)
@@ -272,7 +302,9 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
         else "is not a known corpus, and no folder is named after a class"
     )
     if manners.strict:
-        raise InputError(f"{where}: {problem}; name it with --corpus ({', '.join(names())})")
+        how = f"name it with --corpus ({', '.join(names())})"
+        look = f"{shlex.join(['sertool', 'prepare', '--suggest', where])} looks at names and tables"
+        raise InputError(f"{where}: {problem}; {how}, or {look}")
     if named:
         manners.console.note(f"{where}: {problem}")
     return None

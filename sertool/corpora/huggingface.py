@@ -100,7 +100,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
             present += 1
             yield _utterance(row, place, folder, parts)
         else:
-            yield Skipped(row.where, f"no such file: {show(place)}")
+            yield Skipped(row.where, f"no such file: {show(place)}", missing=True)
     if named and not present:
         raise InputError(f"{show(root)}: none of its files exists, e.g. {show(min(named))}")
     for file in files:

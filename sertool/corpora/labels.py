@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
 import re
 import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,24 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 
 NATIVE = "native"
+FORMAT = """\
+A map of classes is a TOML file of one's own, given as --labels FILE.toml:
+
+    summary = "three classes of valence"     # optional, as is source
+    drop = ["boredom", "xx"]                 # labels to leave out; ["*"] leaves out all not named
+
+    [classes]                                # class = [its labels]
+    negative = ["anger", "sad", "W"]
+    neutral = []
+    positive = ["happiness", "surprise"]
+
+A label is the corpus's own word or code, letter by letter (`raw_label` in a manifest), or else one
+of our nouns or their synonyms in any case (sad = sadness). A class's own name is one of its labels.
+No label may be in two classes. One that is in none and not dropped stops prepare, which names it.
+
+`sertool prepare CORPUS m.jsonl --labels FILE.toml` writes FILE.toml where it is not there yet, with
+every label found as a class of its own and how many recordings have it: edit it and run it again.\
+"""
 _GAP = re.compile(r"[\s_-]+")
 _NOT_LETTERS = re.compile(r"[\W\d_]+")
 
@@ -103,6 +125,40 @@ def load(name: str) -> LabelMap:
     if path.suffix == ".toml":
         return _build(path.stem, _read(path), show(path))
     raise UsageError(f"no label map {name!r}; there are {', '.join(names())}, or a FILE.toml")
+
+
+def template_wanted(name: str) -> Path | None:
+    """Return the file of `--labels FILE.toml` where it is not there yet, and its folder is."""
+    path = Path(name)
+    missing = name not in names() and path.suffix == ".toml" and not os.path.lexists(path)
+    return path if missing and path.parent.is_dir() else None
+
+
+def template(found: Mapping[tuple[str | None, str | None], int]) -> str:
+    """Return the TOML text of a map of (label, raw label) found: every label its own class."""
+    classes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (label, raw), n in found.items():
+        if label is not None:
+            classes[label][label if raw is None else raw] += n
+    lines = [
+        "# Classes and their labels, with how many recordings have them, as sertool found them.",
+        "# Labels on one line are one class; see: sertool list labels --format",
+        "drop = []",
+        "",
+        "[classes]",
+    ]
+    home = {noun(label): label for label in classes}
+    for label, words in sorted(classes.items()):
+        # a word that reads like another class would be in two
+        own = [word for word in sorted(words) if home.get(noun(word), label) == label]
+        counts = ", ".join(f"{words[word]} {word}" for word in sorted(words))
+        listed = ", ".join(map(_toml, own))
+        lines.append(f"{_toml(label)} = [{listed}]  # {show(counts)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,6 +16,10 @@ NAME_FLAGS = re.IGNORECASE | re.ASCII
 LOSSLESS = (".wav", ".wave", ".flac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au")
 FILMS = (".mp4", ".mkv", ".mka", ".mov", ".avi", ".webm", ".3gp")
 OTHER_FORMAT = "the same recordings in another format"
+# words and letters of tables and names -> the gender
+GENDERS = {"m": "male", "male": "male", "man": "male"}
+GENDERS |= {"f": "female", "female": "female", "woman": "female", "w": "female"}
+GENDERS |= {"other": "other", "diverse": "other", "nonbinary": "other", "non-binary": "other"}
 _ABOVE = 2  # folders above the corpus's own in which a table of it may lie
 
 

@@ -114,7 +114,7 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         made = stretch if isinstance(stretch, str) else _utterance(folder, path, stretch)
         if isinstance(made, str):
             missing = missing or (made if made.startswith(_NO_FILE) else "")
-            yield Skipped(where, made)
+            yield Skipped(where, made, missing=made.startswith(_NO_FILE))
             continue
         place = (made.path, made.start, made.end)
         first = places.get(place)

@@ -2,29 +2,50 @@
 
 Read as they are: audformat's tables (`file,start,end,speaker,emotion`, times such as
 `0 days 00:00:01.5`) and nkululeko's (`file,speaker,gender,emotion`). Relative paths count from the
-table's folder. A folder that holds one such table serves too. Further columns pass through.
+table's folder, or from the one below it in which the files are (see `located`). A folder that holds
+one such table serves too. Further columns pass through. What a table's own names are, where its
+files lie and in which encoding it is can be told by a `Reading`.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sertool.core.errors import InputError
-from sertool.core.paths import from_text, show, to_text
-from sertool.corpora import Corpus, Skipped, labels
+from sertool.core.errors import InputError, UsageError
+from sertool.core.paths import show, to_text
+from sertool.corpora import Corpus, Note, Skipped, labels, located, proposals, reading
+from sertool.corpora.layout import GENDERS
 from sertool.formats.manifest import FIELDS, MAX_SECONDS
 from sertool.items import Item
+from sertool.ui.words import plural
 
 SUFFIXES = (".csv", ".tsv")
 # field -> the headers it goes by, the most telling first
 COLUMNS = {
-    "file": ("file", "path", "filename", "file_name", "filepath", "file_path", "wav", "audio"),
+    "file": (
+        "file",
+        "path",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "wav",
+        "audio",
+        "file_id",
+        "audio_file",
+        "audio_path",
+        "wav_file",
+    ),
     "label": ("emotion", "label", "class"),
     "raw_label": ("raw_label",),
     "speaker": ("speaker", "speaker_id", "spk"),
@@ -33,22 +54,21 @@ COLUMNS = {
     "end": ("end",),
     "corpus": ("corpus", "database", "dataset"),
     "language": ("language", "lang"),
-    "text": ("text", "transcription", "transcript", "sentence"),
+    "text": ("text", "transcription", "transcript", "sentence", "normalized_text", "raw_text"),
     "session": ("session",),
     "part": ("part", "split", "partition"),
     "fold": ("fold",),
 }
 # names that later stages keep for themselves
 RESERVED = frozenset(FIELDS) | {"origin", "augmentation", "audio_hash", "fingerprint"}
-GENDERS = {"m": "male", "male": "male", "man": "male"}
-GENDERS |= {"f": "female", "female": "female", "woman": "female", "w": "female"}
-GENDERS |= {"other": "other", "diverse": "other", "nonbinary": "other", "non-binary": "other"}
 LANGUAGES = {"eng": "en", "english": "en", "deu": "de", "ger": "de", "german": "de", "ita": "it"}
 LANGUAGES |= {"italian": "it", "fra": "fr", "french": "fr", "spa": "es", "spanish": "es"}
 LANGUAGES |= {"dan": "da", "danish": "da", "urd": "ur", "urdu": "ur", "cmn": "zh", "zho": "zh"}
 PART_WORDS = {"train": "train", "dev": "val", "val": "val", "test": "test"}  # by their beginnings
 _TIMEDELTA = re.compile(r"(?:(\d+) days?,?\s*)?(?:(\d+):(\d\d):(\d\d(?:\.\d+)?))?")
+_DECIMAL_COMMA = re.compile(r"(\d),(\d+)$")  # of spreadsheets in most of Europe
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+_GAP = re.compile(r"[\s_-]+")
 LARGEST = 10**300  # of whole numbers: those beyond are not floats
 MAX_DIGITS = 16  # longer numbers are names: no float keeps them
 _UNKNOWN = frozenset({"", "nan", "nat", "null", "none", "na", "n/a", "<na>"})
@@ -59,16 +79,55 @@ def fits(relative: str) -> bool:
     return False
 
 
-def tables(folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Reading:
+    """What a person says of a table.
+
+    columns: field (see `COLUMNS`) or new name -> the column that holds it. audio_root: the folder
+    that the files' names count from. encoding: the table's. output: the manifest, for messages.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    audio_root: Path | None = None
+    encoding: str | None = None
+    output: str = "manifest.jsonl"
+
+    def command(self, table: Path, more: Mapping[str, str]) -> str:
+        """Return the command line that reads a table with these columns, too."""
+        words = ["sertool", "prepare", to_text(table), self.output]
+        for name, column in {**self.columns, **more}.items():
+            words += ["--column", f"{name}={column}"]
+        if self.audio_root is not None:
+            words += ["--audio-root", to_text(self.audio_root)]
+        if self.encoding is not None:
+            words += ["--encoding", self.encoding]
+        return shlex.join(words)
+
+
+AS_IT_IS = Reading()
+
+
+def reader(given: Reading) -> Corpus:
+    """Return the corpus `csv` with tables read as a person says."""
+    return Corpus(
+        name=CORPUS.name,
+        summary=CORPUS.summary,
+        fits=fits,
+        utterances=functools.partial(utterances, given=given),
+        generic=True,
+        claims=claims,
+    )
+
+
+def tables(folder: Path, given: Reading = AS_IT_IS) -> list[Path]:
     """Return the tables directly in a folder whose header names files and something of them."""
     found = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
             try:
-                header = open_table(path)[0]
-            except InputError:
+                columns = find_columns(open_table(path, given.encoding)[0], given.columns)
+            except (InputError, UnknownColumn):
                 continue
-            columns = find_columns(header)
             if "file" in columns and columns.keys() & {"label", "speaker"}:
                 found.append(path)
     return found
@@ -79,25 +138,60 @@ def claims(root: Path, files: Sequence[str]) -> bool:
     return bool(tables(root)) if root.is_dir() else root.suffix.lower() in SUFFIXES
 
 
-def locate(root: Path) -> Path:
+def locate(root: Path, given: Reading = AS_IT_IS) -> Path:
     """Return the table that `root` is or holds; raises InputError where it is not exactly one."""
     if not root.is_dir():
         return root
-    found = tables(root)
+    found = tables(root, given)
+    if not found:  # the only one, whose columns are to be explained
+        listed = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        found = listed if len(listed) == 1 else []
     if len(found) != 1:
         what = ", ".join(path.name for path in found) or "no table with a column file"
         raise InputError(f"{show(root)}: holds {what}; name the table itself (a .csv or .tsv)")
     return found[0]
 
 
-def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
+def utterances(
+    root: Path, files: Sequence[str], given: Reading = AS_IT_IS
+) -> Iterator[Item | Skipped | Note]:
     """Yield one utterance per line of the table; then the recordings that it does not name."""
-    table = locate(root)
-    header, lines = open_table(table)
-    columns = find_columns(header)
+    table = locate(root, given)
+    header, lines, encoding = _open(table, given.encoding)
+    if encoding is not None:
+        yield Note(f"{show(table)}: read as {encoding}, by a guess; --encoding names another")
+    try:
+        columns = find_columns(header, given.columns)
+    except UnknownColumn as error:
+        raise InputError(f"{show(table)}: {error}") from error
+    likely = proposals.likely(header, lines, columns)
     if "file" not in columns:
-        raise InputError(f"{show(table)}: no column file (or path, filename); has {show(header)}")
+        found = show(", ".join(map(repr, header)) or "no header")
+        raise InputError(
+            f"{show(table)}: no column file (or path, filename); has {found}; "
+            + (f"try: {given.command(root, likely)}" if "file" in likely else "name it by --column")
+        )
+    if likely:
+        what = " and ".join(likely)
+        yield Note(
+            f"{show(table)}: no column is taken for {what}; likely: {given.command(root, likely)}",
+            warning=True,
+        )
     extras = find_extras(header, columns, lines)
+    numbers = [i for i, name in enumerate(header) if name == columns["file"]]
+    names = [
+        cell
+        for _, cells in lines
+        if len(cells) == len(header) and (cell := known_cell(cells[numbers[0]]))
+    ]
+    folder = table.parent if given.audio_root is None else given.audio_root
+    try:
+        places = located.locate(folder, names)
+    except InputError as error:
+        raise InputError(f"{show(table)}: {error}") from error
+    if places.root != folder or places.dropped:
+        without = f", without the first {places.dropped} of their folders" if places.dropped else ""
+        yield Note(f"{show(table)}: its files are in {show(places.root)}{without}")
     named, present = set(), 0
     for number, cells in lines:
         where = f"{to_text(table)} line {number}"
@@ -109,57 +203,112 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         if values["file"] is None:
             yield Skipped(where, "names no file")
             continue
-        path = os.path.abspath(from_text(os.path.join(to_text(table.parent), values["file"])))
-        named.add(path)
-        if not os.path.isfile(path):
-            yield Skipped(where, f"no such file: {show(path)}")
+        path = places.find(values["file"])
+        if path is None:
+            gone = places.path(values["file"])
+            named.add(gone)
+            yield Skipped(where, f"no such file: {show(gone)}", missing=True)
             continue
+        named.add(path)
         present += 1
         extra = {name: convert(row[column], kind) for name, (column, kind) in extras.items()}
         try:
             span = seconds(values.get("start")), seconds(values.get("end"))
-            yield make_utterance(below(path, table.parent), path, span, values, extra)
+            identity = _identity(path, table.parent, given.audio_root)
+            yield make_utterance(identity, path, span, values, extra)
         except ValueError as error:
             yield Skipped(where, str(error))
     if lines and not present and named:
         raise InputError(
             f"{show(table)}: none of its files exists, e.g. {show(min(named))}; "
-            "paths are relative to the table's folder"
+            "paths are relative to the table's folder, or to --audio-root"
+        )
+    if places.renamed:
+        yield Note(
+            f"{show(table)}: {plural(places.renamed, 'file')} taken in another format than the"
+            " table names"
         )
     for relative in files:
         if os.path.abspath(root / relative) not in named:
             yield Skipped(relative, f"not in {show(table.name)}", harmless=True)
 
 
-def open_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _identity(path: str, folder: Path, root: Path | None) -> str:
+    """Return a file's path below the table's folder, or else below the folder of the audio."""
+    inside = below(path, folder)
+    return below(path, root) if root is not None and f"/{inside}" == path else inside
+
+
+def open_table(
+    path: Path, encoding: str | None = None
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return a table's header and its lines with their numbers; raises InputError."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            delimiters = sorted("\t;,", key=first.count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiters[-1])
-            header = [name.strip() for name in next(reader, [])]
-            lines = [(reader.line_num, cells) for cells in reader if any(cells)]
-    except OSError as error:
-        raise InputError(f"{show(path)}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{show(path)}: not a table in UTF-8: {error}") from error
-    repeated = {name for name in header if name and header.count(name) > 1}
-    if repeated:
-        raise InputError(f"{show(path)}: two columns are called {min(repeated)!r}")
+    header, lines, _ = _open(path, encoding)
     return header, lines
 
 
-def find_columns(header: Sequence[str]) -> dict[str, str]:
-    """Return {field: the column that holds it}."""
-    lower = {name.lower(): name for name in header}
+def _open(
+    path: Path, encoding: str | None
+) -> tuple[list[str], list[tuple[int, list[str]]], str | None]:
+    """Return a table's header, its lines and the encoding where that is a guess."""
+    try:
+        text = reading.decode(path.read_bytes(), encoding)
+        header, lines = reading.split(text.text)
+    except OSError as error:
+        raise InputError(f"{show(path)}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{show(path)}: not a table in {error.encoding}: {error}") from error
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{show(path)}: not a table: {error}") from error
+    repeated = {name for name in header if name and header.count(name) > 1}
+    if repeated:
+        raise InputError(f"{show(path)}: two columns are called {min(repeated)!r}")
+    return header, lines, text.encoding if text.guessed else None
+
+
+def check_fields(columns: Mapping[str, str]) -> None:
+    """Raise UsageError for a field that is one of the manifest's misspelt."""
+    known = [*COLUMNS, *RESERVED]
+    for name in columns:
+        near = [] if name in COLUMNS else get_close_matches(name, known, 1)
+        if near or not name.strip() or name in RESERVED - set(COLUMNS):
+            meant = f"; did you mean {near[0]}?" if near and near[0] in COLUMNS else ""
+            raise UsageError(f"--column {name}=…: fields are {', '.join(COLUMNS)}{meant}")
+
+
+class UnknownColumn(ValueError):
+    """A column that a table does not have."""
+
+
+def find_columns(header: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return {field: the column that holds it}; those that are `given` first.
+
+    Case, spaces, hyphens and underscores in a header make no difference. Raises UnknownColumn for
+    a given column that is not there.
+    """
+    lower: dict[str, str] = {}
+    for name in header:
+        lower.setdefault(_key(name), name)
     found = {}
+    for name, column in (given or {}).items():
+        same = column if column in header else lower.get(_key(column))
+        if not same:
+            near = get_close_matches(_key(column), lower, 1)
+            meant = f"; did you mean {lower[near[0]]!r}?" if near else ""
+            there = ", ".join(map(repr, filter(None, header)))
+            raise UnknownColumn(f"no column {column!r}; there are {there}{meant}")
+        found[name] = same
+    taken = set(found.values())
     for name, words in COLUMNS.items():
-        column = next((lower[word] for word in words if word in lower), None)
-        if column is not None:
+        free = (lower[word] for word in words if word in lower and lower[word] not in taken)
+        column = next(free, "")
+        if column and name not in found:
             found[name] = column
     return found
+
+
+def _key(name: str) -> str:
+    return _GAP.sub("_", name.strip().casefold())
 
 
 def find_extras(
@@ -173,6 +322,8 @@ def find_extras(
     # a split's own words (Test1, Test2) stay too, for --where, beside the part made of them
     used = {column for column in columns.values() if column != columns.get("part")}
     used |= {column for column in columns.values() if column.lower() == "part"}
+    renamed = {column: name for name, column in columns.items() if name not in COLUMNS}
+    used -= renamed.keys()
     for i, column in enumerate(header):
         if column in used or not column or column.startswith("Unnamed:"):
             continue
@@ -182,7 +333,7 @@ def find_extras(
         if cells and all(matches) and max(map(len, cells)) < MAX_DIGITS:
             kind = float if any(m and (m[2] or m[3]) for m in matches) else int
         name = f"table_{column}" if column in RESERVED else column
-        extras[name] = (column, kind)
+        extras[renamed.get(column, name)] = (column, kind)
     return extras
 
 
@@ -265,6 +416,7 @@ def seconds(text: str | None) -> float | None:
     """
     if text is None:
         return None
+    text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     match = _TIMEDELTA.fullmatch(text)
     if match and (match[1] or match[2]):
         days, hours, minutes, rest = (float(piece or 0) for piece in match.groups())

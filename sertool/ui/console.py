@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,10 @@ from typing import IO, Any, NamedTuple
 from sertool.core.errors import InputError, UsageError
 from sertool.core.version import VERSION
 
+MOST_ALIKE = 10  # lines of one complaint; more are counted
 PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is not a terminal
+# what differs between complaints that are alike: names and numbers
+_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
 
 
 class Progress:
@@ -88,6 +93,7 @@ class Console:
         self.failures = 0
         self.failed_files: list[Failure] = []
         self._muted = False
+        self._alike: Counter[str] = Counter()
         self._bar: Any = None
         self._log: IO[str] | None = None
         if log is not None:
@@ -111,6 +117,7 @@ class Console:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        self.tally()
         if self._log:
             told = (str(error) or type(error).__name__) if error else None
             seconds = time.monotonic() - self._start
@@ -141,15 +148,28 @@ class Console:
             self._print(text)
 
     def failed(self, path: object, reason: str) -> None:
-        """Name an item that failed, with its reason, and count it."""
+        """Name an item that failed, with its reason, and count it.
+
+        Of reasons that are alike the first ten are printed, all of them with `--verbose`; `tally`
+        counts the rest.
+        """
         from sertool.core.paths import show
 
         failure = Failure(show(path), reason)
         self.failures += 1
         self.failed_files.append(failure)
-        if not self._muted:
+        alike = _VARIABLE.sub("…", reason).partition(": ")[0]
+        self._alike[alike] += 1
+        if not self._muted and (self.verbose or self._alike[alike] <= MOST_ALIKE):
             self._print(f"{failure.path}: {reason}")
         self.event(event="failed", path=failure.path, reason=reason)
+
+    def tally(self) -> None:
+        """Say how many complaints there were beyond those printed."""
+        for alike, n in self._alike.items():
+            if n > MOST_ALIKE and not self._muted and not self.verbose:
+                self._print(f"{n - MOST_ALIKE} more: {alike} (--verbose names them)")
+        self._alike.clear()
 
     def event(self, **fields: Any) -> None:
         """Write one JSON line with the time to the log, if there is one."""
