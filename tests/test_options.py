@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import made
 import pytest
 import typer
 
@@ -161,6 +162,11 @@ def test_the_examples_in_the_help_are_right(name: str) -> None:
         ("sertool featurize --kind m", {"mel", "mfcc"}),
         ("sertool eval --require speaker", {"speaker-disjoint"}),
         ("sertool tr", {"train"}),
+        ("sertool prepare --labels ra", {"ravdess4", "ravdess8"}),
+        ("sertool prepare --corpus emo", {"emodb", "emovo"}),
+        ("sertool list m", {"models", "metrics"}),
+        ("sertool train --augment ti", {"time-mask"}),
+        ("sertool train --augment flip,z", {"flip,zoom"}),
     ],
 )
 def test_completion(words: str, wanted: set[str], capfd: pytest.CaptureFixture[str],
@@ -170,6 +176,38 @@ def test_completion(words: str, wanted: set[str], capfd: pytest.CaptureFixture[s
     monkeypatch.setitem(os.environ, "COMP_CWORD", str(len(words.split()) - 1))
     command_line.main([])
     assert set(capfd.readouterr().out.split()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("featurize a b.h5 --kind mell", "mel"),
+        ("featurize . b.h5 --corpus emo-db", "emodb"),
+        ("prepare . m.jsonl --corpus Emodb", "emodb"),
+        ("prepare . m.jsonl --labels fser", "fser8"),
+        ("prepare . m.jsonl --to audfromat", "audformat"),
+        ("list modles", "models"),
+        ("list kinds --kind mfc", "mfcc"),
+        ("featurize . b.h5 --set n_mel=3", "n_mels"),
+    ],
+)
+def test_did_you_mean(cli, sounds: Path, words: str, meant: str,
+                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(sounds)
+    result = cli(*words.split())
+    assert result.code in (2, 3)
+    assert f"did you mean '{meant}'?" in result.err
+
+
+def test_did_you_mean_a_model_or_an_augmentation(cli, tmp_path: Path) -> None:
+    store = made.store(tmp_path / "s.h5", tmp_path, made.corpus(tmp_path))
+    for options, meant in (
+        (["--model", "liner"], "linear"),
+        (["--model", "ma2018", "--augment", "tme-mask"], "time-mask"),
+    ):
+        result = cli("train", store, tmp_path / "m.ckpt", *options)
+        assert result.code == 2
+        assert f"did you mean '{meant}'?" in result.err
 
 
 def test_verbose_says_more(cli, sounds: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from corpus_trees import look, touch
 from sertool.core.errors import InputError
 from sertool.corpora import located, reading
 from sertool.corpora.discover import Manners, find
-from sertool.corpora.labels import load
+from sertool.corpora.labels import load, template
 from sertool.corpora.pattern import reader
 from sertool.corpora.suggest import pattern_of, suggest
 from sertool.ui.console import Console
@@ -318,3 +318,12 @@ def test_read_without_options_too(tmp_path: Path) -> None:
     )
     (found,), _ = look(tmp_path)
     assert (found.id, found.label, found.speaker) == (f"{tmp_path.name}/w/a", "happiness", "ré")
+
+
+def test_a_word_of_two_classes_is_left_out_of_a_template(tmp_path: Path) -> None:
+    found = {("fear", "F"): 3, ("happiness", "F"): 2, ("anger", "W"): 1, ("w", None): 1}
+    path = tmp_path / "map.toml"
+    path.write_text(template(found | {(None, "x"): 1}), encoding="utf-8")
+    classes = load(str(path))
+    for label, raw in found:
+        assert classes.apply(label, raw) == label

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from sertool.core import plugins
 from sertool.core.errors import UsageError
-from sertool.core.settings import Option, convert, option, option_of, spelled
+from sertool.core.settings import Option, convert, meant, option, option_of, spelled
 
 # FAMILY.NAME, in the order in which they are applied. A sound meets them in this order on its way:
 # the voice, the room, what else sounds there, the channel.
@@ -256,7 +256,7 @@ def parts(family: str, steps: Steps) -> dict[str, Augmentation]:
     if strange:
         raise UsageError(
             f"{', '.join(strange)}: not for {FAMILIES.get(family, family)}; choose from"
-            f" {', '.join(known)}{_elsewhere(strange)}"
+            f" {', '.join(known)}{_elsewhere(strange)}{meant(strange[0], known)}"
         )
     return {
         name: _made(name, plugins.lookup(AUGMENTATIONS, GROUP, f"{family}.{name}"), steps[name])

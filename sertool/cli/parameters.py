@@ -81,7 +81,11 @@ def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
 
 def _argument(name: str, hint: Any, argument: Argument, default: Any) -> inspect.Parameter:
     info = typer.Argument(
-        metavar=argument.metavar, help=escaped(argument.help), readable=False, show_default=False
+        metavar=argument.metavar,
+        help=escaped(argument.help),
+        readable=False,
+        show_default=False,
+        autocompletion=_completion(argument.choices),
     )
     if default is not inspect.Parameter.empty:  # Typer wants no tuple where it gives a list
         default = None
@@ -99,7 +103,7 @@ def _option(one: Declared) -> inspect.Parameter:
         metavar=metavar(one),
         help=escaped(help_of(one)),
         rich_help_panel=one.option.panel or None,
-        autocompletion=_completion(one),
+        autocompletion=_completion(one.option.choices, isinstance(one.default, dict)),
         show_default=one.hint is not bool and one.default not in (None, (), {}, ""),
     )
     if one.hint is bool:
@@ -114,10 +118,14 @@ def _option(one: Declared) -> inspect.Parameter:
     return _parameter(one.name, Annotated[hint, info], shown)
 
 
-def _completion(one: Declared) -> Callable[[str], list[str]] | None:
-    if not one.option.choices:
-        return None
-    return lambda incomplete: [c for c in one.option.choices if c.startswith(incomplete)]
+def _completion(choices: Sequence[str], listed: bool = False) -> Callable[[str], list[str]] | None:
+    """Return what completes a word; where it is `listed`, what follows the last comma."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",") if listed else ("", "", incomplete)
+        return [before + comma + c for c in choices if c.startswith(last)]
+
+    return complete if choices else None
 
 
 def typed(value: Any) -> str | None:

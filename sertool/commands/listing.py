@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, PluginOptions
-from sertool.core.settings import any_of, option
+from sertool.core.settings import any_of, meant, option
 from sertool.features import KINDS
 from sertool.models import MODELS
 from sertool.ui.console import Console
@@ -27,7 +27,7 @@ class ListOptions(Options):
 
 
 def listed(
-    what: Annotated[str, Argument("WHAT", f"One of {any_of(WHAT)}.")],
+    what: Annotated[str, Argument("WHAT", f"One of {any_of(WHAT)}.", WHAT)],
     options: ListOptions = ListOptions(),
     run: PluginOptions = PluginOptions(),
     console: Console | None = None,
@@ -39,7 +39,7 @@ def listed(
     from sertool.ui.tables import table
 
     if what not in WHAT:
-        raise UsageError(f"{what}: needs {any_of(WHAT)}")
+        raise UsageError(f"{what}: needs {any_of(WHAT)}{meant(what, WHAT)}")
     if what == "labels" and options.format:
         from sertool.corpora.labels import FORMAT
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,10 +159,14 @@ def recorded(options: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Argument:
-    """A positional argument of a command, as its function's signature declares it."""
+    """A positional argument of a command, as its function's signature declares it.
+
+    choices: what a shell completes.
+    """
 
     metavar: str
     help: str
+    choices: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
+from sertool.core.settings import meant
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -48,7 +49,9 @@ def lookup(table: Mapping[str, str], group: str, name: str) -> Any:
         if point.name == name:
             return _load(point)
     what = group.removeprefix("sertool.")
-    raise UsageError(f"no {name!r} among {what}; there are {', '.join(names(table, group))}")
+    there = names(table, group)
+    near = meant(name, there)
+    raise UsageError(f"no {name!r} among {what}; there are {', '.join(there)}{near}")
 
 
 def _points(group: str) -> Sequence[EntryPoint]:

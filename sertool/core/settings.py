@@ -11,8 +11,9 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -166,7 +167,8 @@ def make(cls: type[T], values: Mapping[str, Any]) -> T:
     for name, value in values.items():
         if name not in declared:
             known = ", ".join(declared) or "none"
-            raise UsageError(f"--set {name}: no such setting; there are {known}")
+            near = meant(name, declared)
+            raise UsageError(f"--set {name}: no such setting; there are {known}{near}")
         made[name] = convert(f"--set {name}=", value, hints[name], declared[name])
     try:
         return cls(**made)
@@ -192,11 +194,11 @@ def convert(label: str, value: Any, hint: Any, declared: Option, text: bool = Fa
         if declared.holds(found):
             return found
     kinds = [kind for kind in _allowed(hint) if not text or kind is not type(None)]
-    words = " or ".join(map(_spell, kinds))
+    words, near = " or ".join(map(_spell, kinds)), ""
     if declared.choices and not declared.open:
-        words = any_of(declared.choices)
+        words, near = any_of(declared.choices), meant(str(value), declared.choices)
     limits = f"{declared.range} {declared.unit}".strip() if declared.range else ""
-    raise UsageError(f"{label}{shown}: needs {', '.join(filter(None, (words, limits)))}")
+    raise UsageError(f"{label}{shown}: needs {', '.join(filter(None, (words, limits)))}{near}")
 
 
 def spelled(value: Any) -> str:
@@ -205,6 +207,16 @@ def spelled(value: Any) -> str:
         return str(value)
     numbers = [f"{one:g}" for one in value if isinstance(one, int | float)]
     return ":".join(numbers) if numbers else ",".join(map(str, value))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'mel'?" for a name that is nearly a known one, else nothing.
+
+    >>> meant("ml", ["mel", "mfcc"]), meant("quux", ["mel"])
+    ("; did you mean 'mel'?", '')
+    """
+    near = get_close_matches(name.casefold(), known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def any_of(words: Sequence[str]) -> str:

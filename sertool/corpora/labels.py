@@ -16,6 +16,7 @@ from typing import Any
 from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
+from sertool.core.settings import meant
 
 NATIVE = "native"
 FORMAT = """\
@@ -124,7 +125,8 @@ def load(name: str) -> LabelMap:
     path = Path(name)
     if path.suffix == ".toml":
         return _build(path.stem, _read(path), show(path))
-    raise UsageError(f"no label map {name!r}; there are {', '.join(names())}, or a FILE.toml")
+    near = meant(name, names())
+    raise UsageError(f"no label map {name!r}; there are {', '.join(names())}, or a FILE.toml{near}")
 
 
 def template_wanted(name: str) -> Path | None:
@@ -147,10 +149,11 @@ def template(found: Mapping[tuple[str | None, str | None], int]) -> str:
         "",
         "[classes]",
     ]
-    home = {noun(label): label for label in classes}
+    owners = Counter({noun(label): 1 for label in classes})
+    for label, words in classes.items():
+        owners.update({noun(word) for word in words} - {noun(label)})
     for label, words in sorted(classes.items()):
-        # a word that reads like another class would be in two
-        own = [word for word in sorted(words) if home.get(noun(word), label) == label]
+        own = [word for word in sorted(words) if owners[noun(word)] == 1]  # not of two classes
         counts = ", ".join(f"{words[word]} {word}" for word in sorted(words))
         listed = ", ".join(map(_toml, own))
         lines.append(f"{_toml(label)} = [{listed}]  # {show(counts)}")

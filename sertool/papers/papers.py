@@ -17,6 +17,7 @@ from msgspec.structs import force_setattr
 from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
+from sertool.core.settings import meant
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FIGURE_KEYS, check_figure, of_corpus
 from sertool.evaluation.pooling import PARTS
@@ -265,7 +266,9 @@ def paper(name: str) -> Paper:
         return load(data_path("papers", f"{name}.toml"))
     if name.endswith(".toml"):
         return load(Path(name))
-    raise UsageError(f"--paper {name}: there are {', '.join(names())}, or name a TOML file")
+    raise UsageError(
+        f"--paper {name}: there are {', '.join(names())}, or name a TOML file{meant(name, names())}"
+    )
 
 
 def load(path: Path) -> Paper:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sertool.augmentations import read_steps
+from sertool.augmentations import read_steps, suiting
 from sertool.core.options import Options, nested, seed
 from sertool.core.settings import assignments, option
 from sertool.models import MODELS
@@ -60,6 +60,8 @@ class TrainOptions(Options):
         metavar="LIST",
         panel=TRAINING,
         read=_steps,
+        choices=(*suiting("image"), *suiting("frames")),
+        open=True,
     )
     copies: int | None = option(
         None,
