@@ -143,6 +143,10 @@ def test_the_command_that_is_proposed_works(cli: Cli, tmp_path: Path) -> None:
     assert command[:4] == ["sertool", "prepare", str(table), str(out)]
     assert cli(*command[1:]).code == 0
     assert [(r["label"], r["speaker"]) for r in rows(out)] == [("anger", "x"), ("happiness", "y")]
+    table.write_text("Nr;Clip;Urteil;Ort\n1;a;zornig;A1\n2;b;froh;A1\n")
+    result = cli("prepare", table, out, "--force")
+    assert cli(*shlex.split(result.err.strip().partition("try: ")[2])[1:], "--force").code == 0
+    assert [(r["id"][-2:], r["label"]) for r in rows(out)] == [("/a", "zornig"), ("/b", "froh")]
     table.write_text("file,Urteil\na.wav,angry\nb.wav,happy\n")
     result = cli("prepare", table, out, "--force")
     assert "no column is taken for label" in result.err

@@ -85,7 +85,7 @@ class Places:
         if last is None:
             stem = os.path.splitext(parts[-1])[0] if is_audio(parts[-1]) else parts[-1]
             last = self._one(listed.stems.get(_fold(stem), []), parts[-1])
-            self.renamed += last is not None
+            self.renamed += last is not None and is_audio(parts[-1])
         path = None if last is None else os.path.join(place, last)
         return path if path and os.path.isfile(path) else None
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from sertool.core.errors import InputError
 from sertool.core.paths import is_audio
-from sertool.corpora import labels
+from sertool.corpora import labels, located
 from sertool.corpora.layout import GENDERS
 
 _MOST = 0.8  # of the cells must be of the kind that a column is taken for
 _CLASSES = 40  # at most
+_FEW = 12  # classes at most, where nothing else speaks for a column
 # what a header contains, in the languages that tables come in
 _LABEL = ("emo", "émo", "label", "klass", "class", "gefühl", "gefuehl", "affect", "affekt")
 _SPEAKER = ("speak", "spk", "sprech", "actor", "acteur", "subject", "particip", "locut", "hablant",
@@ -17,11 +20,16 @@ _SPEAKER = ("speak", "spk", "sprech", "actor", "acteur", "subject", "particip", 
 
 
 def likely(
-    header: Sequence[str], lines: Sequence[tuple[int, list[str]]], known: Mapping[str, str]
+    header: Sequence[str],
+    lines: Sequence[tuple[int, list[str]]],
+    known: Mapping[str, str],
+    folder: Path,
 ) -> dict[str, str]:
     """Return {field: column} for file, label, speaker and gender where none is known yet.
 
     Files, classes and genders are known by the cells, speakers and other classes by the header.
+    Files without a suffix are looked for from `folder`. In a table of which not even the files
+    are known, a column of few words may be the classes, too.
     """
     cells: dict[str, list[str]] = {}
     for i, name in enumerate(header):
@@ -36,10 +44,28 @@ def likely(
             del cells[best]
 
     take("file", {name: _share(values, is_audio) for name, values in cells.items()})
+    if "file" not in {**known, **found}:
+        take("file", {n: float(_are_files(v, folder)) for n, v in cells.items() if v})
     take("gender", {n: _share(v, lambda cell: cell.lower() in GENDERS) for n, v in cells.items()})
     take("label", {name: _class_rank(name, values) for name, values in cells.items()})
     take("speaker", {n: float(_says(n, _SPEAKER) and bool(v)) for n, v in cells.items()})
+    if "file" in found and "label" not in {**known, **found}:
+        take("label", {n: float(_few_words(v)) for n, v in cells.items()})
     return found
+
+
+def _are_files(values: Sequence[str], folder: Path) -> bool:
+    """Return whether most of the cells are names of files, with or without suffix."""
+    try:
+        return located.locate(folder, values).count(values) >= _MOST * len(values)
+    except InputError:  # there are such files, in several folders
+        return True
+
+
+def _few_words(values: Sequence[str]) -> bool:
+    kinds = set(values)
+    plain = not any(map(str.isdigit, "".join(kinds)))
+    return plain and 2 <= len(kinds) <= min(_FEW, len(values))
 
 
 def _share(values: Sequence[str], test: Callable[[str], bool]) -> float:

@@ -60,8 +60,8 @@ def decode(content: bytes, encoding: str | None = None) -> Text:
             return Text(content.decode(marked), marked)
     if b"\0" in content:  # UTF-16 without its mark: half of an ASCII letter is a zero
         order = "utf-16-le" if content[1::2].count(0) >= content[::2].count(0) else "utf-16-be"
-        text = content.decode(order)
-        if "\0" in text:
+        text = content.decode(order, "replace")
+        if "\0" in text or "\ufffd" in text:
             raise ValueError("has zero bytes, so it is no text")
         return Text(text, order, guessed=True)
     try:

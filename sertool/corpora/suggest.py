@@ -76,7 +76,7 @@ def _of_table(path: Path, folder: Path | None = None) -> tuple[str, str] | None:
     except InputError:
         return None
     columns = table.find_columns(header)
-    likely = proposals.likely(header, lines, columns)
+    likely = proposals.likely(header, lines, columns, folder or path.parent)
     if "file" not in columns and "file" not in likely:
         return None
     given = table.Reading(output=OUTPUT)

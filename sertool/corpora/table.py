@@ -164,7 +164,8 @@ def utterances(
         columns = find_columns(header, given.columns)
     except UnknownColumn as error:
         raise InputError(f"{show(table)}: {error}") from error
-    likely = proposals.likely(header, lines, columns)
+    folder = table.parent if given.audio_root is None else given.audio_root
+    likely = proposals.likely(header, lines, columns, folder)
     if "file" not in columns:
         found = show(", ".join(map(repr, header)) or "no header")
         raise InputError(
@@ -184,7 +185,6 @@ def utterances(
         for _, cells in lines
         if len(cells) == len(header) and (cell := known_cell(cells[numbers[0]]))
     ]
-    folder = table.parent if given.audio_root is None else given.audio_root
     try:
         places = located.locate(folder, names)
     except InputError as error:
