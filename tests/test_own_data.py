@@ -202,9 +202,10 @@ def test_missing_files_ten_lines_then_a_count(cli: Cli, tmp_path: Path) -> None:
     assert cli("prepare", table, out, "--verbose", "--force").err.count("gone") == 25
 
 
-def test_nemo_with_its_own_table(cli: Cli, corpora: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("corpus", ["auto", "csv"])
+def test_nemo_with_its_own_table(cli: Cli, corpora: Path, tmp_path: Path, corpus: str) -> None:
     out = tmp_path / "m.jsonl"
-    assert cli("prepare", corpora / "nemo-1057", out).code == 0
+    assert cli("prepare", corpora / "nemo-1057", out, "--corpus", corpus).code == 0
     found = rows(out)
     assert len(found) == 1057
     classes = {"anger": 180, "fear": 177, "happiness": 180, "neutral": 180}
