@@ -31,7 +31,7 @@ from sertool.corpora.survey_text import page
 from sertool.evaluation.description import counts
 from sertool.formats.manifest import parse_line
 from sertool.items import Item
-from sertool.ui.console import Console
+from sertool.ui.console import MOST_ALIKE, Console
 from sertool.ui.tables import render
 
 RATE = 16000
@@ -251,8 +251,8 @@ def test_thousands_of_missing_files_do_not_flood_the_terminal(cli, tmp_path: Pat
     path = manifest(tmp_path / "m.jsonl", [row(f"{i:02d}", f"/nowhere/{i}.wav") for i in range(25)])
     result = cli("info", path)
     assert result.code == 1
-    assert len(result.err.splitlines()) == ears.NAMED + 1
-    assert "and 5 more, 20 to 24" in result.err
+    assert len(result.err.splitlines()) == MOST_ALIKE + 1
+    assert "15 more: no such file (--json names them)" in result.err
     assert "25 missing, of 25 utterances" in result.out
     console = Console.silent()
     listen([parse_line(line) for line in path.read_text().splitlines()], console, workers=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sertool.audio.headers import Header, read_header
 from sertool.core.errors import ItemError
-from sertool.core.paths import from_text, show
+from sertool.core.paths import from_text
 from sertool.core.seeds import derive
 from sertool.core.workers import cores, ordered
 from sertool.items import Item
@@ -28,7 +28,6 @@ SAMPLED = 2000  # utterances decoded unless all are asked for: some five seconds
 SAMPLED_SECONDS = 5 * 3600.0  # and no more than about so much sound, where utterances are long
 HEADERS_A_TASK = 64
 CUTS_A_TASK = 8
-NAMED = 20  # failures named one by one on standard error; the JSON has them all
 GONE = "no such file"
 BLOCK_SECONDS = 0.01
 QUIET = 0.01  # of the recording's peak, -40 dB: what stays below it at either end is quiet
@@ -278,11 +277,7 @@ def _middle(values: list[float]) -> Spread | None:
 
 
 def _name(failed: Sequence[Failed], console: Console) -> None:
-    """Name the first failures and count all."""
-    for one in failed[:NAMED]:
+    """Name the failures, of many that are alike the first, and count all."""
+    for one in failed:
         console.failed(one.path, one.reason)
-    rest = failed[NAMED:]
-    if rest:
-        console.failures += len(rest)
-        first, last = show(rest[0].id), show(rest[-1].id)
-        console.warn(f"and {len(rest)} more, {first} to {last}; --json names them all")
+    console.tally("--json")

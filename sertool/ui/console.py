@@ -164,11 +164,11 @@ class Console:
             self._print(f"{failure.path}: {reason}")
         self.event(event="failed", path=failure.path, reason=reason)
 
-    def tally(self) -> None:
-        """Say how many complaints there were beyond those printed."""
+    def tally(self, option: str = "--verbose") -> None:
+        """Say how many complaints there were beyond those printed; an `option` prints them."""
         for alike, n in self._alike.items():
             if n > MOST_ALIKE and not self._muted and not self.verbose:
-                self._print(f"{n - MOST_ALIKE} more: {alike} (--verbose names them)")
+                self._print(f"{n - MOST_ALIKE} more: {alike} ({option} names them)")
         self._alike.clear()
 
     def event(self, **fields: Any) -> None:
