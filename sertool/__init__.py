@@ -68,6 +68,7 @@ _HOMES = {
     "Checkpoint": "sertool.api.models",
     "Prediction": "sertool.evaluation.predictions",
     "Predictions": "sertool.api.models",
+    "NumberReport": "sertool.api.reports",
     "Report": "sertool.api.reports",
     "Audit": "sertool.api.reports",
     "Separation": "sertool.extras.options",

@@ -8,6 +8,7 @@ from sertool.api.calls import AnyPath as AnyPath
 from sertool.api.models import Checkpoint as Checkpoint
 from sertool.api.models import Predictions as Predictions
 from sertool.api.reports import Audit as Audit
+from sertool.api.reports import NumberReport as NumberReport
 from sertool.api.reports import Report as Report
 from sertool.api.results import Manifest as Manifest
 from sertool.api.results import Store as Store
@@ -102,6 +103,8 @@ def train(
     *,
     target: str = "label",
     as_classes: bool = False,
+    as_numbers: bool = False,
+    loss: str = "ccc",
     per: str | None = None,
     val_fold: int | str | None = None,
     val: float | None = None,
@@ -165,6 +168,8 @@ def train(
     *,
     target: str = "label",
     as_classes: bool = False,
+    as_numbers: bool = False,
+    loss: str = "ccc",
     per: str | None = None,
     val_fold: int | str | None = None,
     val: float | None = None,
@@ -247,7 +252,7 @@ def evaluate(
     log: AnyPath | None = None,
     console: Console | None = None,
     verbose: bool = False,
-) -> Report: ...
+) -> Report | NumberReport: ...
 def audit(
     train: AnyPath | Manifest | Store | Checkpoint,
     test: AnyPath | Manifest | Store | Checkpoint | None = None,

@@ -234,7 +234,7 @@ def cluster_matrices(
 
 
 def resample(
-    matrices: Matrix,
+    matrices: NDArray,
     measures: Mapping[str, Measure],
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -242,20 +242,21 @@ def resample(
     """Draw whole clusters again, with replacement: {measure: its values (resamples, runs)}.
 
     matrices: (clusters, runs, classes, classes), the confusion matrix of each cluster in each run
-    (seed, or system); a cluster is drawn for all runs alike, so that their values are paired. What
-    one speaker says is not independent, so clusters are speakers, and not their utterances (the
-    cluster bootstrap of Davison & Hinkley, 1997, section 3.8). Equal clusters are drawn as one
-    multinomial cell: a hundred thousand single files cost no more than classes² cells.
+    (seed, or system), or other counts and sums that add up (see `regression`); a cluster is drawn
+    for all runs alike, so that their values are paired. What one speaker says is not independent,
+    so clusters are speakers, and not their utterances (the cluster bootstrap of Davison & Hinkley,
+    1997, section 3.8). Equal clusters are drawn as one multinomial cell: a hundred thousand single
+    files cost no more than classes² cells.
     """
-    n_clusters, runs, n_classes = matrices.shape[:3]
+    n_clusters, *shape = matrices.shape
     kinds, times = np.unique(matrices.reshape(n_clusters, -1), axis=0, return_counts=True)
     random = rng(seed, "bootstrap")
-    block = max(1, _BLOCK // (len(kinds) + runs * n_classes**2))
+    block = max(1, _BLOCK // (len(kinds) + kinds.shape[1]))
     drawn: dict[str, list[Rates]] = {name: [] for name in measures}
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         weights = random.multinomial(n_clusters, times / n_clusters, size=size)
-        pooled = (weights @ kinds).reshape(size, runs, n_classes, n_classes)
+        pooled = (weights @ kinds).reshape(size, *shape)
         for name, measure in measures.items():
             drawn[name].append(measure(pooled))
     return {name: np.concatenate(values) for name, values in drawn.items()}

@@ -1,4 +1,8 @@
-"""What a model learns to predict of an item: its class in a field, and its weight in the loss."""
+"""What a model learns to predict of an item: its class in a field, or numbers in several fields.
+
+Which of the two a target is, `number_fields` decides from the data; `Target` and `Numbers` are what
+is learned then.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,11 @@ from sertool.items import Item, Value
 
 WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
-NUMBER = re.compile(r"[+-]?(0|[1-9]\d*|(0|[1-9]\d*)?\.\d+|\d+\.)([eE][+-]?\d+)?")
-MOST_CLASSES = 20  # different integers that may be codes of classes
+MOST_CLASSES = 20  # whole numbers of more different values are amounts, and not names of classes
+_PLAIN = re.compile(r"[+-]?(0|[1-9]\d*|(0|[1-9]\d*)?\.\d+|\d+\.)([eE][+-]?\d+)?")  # 007 is a name
+
+NUMBERED = "numbers"  # stands for the class of an item whose numbers are known
+
 IGNORED = -100  # index of an item whose class is unknown: it adds nothing to that target's loss
 
 
@@ -31,7 +38,6 @@ class Target:
     item_weights: (items,) float64, the weight of each training item in the loss, its class's
         counted in; 0 where the index is IGNORED. None: the class weights alone.
 
-    Another kind of target, of numbers, would share `field`, `weight` and `outputs`.
     """
 
     field: str
@@ -46,6 +52,73 @@ class Target:
     def outputs(self) -> int:
         """The number of the model's outputs that are this target's."""
         return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """What the outputs are called."""
+        return self.classes
+
+    def known(self, positions: np.ndarray) -> np.ndarray:
+        """Return which items have a class."""
+        return self.indices[positions] != IGNORED
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a group of outputs learns where items have numbers: one output for each of the fields.
+
+    fields: of the items. values: (items, fields) float64, NaN where unknown. mean, sd: (fields,),
+    over the training items; a network says deviations from that mean, in units of that deviation.
+    loss: "ccc" or "mse" (see `training.heads`).
+    """
+
+    fields: list[str]
+    values: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    loss: str = "ccc"
+    weight: float = 1.0
+    item_weights: None = None
+
+    @property
+    def field(self) -> str:
+        """The fields as `--target` has them."""
+        return ",".join(self.fields)
+
+    @property
+    def outputs(self) -> int:
+        """The number of the model's outputs that are this target's."""
+        return len(self.fields)
+
+    @property
+    def names(self) -> list[str]:
+        """What the outputs are called."""
+        return self.fields
+
+    def known(self, positions: np.ndarray) -> np.ndarray:
+        """Return which items have all numbers."""
+        return ~np.isnan(self.values[positions]).any(1)
+
+    def z(self, positions: np.ndarray) -> np.ndarray:
+        """Return the values (positions, fields) less the mean, over the deviation."""
+        scaled: np.ndarray = (self.values[positions] - self.mean) / self.sd
+        return scaled
+
+
+def make_numbers(
+    fields: list[str], values: np.ndarray, train: Sequence[int], loss: str = "ccc"
+) -> Numbers:
+    """Return the target of `fields`, mean and deviation taken from the training items alone.
+
+    values: (items, fields), see `numbers`. Raises InputError where all training items have one
+    and the same number.
+    """
+    mine = values[np.asarray(train, np.int64)]
+    mean, sd = mine.mean(0), mine.std(0)
+    for name, deviation, value in zip(fields, sd, mean, strict=True):
+        if not deviation > 1e-12 * max(1.0, abs(value)):
+            raise InputError(f"{name} is {value:g} of every training item: nothing to learn")
+    return Numbers(fields, values, mean, sd, loss)
 
 
 def class_names(items: Sequence[Item], field: str, option: str | None = None) -> list[str | None]:
@@ -63,6 +136,79 @@ def class_names(items: Sequence[Item], field: str, option: str | None = None) ->
     return names
 
 
+def number(value: Value) -> float | None:
+    """Return a value that is a number, or the text of one; None for any other.
+
+    >>> number(2), number("2.5"), number("007"), number("anger"), number(True)
+    (2.0, 2.5, None, None, None)
+    """
+    if isinstance(value, str):
+        return float(value) if _PLAIN.fullmatch(value) else None
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+
+
+def check_classes(items: Sequence[Item], field: str, option: str) -> None:
+    """Raise UsageError where a field is of numbers (`is_numbers`); option: what named it."""
+    if is_numbers(items, field):
+        numbers = sorted(n for item in items if (n := number(item.value(field))) is not None)
+        raise UsageError(
+            f"{option} {field}: its values are numbers ({numbers[0]:g} to {numbers[-1]:g},"
+            f" {len(set(numbers))} different ones), not classes; --as-classes makes a class of each"
+        )
+
+
+def is_numbers(items: Sequence[Item], field: str) -> bool:
+    """Return whether the values of a field are numbers, and not names of classes.
+
+    They are where all are numbers and one is not whole, or more than `MOST_CLASSES` differ.
+    Speakers, sessions and sentences are names, whatever they look like.
+    """
+    known = {value for item in items if (value := _hashable(item.value(field))) is not None}
+    found = [number(value) for value in known]
+    numbers = {value for value in found if value is not None}
+    if field in WITHIN_CORPUS or not numbers or None in found:
+        return False
+    return len(numbers) > MOST_CLASSES or any(not value.is_integer() for value in numbers)
+
+
+def number_fields(
+    items: Sequence[Item], target: str, as_classes: bool, as_numbers: bool
+) -> list[str]:
+    """Return the fields of `--target A,B,…` where they are numbers, [] where it is of classes.
+
+    Several fields are numbers; one is what `is_numbers` says, unless the user says it. Raises
+    UsageError where what ought to be numbers is none.
+    """
+    fields = [name.strip() for name in target.split(",")]
+    if len(fields) == 1 and (as_classes or not (as_numbers or is_numbers(items, target))):
+        return []
+    if as_classes:
+        raise UsageError(f"--as-classes: --target {target} names several fields, which are numbers")
+    if len(set(fields)) < len(fields):
+        raise UsageError(f"--target {target}: names a field twice")
+    for name in fields:
+        class_names(items, name, "--target")  # says so where no item has it
+        for item in items:
+            value = _hashable(item.value(name))
+            if value is not None and number(value) is None:
+                raise UsageError(f"--target {target}: {name} is {value!r} of an item, not a number")
+    return fields
+
+
+def numbers(items: Sequence[Item], fields: Sequence[str]) -> np.ndarray:
+    """Return the numbers (items, fields) float64 of items, NaN where one is unknown or none.
+
+    >>> numbers([Item("a", extra={"arousal": 2.5}), Item("b")], ["arousal"]).tolist()
+    [[2.5], [nan]]
+    """
+    rows = [[number(item.value(name)) for name in fields] for item in items]
+    return np.array(rows, np.float64).reshape(len(rows), len(fields))
+
+
+def _hashable(value: Value) -> str | int | float | bool | None:
+    return None if value == "" else str(value) if isinstance(value, list | dict) else value
+
+
 def class_name(item: Item, field: str) -> str | None:
     """Return an item's value of a field as the name of a class, None where it is unknown.
 
@@ -72,29 +218,15 @@ def class_name(item: Item, field: str) -> str | None:
     return f"{item.corpus or ''}/{name}" if field in WITHIN_CORPUS and name else name
 
 
-def refuse_numbers(items: Sequence[Item], field: str) -> None:
-    """Raise UsageError where a field holds numbers that are no classes.
-
-    Those are numbers throughout, of which one is no integer, or more than `MOST_CLASSES` differ.
-    Names of speakers, sessions and sentences, and what begins with a 0 (`03`), are no numbers.
-    """
-    if field in WITHIN_CORPUS:
-        return
-    names = {name for item in items if (name := class_name(item, field)) is not None}
-    if not names or not all(map(NUMBER.fullmatch, names)):
-        return
-    if len(names) > MOST_CLASSES or not all(float(name).is_integer() for name in names):
-        low, high = min(map(float, names)), max(map(float, names))
-        raise UsageError(
-            f"--target {field} holds {len(names)} different numbers from {low:g} to {high:g}: they"
-            " are not classes (--as-classes makes a class of each)"
-        )
-
-
 def _text(value: Value) -> str | None:
     if value is None or value == "":
         return None
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def known_numbers(values: np.ndarray) -> list[str | None]:
+    """Return NUMBERED for each item of which all `numbers` (items, fields) are known, else None."""
+    return [None if unknown else NUMBERED for unknown in np.isnan(values).any(1).tolist()]
 
 
 def make_target(

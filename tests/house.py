@@ -24,6 +24,7 @@ ORDER = {
     "corpora": "corpus layouts and labels; folders to items",
     "splits": "folds that keep speakers, sessions or sentences apart",
     "metrics": "WA, UAR, F1 and others, with bootstrap intervals",
+    "regression": "CCC, RMSE and others, from sums that add up",
     "models": "networks and classifiers, one module or package per paper",
     "features": "waveform to array, one module per kind; the pipeline",
     "augmentations": "copies of waveforms, frames and pictures",

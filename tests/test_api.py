@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = sertool.featurize(manifest, folder / "mel.h5", n_mels=40)
     checkpoint = sertool.train(store, folder / "model.ckpt", test_fold=0)
     sertool.evaluate(checkpoint, store).save(folder / "report.json")
+    rated = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    rows = [row | {"pitch": i / 3, "level": (i % 7) / 2} for i, row in enumerate(rated)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    with tempfile.TemporaryDirectory() as other:
+        (Path(other) / "rated.jsonl").write_text(lines)
+        numbers = sertool.featurize(Path(other) / "rated.jsonl", Path(other) / "rated.h5")
+        fitted = sertool.train(numbers, Path(other) / "n.ckpt", target="pitch,level", test_fold=0)
+        sertool.evaluate(fitted, numbers).save(folder / "numbers.json")
     return folder
 
 

@@ -122,9 +122,9 @@ def test_somebody_elses_safetensors_is_refused(tmp_path: Path) -> None:
 
 
 def test_newer_version_is_refused(tmp_path: Path) -> None:
-    content = checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 3})
+    content = checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 4})
     (tmp_path / "m.ckpt").write_bytes(content)
-    with pytest.raises(InputError, match="version 3; this sertool reads up to 2"):
+    with pytest.raises(InputError, match="version 4; this sertool reads up to 3"):
         checkpoint.load(tmp_path / "m.ckpt")
 
 

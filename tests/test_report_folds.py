@@ -112,7 +112,7 @@ def test_how_training_went_is_kept(toy, tmp_path, n):
     assert 45 <= len(kept["epoch"]) <= curves.MOST
     assert {1, 77, 120} <= set(kept["epoch"])
     assert max(np.diff(kept["epoch"])) <= 4
-    for name in curves.COLUMNS:
+    for name in set(curves.COLUMNS) & HISTORY[0].keys():
         exact = [HISTORY[epoch - 1][name] for epoch in kept["epoch"]]
         np.testing.assert_allclose(kept[name], exact, rtol=5e-4)
         assert all(len(f"{value:.10g}".replace(".", "").lstrip("0")) <= 4 for value in kept[name])

@@ -13,7 +13,7 @@ from small_store import items, make
 from sertool.core.errors import UsageError
 from sertool.formats import checkpoint
 from sertool.items import Item
-from sertool.targets import class_names, refuse_numbers
+from sertool.targets import check_classes, class_names
 
 Cli = Callable[..., Any]
 
@@ -67,6 +67,52 @@ def test_an_unknown_field_is_wrong_usage(cli: Cli, store: Path, tmp_path: Path) 
     assert empty.code == 2
 
 
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ([1.0, 2.5, 4.0], True),
+        (["1", "2.5", "4"], True),
+        (["1.", ".5", "-1e-3"], True),
+        (["01", "0.5"], False),
+        ([1.0, 2.0, None, ""], False),
+        (list(range(21)), True),
+        ([str(i) for i in range(21)], True),
+        (list(range(20)), False),
+        ([f"{i:03d}" for i in range(21)], False),
+        ([1.5, "high", None], False),
+        ([True, False], False),
+    ],
+)
+@pytest.mark.parametrize("option", ["--target", "--per"])
+def test_numbers_are_classes_only_where_asked_for(
+    values: list[Any], refused: bool, option: str
+) -> None:
+    rows = [Item(str(i), speaker=str(i), extra={"arousal": v}) for i, v in enumerate(values)]
+    check_classes([*rows, Item("unknown")], "speaker", option)
+    if not refused:
+        check_classes(rows, "arousal", option)
+        return
+    with pytest.raises(UsageError, match=f"{option} arousal: its values are numbers"):
+        check_classes([*rows, Item("unknown")], "arousal", option)
+
+
+def test_a_field_of_numbers_is_no_class(cli: Cli, tmp_path: Path) -> None:
+    """A column of ratings once became as many classes as it had values, with exit code 0."""
+    rows = items(copies=0)
+    for k, row in enumerate(rows):
+        row.extra["arousal"] = 1 + k // 3 % 2 / 2
+    store, out = make(tmp_path / "s.h5", rows), tmp_path / "m.ckpt"
+    result = cli("train", store, out, "--per", "arousal", "--test-fold", "1")
+    assert result.code == 2
+    assert "numbers (1 to 1.5, 2 different ones), not classes; --as-classes" in result.err
+    assert not out.exists()
+    given = (store, out, "--target", "arousal", "--test-fold", "1", "--force")
+    assert cli("train", *given).code == 0
+    assert checkpoint.load(out).header.classes == []
+    assert cli("train", *given, "--as-classes").code == 0
+    assert checkpoint.load(out).header.classes == ["1", "1.5"]
+
+
 def test_checkpoints_of_two_targets_are_no_folds(cli: Cli, store: Path, tmp_path: Path) -> None:
     for fold, target in ((0, "gender"), (1, "label")):
         options = ("--target", target, "--test-fold", str(fold))
@@ -114,43 +160,3 @@ def test_conditions_ask_for_the_label_that_the_store_has(
     assert {label[item.id] for item in listed if part in ("", item.part)} == {"anger"}
     trained = {label[item.id] for item in listed if item.part == "train"}
     assert ("anger" in trained) == (option == "--where")
-
-
-@pytest.mark.parametrize(
-    ("values", "refused"),
-    [
-        ([0.25, 3.5, 2.0], True),
-        (["0.25", "3", "2"], True),
-        (["1.", ".5", "-1e-3"], True),
-        (list(range(21)), True),
-        (list(range(20)), False),
-        ([1, 2, None], False),
-        (["01", "0.5"], False),
-        ([f"{i:02d}" for i in range(1, 30)], False),
-        (["high", "0.5"], False),
-        ([None, ""], False),
-        ([1.0, 2.0], False),
-    ],
-)
-def test_numbers_are_numbers(values: list[Any], refused: bool) -> None:
-    rows = [Item(str(i), speaker=f"{i}", extra={"arousal": v}) for i, v in enumerate(values)]
-    if refused:
-        with pytest.raises(UsageError, match=r"--target arousal holds .* not classes"):
-            refuse_numbers(rows, "arousal")
-    else:
-        refuse_numbers(rows, "arousal")
-    refuse_numbers(rows, "speaker")
-
-
-def test_a_target_of_numbers_is_wrong_usage(cli: Cli, tmp_path: Path) -> None:
-    """A column of ratings once became as many classes as it had values, with exit code 0."""
-    rated = [
-        item.replace(extra={"arousal": round(1 + 0.13 * i, 2)}) for i, item in enumerate(items())
-    ]
-    store = make(tmp_path / "s.h5", rated)
-    words = ("train", store, tmp_path / "m.ckpt", "--model", "linear", "--test-fold", "none")
-    result = cli(*words, "--target", "arousal")
-    assert result.code == 2
-    assert "different numbers from 1 to" in result.err
-    assert not (tmp_path / "m.ckpt").exists()
-    assert cli(*words, "--target", "arousal", "--as-classes").code == 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sertool.api.calls import AnyPath
+from sertool.core.errors import InputError
 from sertool.evaluation import audit_files
 from sertool.evaluation import report as reports
 from sertool.evaluation.audit_text import render as render_audit
@@ -37,12 +38,15 @@ class Report(reports.Report, kw_only=True):
 
     @classmethod
     def open(cls, path: AnyPath) -> Report:
-        """Open a report (JSON); InputError if the file is not one.
+        """Open a report of classes (JSON); InputError if the file is not one.
 
         >>> Report.open("report.json").baselines["majority"].uar
         0.25
         """
-        return printable(reports.read(Path(path)))
+        found = printable(reports.read(Path(path)))
+        if not isinstance(found, Report):
+            raise InputError(f"{path}: a report of numbers; open it with NumberReport")
+        return found
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -93,9 +97,66 @@ class Report(reports.Report, kw_only=True):
         return tables.render(render(self, WIDTH), width=WIDTH)
 
 
-def printable(report: reports.Report) -> Report:
+class NumberReport(reports.NumberReport, kw_only=True):
+    """The results of `evaluate` for a model of numbers (`train(target="valence,arousal")`).
+
+    figures.targets: of each field `ccc`, `pearson`, `rmse`, `mae`, and `ci`, their intervals over
+    speakers; baselines: the same of the mean and of ridge regression. protocol: what train and test
+    have in common. items: each tested file with its true and its predicted numbers, unless
+    `summary=True`. `print` shows the tables of `sertool eval`.
+
+    >>> report = NumberReport.open("numbers.json")
+    >>> report, sorted(report.baselines)
+    (<NumberReport of 16 tests, pitch, level>, ['mean', 'ridge'])
+    >>> report.figures.targets["pitch"].n, -1 <= report.figures.targets["pitch"].ccc <= 1
+    (16, True)
+    """
+
+    @classmethod
+    def open(cls, path: AnyPath) -> NumberReport:
+        """Open a report of numbers (JSON); InputError if the file is not one.
+
+        >>> NumberReport.open("numbers.json").target
+        'pitch,level'
+        """
+        found = printable(reports.read(Path(path)))
+        if not isinstance(found, NumberReport):
+            raise InputError(f"{path}: a report of classes; open it with Report")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values.
+
+        >>> NumberReport.open("numbers.json").to_json()["kind"]
+        'numbers'
+        """
+        found: dict[str, Any] = json.loads(reports.dumps(self))
+        return found
+
+    def save(self, path: AnyPath, force: bool = False) -> None:
+        """Write the report (JSON), as `sertool eval --json`; `force` replaces a file.
+
+        >>> NumberReport.open("numbers.json").save("numbers-copy.json")
+        """
+        target = Path(path)
+        check_output(target, force, False, [])
+        with atomic(target) as temporary:
+            temporary.write_text(reports.dumps(self), encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"<NumberReport of {self.figures.n} tests, {', '.join(self.figures.targets)}>"
+
+    def __str__(self) -> str:
+        from sertool.evaluation.terminal import render
+        from sertool.ui import tables
+
+        return tables.render(render(self, WIDTH), width=WIDTH)
+
+
+def printable(report: reports.AnyReport) -> Report | NumberReport:
     """Return a report as the API gives it."""
-    return Report(**{name: getattr(report, name) for name in report.__struct_fields__})
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    return NumberReport(**fields) if "classes" not in fields else Report(**fields)
 
 
 class Audit(Mapping[str, bool | None]):

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath, as_list, call
 from sertool.api.models import Checkpoint
-from sertool.api.reports import Audit, Report, printable
+from sertool.api.reports import Audit, NumberReport, Report, printable
 from sertool.api.results import Manifest, Store
 from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
@@ -163,10 +163,11 @@ def evaluate(
     console: Console | None = None,
     verbose: bool = False,
     **options: Any,
-) -> Report:
+) -> Report | NumberReport:
     """Test checkpoints on the items of a store that they held out, and return the report.
 
-    checkpoints: one, or several: folds, whose results are pooled.
+    checkpoints: one, or several: folds, whose results are pooled. Of a model of numbers the report
+    is a `NumberReport`.
 
     >>> report = evaluate(train("mel.h5", "cv.ckpt", test_fold="all"), "mel.h5")
     >>> report.figures.n, report.confusion.shape, 0.25 < report.uar < 1

@@ -12,7 +12,7 @@ from sertool.evaluation.options import EvalOptions
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
-    from sertool.evaluation.report import Report
+    from sertool.evaluation.report import AnyReport
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def evaluate(
     options: EvalOutputs = EvalOutputs(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> Report:
+) -> AnyReport:
     """Test checkpoints, write the report and its figures where asked for, and return it.
 
     Raises UsageError for options that make no sense together, InputError where checkpoints and
@@ -66,7 +66,7 @@ def evaluate(
     return report
 
 
-def _show(report: Report, options: EvalOutputs, console: Console) -> None:
+def _show(report: AnyReport, options: EvalOutputs, console: Console) -> None:
     """Print the tables, or the report with the tables on standard error."""
     from rich.console import Console as RichConsole
 

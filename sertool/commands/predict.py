@@ -136,6 +136,8 @@ def predict(
         replace = run.force or run.resume
         explain = functools.partial(explaining.explainer, folder=options.explain, replace=replace)
     predictor = predicting.Predictor(checkpoint, load(checkpoint), options.how, explain=explain)
+    if options.figure is not None and predictor.numbers:
+        raise UsageError("--figure: is of classes, and the model says numbers")
     if options.explain is not None:
         explaining.check(options.explain, paths, replace)
     if options.output is None or options.stream:
@@ -192,7 +194,9 @@ def _run(
 
     shown = options.output is None and sys.stdout.isatty()
     form = options.format or ("table" if shown else "jsonl")
-    header, text = formatter(form, predictor.classes, predictor.further, options.digits)
+    header, text = formatter(
+        form, predictor.classes, predictor.further, options.digits, predictor.numbers
+    )
     drawn: list[Prediction] = []
     with _opened(options.output) as write:
         write(header)

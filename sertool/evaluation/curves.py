@@ -12,12 +12,12 @@ from msgspec import Struct
 from sertool.formats.schema import Number
 
 if TYPE_CHECKING:
-    from sertool.evaluation.report import Report
+    from sertool.evaluation.report import AnyReport, Report
 
 MOST = 50  # epochs that a report keeps of a long training
 DIGITS = 4
-COLUMNS = ("loss", "val_loss", "val_accuracy", "val_uar")
-OTHERS = ("epoch", "lr", "train_uar")  # of a history, which a report does not keep
+COLUMNS = ("loss", "val_loss", "val_accuracy", "val_uar", "val_ccc")
+OTHERS = ("epoch", "lr", "train_uar", "train_ccc")  # of a history, which a report does not keep
 TENTH = 0.1  # the end of a training, as a part of its epochs
 FELL = 0.02  # a loss that falls by more over that end has not levelled off
 PAST = 0.2  # a lowest validation loss further from the end than this part of the epochs …
@@ -87,6 +87,7 @@ class Training(Struct, kw_only=True, omit_defaults=True):
     val_loss: list[Number] | None = None
     val_accuracy: list[Number] | None = None
     val_uar: list[Number] | None = None
+    val_ccc: list[Number] | None = None
     terms: dict[str, list[Number]] = {}
 
     def check(self) -> None:
@@ -131,7 +132,7 @@ def thinned(history: Sequence[dict[str, Any]], best: int) -> Training | None:
     return Training(epochs=n, best_epoch=best, epoch=epochs, terms=terms, **columns)
 
 
-def curves(report: Report) -> list[Curve]:
+def curves(report: AnyReport) -> list[Curve]:
     """Return the trainings of a report's checkpoints; those it does not know are left out."""
     return [fold.training.curve for fold in report.figures.folds if fold.training]
 

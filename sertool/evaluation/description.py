@@ -13,7 +13,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
-from sertool.evaluation.report import Report, load, parse
+from sertool.evaluation.report import AnyReport, load, parse
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 from sertool.formats.checkpoint import load as load_checkpoint
 from sertool.formats.manifest import FIELDS, read_manifest
@@ -51,7 +51,7 @@ def _is_report(path: Path) -> bool:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and "confusion" in value
+    return isinstance(value, dict) and ("confusion" in value or "targets" in value)
 
 
 SCHEMAS = ("manifest", "store", "checkpoint", "report")
@@ -212,7 +212,7 @@ class ReportDescription(Description):
 
     what = "report"
     raw: list[dict[str, Any]]
-    reports: list[Report]
+    reports: list[AnyReport]
 
     def _json(self, with_items: bool) -> dict[str, Any]:
         return {"report": self.raw[0]} if len(self.raw) == 1 else {"reports": self.raw}

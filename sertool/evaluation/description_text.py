@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sertool.core.paths import show
 from sertool.corpora.survey_text import page as survey_page
 from sertool.evaluation.description import (
     CheckpointDescription,
@@ -15,7 +16,8 @@ from sertool.evaluation.description import (
     StoreDescription,
     counts,
 )
-from sertool.evaluation.report import Report
+from sertool.evaluation.number_tables import shown
+from sertool.evaluation.report import AnyReport, NumberReport
 from sertool.evaluation.terminal import describe_report, percent
 from sertool.formats.checkpoint import Per, Trained
 from sertool.formats.lineage import Record
@@ -99,7 +101,10 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
 
 
 def _size(own: Trained) -> str:
-    return f"{own.model.parameters:,} parameters; classes {', '.join(own.classes)}"
+    return (
+        f"{own.model.parameters:,} parameters;"
+        f" {'numbers' if own.numbers else 'classes'} {', '.join(own.outputs)}"
+    )
 
 
 def _per(per: Per) -> list[str]:
@@ -118,19 +123,30 @@ def _epoch(own: Trained) -> str:
     return f"; weights of epoch {own.best_epoch} of {len(history)}{last}"
 
 
-def _packed(reports: Sequence[Report]) -> list[Any]:
-    """Return one line per report: its tags and UAR."""
+def _packed(reports: Sequence[AnyReport]) -> list[Any]:
+    """Return one line per report: its tags and UAR, or CCC of each target."""
     rows = [
         [
             " ".join(f"{key}={value}" for key, value in (report.tags or {}).items()),
             (report.model and report.model.name) or "",
             report.figures.n,
-            percent(report.figures.uar),
+            _worth(report),
         ]
         for report in reports
     ]
+    of_numbers = any(isinstance(report, NumberReport) for report in reports)
     lines = [f"{plural(len(reports), 'report')}, one per line; sertool report pools them"]
-    return [*lines, table(["tags", "model", "n", "UAR, %"], rows, 2)]
+    return [
+        *lines,
+        table(["tags", "model", "n", "UAR, % or CCC" if of_numbers else "UAR, %"], rows, 2),
+    ]
+
+
+def _worth(report: AnyReport) -> str:
+    if isinstance(report, NumberReport):
+        targets = report.figures.targets.items()
+        return ", ".join(f"{show(name)} {shown(own.ccc)}" for name, own in targets)
+    return percent(report.figures.uar)
 
 
 def _further(found: StoreDescription | ManifestDescription) -> list[str]:

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sertool.core.paths import show
-from sertool.evaluation.report import Report
+from sertool.evaluation.number_tables import interval
+from sertool.evaluation.report import AnyReport, NumberReport, Report
 from sertool.evaluation.terminal import percent, systems
 from sertool.formats import figures as folders
-from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel
+from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, panels_of
 from sertool.ui.words import plural
 
 
@@ -21,10 +22,13 @@ def _caption(report: Report) -> str:
     name, figures = systems(report)[0]
     low, high = figures.ci.limits.get("uar", (None, None))
     interval = "" if low is None else f" [{percent(low)}, {percent(high)}]"
-    apart = report.protocol.facts.get("speaker_disjoint")
-    words = {True: "speakers apart", False: "speakers NOT apart", None: "speakers unknown"}[apart]
     tested = f"{figures.n} {report.level}s"
-    return f"{name}: UAR {percent(figures.uar)} %{interval} · {tested} · {words}"
+    return f"{name}: UAR {percent(figures.uar)} %{interval} · {tested} · {_apart(report)}"
+
+
+def _apart(report: AnyReport) -> str:
+    apart = report.protocol.facts.get("speaker_disjoint")
+    return {True: "speakers apart", False: "speakers NOT apart", None: "speakers unknown"}[apart]
 
 
 def confusion_figure(report: Report) -> Figure:
@@ -134,6 +138,33 @@ FIGURES = {
 }
 
 
-def draw(report: Report, folder: Path) -> list[Path]:
+def scatter_figure(report: NumberReport) -> Figure | None:
+    """Prediction against truth, a panel for each field; None for a report without items."""
+    if not report.items:
+        return None
+    fields = report.figures.targets
+    figure, panels = panels_of(len(fields), 3.6, 3.9)
+    for axes, (field, own) in zip(panels, fields.items(), strict=True):
+        truth = [item.truth[field] for item in report.items]
+        said = [item.prediction[field] for item in report.items]
+        ends = [min(*truth, *said), max(*truth, *said)]
+        axes.plot(ends, ends, color=INK, linewidth=1, linestyle=":")
+        axes.scatter(truth, said, s=9, color=MODEL, alpha=0.5, linewidths=0)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_axisbelow(True)
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.set_xlabel(f"{show(field)}, truth", color=INK)
+        axes.set_ylabel("predicted", color=INK)
+        axes.set_title(f"CCC {interval(own, 'ccc')}", fontsize=9, color=INK)
+    name = (report.model and report.model.name) or "model"
+    figure.suptitle(
+        f"{name} · {report.figures.n} {report.level}s · {_apart(report)}", fontsize=9, color=INK
+    )
+    return figure
+
+
+def draw(report: AnyReport, folder: Path) -> list[Path]:
     """Write every figure that the report allows into `folder`; return their paths."""
+    if isinstance(report, NumberReport):
+        return folders.draw(folder, {"scatter.png": partial(scatter_figure, report)})
     return folders.draw(folder, {name: partial(make, report) for name, make in FIGURES.items()})

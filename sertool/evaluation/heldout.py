@@ -22,7 +22,7 @@ from sertool.formats.fitted import seen
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import speakers
-from sertool.targets import class_names
+from sertool.targets import NUMBERED, class_names, known_numbers, numbers
 from sertool.ui.console import Console
 
 _SEGMENT = re.compile(r"#\d+")
@@ -62,7 +62,7 @@ def load_test(path: Path) -> CheckpointTest:
 
 
 def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
-    """Return the classes that all tests share, in their order.
+    """Return the classes that all tests share, in their order; of numbers, what stands for one.
 
     Raises InputError where models or classes differ: those are not folds of one experiment.
     """
@@ -74,14 +74,19 @@ def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
             ("models", _models(test), _models(first)),
             ("weights", _weights(test), _weights(first)),
             ("normalisation", _features(test), _features(first)),
-            ("classes", ", ".join(test.header.classes), ", ".join(first.header.classes)),
+            ("classes", ", ".join(test.header.outputs), ", ".join(first.header.outputs)),
+            ("kind", _kind(test), _kind(first)),
         ):
             if mine != theirs:
                 raise InputError(
                     f"{show(test.path)}: its {what} ({mine}) differ from those of"
                     f" {show(first.path)} ({theirs}); only folds of one experiment can be pooled"
                 )
-    return first.header.classes
+    return first.header.classes or [NUMBERED]
+
+
+def _kind(test: CheckpointTest) -> str:
+    return "numbers" if test.header.numbers else "classes"
 
 
 def _models(test: CheckpointTest) -> str:
@@ -201,7 +206,10 @@ def choose(
     """
     meant = {item.id for item in select(store.items(), where)}
     items = store.items()
-    names = class_names(items, tests[0].target, "--target")
+    if fields := tests[0].header.fields:
+        names = known_numbers(numbers(items, fields))
+    else:
+        names = class_names(items, tests[0].target, "--target")
     if len({item.id for item in items}) != len(items):
         raise InputError(f"{show(store.path)}: two items have the same id")
     for test in tests:

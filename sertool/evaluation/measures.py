@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sertool import metrics
+from sertool import metrics, regression
 from sertool.core.seeds import rng
 from sertool.evaluation import curves
 from sertool.evaluation.pooling import Pooled
 from sertool.evaluation.report import Report
 from sertool.metrics import FEWEST, Measure, Rates
 
-FIGURE_KEYS = ("measure", "class", "truth", "prediction")
+FIGURE_KEYS = ("measure", "class", "truth", "prediction", "target")
 LEVEL = 0.95
 Figure = Mapping[str, str]  # {"measure": "recall", "class": "anger"}, {"measure": "uar"}, …
 
@@ -107,9 +107,22 @@ for _names, _keys in (
     ((*WHOLE, *OF_REPORT, *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
     ((*OF_CLASS, *OF_REPORT_CLASS, *OF_CORPUS), ("class",)),
     (("share", "count"), ("truth", "prediction")),
+    (tuple(regression.MEASURES), ("target",)),
 ):
     for _name in _names:
         KNOWN.setdefault(_name, []).append(_keys)
+
+
+def overall(pooled: Pooled) -> list[dict[str, str]]:
+    """Return every figure that sums up a system: each metric, or each measure of each target."""
+    if not pooled.numbers:
+        return [{"measure": name} for name in metrics.known()]
+    return [{"measure": m, "target": name} for name in pooled.classes for m in regression.MEASURES]
+
+
+def name_of(figure: Figure) -> str:
+    """Return a figure of `overall` in one word: "uar", "ccc valence"."""
+    return " ".join([figure["measure"], *([figure["target"]] if "target" in figure else [])])
 
 
 def of_corpus(figure: Figure) -> bool:
@@ -130,13 +143,19 @@ def check_figure(figure: Figure) -> None:
         raise ValueError(f"measure {name!r} takes {wanted} beside it, not {given}")
 
 
-def of_matrix(figure: Figure, classes: Sequence[str]) -> Measure | None:
-    """Return the function of a confusion matrix that a figure is; None if it is none of one."""
+def of_matrix(figure: Figure, classes: Sequence[str], numbers: bool = False) -> Measure | None:
+    """Return the function of a confusion matrix that a figure is; None if it is none of one.
+
+    numbers: of the sums of numbers, whose targets are `classes`.
+    """
     name = figure["measure"]
     places = [figure[key] for key in FIGURE_KEYS[1:] if key in figure]
-    if any(place not in classes for place in places):
+    if numbers != ("target" in figure) or any(place not in classes for place in places):
         return None
     at = [classes.index(place) for place in places]
+    if "target" in figure:
+        own = regression.MEASURES[name].compute
+        return lambda sums: own(sums[..., at[0], :])
     if not at:
         metric = metrics.known().get(name)
         return metric.compute if metric else WHOLE.get(name)
@@ -155,11 +174,12 @@ def _reported(pooled: Pooled, figure: Figure) -> list[float] | None:
     What is of a class is of the folds that test it; its mean probability is weighted by them.
     Of `OF_FOLDS` every fold weighs the same.
     """
-    if not pooled.reports:
+    if not pooled.reports or pooled.numbers:
         return None
     found = []
     name, label = figure["measure"], figure.get("class")
-    for run in pooled.reports:
+    for each in pooled.reports:
+        run = [report for report in each if isinstance(report, Report)]
         if label is not None:
             run = [r for r in run if (own := r.figures.per_class.get(label)) and own.support]
         if name in OF_FOLDS:
@@ -216,7 +236,7 @@ def values(
     """
     own = matrices is None
     given = pooled.matrices if matrices is None else matrices
-    wanted = {str(i): of_matrix(f, pooled.classes) for i, f in enumerate(figures)}
+    wanted = {str(i): of_matrix(f, pooled.classes, pooled.numbers) for i, f in enumerate(figures)}
     known = {name: measure for name, measure in wanted.items() if measure is not None}
     drawn: dict[str, Rates] = {}
     if paired(pooled):
@@ -240,7 +260,7 @@ def values(
 
 def paired(pooled: Pooled) -> bool:
     """Return whether its clusters can be drawn: enough of them, each known in every seed."""
-    known = all(pooled.clusters) or len(pooled.seeds) == 1
+    known = all(pooled.clusters) or (len(pooled.seeds) == 1 and not pooled.numbers)
     return len(pooled.clusters) >= FEWEST and known
 
 
@@ -283,8 +303,8 @@ class Difference:
 
 def alike(left: Pooled, right: Pooled) -> str | None:
     """Return why two systems cannot be compared speaker by speaker; None where they can."""
-    if left.classes != right.classes:
-        return "their classes differ"
+    if left.numbers != right.numbers or left.classes != right.classes:
+        return f"their {'targets' if left.numbers and right.numbers else 'classes'} differ"
     if not (all(left.clusters) and all(right.clusters)):
         return "the speakers of some recordings are unknown"
     if set(left.clusters) != set(right.clusters):
@@ -306,7 +326,7 @@ def differences(left: Pooled, right: Pooled, figures: Sequence[Figure], seed: in
         raise ValueError(reason)
     order = [right.clusters.index(name) for name in left.clusters]
     both = np.concatenate([left.matrices, right.matrices[order]], axis=1)
-    wanted = {str(i): of_matrix(f, left.classes) for i, f in enumerate(figures)}
+    wanted = {str(i): of_matrix(f, left.classes, left.numbers) for i, f in enumerate(figures)}
     known = {name: measure for name, measure in wanted.items() if measure is not None}
     drawn = metrics.resample(both, known, seed=seed)
     n = len(left.seeds)

@@ -13,10 +13,19 @@ import numpy as np
 from msgspec import UNSET
 from msgspec.structs import replace as changed
 
+from sertool import regression
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation.leaks import FACTS
-from sertool.evaluation.report import Figures, Report, all_hold, read_all
+from sertool.evaluation.report import (
+    AnyReport,
+    Figures,
+    NumberFigures,
+    NumberReport,
+    Report,
+    all_hold,
+    read_all,
+)
 
 PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
 SCORING = ("where", "all", "choose", "pool")  # parameters of `eval` that make another test
@@ -37,7 +46,7 @@ class Result:
     """One report and what it is of: its tags, and what its lineage says where they are silent."""
 
     name: str
-    report: Report
+    report: AnyReport
     tags: dict[str, str]
     fold: str
     seed: str
@@ -54,9 +63,10 @@ class Result:
 class Pooled:
     """One system under one protocol, its folds pooled for each seed.
 
-    matrices: (clusters, seeds, classes, classes) confusion matrices; `unit` is what a cluster is:
-    "speaker", or "file" where speakers are unknown. baselines: the same of each baseline that all
-    reports have. reports: those of each seed, fold by fold.
+    matrices: (clusters, seeds, classes, classes) confusion matrices, or (clusters, seeds, targets,
+    7) sums of numbers (see `sertool.regression`), whose `classes` are the targets; `unit` is what a
+    cluster is: "speaker", or "file" where speakers are unknown. baselines: the same of each
+    baseline that all reports have. reports: those of each seed, fold by fold.
     """
 
     tags: dict[str, str]
@@ -64,11 +74,29 @@ class Pooled:
     classes: list[str]
     seeds: list[str]
     folds: list[list[str]]
-    reports: list[list[Report]]
+    reports: list[list[AnyReport]]
     clusters: list[str]
     unit: str
     matrices: np.ndarray
     baselines: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: bool = False
+
+    @property
+    def tested(self) -> np.ndarray:
+        """How many were tested: (clusters, seeds)."""
+        counts: np.ndarray = (
+            self.matrices[:, :, 0, 0] if self.numbers else self.matrices.sum((2, 3))
+        )
+        return counts
+
+    @property
+    def truth(self) -> np.ndarray:
+        """What is the same for every system tested on the same recordings: (clusters, seeds, …).
+
+        Of classes the tests of each, of numbers how many and the sums Σt and Σt².
+        """
+        given: np.ndarray = self.matrices
+        return given[..., [0, 1, 3]] if self.numbers else given.sum(-1)
 
     @property
     def values(self) -> dict[str, str]:
@@ -81,7 +109,7 @@ def load(paths: Sequence[Path]) -> list[Result]:
     return [result(name, report) for name, report in read_all(paths)]
 
 
-def result(name: str, report: Report) -> Result:
+def result(name: str, report: AnyReport) -> Result:
     """Return a report with its tags; fold, seed, epochs come from its lineage if untagged."""
     tags = {show(key): show(value) for key, value in (report.tags or {}).items()}
     params = report.params("train")
@@ -106,7 +134,7 @@ def result(name: str, report: Report) -> Result:
     return Result(name, report, tags, tags.pop("fold", fold), seed, made, _scoring(report))
 
 
-def _scoring(report: Report) -> dict[str, str]:
+def _scoring(report: AnyReport) -> dict[str, str]:
     params = report.params("eval")
     if isinstance(params.get("where"), list):  # of another fold other items: that is no other test
         texts = sorted(map(str, params["where"]))
@@ -143,10 +171,12 @@ def pool(results: Sequence[Result]) -> Pooled:
     A run that lacked some of the others' classes in training, as a single speaker's may, never
     says them. Raises InputError where no run has all classes.
     """
-    first = max(results, key=lambda each: len(each.report.classes))
-    classes = list(first.report.classes)
+    first = max(results, key=lambda each: len(_names(each.report)))
+    classes = _names(first.report)
+    numbers = isinstance(first.report, NumberReport)
     for each in results:
-        if not set(each.report.classes) <= set(classes):
+        same = isinstance(each.report, NumberReport) == numbers
+        if not same or not set(_names(each.report)) <= set(classes):
             raise InputError(
                 f"{each.name}: its classes are not those of {first.name}, which has the same tags;"
                 " distinguish them with eval --tag KEY=VALUE"
@@ -176,11 +206,19 @@ def pool(results: Sequence[Result]) -> Pooled:
         unit="file" if clusters and not any(clusters) else "speaker",
         matrices=matrices,
         baselines=baselines,
+        numbers=numbers,
     )
 
 
-def _widened(report: Report, classes: Sequence[str]) -> Report:
+def _names(report: AnyReport) -> list[str]:
+    """Return the classes of a report, or the targets of one of numbers."""
+    return list(report.figures.targets if isinstance(report, NumberReport) else report.classes)
+
+
+def _widened(report: AnyReport, classes: Sequence[str]) -> AnyReport:
     """Return a report with a row and a column for each of `classes` in every confusion matrix."""
+    if isinstance(report, NumberReport):
+        return report
     own = report.classes
     if own == list(classes):
         return report
@@ -210,8 +248,40 @@ def _natural(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() else (-1, text)
 
 
-def _matrices(runs: Sequence[Sequence[Figures]], n: int) -> tuple[list[str], np.ndarray]:
-    """Return (speakers, (speakers, runs, n, n)); units of unknown speaker are clusters named ""."""
+def _matrices(
+    runs: Sequence[Sequence[Figures | NumberFigures]], n: int
+) -> tuple[list[str], np.ndarray]:
+    """Return (speakers, (speakers, runs, n, n)); units of unknown speaker are clusters named "".
+
+    Of numbers (speakers, runs, n, 7), and all of unknown speaker are one cluster: what each of them
+    was, the sums do not tell.
+    """
+    numbers = [[own for own in run if isinstance(own, NumberFigures)] for run in runs]
+    if any(numbers):
+        return _sums(numbers)
+    counts = [[own for own in run if isinstance(own, Figures)] for run in runs]
+    return _counts(counts, n)
+
+
+def _sums(runs: Sequence[Sequence[NumberFigures]]) -> tuple[list[str], np.ndarray]:
+    fields = list(runs[0][0].targets)
+    shape = (len(runs), len(fields), regression.SUMS)
+    speakers: dict[str, np.ndarray] = {}
+    rest = np.zeros(shape)
+    for i, run in enumerate(runs):
+        for figures in run:
+            rest[i] += np.array([figures.targets[name].sums for name in fields])
+            for name, group in figures.by.get("speaker", {}).items():
+                sums = np.array([group.sums[field] for field in fields])
+                speakers.setdefault(name, np.zeros(shape))[i] += sums
+                rest[i] -= sums
+    names = sorted(speakers)
+    unknown = bool((rest[..., 0] > 0.5).any())
+    rows = [speakers[name] for name in names] + ([rest] if unknown else [])
+    return [*names, *([""] if unknown else [])], np.stack(rows)
+
+
+def _counts(runs: Sequence[Sequence[Figures]], n: int) -> tuple[list[str], np.ndarray]:
     speakers: dict[str, list[np.ndarray]] = {}
     rest = np.zeros((len(runs), n, n), np.int64)
     for i, run in enumerate(runs):
@@ -245,7 +315,11 @@ def part(pooled: Pooled, name: str, value: str) -> Pooled | None:
     A corpus keeps its speakers, a gender is one cluster: a report does not say who is what.
     """
     rows = [
-        [found for r in run if (found := r.figures.by.get(name, {}).get(value))]
+        [
+            found
+            for r in run
+            if isinstance(r, Report) and (found := r.figures.by.get(name, {}).get(value))
+        ]
         for run in pooled.reports
     ]
     if name not in PARTS or not all(rows):
@@ -301,7 +375,7 @@ def differences(pooled: Pooled) -> list[str]:
     return sorted(n for n in names if len({each.get(n, repr(None)) for each in found}) > 1)
 
 
-def _parameters(report: Report) -> dict[str, str]:
+def _parameters(report: AnyReport) -> dict[str, str]:
     """Return the parameters of the stages up to `train`, each named by its stage."""
     found = {}
     times: Counter[str] = Counter()
@@ -347,7 +421,7 @@ class Evidence:
 def evidence(pooled: Pooled) -> Evidence:
     """Return the protocol of all that was pooled."""
     protocols = [report.protocol for run in pooled.reports for report in run]
-    tested = pooled.matrices.sum((0, 2, 3))
+    tested = pooled.tested.sum(0)
 
     def span(name: str) -> tuple[int, int]:
         most = [p.of(f"{name}_most") or p.of(name) for p in protocols]

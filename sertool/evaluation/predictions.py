@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 
 LABELS = ("srt", "vtt", "audacity")  # for those who watch or annotate: what is said when
 FORMATS = ("jsonl", "csv", "tsv", "table", *LABELS)
 HEARD = ("heard", "speech", "windows", "vad", "model")  # what a row says of how it was heard
+OF_CLASSES = ("label", "confidence", "posterior")  # what a row of numbers lacks
 TABLE_DIGITS = 4
 HEARD_WIDTH = 18  # "1234.5 of 1234.5 s"
 BAR = 20  # characters of a full bar
@@ -55,6 +56,26 @@ class Prediction:
     end: float | None = None
     further: Mapping[str, str | None] = field(default_factory=dict)
 
+    @property
+    def silent(self) -> bool:
+        """Whether there was nothing to predict from: nobody speaks."""
+        return self.posterior is None
+
+
+@dataclass(frozen=True)
+class NumberPrediction(Prediction):
+    """The prediction of a model of numbers: label, confidence and posterior are None.
+
+    numbers: by field, the mean over the windows; None where nobody speaks.
+    """
+
+    numbers: dict[str, float] | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether there was nothing to predict from: nobody speaks."""
+        return self.numbers is None
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -76,24 +97,38 @@ def _values(row: Row) -> dict[str, Any]:
     found = vars(row) | further
     found.pop("further", None)
     span = {name: found.pop(name) for name in ("start", "end")}
-    return {"path": row.path} | ({} if set(span.values()) == {None} else span) | found
+    head = {"path": row.path} | ({} if set(span.values()) == {None} else span)
+    if isinstance(row, NumberPrediction):
+        head["numbers"] = found.pop("numbers")
+        found = {name: value for name, value in found.items() if name not in OF_CLASSES}
+    return head | found
 
 
 def formatter(
-    name: str, classes: Sequence[str], further: Sequence[str] = (), digits: int | None = None
+    name: str,
+    classes: Sequence[str],
+    further: Sequence[str] = (),
+    digits: int | None = None,
+    numbers: Sequence[str] = (),
 ) -> tuple[str, Formatter]:
     """Return (header, function from a row to its text): both end with a newline, if not empty.
 
-    classes and further: the names that `posterior` and `further` have in every row. digits: after
+    classes and further: the names that `posterior` and `further` have in every row. numbers: the
+    fields that a model of numbers says, of which no row has a label. digits: after
     the point, at most; None for all, and for `TABLE_DIGITS` in a table.
     """
     if name in LABELS:
+        if numbers:
+            raise UsageError(f"--format {name}: is of labels, and the model says numbers")
         return _labels(name, 2 if digits is None else digits)
     if name == "table":
-        return _table(classes, further, TABLE_DIGITS if digits is None else digits)
+        places = TABLE_DIGITS if digits is None else digits
+        return (
+            _number_table(numbers, further, places) if numbers else _table(classes, further, places)
+        )
     if name == "jsonl":
         return "", lambda row: _json(_rounded(_values(row), digits))
-    return _separated("," if name == "csv" else "\t", classes, further, digits)
+    return _separated("," if name == "csv" else "\t", classes, further, digits, numbers)
 
 
 def _json(values: dict[str, Any]) -> str:
@@ -144,9 +179,14 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _separated(
-    delimiter: str, classes: Sequence[str], further: Sequence[str], digits: int | None
+    delimiter: str,
+    classes: Sequence[str],
+    further: Sequence[str],
+    digits: int | None,
+    numbers: Sequence[str],
 ) -> tuple[str, Formatter]:
-    names = ["path", "start", "end", "label", "confidence", "duration", *HEARD, *further]
+    said = numbers or ["label", "confidence"]
+    names = ["path", "start", "end", *said, "duration", *HEARD, *further]
     names += [*(f"p_{name}" for name in classes), "error"]
 
     def line(values: Sequence[Any]) -> str:
@@ -157,6 +197,7 @@ def _separated(
     def text(row: Row) -> str:
         found = _rounded(_values(row), digits)
         shares = found.get("posterior") or {}
+        found |= found.get("numbers") or {}
         found |= {f"p_{name}": share for name, share in shares.items()}
         return line([found.get(name) for name in names])
 
@@ -186,4 +227,30 @@ def _table(classes: Sequence[str], further: Sequence[str], digits: int) -> tuple
 
     more = "".join(f"{name:<{n}}  " for name, n in widths.items())
     head = f"{'label':<{width}}  {'confidence':>{sure_width}}  {'':<{BAR}}  {more}"
+    return f"{head}{'heard':>{HEARD_WIDTH}}  path\n", text
+
+
+def _number_table(
+    fields: Sequence[str], further: Sequence[str], digits: int
+) -> tuple[str, Formatter]:
+    widths = {name: max(len(name), digits + 4) for name in fields}
+    more_widths = {name: max(len(name), WORD) for name in further}
+
+    def text(row: Row) -> str:
+        path = show(row.path)
+        span = f"{row.start:.2f}–{row.end:.2f} s  " if row.end is not None else ""
+        numbers = row.numbers if isinstance(row, NumberPrediction) else None
+        known = numbers or {}
+        cells = [f"{known[name]:.{digits}f}" if name in known else "–" for name in fields]
+        line = "".join(f"{cell:>{n}}  " for cell, n in zip(cells, widths.values(), strict=True))
+        if isinstance(row, Unread):
+            return f"{line}{span}{path}: {row.error}\n"
+        line += "".join(
+            f"{show(row.further[name] or ''):<{n}}  " for name, n in more_widths.items()
+        )
+        heard = f"{row.heard:.1f} of {row.duration:.1f} s"
+        return f"{line}{heard:>{HEARD_WIDTH}}  {span}{path}\n"
+
+    head = "".join(f"{name:>{n}}  " for name, n in widths.items())
+    head += "".join(f"{name:<{n}}  " for name, n in more_widths.items())
     return f"{head}{'heard':>{HEARD_WIDTH}}  path\n", text

@@ -23,7 +23,7 @@ from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.corpora import labels
 from sertool.evaluation.options import PredictOptions
-from sertool.evaluation.predictions import Prediction, Row, Unread
+from sertool.evaluation.predictions import NumberPrediction, Prediction, Row, Unread
 from sertool.features.hearing import Clip, Heard, Hearing
 from sertool.features.pipeline import Pipeline, recording
 from sertool.features.turns import Turns, read_turns, turns_of
@@ -134,6 +134,9 @@ class Predictor:
         self._model = f"{source.header.model.name}@{lineage.file_sha256(path)[:HASH]}"
         header = source.header
         speakers.refuse(header, path)
+        self.numbers = header.fields
+        if self.numbers:
+            _refuse_of_classes(options, explain is not None)
         known = header.classes
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
@@ -223,16 +226,22 @@ class Predictor:
             by = scored.route.value, scored.route.by
             further |= dict(zip(self.further[-2:], by, strict=True))
         label, sure, shares = None, None, None
-        if len(scored.rows):
+        if len(scored.rows) and not self.numbers:
             label, shares = self._pooled(scored.rows)
             sure = shares[label]
             if self.options.reject is not None and sure < self.options.reject:
                 label = None
-        return Prediction(
+        made = (
             path, label, sure, shares, clip.duration, clip.heard, clip.speech, scored.windows,
             self.options.vad, self._model, clip.start, clip.end,
             {name: further.get(name) for name in self.further},
         )  # fmt: skip
+        if not self.numbers:
+            return Prediction(*made)
+        if not len(scored.rows):
+            return NumberPrediction(*made)
+        mean = scored.rows.mean(0).tolist()
+        return NumberPrediction(*made, dict(zip(self.numbers, mean, strict=True)))
 
     def _pooled(self, rows: np.ndarray) -> tuple[str, dict[str, float]]:
         """Return (label, posterior by class) of windows (n, classes), masked."""
@@ -249,6 +258,19 @@ class Predictor:
         kept = posterior[self._kept]
         total = kept.sum()
         return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
+
+
+def _refuse_of_classes(options: PredictOptions, explained: bool) -> None:
+    """Raise UsageError for an option that only a model of classes has."""
+    given = {
+        "--only": bool(options.only),
+        "--reject": options.reject is not None,
+        f"--pool {options.pool}": options.pool in ("max", "vote"),
+        "--explain": explained,
+    }
+    for name, used in given.items():
+        if used:
+            raise UsageError(f"{name}: is of classes, and the model says numbers")
 
 
 def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -405,9 +427,9 @@ class Giver:
             self.failed(Unread(item.path, clip.error, *times))
             return
         row = self.predictor.row(item.path, scored, clip, channel)
-        if row.posterior is None:
+        if row.silent:
             self._rows["silent"] += 1
-        elif row.label is None:
+        elif row.label is None and not self.predictor.numbers:
             self._rows["rejected"] += 1
         self._rows["all"] += 1
         if self.predictor.explainer is not None and drawn and row.posterior is not None:
@@ -482,10 +504,10 @@ class Giver:
         if unusual := summarised(self._notes):
             self.console.note(unusual)
         counted, vad = self._rows, self.predictor.options.vad
+        what = f"without a {'number' if self.predictor.numbers else 'label'}: no speech"
         if counted["silent"]:
             self.console.note(
-                f"{counted['silent']} of {plural(counted['all'], 'row')} without a label: no speech"
-                f" (--vad {vad})"
+                f"{counted['silent']} of {plural(counted['all'], 'row')} {what} (--vad {vad})"
             )
         if counted["rejected"]:
             self.console.note(

@@ -12,13 +12,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from sertool import metrics
+from sertool import metrics, regression
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation.curves import Training
@@ -27,7 +27,8 @@ from sertool.formats import schema
 from sertool.formats.schema import Count, Name, Number, Rate
 
 FORMAT = "sertool-report"
-VERSION = 2
+VERSION = 3  # of numbers; what a report of classes holds is that of version 2
+CLASSES_VERSION = 2
 MOST_UNKNOWN = 1_000_000  # tests of unknown speakers: each is a cluster of its own in a bootstrap
 LEVELLED = ("figures", "metrics", "limits", "declared", "facts", "counts")
 
@@ -191,12 +192,62 @@ class Scored(Struct, kw_only=True):
     posterior: dict[str, float]
 
 
-class Report(Struct, kw_only=True):
-    """What `eval` found. kept: which epoch's weights, where not the best. items: without them a
-    report is a summary."""
+class ScoredNumbers(Struct, kw_only=True):
+    """One tested file or item: numbers by field."""
+
+    id: str
+    truth: dict[str, Number]
+    prediction: dict[str, Number]
+
+
+class TargetFigures(Struct, kw_only=True):
+    """How one field of numbers was predicted; None where undefined.
+
+    rmse, mae: in the field's unit. ci: percentile intervals of these (see `NumberFigures.ci`).
+    sums: from which they follow (see `sertool.regression`).
+    """
+
+    n: Count
+    ccc: Number | None
+    pearson: Number | None
+    rmse: Number | None
+    mae: Number | None
+    ci: Limits
+    sums: list[Number]
+
+
+class NumberGroup(Struct, kw_only=True):
+    """The tests of one speaker, gender or corpus: CCC and sums by field."""
+
+    n: Count
+    ccc: dict[str, Number | None]
+    sums: dict[str, list[Number]]
+
+
+class NumberFigures(Struct, kw_only=True):
+    """All figures of one system that says numbers, the model or a baseline.
+
+    targets: by field. ci: over what the intervals were drawn. by: as in `Figures`. folds: their
+    `ccc` is the mean over fields.
+    """
+
+    targets: dict[str, TargetFigures]
+    ci: Intervals
+    by: dict[str, dict[str, NumberGroup]]
+    folds: list[Fold]
+
+    @property
+    def n(self) -> int:
+        """How many files (or items) were tested."""
+        return next(iter(self.targets.values())).n
+
+
+class Common(Struct, kw_only=True):
+    """What reports of both kinds hold. kept: which epoch's weights, where not the best."""
 
     format: str = FORMAT
-    version: int = VERSION
+    version: int = CLASSES_VERSION
+    kind: str = ""
     level: str | None = None
     pool: str | None = None
     tags: dict[str, Any] | None = None
@@ -205,18 +256,38 @@ class Report(Struct, kw_only=True):
     model: Model | None = None
     store: StoreUsed | None = None
     conditions: dict[str, Number] | None = None
-    classes: list[Name]
-    figures: Figures
-    baselines: dict[str, Figures]
-    per: Routed | UnsetType | None = UNSET
     protocol: Protocol
     lineage: list[dict[str, Any]] | None = None
-    items: list[Scored] | UnsetType = UNSET
 
     def params(self, stage: str) -> dict[str, Any]:
         """Return the parameters of the last stage of this name; {} if it is unknown."""
         steps = [step for step in self.lineage or [] if step.get("stage") == stage]
         return dict(steps[-1].get("params") or {}) if steps else {}
+
+
+class Report(Common, kw_only=True):
+    """What `eval` found of classes. items: without them a report is a summary."""
+
+    kind: Literal["classes"] = "classes"
+    classes: list[Name]
+    figures: Figures
+    baselines: dict[str, Figures]
+    per: Routed | UnsetType | None = UNSET
+    items: list[Scored] | UnsetType = UNSET
+
+
+class NumberReport(Common, kw_only=True):
+    """What `eval` found of numbers. items: without them a report is a summary."""
+
+    version: int = VERSION
+    kind: Literal["numbers"] = "numbers"
+    figures: NumberFigures
+    baselines: dict[str, NumberFigures]
+    items: list[ScoredNumbers] | UnsetType = UNSET
+
+
+AnyReport = Report | NumberReport
+KINDS: dict[str, type[AnyReport]] = {"classes": Report, "numbers": NumberReport}
 
 
 # --- JSON ---
@@ -241,7 +312,7 @@ def _levelled(value: Any) -> Any:
     return made
 
 
-def dumps(report: Report) -> str:
+def dumps(report: AnyReport) -> str:
     """Return a report as JSON text: one line a field, and one a tested item.
 
     Equal reports give equal text, and two of them can be compared line by line.
@@ -254,7 +325,7 @@ def dumps(report: Report) -> str:
     for key, value in to_json(report).items():
         if key == "items" and value:
             body = "[\n  " + ",\n  ".join(text(item) for item in value) + "\n ]"
-        elif isinstance(value, dict) and key in ("by", "baselines", "per_class"):
+        elif isinstance(value, dict) and key in ("by", "baselines", "per_class", "targets"):
             rows = ",\n  ".join(f"{text(name)}: {text(row)}" for name, row in value.items())
             body = "{\n  " + rows + "\n }" if rows else "{}"
         else:
@@ -263,8 +334,11 @@ def dumps(report: Report) -> str:
     return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
-def parse(raw: Any, name: str) -> Report:
-    """Return JSON values as a report; InputError naming it where it is none, newer or damaged."""
+def parse(raw: Any, name: str) -> AnyReport:
+    """Return JSON values as a report; InputError naming it where it is none, newer or damaged.
+
+    One without a kind is of classes: it is older than the other kind.
+    """
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise InputError(f"{name}: not a sertool report")
     if type(raw.get("version")) is not int or raw["version"] > VERSION:
@@ -272,9 +346,12 @@ def parse(raw: Any, name: str) -> Report:
             f"{name}: report version {raw.get('version')} is newer than this sertool's"
             f" ({VERSION}); update sertool"
         )
+    kind = raw.get("kind", "classes")
+    if kind not in KINDS:
+        raise InputError(f"{name}: a report of kind {kind!r}, which this sertool does not know")
     try:
         json.dumps(raw, allow_nan=False)
-        report = schema.convert(_nested(raw), Report)
+        report = schema.convert(_nested(raw, KINDS[kind]), KINDS[kind])
         _check(report)
     except ValueError as error:
         what = str(error)
@@ -284,19 +361,21 @@ def parse(raw: Any, name: str) -> Report:
     return report
 
 
-def _nested(raw: dict[str, Any]) -> dict[str, Any]:
+def _nested(raw: dict[str, Any], kind: type[AnyReport]) -> dict[str, Any]:
     """Return a report's JSON with the tables of `LEVELLED` in their places."""
-    own = {name: value for name, value in raw.items() if name in Report.__struct_fields__}
-    own["figures"] = _figures({name: value for name, value in raw.items() if name not in own})
+    shape = Figures if kind is Report else NumberFigures
+    own = {name: value for name, value in raw.items() if name in kind.__struct_fields__}
+    rest = {name: value for name, value in raw.items() if name not in own}
+    own["figures"] = _figures(rest, shape)
     if isinstance(raw.get("baselines"), dict):
-        own["baselines"] = {name: _figures(value) for name, value in raw["baselines"].items()}
+        own["baselines"] = {n: _figures(value, shape) for n, value in raw["baselines"].items()}
     if "protocol" in raw:
         own["protocol"] = _protocol(raw["protocol"])
     return own
 
 
-def _figures(row: Any) -> Any:
-    made = _gathered(row, Figures, "metrics", _is_metric)
+def _figures(row: Any, shape: type[Struct]) -> Any:
+    made = _gathered(row, shape, "metrics", _is_metric)
     if isinstance(made, dict):
         if "ci" in made:
             made["ci"] = _gathered(made["ci"], Intervals, "limits", lambda name, value: True)
@@ -339,13 +418,8 @@ def _gathered(row: Any, shape: type[Struct], home: str, fits: Callable[[str, Any
     return made
 
 
-def _check(report: Report) -> None:
+def _check(report: AnyReport) -> None:
     """Raise ValueError where the parts of a report contradict each other."""
-    if not report.classes or len(set(report.classes)) < len(report.classes):
-        raise ValueError("classes is not a list of different names")
-    for label in report.classes:
-        if label not in report.figures.per_class:
-            raise ValueError(f"per_class/{show(label)} is missing")
     for name in ("n_train", "n_test"):
         if name not in report.protocol.counts:
             raise ValueError(f"protocol/{name} is missing")
@@ -354,6 +428,33 @@ def _check(report: Report) -> None:
     for fold in report.figures.folds:
         if fold.training:
             fold.training.check()
+    if isinstance(report, NumberReport):
+        for numbers in (report.figures, *report.baselines.values()):
+            _check_numbers(numbers, list(report.figures.targets))
+    else:
+        _check_classes(report)
+
+
+def _check_numbers(figures: NumberFigures, fields: list[str]) -> None:
+    if not fields or list(figures.targets) != fields:
+        raise ValueError("targets are not those of the model")
+    groups = [group.sums for found in figures.by.values() for group in found.values()]
+    for sums in ({n: own.sums for n, own in figures.targets.items()}, *groups):
+        if list(sums) != fields or any(len(row) != regression.SUMS for row in sums.values()):
+            raise ValueError(f"sums are not {regression.SUMS} numbers for each target")
+    for own in figures.targets.values():
+        for name, measure in regression.MEASURES.items():
+            value = getattr(own, name)
+            if value is not None and not measure.low <= value <= measure.high:
+                raise ValueError(f"{name} is not between {measure.low:g} and {measure.high:g}")
+
+
+def _check_classes(report: Report) -> None:
+    if not report.classes or len(set(report.classes)) < len(report.classes):
+        raise ValueError("classes is not a list of different names")
+    for label in report.classes:
+        if label not in report.figures.per_class:
+            raise ValueError(f"per_class/{show(label)} is missing")
     for figures in (report.figures, *report.baselines.values()):
         _check_metrics(figures)
         _check_counts(figures, len(report.classes))
@@ -418,7 +519,7 @@ def load(path: Path) -> list[tuple[str, Any]]:
         raise InputError(f"{name}: not a sertool report") from error
 
 
-def read(path: Path) -> Report:
+def read(path: Path) -> AnyReport:
     """Return the report in a file; InputError where it cannot be read or is none."""
     found = load(path)
     if len(found) != 1:
@@ -426,7 +527,7 @@ def read(path: Path) -> Report:
     return parse(found[0][1], show(path))
 
 
-def read_all(paths: Iterable[Path]) -> list[tuple[str, Report]]:
+def read_all(paths: Iterable[Path]) -> list[tuple[str, AnyReport]]:
     """Return (name, report) of every report in files; InputError names the first that is none."""
     return [(name, parse(raw, name)) for path in paths for name, raw in load(path)]
 
@@ -439,8 +540,9 @@ def packed(raw: Sequence[Any]) -> str:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a report file."""
-    made = msgspec.json.schema(Report)
-    for shape in made["$defs"].values():
+    kinds_, shapes = msgspec.json.schema_components([Report, NumberReport])
+    made = {"anyOf": list(kinds_), "$defs": shapes}
+    for shape in shapes.values():
         properties = shape.get("properties", {})
         for home in [name for name in LEVELLED if name in properties]:
             del properties[home]
@@ -452,7 +554,7 @@ def json_schema() -> dict[str, Any]:
             elif home == "facts":
                 properties |= {name: {"type": ["boolean", "null"]} for name in FACTS}
             shape["required"] = [name for name in shape.get("required", []) if name != home]
-    report, own = made["$defs"]["Report"], made["$defs"]["Figures"]
-    report["properties"] |= own["properties"]
-    report["required"] += own["required"]
+    for report, figures in (("Report", "Figures"), ("NumberReport", "NumberFigures")):
+        shapes[report]["properties"] |= shapes[figures]["properties"]
+        shapes[report]["required"] += shapes[figures]["required"]
     return made

@@ -42,6 +42,7 @@ def count(pooled: Pooled) -> Stuck | None:
         _is_stuck(report, fold)
         for run in pooled.reports
         for report in run
+        if isinstance(report, Report)
         for fold in report.figures.folds
         if _trained(fold)
     ]

@@ -15,7 +15,16 @@ from rich.text import Text
 
 from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation.report import Figures, Model, Protocol, Report
+from sertool.evaluation import number_tables
+from sertool.evaluation.report import (
+    AnyReport,
+    Figures,
+    Model,
+    NumberReport,
+    Protocol,
+    Report,
+    TargetFigures,
+)
 from sertool.metrics import Metric
 from sertool.models import speakers
 from sertool.ui.tables import columns, short_names
@@ -105,7 +114,7 @@ def result_table(report: Report, width: int, chosen: Sequence[Metric]) -> Table:
     return table
 
 
-def scope_line(report: Report) -> Text:
+def scope_line(report: AnyReport) -> Text:
     """What was tested, by which field if not by label, and what the intervals are over."""
     parts = [plural(report.figures.n, _unit(report))]
     if report.target != "label":
@@ -114,7 +123,7 @@ def scope_line(report: Report) -> Text:
     if checkpoints > 1:
         parts[0] += f" pooled over {checkpoints} checkpoints"
     ci = report.figures.ci
-    if ci.limits.get("uar", (None,))[0] is not None:
+    if _has_interval(report):
         parts.append(f"{100 * ci.level:g} % intervals over {plural(ci.n_units, ci.unit)}")
         if ci.unit == "file":
             parts.append("speakers unknown, so the intervals are too narrow")
@@ -130,7 +139,17 @@ def scope_line(report: Report) -> Text:
     return Text(" · ".join(parts + tags))
 
 
-def _unit(report: Report) -> str:
+def _has_interval(report: AnyReport) -> bool:
+    if isinstance(report, NumberReport):
+        return any(own.ci.get("mae", (None,))[0] is not None for own in _targets(report))
+    return report.figures.ci.limits.get("uar", (None,))[0] is not None
+
+
+def _targets(report: NumberReport) -> list[TargetFigures]:
+    return list(report.figures.targets.values())
+
+
+def _unit(report: AnyReport) -> str:
     return "file" if report.level == "file" else "item"
 
 
@@ -299,8 +318,10 @@ def speaker_table(report: Report) -> RenderableType | None:
     )
 
 
-def render(report: Report, width: int = 80) -> Group:
+def render(report: AnyReport, width: int = 80) -> Group:
     """All that `eval` shows people."""
+    if isinstance(report, NumberReport):
+        return _render_numbers(report, width)
     parts: list[RenderableType] = [
         *result_tables(report, width),
         scope_line(report),
@@ -321,7 +342,19 @@ def render(report: Report, width: int = 80) -> Group:
     return Group(*parts)
 
 
-def describe_report(report: Report, width: int = 80) -> RenderableType:
+def _render_numbers(report: NumberReport, width: int) -> Group:
+    parts: list[RenderableType] = [
+        *number_tables.result_tables(report),
+        scope_line(report),
+        protocol_line(report.protocol, width),
+    ]
+    table = number_tables.speaker_table(report)
+    if table is not None:
+        parts += [Text(), table]
+    return Group(*parts)
+
+
+def describe_report(report: AnyReport, width: int = 80) -> RenderableType:
     """A report file for `sertool info`: what was tested on what, then what `eval` showed."""
     model, store = report.model or Model(), report.store
     settings = ", ".join(f"{key}={value}" for key, value in (model.settings or {}).items())
@@ -333,7 +366,6 @@ def describe_report(report: Report, width: int = 80) -> RenderableType:
     if checkpoints:
         lines.append(f"tested   {', '.join(checkpoints)}")
     items = report.items
-    lines.append(
-        "items    " + (f"{len(items)}, with posteriors" if items else "left out (--summary)")
-    )
+    said = "numbers" if isinstance(report, NumberReport) else "posteriors"
+    lines.append("items    " + (f"{len(items)}, with {said}" if items else "left out (--summary)"))
     return Group(Padding(Text("\n".join(lines)), (0, 0, 1, 0)), render(report, width))

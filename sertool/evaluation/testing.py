@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from sertool import metrics
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import recorded
 from sertool.core.paths import show
-from sertool.evaluation import curves, results
+from sertool.evaluation import curves, numbered, results
 from sertool.evaluation.heldout import (
     CheckpointTest,
     check_contract,
@@ -28,8 +29,11 @@ from sertool.evaluation.heldout import (
 )
 from sertool.evaluation.options import EvalOptions
 from sertool.evaluation.report import (
+    AnyReport,
     Figures,
+    Fold,
     Model,
+    NumberReport,
     Protocol,
     Report,
     Scored,
@@ -41,15 +45,14 @@ from sertool.formats import lineage
 from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import speaker_store, speakers
-from sertool.targets import class_names
+from sertool.models import BASELINES, speaker_store, speakers
+from sertool.targets import class_names, numbers
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
     from sertool.models.scoring import Scorer
 
-FIGURES = ("confusion.png", "classes.png", "speakers.png")
-BASELINES = ("majority", "linear")
+FIGURES = ("confusion.png", "classes.png", "speakers.png", "scatter.png")
 
 
 def evaluate(
@@ -58,7 +61,7 @@ def evaluate(
     options: EvalOptions,
     console: Console,
     finished: Path | None = None,
-) -> Report:
+) -> AnyReport:
     """Return the report of `checkpoints`, each tested on what it held out of the store, pooled.
 
     finished: a report that may be there already; it is returned if this very test made it.
@@ -69,6 +72,9 @@ def evaluate(
         raise UsageError("--all tests every item with one checkpoint; name one")
     tests = [load_test(path) for path in checkpoints]
     classes = common_classes(tests)
+    of_numbers = tests[0].header.numbers is not None
+    if of_numbers and options.pool != "mean":
+        raise UsageError(f"--pool {options.pool}: is of classes; numbers are averaged")
     by_speaker = speakers.declared(tests[0].header)
     with speaker_store.opened(store_path, by_speaker) as store:
         if options.choose and tests[0].header.per is None:
@@ -102,6 +108,8 @@ def evaluate(
             if test.header.per is not None:
                 test.routes = _routes(test, store, options, console)
         scored = _score(tests, store, options, console)
+        if of_numbers:
+            return _number_report(tests, store, scored, facts, step, options)
         tested, pooled = _pool(tests, store, scored, classes, options)
         return _report(tests, store, tested, pooled, facts, step, options)
 
@@ -119,7 +127,7 @@ def _made(path: Path) -> Made:
 def _score(
     tests: Sequence[CheckpointTest], store: Store, options: EvalOptions, console: Console
 ) -> dict[str, dict[int, np.ndarray]]:
-    """Return, for "model" and each baseline that all have, index -> posteriors (rows, classes)."""
+    """Return, for "model" and each baseline that all have, index -> posterior, or numbers."""
     from sertool.models.scoring import Scorer, announce
 
     scored: dict[str, dict[int, np.ndarray]] = {}
@@ -129,7 +137,7 @@ def _score(
         for test in tests:
             scorer = Scorer.load(test.path, device=options.device)
             systems: dict[str, Scorer | None] = {"model": scorer}
-            systems |= {name: scorer.baseline(name) for name in BASELINES}
+            systems |= {name: scorer.baseline(name) for name in scorer.baselines}
             arrays = _arrays(test, store, options)
             while batch := list(islice(arrays, options.batch_size)):
                 indices = [i for i, _ in batch]
@@ -213,23 +221,27 @@ def _folds(tests: Sequence[CheckpointTest]) -> list[str]:
     return [f"fold {fold}" if apart else f"checkpoint {i}" for i, fold in enumerate(folds)]
 
 
-Pooled = dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-def _pool(
-    tests: Sequence[CheckpointTest],
-    store: Store,
-    scored: dict[str, dict[int, np.ndarray]],
-    classes: Sequence[str],
-    options: EvalOptions,
-) -> tuple[results.Tested, Pooled]:
-    """Return what was tested and, for each system, (posterior, predicted), in store order.
+@dataclass(frozen=True)
+class _Units:
+    """What is scored as one: the indices of its items, what it is, and which test it is of.
 
     Segments of a file that several checkpoints tested are pooled for each of them alone, for each
     was trained on what the others test; the ids of such scores name the fold.
     """
+
+    members: list[list[int]]
+    units: list[Item]
+    owners: np.ndarray
+
+
+def _units(
+    tests: Sequence[CheckpointTest],
+    store: Store,
+    truths: Sequence[Hashable],
+    options: EvalOptions,
+) -> _Units:
+    """Return what is scored, in store order; InputError where its segments differ in truth."""
     items = store.items()
-    truths = class_names(items, tests[0].target)
     owner = {i: number for number, test in enumerate(tests) for i in test.tested}
     groups: dict[tuple[str, int], list[int]] = {}
     for i in sorted(owner):
@@ -251,18 +263,107 @@ def _pool(
         )
         for (name, number), item in zip(groups, first, strict=True)
     ]
-    truth = np.array([classes.index(str(truths[m[0]])) for m in groups.values()], np.int64)
     own = np.array([number for _, number in groups], np.int64)
+    return _Units(list(groups.values()), units, own)
+
+
+Pooled = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _pool(
+    tests: Sequence[CheckpointTest],
+    store: Store,
+    scored: dict[str, dict[int, np.ndarray]],
+    classes: Sequence[str],
+    options: EvalOptions,
+) -> tuple[results.Tested, Pooled]:
+    """Return what was tested and, for each system, (posterior, predicted), in store order."""
+    truths = class_names(store.items(), tests[0].target)
+    found = _units(tests, store, truths, options)
+    truth = np.array([classes.index(str(truths[m[0]])) for m in found.members], np.int64)
     names = [test.path.name for test in tests]
-    tested = results.Tested(list(classes), truth, units, own, names)
+    tested = results.Tested(list(classes), truth, found.units, found.owners, names)
     pooled: Pooled = {}
     for system, rows in scored.items():
         pairs = [
             metrics.pool_posteriors(np.stack([rows[i] for i in members]), options.pool)
-            for members in groups.values()
+            for members in found.members
         ]
         pooled[system] = (np.stack([p for p, _ in pairs]), np.array([k for _, k in pairs]))
     return tested, pooled
+
+
+def _number_report(
+    tests: Sequence[CheckpointTest],
+    store: Store,
+    scored: dict[str, dict[int, np.ndarray]],
+    facts: Protocol,
+    step: dict[str, Any],
+    options: EvalOptions,
+) -> NumberReport:
+    """Return the report of a test of numbers: segments' numbers are averaged."""
+    fields = tests[0].header.fields
+    values = numbers(store.items(), fields)
+    found = _units(tests, store, [tuple(row) for row in values.tolist()], options)
+    tested = numbered.Tested(
+        fields,
+        np.stack([values[members[0]] for members in found.members]),
+        found.units,
+        found.owners,
+        [test.path.name for test in tests],
+    )
+    said = {
+        system: np.stack([np.mean([rows[i] for i in members], 0) for members in found.members])
+        for system, rows in scored.items()
+    }
+    made = {
+        system: numbered.figures(tested, rows, level=options.ci, seed=options.seed)
+        for system, rows in said.items()
+    }
+    own = made.pop("model")
+    _describe_folds(own.folds, tests)
+    return NumberReport(
+        **_common(tests, store, facts, step, options),
+        figures=own,
+        baselines=made,
+        items=UNSET if options.summary else numbered.scored(tested, said["model"]),
+    )
+
+
+def _describe_folds(folds: Sequence[Fold], tests: Sequence[CheckpointTest]) -> None:
+    """Put into each fold its protocol and how its model was trained."""
+    for fold, test in zip(folds, tests, strict=True):
+        fold.fold = test.protocol.declared.get("fold")
+        fold.protocol = test.protocol
+        header = test.header
+        fold.training = curves.thinned(header.history or [], header.best_epoch or 0)
+        fold.per = of_checkpoint(header, test.routes)
+
+
+def _common(
+    tests: Sequence[CheckpointTest],
+    store: Store,
+    facts: Protocol,
+    step: dict[str, Any],
+    options: EvalOptions,
+) -> dict[str, Any]:
+    """Return what reports of both kinds hold, by name (see `report.Common`)."""
+    header = tests[0].header
+    degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}
+    return {
+        "level": options.by,
+        "pool": options.pool,
+        "tags": options.tags,
+        "target": tests[0].target,
+        "kept": header.kept or UNSET,
+        "model": Model(name=header.model.name, settings=header.model.settings),
+        "store": StoreUsed(
+            name=store.path.name, sha256=store.sha256, kind=store.kind, crop=_crop(store) or UNSET
+        ),
+        "conditions": {name: v for name, v in degraded.items() if v is not None},
+        "protocol": facts,
+        "lineage": [*to_builtins(header.lineage), step],
+    }
 
 
 def _report(
@@ -278,32 +379,14 @@ def _report(
         return results.figures(tested, *pooled[system], level=options.ci, seed=options.seed)
 
     own = figures("model")
-    for fold, test in zip(own.folds, tests, strict=True):
-        fold.fold = test.protocol.declared.get("fold")
-        fold.protocol = test.protocol
-        header = test.header
-        fold.training = curves.thinned(header.history or [], header.best_epoch or 0)
-        fold.per = of_checkpoint(header, test.routes)
-    header = tests[0].header
-    degraded = {"noise_snr": options.noise_snr, "channel_rate": options.channel_rate}
+    _describe_folds(own.folds, tests)
     alone = pooled[ALONE][1] if ALONE in pooled else None
     return Report(
-        level=options.by,
-        pool=options.pool,
-        tags=options.tags,
-        target=tests[0].target,
-        kept=header.kept or UNSET,
-        model=Model(name=header.model.name, settings=header.model.settings),
-        store=StoreUsed(
-            name=store.path.name, sha256=store.sha256, kind=store.kind, crop=_crop(store) or UNSET
-        ),
-        conditions={name: v for name, v in degraded.items() if v is not None},
+        **_common(tests, store, facts, step, options),
         classes=tested.classes,
         figures=own,
         baselines={name: figures(name) for name in BASELINES if name in pooled},
-        per=summary(header, [test.routes for test in tests], tested.truth, alone),
-        protocol=facts,
-        lineage=[*to_builtins(header.lineage), step],
+        per=summary(tests[0].header, [test.routes for test in tests], tested.truth, alone),
         items=UNSET if options.summary else _items(tested, *pooled["model"]),
     )
 

@@ -23,7 +23,8 @@ from sertool.formats.schema import Count, Name, Number
 from sertool.items import Item
 
 FORMAT = "sertool-checkpoint"
-VERSION = 2  # 1: every stage recorded a seed, drawn from or not
+VERSION = 3  # 1: every stage recorded a seed, drawn from or not; 3: numbers, else 2 is written
+CLASSES_VERSION = 2
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
 ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows
@@ -42,7 +43,10 @@ ITEM_FIELDS = (
 
 
 class Head(Struct):
-    """A further field that a network learns, and its classes in the order of the logits."""
+    """A field that a network learns, and its classes in the order of the outputs.
+
+    Of numbers: the fields, joined by commas, and their names in place of classes.
+    """
 
     field: Name
     classes: list[Name]
@@ -70,10 +74,25 @@ class Model(Struct, kw_only=True):
     head: Named | None = None
 
 
-class Trained(Struct, kw_only=True):
-    """One trained model: what it is, and how its training went."""
+class Scale(Struct):
+    """A field of numbers that a model says: mean and deviation of the items it was trained on.
 
-    classes: Annotated[list[Name], Meta(min_length=1)]
+    A network's output is in deviations from the mean.
+    """
+
+    field: Name
+    mean: Number
+    sd: Annotated[float, Meta(gt=0.0, lt=1e300)]
+
+
+class Trained(Struct, kw_only=True):
+    """One trained model: what it is, and how its training went.
+
+    classes: that it tells apart; none where it says `numbers`.
+    """
+
+    classes: list[Name]
+    numbers: list[Scale] | None = None
     model: Model
     history: list[dict[str, float]] | None = None
     best_epoch: Count | None = None
@@ -82,10 +101,23 @@ class Trained(Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a class that is there twice, or epochs of different columns."""
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes has a name twice")
+        if bool(self.classes) == bool(self.numbers):
+            raise ValueError("classes or numbers, one of them, must be there")
+        for what, names in (("classes", self.classes), ("numbers", self.fields)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{what} has a name twice")
         if self.history and any(row.keys() != self.history[0].keys() for row in self.history):
             raise ValueError("history has epochs of different columns")
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields of `numbers`, [] where it tells classes apart."""
+        return [scale.field for scale in self.numbers or ()]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of what it says of an item: classes, or fields of numbers."""
+        return self.classes or self.fields
 
 
 class Per(Struct):
@@ -130,10 +162,10 @@ class Checkpoint:
         Copies of held-out originals are listed with "test"; copies that validation left out
         are not listed.
     meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
-        `model` (name, settings, frames, outputs, heads, normalisation), `training`, `history`,
-        `best_epoch`, `protocol`, `baselines` (names), `lineage`; `kept` is "last" where the weights
-        are the last epoch's, come what may; `save` adds `format`, `version` and `sha256` of all
-        that.
+        or `numbers`, `model` (name, settings, frames, outputs, heads, normalisation), `training`,
+        `history`, `best_epoch`, `protocol`, `baselines` (names), `lineage`; `kept` is "last" where
+        the weights are the last epoch's, come what may; `save` adds `format`, `version` and
+        `sha256` of all that.
     """
 
     tensors: dict[str, np.ndarray]
@@ -223,7 +255,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     )
     tensors = to_numpy(checkpoint.tensors)
     tensors[ITEMS] = np.frombuffer(lines.encode(), dtype=np.uint8)
-    meta = {**checkpoint.meta, "format": FORMAT, "version": VERSION}
+    version = VERSION if checkpoint.meta.get("numbers") else CLASSES_VERSION
+    meta = {**checkpoint.meta, "format": FORMAT, "version": version}
     content = dump(tensors, {**meta, "sha256": _digest(tensors, meta)})
     with atomic(path) as temporary:
         temporary.write_bytes(content)

@@ -8,14 +8,39 @@ from typing import Any
 from sertool.core.errors import UsageError
 from sertool.core.plugins import lookup
 from sertool.core.settings import make
-from sertool.models.contract import Examples, Losses, Model, Network, Output, Tabular
+from sertool.models.contract import (
+    Examples,
+    Losses,
+    Model,
+    Network,
+    Output,
+    Regressor,
+    Tabular,
+)
 
-__all__ = ["BASELINES", "GROUP", "MODELS", "Examples", "Losses", "Model", "Network", "Output",
-           "Tabular", "create", "model", "tabular"]  # fmt: skip
+__all__ = [
+    "BASELINES",
+    "GROUP",
+    "MODELS",
+    "NUMBER_BASELINES",
+    "Examples",
+    "Losses",
+    "Model",
+    "Network",
+    "Output",
+    "Regressor",
+    "Tabular",
+    "create",
+    "model",
+    "regressor",
+    "tabular",
+]  # fmt: skip
 
 MODELS = {
     "majority": "sertool.models.majority:Majority",
     "linear": "sertool.models.linear:Linear",
+    "mean": "sertool.models.ridge:Mean",
+    "ridge": "sertool.models.ridge:Ridge",
     "svm": "sertool.models.svm:SupportVectors",
     "sundharam-cnn": "sertool.models.sundharam.cnn:SundharamCnn",
     "sundharam-bilstm": "sertool.models.sundharam.parallel:SundharamBilstm",
@@ -29,6 +54,7 @@ MODELS = {
 }
 GROUP = "sertool.models"  # entry points of other packages
 BASELINES = ("majority", "linear")  # fitted beside every model, on the same items
+NUMBER_BASELINES = ("mean", "ridge")  # the same, of numbers
 
 
 def model(name: str) -> type[Model]:
@@ -56,4 +82,11 @@ def tabular(name: str) -> Tabular:
     """Return one of our own tabular models, with its default settings."""
     found = model(name)()
     assert isinstance(found, Tabular)
+    return found
+
+
+def regressor(name: str) -> Regressor:
+    """Return one of our own models of numbers, with its default settings."""
+    found = model(name)()
+    assert isinstance(found, Regressor)
     return found

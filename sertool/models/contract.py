@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class Model(ABC):
-    """A model with its settings; add one by a subclass of `Network` or `Tabular`.
+    """A model with its settings; add one by a subclass of `Network` (classes or numbers),
+    `Tabular` (classes) or `Regressor` (numbers).
 
     name: what `--model` calls it. summary: one line for `sertool list models`. Settings: a frozen
     dataclass of what `--set` may change (see `core.settings`), ValueError for values that make no
@@ -66,6 +67,37 @@ class Tabular(Model):
         """Return posteriors (items, n_classes) float64 of rows (items, columns), each summing to 1.
 
         arrays: what `fit` returned. A row's posterior does not depend on the other rows.
+        """
+
+    def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
+        """Return one line about what `fit` chose, "" where it chooses nothing."""
+        return ""
+
+
+class Regressor(Model):
+    """A model of numbers fitted in one step to a table: one row of numbers per item.
+
+    needs: a package beyond NumPy that `fit` imports.
+    """
+
+    needs: str | None = None
+
+    @abstractmethod
+    def row(self, features: np.ndarray) -> np.ndarray:
+        """Return the row (columns,) of one item's features (frames, ...)."""
+
+    @abstractmethod
+    def fit(self, rows: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the arrays that `numbers` needs, by names of the model's own.
+
+        rows: (items, columns) float64. values: (items, targets) float64.
+        """
+
+    @abstractmethod
+    def numbers(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Return the numbers (items, targets) float64 of rows (items, columns).
+
+        arrays: what `fit` returned. A row's numbers do not depend on the other rows.
         """
 
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:

@@ -124,7 +124,11 @@ class Hyperparameters(Options):
     patience: int = _count(
         0, "Stop after this many epochs without improvement (0: never).", 0, metavar="EPOCHS"
     )
-    monitor: str = _choice("uar", "What counts as improvement.", ("uar", "accuracy", "loss"))
+    monitor: str = _choice(
+        "uar",
+        "What counts as improvement; of numbers ccc, unless it is loss.",
+        ("uar", "accuracy", "ccc", "loss"),
+    )
     batch_by: str = _choice(
         "count",
         "count: items in random order; length: items of similar length together; frames: the same,"

@@ -13,7 +13,18 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats.checkpoint import Checkpoint
-from sertool.models import BASELINES, Model, Network, Tabular, create, per_field, tabular
+from sertool.models import (
+    BASELINES,
+    NUMBER_BASELINES,
+    Model,
+    Network,
+    Regressor,
+    Tabular,
+    create,
+    per_field,
+    regressor,
+    tabular,
+)
 from sertool.models.statistics import Statistics
 from sertool.ui.console import Console
 
@@ -38,11 +49,13 @@ class Route:
 
 
 class Scorer:
-    """A trained model, or a baseline beside it, that gives posteriors.
+    """A trained model, or a baseline beside it, that gives posteriors, or numbers.
 
-    classes: the labels, in the order of the posterior's columns. frames: of a network of fixed
-    length, else None. windows_averaged: how many arrays so far were longer than that; padded: how
-    many were shorter than `shortest`, the fewest frames that need no zero-padding.
+    classes: the labels; none of a model of numbers. outputs: the names of the columns, classes or
+    fields of numbers: what is said here of posteriors is true of numbers, in their own units, too,
+    but that they do not sum to 1. frames: of a network of fixed length, else None.
+    windows_averaged: how many arrays so far were longer than that; padded: how many were shorter
+    than `shortest`, the fewest frames that need no zero-padding.
     """
 
     frames: int | None = None
@@ -53,6 +66,9 @@ class Scorer:
         self.model = model
         self.header = checkpoint.header
         self.classes = self.header.classes
+        self.outputs = self.header.outputs
+        scales = self.header.numbers or []
+        self._scale = np.array([(scale.mean, scale.sd) for scale in scales]).reshape(-1, 2).T
         self.windows_averaged = 0
         self.padded = 0
 
@@ -72,13 +88,13 @@ class Scorer:
             _check_finite(checkpoint.tensors)
             described = checkpoint.header.model
             model = create(described.name, described.settings)
-            if isinstance(model, Tabular):
+            if isinstance(model, Tabular | Regressor):
                 made: Scorer = TabularScorer(checkpoint, model, "model")
             elif isinstance(model, Network):
                 made = NetworkScorer(checkpoint, model, device)
             else:
                 raise TypeError(f"{model.name} is neither a network nor a tabular model")
-            for name in BASELINES:
+            for name in made.baselines:
                 made.baseline(name)
             return made
         except UsageError as error:
@@ -97,14 +113,20 @@ class Scorer:
         stages: list[dict[str, Any]] = self.checkpoint.meta["pipeline"]
         return stages
 
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The names of the baselines that a model of its kind may have."""
+        return NUMBER_BASELINES if self.header.numbers else BASELINES
+
     def baseline(self, name: str) -> Scorer | None:
-        """Return "majority" or "linear", fitted on the same items; None where it was left out.
+        """Return a baseline, fitted on the same items; None where it was left out.
 
         Raises ValueError or KeyError where its arrays do not fit.
         """
         if name not in (self.header.baselines or ()):
             return None
-        return TabularScorer(self.checkpoint, tabular(name), f"baseline.{name}")
+        model = regressor(name) if self.header.numbers else tabular(name)
+        return TabularScorer(self.checkpoint, model, f"baseline.{name}")
 
     def route(self, arrays: Sequence[np.ndarray], value: str | None) -> Route | None:
         """Return by which model a recording of these arrays is scored: None, there is one."""
@@ -133,7 +155,7 @@ class Scorer:
         InputError for arrays of other dimensions than the model was trained on.
         """
         if not len(arrays):
-            return np.empty((0, len(self.classes)))
+            return np.empty((0, len(self.outputs)))
         windows = [window for array in arrays for window in self._windows(array)]
         shares = self._score(windows, batch_size)
         if not np.isfinite(shares).all():
@@ -179,18 +201,20 @@ class Scorer:
 class TabularScorer(Scorer):
     """A tabular model, whose arrays stand under `prefix` in the checkpoint."""
 
-    model: Tabular
+    model: Tabular | Regressor
 
-    def __init__(self, checkpoint: Checkpoint, model: Tabular, prefix: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, model: Tabular | Regressor, prefix: str) -> None:
         super().__init__(checkpoint, model)
         self.arrays = checkpoint.subset(prefix)
         trial = self._score([np.zeros((1, *self.header.dims), np.float32)], 1)
-        if trial.shape != (1, len(self.classes)):
-            raise ValueError(f"posteriors of shape {trial.shape}")
+        if trial.shape != (1, len(self.outputs)):
+            raise ValueError(f"outputs of shape {trial.shape}")
 
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
         rows = (self.model.row(window)[np.newaxis] for window in windows)
-        return np.concatenate([self.model.posterior(self.arrays, row) for row in rows])
+        model = self.model
+        says = model.numbers if isinstance(model, Regressor) else model.posterior
+        return np.concatenate([says(self.arrays, row) for row in rows])
 
 
 class NetworkScorer(Scorer):
@@ -234,8 +258,8 @@ class NetworkScorer(Scorer):
         import torch
 
         inputs, outputs = self.header.model.inputs or (), self.header.model.outputs or 0
-        if outputs < len(self.classes):
-            raise ValueError(f"{outputs} outputs for {len(self.classes)} classes")
+        if outputs < len(self.outputs):
+            raise ValueError(f"{outputs} outputs for {len(self.outputs)} names")
         if self.model.fixed_length and not self.frames:
             raise ValueError("a network of fixed length, which is not known")
         weights = {n: torch.from_numpy(a) for n, a in self.checkpoint.subset("model").items()}
@@ -247,7 +271,7 @@ class NetworkScorer(Scorer):
         return module
 
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        found = np.empty((len(windows), len(self.classes)))
+        found = np.empty((len(windows), len(self.outputs)))
         for batch in self._batches([len(window) for window in windows], batch_size):
             views = (self.model.view(windows[i]) for i in batch)
             found[batch] = self._forward([self._statistics.apply(view) for view in views])
@@ -284,6 +308,10 @@ class NetworkScorer(Scorer):
         with one_thread(), torch.inference_mode():
             there = torch.from_numpy(x).to(self._device), lengths.to(self._device)
             found: torch.Tensor = self.module(*there).cpu().double()
+        if self.header.numbers:
+            mean, sd = self._scale
+            values: np.ndarray = mean + sd * found.numpy()
+            return values
         if self.classifier is None:
             shares: np.ndarray = found[:, : len(self.classes)].softmax(1).numpy()
             return shares

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sertool import metrics
 from sertool.evaluation.measures import LEVEL
 from sertool.papers.study_json import difference_json, value_json
 from sertool.papers.words import difference, named, unit, value
@@ -21,7 +20,7 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
     for pair in pairs:
         rows = []
         for name, line in pair.figures.items():
-            unit_ = unit(metrics.known()[name])
+            unit_ = unit(name)
             rows.append(
                 [
                     named(name) + (", %" if unit_ == "%" else ""),

@@ -26,6 +26,12 @@ _LEGEND = (
 )
 
 
+def _legend(study: Study) -> str:
+    """Return what the losses are: of numbers 1 less CCC, or the mean square error."""
+    numbers = any(run.numbers for system in study.systems for run in system.runs.values())
+    return _LEGEND.replace("(nats)", "(nats, of numbers as trained)") if numbers else _LEGEND
+
+
 @dataclass(frozen=True)
 class Told:
     """The trainings behind one system, or several that only test differently, of one protocol."""
@@ -122,7 +128,7 @@ def blocks(study: Study) -> list[Block]:
     return [
         Heading("Had it converged?", 2),
         Grid(header, lines, len(words), len(words)),
-        Text([_LEGEND + curves.RULE]),
+        Text([_legend(study) + curves.RULE]),
     ]
 
 

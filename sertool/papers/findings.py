@@ -14,6 +14,7 @@ from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.evaluation import measures, pooling, stuck
 from sertool.evaluation.pooling import Pooled
+from sertool.evaluation.report import Report
 from sertool.papers.papers import FIELD, Cell, Deviation, Finding, Paper, Quote
 from sertool.papers.study import Study
 from sertool.papers.words import difference, runs_of, stuck_runs, unit, value
@@ -133,7 +134,7 @@ def _with_unit(text: str, unit: str) -> str:
 
 def _unit(figure: Mapping[str, str]) -> str:
     metric = metrics.known().get(figure["measure"])
-    return unit(metric) if metric else UNITS.get(figure["measure"], "%")
+    return unit(metric.name) if metric else UNITS.get(figure["measure"], "%")
 
 
 def tested(run: Pooled) -> str:
@@ -192,6 +193,7 @@ def _right(run: Pooled) -> dict[tuple[str, str], float]:
         (seed, fold): float(metrics.accuracy(np.array(report.figures.confusion)))
         for seed, folds, reports in zip(run.seeds, run.folds, run.reports, strict=True)
         for fold, report in zip(folds, reports, strict=True)
+        if isinstance(report, Report)
     }
 
 

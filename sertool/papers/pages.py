@@ -9,6 +9,7 @@ from sertool.core.paths import show
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FEWEST, LEVEL
+from sertool.models import NUMBER_BASELINES
 from sertool.papers import convergence, findings, sheets
 from sertool.papers.papers import Paper
 from sertool.papers.study import BASELINES, Row, Section, Study, System
@@ -16,6 +17,7 @@ from sertool.papers.words import (
     difference,
     label,
     mark,
+    named,
     published,
     runs_of,
     telling,
@@ -24,6 +26,7 @@ from sertool.papers.words import (
 )
 from sertool.ui.tables import Block, Grid, Heading, Text
 
+OF_NUMBERS = ("ccc", "rmse")  # of each target in the overview
 APART = (
     ("speaker_disjoint", "speakers apart"),
     ("origin_disjoint", "recordings apart"),
@@ -51,7 +54,7 @@ def page(study: Study, told: bool = True) -> list[Block]:
         for section in study.sections:
             blocks += _section(study, section)
     elif study.systems:
-        blocks.append(_overview(study))
+        blocks += _overviews(study)
     if study.systems:
         blocks.append(Text([_legend(study) + _leak_legend(study)]))
         blocks.append(Heading("How it was tested, according to the data", 2))
@@ -198,25 +201,37 @@ def _row(study: Study, row: Row, notes: list[str], gaps: bool) -> list[str]:
     return [printed, *cells, *gap, "; ".join(runs)]
 
 
-def _overview(study: Study) -> Grid:
-    """Return the metrics of every system and baseline, one line per protocol."""
+def _overviews(study: Study) -> list[Grid]:
+    """Return an overview of the systems that tell classes apart, and of those that say numbers."""
+    chosen: list[dict[str, str]] = [
+        {"measure": metric.name} for metric in metrics.known().values() if metric.overview
+    ]
+    targets = dict.fromkeys(n for run in _runs(study) if run.numbers for n in run.classes)
+    measured = [{"measure": m, "target": name} for name in targets for m in OF_NUMBERS]
+    made = [_overview(study, chosen, False), _overview(study, measured, True)]
+    return [grid for grid in made if grid.rows]
+
+
+def _overview(study: Study, chosen: list[dict[str, str]], numbers: bool) -> Grid:
+    """Return figures of every system of one kind and its baselines, one line per protocol."""
     keys = telling(study.systems)
-    chosen = [metric for metric in metrics.known().values() if metric.overview]
-    shown = [{"measure": metric.name} for metric in chosen]
     protocols = any(p.tag for p in study.columns)
     rows = []
     for system in study.systems:
         for tag, run in system.runs.items():
-            for name in ("", *BASELINES):
+            if run.numbers != numbers:
+                continue
+            for name in ("", *BASELINES, *NUMBER_BASELINES):
                 if name and (name not in run.baselines or name == run.made.get("model")):
                     continue
-                found = measures.values(run, shown, run.baselines[name] if name else None)
+                found = measures.values(run, chosen, run.baselines[name] if name else None)
                 line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
                 last = ["" if name else text(run) for text in COLUMNS.values()]
-                cells = [value(v, unit(m)) for v, m in zip(found, chosen, strict=True)]
+                units = [unit(figure["measure"]) for figure in chosen]
+                cells = [value(v, u) for v, u in zip(found, units, strict=True)]
                 rows.append([*line, name or "model", *cells, *last])
     header = [*keys, *(["protocol"] if protocols else [])]
-    last = ["system", *(metric.label for metric in chosen)]
+    last = ["system", *(named(measures.name_of(figure)) for figure in chosen)]
     head = [*header, *last, *COLUMNS]
     return Grid(head, rows, len(header) + 1, len(header))
 

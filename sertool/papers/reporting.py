@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation import measures, pooling
@@ -13,8 +15,9 @@ from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.pooling import Pooled
 from sertool.evaluation.report import load, packed, parse
 from sertool.formats.outputs import atomic, check_output
+from sertool.models import NUMBER_BASELINES
 from sertool.papers.papers import paper
-from sertool.papers.study import BASELINES, Study, overall, study
+from sertool.papers.study import BASELINES, Study, study
 from sertool.ui.console import Console
 
 FIGURE = "curves.png"
@@ -109,7 +112,11 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
     names = _names(found)
     if len(found) == 1:
         run = found[0]
-        mine = [n for n in BASELINES if n in run.baselines and n != run.made.get("model")]
+        mine = [
+            n
+            for n in (*BASELINES, *NUMBER_BASELINES)
+            if n in run.baselines and n != run.made.get("model")
+        ]
         if not mine:
             raise UsageError(
                 "--compare: a single system without baselines has nothing to compare with"
@@ -135,7 +142,7 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
     reason = measures.alike(left, right) or _untestable(left, right)
     if reason:
         raise InputError(f"cannot compare {left_name} with {right_name}: {reason}")
-    figures = overall()
+    figures = measures.overall(left)
     rows = zip(
         measures.values(left, figures),
         measures.values(right, figures),
@@ -145,9 +152,9 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
     return Comparison(
         left_name,
         right_name,
-        {f["measure"]: Beside(*row) for f, row in zip(figures, rows, strict=True)},
+        {measures.name_of(f): Beside(*row) for f, row in zip(figures, rows, strict=True)},
         len(left.clusters),
-        int(left.matrices[:, 0].sum()),
+        int(left.tested[:, 0].sum()),
     )
 
 
@@ -156,6 +163,6 @@ def _untestable(left: Pooled, right: Pooled) -> str | None:
     if left.seeds != right.seeds:
         return f"one has the seeds {', '.join(left.seeds)}, the other {', '.join(right.seeds)}"
     order = [right.clusters.index(name) for name in left.clusters]
-    if (left.matrices.sum(-1) != right.matrices[order].sum(-1)).any():
+    if not np.allclose(left.truth, right.truth[order], rtol=1e-9, atol=1e-9):
         return "they were not tested on the same recordings"
     return None

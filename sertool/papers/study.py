@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Figure, Value
@@ -147,11 +146,6 @@ def _match(cell: Cell, system: System, paper: Paper) -> Part | None:
         return EVERY
     tested = [pooling.part(run, *parts[0]) for run in system.runs.values()]
     return parts[0] if len(parts) == 1 and any(tested) else None
-
-
-def overall() -> list[dict[str, str]]:
-    """Return every metric as a figure."""
-    return [{"measure": name} for name in metrics.known()]
 
 
 class _Measuring:

@@ -7,7 +7,7 @@ from typing import Any
 from sertool.evaluation import measures, pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.papers import convergence
-from sertool.papers.study import Row, Study, System, overall
+from sertool.papers.study import Row, Study, System
 
 
 def json_values(study: Study) -> dict[str, Any]:
@@ -31,9 +31,9 @@ def json_values(study: Study) -> dict[str, Any]:
 
 def _system_json(system: System) -> dict[str, Any]:
     def rates(run: pooling.Pooled, name: str = "") -> dict[str, Any]:
-        figures = overall()
+        figures = measures.overall(run)
         found = measures.values(run, figures, run.baselines[name] if name else None)
-        return {f["measure"]: value_json(v) for f, v in zip(figures, found, strict=True)}
+        return {measures.name_of(f): value_json(v) for f, v in zip(figures, found, strict=True)}
 
     runs = {}
     for tag, run in system.runs.items():
@@ -42,9 +42,9 @@ def _system_json(system: System) -> dict[str, Any]:
             "folds": run.folds,
             "protocol": pooling.evidence(run).to_dict(),
             **rates(run),
-            "classes": run.classes,
+            "targets" if run.numbers else "classes": run.classes,
             "training": convergence.json_value(run),
-            "confusion": run.matrices.sum(0).tolist(),
+            "sums" if run.numbers else "confusion": run.matrices.sum(0).tolist(),
             "baselines": {name: rates(run, name) for name in run.baselines},
         }
     return {"tags": system.tags, "protocols": runs}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sertool import metrics
+from sertool import metrics, regression
 from sertool.evaluation import pooling
 from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.stuck import Stuck
@@ -29,12 +29,16 @@ def named(measure: str) -> str:
     """Return what a table calls a measure: "WA" for accuracy."""
     if metric := metrics.known().get(measure):
         return metric.label
+    of, _, target = measure.partition(" ")
+    if number := regression.MEASURES.get(of):
+        return f"{number.label} {target}".strip()
     return NAMES.get(measure, measure.replace("_", " "))
 
 
-def unit(metric: metrics.Metric) -> str:
-    """Return the unit in which a table has a metric."""
-    return "%" if metric.percent else "1"
+def unit(measure: str) -> str:
+    """Return the unit in which a table has a metric, or a measure of numbers."""
+    metric = metrics.known().get(measure)
+    return "%" if metric and metric.percent else "1"
 
 
 def mark(i: int) -> str:

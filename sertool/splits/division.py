@@ -113,14 +113,17 @@ def divide(
     options: PartOptions,
     strata: Sequence[Stratum | None] | None = None,
     target: str = "label",
+    fewest: int = 2,
 ) -> list[Division]:
     """Return one division, or with `test_fold="all"` one per fold.
 
     strata: what each item is dealt and drawn evenly by, its label by default; an item without one
-    has no `target` and is left out. Raises UsageError for options that do not fit each other or the
-    folds, InputError where a part lacks what it needs.
+    has no `target` and is left out. fewest: strata that training needs. Raises UsageError for
+    options that do not fit each other or the folds, InputError where a part lacks what it needs.
     """
-    divider = _Divider(items, options, by_label(items) if strata is None else strata, target)
+    divider = _Divider(
+        items, options, by_label(items) if strata is None else strata, target, fewest
+    )
     return [divider.division(fold) for fold in divider.folds]
 
 
@@ -133,8 +136,9 @@ class _Divider:
         options: PartOptions,
         strata: Sequence[Stratum | None],
         target: str,
+        fewest: int,
     ) -> None:
-        self._items, self._options = items, options
+        self._items, self._options, self._fewest = items, options, fewest
         self._notes: list[str] = []
         chosen = self._matching(range(len(items)), options.where, "--where")
         self._strata = {i: stratum for i in chosen if (stratum := strata[i]) is not None}
@@ -167,7 +171,7 @@ class _Divider:
         classes = {self._strata[i] for i in train}
         if not train:
             raise InputError("no item is left to train on")
-        if len(classes) < 2:
+        if len(classes) < self._fewest:
             raise InputError(
                 f"training needs two classes or more, and there is only {' '.join(classes.pop())}"
             )

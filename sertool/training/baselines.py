@@ -12,8 +12,8 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import BASELINES, Tabular, tabular
-from sertool.targets import Target
+from sertool.models import BASELINES, NUMBER_BASELINES, Regressor, Tabular, regressor, tabular
+from sertool.targets import Numbers, Target
 from sertool.ui.console import Console
 
 
@@ -29,7 +29,7 @@ class Columns:
         self._rows: dict[tuple[str, str], np.ndarray] = {}
         self._known: dict[tuple[str, str], np.ndarray] = {}
 
-    def rows(self, model: Tabular, positions: Sequence[int]) -> np.ndarray:
+    def rows(self, model: Tabular | Regressor, positions: Sequence[int]) -> np.ndarray:
         """Return (positions, columns) float64; InputError for features that are not finite."""
         index = np.asarray(positions, np.int64)
         key = (model.name, repr(model.settings))
@@ -47,7 +47,7 @@ class Columns:
         known[missing] = True
         return rows[index]
 
-    def _row(self, model: Tabular, i: int) -> np.ndarray:
+    def _row(self, model: Tabular | Regressor, i: int) -> np.ndarray:
         try:
             row = model.row(self._store.features(i))
         except OSError as error:
@@ -112,20 +112,33 @@ def fit_rows(
     return arrays, odd
 
 
+def fit_regressor(
+    model: Regressor, columns: Columns, train: Sequence[int], target: Numbers
+) -> dict[str, np.ndarray]:
+    """Return the arrays of a model of numbers, fitted on the training positions."""
+    return model.fit(columns.rows(model, train), target.values[np.asarray(train, np.int64)])
+
+
 def fit_baselines(
-    columns: Columns, train: Sequence[int], target: Target, console: Console
+    columns: Columns, train: Sequence[int], target: Target | Numbers, console: Console
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return (tensors `baseline.NAME.*`, names) of the baselines that this installation can fit."""
     tensors: dict[str, np.ndarray] = {}
     fitted = []
-    for name in BASELINES:
-        model = tabular(name)
+    of_numbers = isinstance(target, Numbers)
+    for name in NUMBER_BASELINES if of_numbers else BASELINES:
+        model: Tabular | Regressor = regressor(name) if of_numbers else tabular(name)
         if model.needs and importlib.util.find_spec(model.needs) is None:
             console.note(f"no baseline {name}: {model.needs} is not installed")
             continue
-        arrays, odd = fit_tabular(model, columns, train, target)
-        for text in odd:
-            console.note(f"baseline {name}: {text}")
+        if isinstance(target, Numbers):
+            assert isinstance(model, Regressor)
+            arrays = fit_regressor(model, columns, train, target)
+        else:
+            assert isinstance(model, Tabular)
+            arrays, odd = fit_tabular(model, columns, train, target)
+            for text in odd:
+                console.note(f"baseline {name}: {text}")
         tensors |= {f"baseline.{name}.{key}": value for key, value in arrays.items()}
         fitted.append(name)
     return tensors, fitted

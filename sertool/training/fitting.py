@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from sertool import metrics
-from sertool.formats.checkpoint import Checkpoint
+from sertool import metrics, regression
+from sertool.formats.checkpoint import Checkpoint, Scale
 from sertool.formats.checkpoint import Model as Described
 from sertool.formats.outputs import Parts
-from sertool.models import Tabular, speakers
+from sertool.models import Regressor, Tabular, speakers
 from sertool.splits.division import Division
-from sertool.targets import Target, class_names, make_target
+from sertool.targets import Numbers, Target, class_names, make_numbers, make_target
 from sertool.training.augmenting import described
-from sertool.training.baselines import fit_baselines, fit_tabular
+from sertool.training.baselines import fit_baselines, fit_regressor, fit_tabular
 from sertool.training.fitted import Fitted
 from sertool.training.job import Job
 
@@ -31,9 +32,10 @@ def fit(
     And that of the last epoch, where it is kept. record: the stage's own, for the lineage. start:
     called for a network, once it is known that the items suit it.
     """
-    field, weights = job.options.target, job.hp.class_weights
-    target = make_target(job.classes, division.train, field, class_weights=weights)
-    if isinstance(job.model, Tabular):
+    target = _target(job, division)
+    if isinstance(target, Numbers) and isinstance(job.model, Regressor):
+        fitted = _fit_regressor(job, job.model, division, target)
+    elif isinstance(target, Target) and isinstance(job.model, Tabular):
         fitted = fit_table(job, job.model, division, target)
     else:
         fitted = _fit_network(job, division, target, start)
@@ -43,7 +45,7 @@ def fit(
         tensors, baselines = fit_baselines(job.columns, division.train, target, job.console)
 
     def made(fitted: Fitted) -> Checkpoint:
-        meta = _meta(job, division, target.classes, fitted, baselines, record)
+        meta = _meta(job, division, target, fitted, baselines, record)
         return Checkpoint(tensors | fitted.tensors, [], meta)
 
     last = made(fitted.last) if fitted.last else None
@@ -52,15 +54,25 @@ def fit(
     return made(fitted), last
 
 
-def _fit_network(job: Job, division: Division, target: Target, start: Start) -> Fitted:
+def _target(job: Job, division: Division) -> Target | Numbers:
+    """Return what the model learns of the training part: classes, or numbers."""
+    options = job.options
+    if job.fields:
+        return make_numbers(list(job.fields), job.numbers, division.train, options.loss)
+    weights = job.hp.class_weights
+    return make_target(job.classes, division.train, options.target, class_weights=weights)
+
+
+def _fit_network(job: Job, division: Division, target: Target | Numbers, start: Start) -> Fitted:
     from sertool.training import networks
 
     plan, items = job.plan, job.store.items()
     assert plan is not None
     frames = networks.check_items(plan, job.store, division.train + division.val)
+    outputs = plan.model.outputs() if isinstance(target, Target) else ()
     further = [
         make_target(class_names(items, o.field), division.train, o.field, o.weight)
-        for o in plan.model.outputs()[1:]
+        for o in outputs[1:]
     ]
     return networks.train_network(
         plan, job.store, division, [target, *further], frames, start(), job.console
@@ -81,6 +93,26 @@ def fit_table(job: Job, model: Tabular, division: Division, target: Target) -> F
         counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
         rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
         history = [{"epoch": 1, **{f"val_{name}": rate for name, rate in rates.items()}}]
+    return _fitted(model, arrays, history)
+
+
+def _fit_regressor(job: Job, model: Regressor, division: Division, target: Numbers) -> Fitted:
+    """Fit a model of numbers; its history is one row, of validation's ccc if there is any."""
+    arrays = fit_regressor(model, job.columns, division.train, target)
+    if chosen := model.describe(arrays):
+        job.console.note(f"{model.name}: {chosen}")
+    history: list[dict[str, float]] = []
+    if division.val:
+        found = model.numbers(arrays, job.columns.rows(model, division.val))
+        truth = target.values[np.asarray(division.val)]
+        each = np.nan_to_num(regression.ccc(regression.sums(truth, found)))
+        history = [{"epoch": 1, "val_ccc": float(each.mean())}]
+    return _fitted(model, arrays, history)
+
+
+def _fitted(
+    model: Tabular | Regressor, arrays: dict[str, np.ndarray], history: list[dict[str, float]]
+) -> Fitted:
     about = Described(
         name=model.name,
         settings=dataclasses.asdict(model.settings),
@@ -93,14 +125,18 @@ def fit_table(job: Job, model: Tabular, division: Division, target: Target) -> F
 def _meta(
     job: Job,
     division: Division,
-    classes: Sequence[str],
+    target: Target | Numbers,
     fitted: Fitted,
     baselines: list[str],
     record: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the checkpoint's description, as its file has it (see `checkpoint.Header`)."""
     store, plan = job.store, job.plan
-    return fitted.described(classes) | {
+    says = fitted.described([] if isinstance(target, Numbers) else target.classes)
+    if isinstance(target, Numbers):
+        triples = zip(target.fields, target.mean.tolist(), target.sd.tolist(), strict=True)
+        says["numbers"] = [msgspec.to_builtins(Scale(*triple)) for triple in triples]
+    return says | {
         "target": job.options.target,
         "kind": store.kind,
         "pipeline": store.pipeline,

@@ -16,7 +16,7 @@ from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.formats.outputs import Parts, check_output, job_of_parts
 from sertool.formats.reuse import Made, State, decide
-from sertool.models import Network, Tabular, precision, speaker_store, speakers
+from sertool.models import Network, precision, speaker_store, speakers
 from sertool.splits.division import Division
 from sertool.training import per_field, provenance, summary
 from sertool.training.fitting import fit
@@ -47,7 +47,7 @@ def train_store(
         job = _settled(job, outputs, run)
         in_effect = dataclasses.asdict(job.model.settings) | dataclasses.asdict(job.hp)
         console.detail(f"in effect: {', '.join(f'{n} {v}' for n, v in in_effect.items())}")
-        if isinstance(job.model, Tabular):
+        if not isinstance(job.model, Network):
             console.note(
                 f"{job.model.name} is fitted in one step: one row per item is kept in memory"
             )

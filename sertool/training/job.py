@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import make
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import Model, Network, model, speakers, tabular
+from sertool.models import Model, Network, Regressor, Tabular, model, speakers, tabular
 from sertool.models.hyperparameters import Hyperparameters
-from sertool.targets import class_names, refuse_numbers
+from sertool.targets import check_classes, class_names, known_numbers, number_fields, numbers
 from sertool.training import augmenting
 from sertool.training.baselines import Columns
 from sertool.training.options import TrainOptions
@@ -25,10 +27,12 @@ from sertool.ui.console import Console
 if TYPE_CHECKING:
     from sertool.training.networks import Plan
 
+OF_NUMBERS = {"linear": "ridge", "majority": "mean"}  # what they are called where numbers are said
+CLASS_WEIGHTS = ("class_weights", "length_weights", "loss_norm", "mixup")  # of no effect on numbers
 CHOOSER_MODEL = "linear"  # tells the value of `--per`: small, and fitted to the same items
 # fields that a row of `predict` has of its own
 TAKEN = (
-    *("path", "start", "end", "label", "confidence", "posterior", "duration", "error"),
+    *("path", "start", "end", "label", "confidence", "posterior", "numbers", "duration", "error"),
     *("heard", "speech", "windows", "vad", "model", "channel"),
 )
 
@@ -38,7 +42,9 @@ class Job:
     """The store, the model, and how it is trained.
 
     classes: of every item of the store, under the target field; None where unknown. values: the
-    same under the field of `--per`; empty without it. plan: of a network; None for a tabular model.
+    same under the field of `--per`; empty without it. fields: of numbers, where these are the
+    target, and the `numbers` of every item (items, fields); `classes` then says who has them. plan:
+    of a network; None for one fitted in one step.
     """
 
     store: Store
@@ -49,6 +55,8 @@ class Job:
     values: Sequence[str | None]
     columns: Columns
     console: Console
+    fields: Sequence[str]
+    numbers: np.ndarray
     plan: Plan | None = None
 
     @property
@@ -66,25 +74,35 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     Raises UsageError for options that contradict each other, the model or the store, InputError for
     a store or a file that cannot be used.
     """
+    items = store.items()
+    fields = number_fields(items, options.target, options.as_classes, options.as_numbers)
+    if fields and options.model in OF_NUMBERS:
+        options = dataclasses.replace(options, model=OF_NUMBERS[options.model])
+        console.note(f"{','.join(fields)}: numbers, so the model is {options.model}")
     kind = model(options.model)
     found = kind(make(kind.Settings, options.settings))
-    items = store.items()
-    if not options.as_classes:
-        refuse_numbers(items, options.target)
-    classes = class_names(items, options.target, "--target")
+    amounts = numbers(items, fields)
+    classes = known_numbers(amounts) if fields else class_names(items, options.target, "--target")
     values = _values(items, options.per, options.target) if options.per else []
+    if options.per and not options.as_classes:
+        check_classes(items, options.per, "--per")
     changes = augmenting.make(found, items, options.augment, options.copies, options.seed)
     if changes:
         options = dataclasses.replace(options, augment=changes.steps)  # defaults filled in
     _check(options, found)
+    _check_kind(options, found, fields)
     columns = Columns(store, console)
     if not isinstance(found, Network):
         hp = Hyperparameters().overridden(options.overrides)
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: no effect on {found.name}")
-        return Job(store, options, found, hp, classes, values, columns, console)
+        return Job(store, options, found, hp, classes, values, columns, console, fields, amounts)
     hp = found.defaults().overridden(options.overrides)
+    if fields:
+        hp = _hp_of_numbers(hp, options)
+    elif hp.monitor == "ccc":
+        raise UsageError("--monitor ccc: is of numbers, and the target is of classes")
     from sertool.models import device
     from sertool.training import initial, networks, unlabelled  # torch: seconds, only where needed
 
@@ -104,7 +122,47 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
         if before != options.speaker_normalisation:
             did = "with" if before else "without"
             console.warn(f"--init: was trained {did} --speaker-normalisation, unlike this model")
-    return Job(store, options, found, hp, classes, values, columns, console, plan)
+    return Job(store, options, found, hp, classes, values, columns, console, fields, amounts, plan)
+
+
+def _check_kind(options: TrainOptions, found: Model, fields: Sequence[str]) -> None:
+    """Raise UsageError where the model says classes and the target is numbers, or the other way."""
+    if not fields:
+        if isinstance(found, Regressor):
+            raise UsageError(
+                f"--model {found.name}: says numbers, and --target {options.target} is of classes"
+                " (--as-numbers, if its values are whole numbers)"
+            )
+        if options.loss != "ccc":
+            raise UsageError(f"--loss {options.loss}: is of numbers, and the target is of classes")
+        return
+    if options.per:
+        raise UsageError(f"--per {options.per}: its models say classes, and the target is numbers")
+    own = isinstance(found, Network) and (found.own_loss or found.classifier() is not None)
+    if own or isinstance(found, Tabular):
+        raise UsageError(
+            f"--model {found.name}: says classes, and --target {options.target} is numbers; choose"
+            " ridge or another network"
+        )
+
+
+def _hp_of_numbers(hp: Hyperparameters, options: TrainOptions) -> Hyperparameters:
+    """Return a network's hyper-parameters without those that only classes have.
+
+    Raises UsageError where one of them was asked for.
+    """
+    plain = Hyperparameters()
+    for name in CLASS_WEIGHTS:
+        if getattr(plain, name) != options.overrides.get(name, getattr(plain, name)):
+            raise UsageError(
+                f"--{name.replace('_', '-')}: is of classes, and the target is numbers"
+            )
+    if options.overrides.get("monitor", "loss") not in ("ccc", "loss"):
+        raise UsageError(f"--monitor {hp.monitor}: is of classes, and the target is numbers")
+    monitor = options.overrides.get("monitor", "loss" if hp.monitor == "loss" else "ccc")
+    return dataclasses.replace(
+        hp, monitor=monitor, **{name: getattr(plain, name) for name in CLASS_WEIGHTS}
+    )
 
 
 def _check(options: TrainOptions, found: Model) -> None:

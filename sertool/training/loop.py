@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.seeds import derive
 from sertool.models import Losses, Network
 from sertool.models import device as devices
 from sertool.models.hyperparameters import Hyperparameters
-from sertool.targets import IGNORED, Target
-from sertool.training import batches, mixup
+from sertool.targets import Numbers, Target
+from sertool.training import batches, heads, mixup
 from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Batch, Source
 from sertool.training.saving import Saver
@@ -40,7 +39,7 @@ class Task:
     source: Source
     train: list[int]
     val: list[int]
-    targets: list[Target]
+    targets: Sequence[Target | Numbers]
     hp: Hyperparameters
     seed: int
     device: torch.device
@@ -96,7 +95,7 @@ def _is_bias(name: str) -> bool:
 def total_loss(
     logits: torch.Tensor,
     positions: np.ndarray,
-    targets: list[Target],
+    targets: Sequence[Target | Numbers],
     norm: str = "sum_w",
     per_step: Sequence[float] = (),
 ) -> torch.Tensor:
@@ -109,13 +108,12 @@ def total_loss(
     total = logits.new_zeros(())
     start = 0
     for head, target in enumerate(targets):
-        indices = target.indices[positions]
         columns = logits[:, start : start + target.outputs]
         start += target.outputs
-        if (indices == IGNORED).all():
+        if not target.known(positions).any():
             continue  # the mean over nothing is not a number
         divisor = per_step[head] if norm == "epoch" else None
-        total = total + target.weight * _head_loss(columns, positions, target, norm, divisor)
+        total = total + target.weight * heads.loss(columns, positions, target, norm, divisor)
     return total
 
 
@@ -134,38 +132,17 @@ def step_weights(task: Task, plan: Sequence[Sequence[int]]) -> list[float]:
     return [float(w[positions].sum()) / len(plan) for w in weights if w is not None]
 
 
-def _head_loss(
-    logits: torch.Tensor,
-    positions: np.ndarray,
-    target: Target,
-    norm: str,
-    divisor: float | None,
-) -> torch.Tensor:
-    """Return the loss of one head, of which at least one item is known."""
-    known = target.indices[positions]
-    indices = torch.from_numpy(known).to(logits.device)
-    if target.item_weights is None:
-        weight = torch.from_numpy(target.class_weights).to(logits)
-        return nn.functional.cross_entropy(logits, indices, weight, ignore_index=IGNORED)
-    weights = torch.from_numpy(target.item_weights[positions]).to(logits)
-    each = nn.functional.cross_entropy(logits, indices, ignore_index=IGNORED, reduction="none")
-    if norm == "n":
-        divisor = int((known != IGNORED).sum())
-    return (weights * each).sum() / (weights.sum() if divisor is None else divisor)
-
-
 def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[str, float]:
-    """Train one epoch; return its mean loss, and its uar counted while the weights moved."""
+    """Train one epoch; return its mean loss, and its rate counted while the weights moved."""
     seed_torch(task.seed, "epoch", epoch)
     plan = _plan(task, epoch)
     per_step = step_weights(task, plan)
     run.network.train()
-    label = task.targets[0]
-    counts = np.zeros((len(label.classes),) * 2, np.int64)
+    tally = heads.tally(task.targets[0])
     loss_sum, seen = 0.0, 0
     terms: dict[str, float] = {}
     last = run.history[-1] if run.history else {}
-    name = "val_uar" if "val_uar" in last else "train_uar"
+    name = f"val_{tally.main}" if f"val_{tally.main}" in last else f"train_{tally.main}"
     shown: dict[str, Any] = {name: last[name]} if last else {}
     autocast = torch.autocast(
         task.device.type, torch.bfloat16, enabled=task.hp.precision == "bfloat16"
@@ -192,11 +169,10 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         loss_sum, seen = loss_sum + value * share, seen + share
         for key, part in own.terms.items() if own else ():
             terms[key] = terms.get(key, 0.0) + float(part.detach()) * share
-        predicted = logits.detach()[:, : len(label.classes)].argmax(1).cpu().numpy()
-        counts += metrics.confusion(label.indices[positions], predicted, len(label.classes))
+        tally.add(logits, positions)
         progress.advance(len(positions), epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
     means = {key: total / seen for key, total in terms.items()}
-    return {"loss": loss_sum / seen, **means, "train_uar": float(metrics.uar(counts))}
+    return {"loss": loss_sum / seen, **means, f"train_{tally.main}": tally.rates()[tally.main]}
 
 
 def _exact(logits: torch.Tensor) -> torch.Tensor:
@@ -226,7 +202,9 @@ def _own_loss(
     """Return what a network with a loss of its own makes of a batch, None of any other."""
     if not task.model.own_loss:
         return None
-    labels = torch.from_numpy(task.targets[0].indices[positions]).to(x.device)
+    target = task.targets[0]
+    assert isinstance(target, Target)
+    labels = torch.from_numpy(target.indices[positions]).to(x.device)
     return task.model.loss(network, x, lengths, labels)
 
 
@@ -281,38 +259,29 @@ def _on(
 
 @torch.no_grad()
 def validate(network: nn.Module, task: Task) -> dict[str, float]:
-    """Return loss (plain cross-entropy of the label), uar and accuracy on the validation part.
+    """Return the plain loss of the first target and its rates on the validation part.
+
+    Of classes cross-entropy, uar and accuracy; of numbers ccc.
 
     Computed in float32, as `eval` scores, whatever the precision of training.
     """
     network.eval()
-    label = task.targets[0]
-    counts = np.zeros((len(label.classes),) * 2, np.int64)
-    loss_sum = 0.0
+    tally = heads.tally(task.targets[0])
     most = batches.frame_limit(task.hp, _lengths(task, task.train))
     lengths = task.source.store.lengths()[task.val]
     plan = batches.plan_validation(task.val, lengths, task.hp, VALIDATION_BATCH, most)
     for positions in plan:
         x, lengths, index = task.source.batch(positions)
         there = _on(task.device, x, lengths)
-        logits = task.model.logits(network, *there)
-        logits = logits[:, : len(label.classes)].cpu().double()
-        truth = label.indices[index]
-        loss_sum += float(
-            nn.functional.cross_entropy(logits, torch.from_numpy(truth), reduction="sum")
-        )
-        counts += metrics.confusion(truth, logits.argmax(1).numpy(), len(label.classes))
-    return {
-        "val_loss": loss_sum / len(task.val),
-        "val_uar": float(metrics.uar(counts)),
-        "val_accuracy": float(metrics.accuracy(counts)),
-    }
+        tally.add(task.model.logits(network, *there), index)
+    rates = {f"val_{name}": rate for name, rate in tally.rates().items()}
+    return {"val_loss": tally.loss()} | rates
 
 
 def best_epoch(history: list[Epoch], monitor: str) -> int:
     """Return the index of the best epoch: the first of the best `monitor`.
 
-    Among epochs of equal uar or accuracy the lower validation loss wins. Without validation: the
+    Among epochs of an equal rate the lower validation loss wins. Without validation: the
     last epoch.
     """
     if not history or "val_loss" not in history[0]:

@@ -20,7 +20,7 @@ from sertool.models import Examples, Network, statistics
 from sertool.models import device as devices
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.splits.division import Division
-from sertool.targets import IGNORED, Target, weigh_items
+from sertool.targets import Numbers, Target, weigh_items
 from sertool.training import loop
 from sertool.training.augmenting import Augmenting
 from sertool.training.baselines import fit_rows
@@ -131,7 +131,7 @@ def train_network(
     plan: Plan,
     store: Store,
     division: Division,
-    targets: list[Target],
+    targets: Sequence[Target | Numbers],
     frames: int | None,
     parts: Parts,
     console: Console,
@@ -222,7 +222,7 @@ def _fit_classifier(
     plan: Plan,
     source: Source,
     division: Division,
-    target: Target,
+    target: Target | Numbers,
     console: Console,
 ) -> None:
     """Fit the classifier that decides by the network's rows, if there is one.
@@ -232,9 +232,11 @@ def _fit_classifier(
     classifier = plan.model.classifier()
     if classifier is None:
         return
+    assert isinstance(target, Target)
     network.eval()
     rows, owners = [], []
-    known = sorted(i for i in division.train + division.val if target.indices[i] != IGNORED)
+    used = np.array(sorted(division.train + division.val), np.int64)
+    known = used[target.known(used)].tolist()
     with console.progress(len(known), f"rows for {classifier.name}") as progress:
         for i in known:
             x, lengths, _ = source.batch([i])
@@ -256,13 +258,17 @@ def _fit_classifier(
 
 
 def _weighted(
-    hp: Hyperparameters, store: Store, division: Division, targets: list[Target]
-) -> list[Target]:
+    hp: Hyperparameters, store: Store, division: Division, targets: Sequence[Target | Numbers]
+) -> Sequence[Target | Numbers]:
     """Return the targets, with a weight for each item where the loss needs them."""
     if hp.length_weights == "none" and hp.loss_norm == "sum_w":
         return targets
     items, lengths = store.items(), store.lengths()
-    return [weigh_items(t, items, division.train, lengths, hp.length_weights) for t in targets]
+    return [
+        weigh_items(target, items, division.train, lengths, hp.length_weights)
+        for target in targets
+        if isinstance(target, Target)
+    ]
 
 
 def _say_short(plan: Plan, store: Store, division: Division, console: Console) -> None:
@@ -283,7 +289,7 @@ def _trained(
     history: list[loop.Epoch],
     epoch: int,
     fitted: statistics.Statistics,
-    targets: list[Target],
+    targets: Sequence[Target | Numbers],
     frames: int | None,
     shape: tuple[int, ...],
 ) -> Fitted:
@@ -304,13 +310,13 @@ def _trained(
         inputs=list(shape),
         outputs=sum(target.outputs for target in targets),
         normalisation=plan.hp.normalisation,
-        heads=[Head(target.field, target.classes, target.weight) for target in targets],
+        heads=[Head(target.field, target.names, target.weight) for target in targets],
     )
     return Fitted(tensors, model, history, epoch)
 
 
 def initialise(
-    network: nn.Module, plan: Plan, targets: Sequence[Target], console: Console
+    network: nn.Module, plan: Plan, targets: Sequence[Target | Numbers], console: Console
 ) -> frozenset[str]:
     """Copy the tensors of `plan.init` that fit into `network`; return the names of those copied.
 
@@ -321,7 +327,7 @@ def initialise(
     if init is None:
         return frozenset()
     own = network.state_dict()
-    same = init.classes == [target.classes for target in targets]
+    same = init.classes == [target.names for target in targets]
     wanted = set(own) if same else set(own) - last_layer(network)
     given = {name: init.tensors[name] for name in wanted & set(init.tensors)}
     fitting = {name: t for name, t in given.items() if t.shape == own[name].shape}

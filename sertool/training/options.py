@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sertool.augmentations import read_steps, suiting
+from sertool.core.errors import UsageError
 from sertool.core.options import Options, nested, seed
 from sertool.core.settings import assignments, option
 from sertool.models import MODELS
@@ -24,10 +25,10 @@ def _steps(texts: Sequence[str]) -> dict[str, list[float]]:
 class TrainOptions(Options):
     """What `train` trains, and how.
 
-    `target` is the field of an item that the model learns to predict. `per` is the field for each
-    of whose values a model of its own is trained. `overrides` are hyper-parameters by name, over
-    the model's own. `augment` and `copies` change training items as they are read (see
-    `training.augmenting`). `init` is a file, or a word for published weights.
+    `target` is the field of an item that the model learns to predict, or several of numbers. `per`
+    is the field for each of whose values a model of its own is trained. `overrides` are
+    hyper-parameters by name, over the model's own. `augment` and `copies` change training items as
+    they are read (see `training.augmenting`). `init` is a file, or a word for published weights.
     """
 
     model: str = option(
@@ -41,10 +42,21 @@ class TrainOptions(Options):
         flag="set",
         read=assignments,
     )
-    target: str = option("label", "Target field, which the model learns to predict.",
-                         metavar="FIELD")  # fmt: skip
+    target: str = option(
+        "label",
+        "Target field, which the model learns to predict. Several fields, or one whose values are"
+        " not all whole or more than 20 different ones, are numbers: regression.",
+        metavar="FIELD[,FIELD...]",
+    )
     as_classes: bool = option(
-        False, "Learn classes of a --target that holds numbers, one of each.", recorded=False
+        False, "Make a class of every value of a field of numbers (--target, --per)."
+    )
+    as_numbers: bool = option(False, "A --target of few whole numbers is of numbers, too.")
+    loss: str = option(
+        "ccc",
+        "Loss of numbers: 1 less the concordance (CCC) of a batch, or the mean square error.",
+        choices=("ccc", "mse"),
+        panel=TRAINING,
     )
     per: str | None = option(
         None,
@@ -103,6 +115,8 @@ class TrainOptions(Options):
     def check(self) -> None:
         """Raise UsageError for values that contradict each other; fill in --split-seed."""
         Hyperparameters().overridden(self.overrides)
+        if self.as_classes and self.as_numbers:
+            raise UsageError("--as-classes and --as-numbers exclude each other")
         if self.parts.split_seed is None:
             parts = dataclasses.replace(self.parts, split_seed=self.seed)
             object.__setattr__(self, "parts", parts)

@@ -32,7 +32,7 @@ def divisions(job: Job) -> list[Division]:
     items, parts = job.store.items(), job.options.parts
     if not job.values:
         strata: list[Stratum | None] = [name if name is None else (name,) for name in job.classes]
-        return divide(items, parts, strata, job.options.target)
+        return divide(items, parts, strata, job.options.target, 1 if job.fields else 2)
     strata = [
         None if name is None else (value or UNKNOWN, name)
         for value, name in zip(job.values, job.classes, strict=True)

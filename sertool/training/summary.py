@@ -99,6 +99,8 @@ def _result(made: Trained, name: str, epochs: int, console: Console) -> None:
             f", validation UAR {100 * best['val_uar']:.1f} %,"
             f" accuracy {100 * best['val_accuracy']:.1f} %"
         )
+    if "val_ccc" in best:
+        text += f", validation CCC {best['val_ccc']:.3f}"
     console.note(text)
     rates = {name: value for name, value in best.items() if name != "epoch"}
     console.event(event="trained", output=name, best_epoch=made.best_epoch, **rates)

@@ -33,14 +33,21 @@ FONTS = (
 
 def one_panel(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of this size in inches, and its only axes."""
-    figure = Figure(figsize=(width, height), dpi=DPI)
+    figure, (axes,) = panels_of(1, width, height)
+    return figure, axes
+
+
+def panels_of(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `n` axes side by side, each of this size in inches, and the axes."""
+    figure = Figure(figsize=(n * width, height), dpi=DPI)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.tick_params(colors=INK, length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes
+    panels = [figure.add_subplot(1, n, i + 1) for i in range(n)]
+    for axes in panels:
+        axes.tick_params(colors=INK, length=0)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    return figure, panels
 
 
 def short(value: str | None, unknown: str = "unknown") -> str:
