@@ -327,7 +327,8 @@ def test_a_further_part_names_its_rows_and_leaves_out_the_empty():
 
 def test_findings_stand_only_beside_measurements(tmp_path, paper):
     path = tmp_path / "found.toml"
-    path.write_text('findings = ["Leaks."]\n' + HEAD + "cells = [\n" + "\n".join(RATES) + "\n]\n")
+    cells = "cells = [\n" + "\n".join(RATES) + "\n]\n"
+    path.write_text(HEAD + cells + '[[finding]]\nmark = "open"\ntext = "Leaks."\n')
     made = papers.paper(str(path))
     run = report(speech(), {"network": "n", "protocol": "random"})
     for reports, shown in (([run], True), ([], False)):
