@@ -71,8 +71,8 @@ def _as_one_class(fold: Fold) -> bool:
     """Return the same of one of several folds in a report, which keeps their metrics alone.
 
     Predicting one class of k in the truth, a share a of the items, has WA a, UAR 1 / k, macro-F1
-    2a / (1 + a) / k and a kappa of 0, which older reports lack. Of a handful of items others may,
-    too. A class that is not in the truth is not recognised.
+    2a / (1 + a) / k and a kappa of 0, which older reports lack. Of a handful of items, or of one
+    class in the truth, others may, too. A class that is not in the truth is not recognised.
     """
     wa, uar, f1 = (fold.metrics.get(name) for name in ("accuracy", "uar", "macro_f1"))
     if not wa or not uar or f1 is None:
