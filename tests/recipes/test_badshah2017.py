@@ -68,12 +68,13 @@ def test_networks_start_as_those_of_caffe_or_with_zeros(
     done: tuple[Path, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    only = {"PROTOCOLS": "speakers", "RESULTS": str(done[0] / "results")}
-    assert recipe(out, few(), SYSTEMS="cnn", VARIANTS="zero", **only).returncode == 0
-    assert recipe(out, few(), SYSTEMS="alexnet", VARIANTS="lrn caffe", **only).returncode == 0
+    for system, variants in (("cnn", "zero"), ("alexnet", "lrn caffe")):
+        given = {"SYSTEMS": system, "VARIANTS": variants, "PROTOCOLS": "speakers"}
+        assert recipe(out, few(), **given).returncode == 0
     started = {}
     for system in ("cnn-caffe", "cnn", "alexnet-caffe"):
-        report = summary(done[0], f"demo-64-epochs1-{system}-speakers-seed0-fold2-item")
+        where = done[0] if system == "cnn-caffe" else out
+        report = summary(where, f"demo-64-epochs1-{system}-speakers-seed0-fold2-item")
         assert report["tags"].get("init", "") == system.partition("-")[2]
         assert report["tags"]["epochs"] == "1"
         params = report["lineage"][-2]["params"]
