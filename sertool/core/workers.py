@@ -73,14 +73,15 @@ class _Team:
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.pipes: list[Connection] = []
         self.processes: list[BaseProcess] = []
-        for _ in range(workers):
-            ours, theirs = context.Pipe()
-            arguments = (work, theirs, [*self.pipes, ours], os.getpid())
-            process = context.Process(target=_serve, args=arguments, daemon=True)
-            process.start()
-            theirs.close()
-            self.pipes.append(ours)
-            self.processes.append(process)
+        with _held_back():
+            for _ in range(workers):
+                ours, theirs = context.Pipe()
+                arguments = (work, theirs, [*self.pipes, ours], os.getpid())
+                process = context.Process(target=_serve, args=arguments, daemon=True)
+                process.start()
+                theirs.close()
+                self.pipes.append(ours)
+                self.processes.append(process)
 
     def end(self) -> None:
         """End the processes, whatever they are at."""
@@ -91,11 +92,26 @@ class _Team:
             pipe.close()
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold Ctrl-C back: a process that starts would die of it, aloud, until it ignores it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(
     work: Callable[[Any], Any], pipe: Connection, inherited: list[Connection], parent: int
 ) -> None:
     """Do the tasks that come through the pipe; leave Ctrl-C to the parent, and die with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
