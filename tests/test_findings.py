@@ -119,6 +119,22 @@ def test_a_difference_of_too_few_speakers_has_no_interval(tmp_path):
     assert line == f"Shown: {100 * (wanted[0] - wanted[1]):+.1f} points"
 
 
+def test_a_difference_of_few_speakers_is_of_the_same_ones(tmp_path):
+    quote = QUOTE.replace(" } }", ' }, minus = { network = "rnn" } }')
+    paper = made(tmp_path, text="{x}", figures=quote)
+    speakers = sorted({u.speaker for u in speech(0).units})
+    both = [
+        result(
+            "a.json", report(speech(0).of("speaker", *speakers[:2]), CNN | {"protocol": "random"})
+        ),
+        result(
+            "b.json", report(speech(9).of("speaker", *speakers[2:4]), RNN | {"protocol": "random"})
+        ),
+    ]
+    with pytest.raises(InputError):
+        findings.lines(study(both, paper), True)
+
+
 def test_a_baseline_and_the_difference_from_it(tmp_path):
     own = speech(0)
     linear = 100 * reference.balanced_accuracy_score(own.truth, own.linear.argmax(1))

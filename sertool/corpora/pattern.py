@@ -67,23 +67,8 @@ def named(pattern: str) -> Named:
     """Return the engine that reads names of a pattern; raises UsageError."""
     name = expression(pattern)
     groups = list(re.compile(name).groupindex)
-    return Named(
-        Spec(
-            title="the pattern",
-            summary="",
-            about="",
-            source="",
-            licence="",
-            citation="",
-            layout=pattern,
-            example=pattern,
-            name=name,
-            shape=name,
-            fields={group: f"~{group}" for group in groups},
-            codes={},
-            folders=pattern.count("/"),
-        )
-    )
+    fields = {group: f"~{group}" for group in groups}
+    return Named(Spec("the pattern", name, fields, layout=pattern, folders=pattern.count("/")))
 
 
 def reader(pattern: str) -> Corpus:

@@ -303,6 +303,14 @@ class Difference:
 
 def alike(left: Pooled, right: Pooled) -> str | None:
     """Return why two systems cannot be compared speaker by speaker; None where they can."""
+    reason = same_test(left, right)
+    if reason is None and len(left.clusters) < FEWEST:
+        reason = f"at least {FEWEST} speakers are needed, and there are {len(left.clusters)}"
+    return reason
+
+
+def same_test(left: Pooled, right: Pooled) -> str | None:
+    """Return why two systems were not tested on the same classes and speakers, or None."""
     if left.numbers != right.numbers or left.classes != right.classes:
         return f"their {'targets' if left.numbers and right.numbers else 'classes'} differ"
     if not (all(left.clusters) and all(right.clusters)):
@@ -310,8 +318,6 @@ def alike(left: Pooled, right: Pooled) -> str | None:
     if set(left.clusters) != set(right.clusters):
         only = sorted(set(left.clusters) ^ set(right.clusters))
         return f"only one of them was tested on {only[0]}"
-    if len(left.clusters) < FEWEST:
-        return f"at least {FEWEST} speakers are needed, and there are {len(left.clusters)}"
     return None
 
 

@@ -113,13 +113,13 @@ def _difference(left: Pooled, right: Pooled, figure: Mapping[str, str]) -> str:
     Without an interval where they are too few for one.
     """
     left, right = pooling.shared(left, right)
-    reason = measures.alike(left, right)
-    if len(left.clusters) < measures.FEWEST and set(left.clusters) == set(right.clusters):
+    reason = measures.same_test(left, right) if left.clusters else "no speaker is in both"
+    if reason:
+        raise InputError(f"cannot be compared: {reason}")
+    if len(left.clusters) < measures.FEWEST:
         ours, theirs = (measures.values(system, [figure])[0] for system in (left, right))
         gap = ours.mean - theirs.mean if ours and theirs else math.nan
         found = None if math.isnan(gap) else measures.Difference(gap, None, None)
-    elif reason:
-        raise InputError(f"cannot be compared: {reason}")
     else:
         found = measures.differences(left, right, [figure])[0]
     return _with_unit(difference(found, _unit(figure)), "points")
