@@ -38,6 +38,8 @@ def prepare(
     audio_root: AnyPath | None = None,
     encoding: str | None = None,
     pattern: str | None = None,
+    raters: str | Sequence[str] = (),
+    rater: str | None = None,
     skip_missing: bool = False,
     relative: bool = False,
     strict: bool = False,

@@ -6,6 +6,7 @@ An item is an utterance of a manifest, and in a store also a segment of one or a
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 Value = str | int | float | bool | list[Any] | dict[str, Any] | None
 
 PARTS = ("train", "val", "test")
+_PLAIN = re.compile(r"[+-]?(0|[1-9]\d*|(0|[1-9]\d*)?\.\d+|\d+\.)([eE][+-]?\d+)?")  # 007 is a name
 
 
 @dataclass(slots=True)
@@ -87,3 +89,14 @@ _TEXTS = ("origin", "augmentation", "audio_hash", "fingerprint")  # "" where the
 STORE_FIELDS = tuple(f.name for f in dataclasses.fields(Item) if f.name != "extra")
 _OWN = frozenset(STORE_FIELDS)
 FIELDS = tuple(name for name in STORE_FIELDS if name not in _TEXTS)  # of a manifest's line
+
+
+def number(value: Value) -> float | None:
+    """Return a value that is a number, or the text of one; None for any other.
+
+    >>> number(2), number("2.5"), number("007"), number("anger"), number(True)
+    (2.0, 2.5, None, None, None)
+    """
+    if isinstance(value, str):
+        return float(value) if _PLAIN.fullmatch(value) else None
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)

@@ -6,7 +6,6 @@ is learned then.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sertool.core.errors import InputError, UsageError
-from sertool.items import Item, Value
+from sertool.items import Item, Value, number
 
 WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
 MOST_CLASSES = 20  # whole numbers of more different values are amounts, and not names of classes
-_PLAIN = re.compile(r"[+-]?(0|[1-9]\d*|(0|[1-9]\d*)?\.\d+|\d+\.)([eE][+-]?\d+)?")  # 007 is a name
 
 NUMBERED = "numbers"  # stands for the class of an item whose numbers are known
 
@@ -134,17 +132,6 @@ def class_names(items: Sequence[Item], field: str, option: str | None = None) ->
         known = sorted({name for i in items for name in i.columns() if _text(i.value(name))})
         raise UsageError(f"{option} {field}: no item has it; fields: {', '.join(known)}")
     return names
-
-
-def number(value: Value) -> float | None:
-    """Return a value that is a number, or the text of one; None for any other.
-
-    >>> number(2), number("2.5"), number("007"), number("anger"), number(True)
-    (2.0, 2.5, None, None, None)
-    """
-    if isinstance(value, str):
-        return float(value) if _PLAIN.fullmatch(value) else None
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
 
 
 def check_classes(items: Sequence[Item], field: str, option: str) -> None:

@@ -17,6 +17,7 @@ SOURCE = ROOT / "sertool"
 ORDER = {
     "core": "errors, settings, paths, seeds, plug-ins, worker processes",
     "items": "Item and Target: the data types that packages exchange",
+    "votes": "raters' votes, their majority and their shares",
     "targets": "what a model learns to predict",
     "ui": "console, tables, terminal blocks, figures",
     "formats": "manifest, store, checkpoint, report; written atomically",

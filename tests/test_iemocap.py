@@ -51,20 +51,25 @@ def test_published_lines(tmp_path: Path) -> None:
         "valence": 2.5,
         "activation": 2.5,
         "dominance": 2.5,
-        "votes": {"E2": ["neutral"], "E3": ["neutral"], "E4": ["neutral"], "F1": ["neutral"]},
+        "votes": {"neutral": 3},
+        "choices": {"E2": ["neutral"], "E3": ["neutral"], "E4": ["neutral"]},
         "ratings": {
             "E3": {"valence": 3, "activation": 2, "dominance": 2},
             "E4": {"valence": 2, "activation": 3, "dominance": 3},
-            "F1": {"valence": 3, "activation": 2, "dominance": 1},
+        },
+        "self_reports": {
+            "F1": {"choices": ["neutral"], "valence": 3, "activation": 2, "dominance": 1}
         },
     }
-    assert second.extra["votes"] == {"E2": ["neutral"], "F1": ["neutral", "anger"]}
+    assert second.extra["votes"] == {"neutral": 1}
+    assert second.extra["self_reports"]["F1"] == {"choices": ["neutral", "anger"]}
     assert second.extra["ratings"]["E3"] == {"valence": 3, "activation": None, "dominance": 2}
     assert (second.text, second.extra["transcription"]) == (None, None)
     # the man of session 1, whoever wears the markers
     assert (third.speaker, third.gender, third.session) == ("Ses01M", "male", "1")
     assert (third.label, third.raw_label) == (None, "xxx")
-    assert third.extra["votes"] == {"E2": ["excitement"], "E3": ["other"]}
+    assert third.extra["votes"] == {"excitement": 1, "other": 1}
+    assert third.extra["choices"] == {"E2": ["excitement"], "E3": ["other"]}
     assert (third.extra["activation"], third.extra["dominance"]) == (3.0, 2.6667)
     assert third.text == "yeah i don't know"
     assert third.extra["transcription"] == "Yeah. [LAUGHTER] I don't-- know!"
@@ -333,7 +338,7 @@ def test_cuts_are_the_turns_of_the_dialogue(cli: Cli, tmp_path: Path) -> None:
             cut = wave.mean(1)[round(turn.start * 16000) : round(turn.end * 16000)]
             np.testing.assert_allclose(store.features(i).ravel(), cut, atol=2e-4)
         # votes stay readable, number columns stay numbers
-        assert [json.loads(votes) for votes in store.column("votes")] == [{"E2": ["neutral"]}] * 3
+        assert [json.loads(votes) for votes in store.column("votes")] == [{"neutral": 1}] * 3
         assert store.column("dominance") == pytest.approx([1.6667] * 3)
         assert store.column("label") == ["neutral", "happiness", None]
 

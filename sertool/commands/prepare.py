@@ -11,11 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from sertool import votes
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Instead, Options, RunOptions, seed, strict
 from sertool.core.paths import from_text, show, to_text
 from sertool.core.settings import option, pairs
-from sertool.corpora import CORPORA, Corpus, export, pattern, reading, suggest, table, where
+from sertool.corpora import (
+    CORPORA,
+    Corpus,
+    agreement,
+    export,
+    pattern,
+    raters,
+    reading,
+    suggest,
+    table,
+    where,
+)
 from sertool.corpora import counts as counted
 from sertool.corpora import labels as label_maps
 from sertool.corpora.discover import AUTO, TABLE, Found, Manners, find
@@ -91,6 +103,16 @@ class PrepareOptions(Options):
         None, "What the files' names say, e.g. '{speaker}_{label}_{text}.wav'; {speaker:2} is two"
         " characters, {} anything.", metavar="PATTERN", panel=OWN,
     )  # fmt: skip
+    raters: tuple[str, ...] = option(
+        (), "Columns of a table's raters, by name or 'rater*': the field votes counts what they"
+        " say, and the label is what most of them say (none for a tie). Of numbers name the field,"
+        " which is their mean: arousal=a1,a2,a3. Repeatable.",
+        metavar="[FIELD=]NAME,...", panel=OWN,
+    )  # fmt: skip
+    rater: str | None = option(
+        None, "Column that says who rates, in a table with a line for each file and rater.",
+        metavar="NAME", panel=OWN,
+    )  # fmt: skip
     skip_missing: bool = option(
         False, "Leave out lines of a table whose file is not there; they are counted.",
         panel=OWN,
@@ -107,6 +129,9 @@ class PrepareOptions(Options):
         if self.encoding is not None and not reading.known(self.encoding):
             raise UsageError(f"--encoding {self.encoding}: no such encoding of text")
         table.check_fields(self.columns)
+        raters.parse(self.raters)
+        if self.raters and self.rater is not None:
+            raise UsageError("--raters (a column each) excludes --rater (a line each)")
         told = [name for name, value in self._told().items() if value]
         if told and self.pattern is not None:
             raise UsageError(f"{told[0]} is for tables, --pattern for names")
@@ -122,13 +147,22 @@ class PrepareOptions(Options):
             "--column": self.columns,
             "--audio-root": self.audio_root,
             "--encoding": self.encoding,
+            "--raters": self.raters,
+            "--rater": self.rater,
         }
 
     def reader(self, output: Path) -> tuple[Corpus, bool]:
         """Return what reads tables, or names, as these options say, and whether it reads all."""
         if self.pattern is not None:
             return pattern.reader(self.pattern), True
-        told = table.Reading(self.columns, self.audio_root, self.encoding, to_text(output))
+        told = table.Reading(
+            self.columns,
+            self.audio_root,
+            self.encoding,
+            raters.parse(self.raters),
+            self.rater,
+            to_text(output),
+        )
         return table.reader(told), any(self._told().values())
 
 
@@ -173,6 +207,8 @@ def prepare(
     if template is not None:
         _write_template(template, utterances)
     utterances = _choose(utterances, classes, chosen, console)
+    for line in agreement.lines(utterances):
+        console.note(line)
     utterances = _split(utterances, options, console)
     manners = Manners(console, stop=options.strict)
     count = _write(utterances, manifest, options.to, options.relative, manners)
@@ -193,10 +229,15 @@ COMMAND = Command(
 
     sertool prepare table.csv m.jsonl --column file="File Name" --column label=Emotion
 
+    sertool prepare votes.csv m.jsonl --raters 'rater*'
+
     --suggest mydata/ prints such a command for a folder with names or tables of one's own.
 
     A map of classes (--labels FILE.toml) has a table [classes] with lines class = ["label", …], and
     may have a list drop of labels to leave out; sertool list labels --format explains it.
+
+    Of several raters (--raters, --rater, IEMOCAP) the manifest keeps votes, {"anger": 2, "neutral":
+    1}, a map applied, and prepare says how far they agree; train --soft learns their shares.
 
     Exit codes: 0 done, 1 a file gave no utterance, 2 wrong usage, 3 a corpus cannot be used.
     """,
@@ -215,6 +256,10 @@ COMMAND = Command(
 def _write_template(path: Path, utterances: Sequence[Item]) -> None:
     """Write a map of the classes found, and stop: it is there to be edited."""
     found = Counter((utterance.label, utterance.raw_label) for utterance in utterances)
+    own = {label for label, _ in found}
+    for name in votes.vote_classes(map(votes.votes_of, utterances)):
+        if name not in own:  # which most raters never chose
+            found[name, None] = 0
     with atomic(path) as temporary:
         temporary.write_text(label_maps.template(found), encoding="utf-8")
     n = len({label for label, _ in found} - {None})
@@ -320,20 +365,37 @@ def _map(utterances: list[Item], classes: label_maps.LabelMap, console: Console)
     dropped: Counter[str] = Counter()
     for utterance in utterances:
         try:
-            label = classes.apply(utterance.label, utterance.raw_label)
-        except KeyError:
+            mapped = _mapped(utterance, classes)
+        except KeyError as error:
             raise InputError(
-                f"{show(utterance.path)}: label {utterance.label!r} is unknown to the label map "
+                f"{show(utterance.path)}: label {error.args[0]!r} is unknown to the label map "
                 f"{classes.name}; add it to a class there, or to its drop"
             ) from None
-        if label is None and (utterance.label or utterance.raw_label in classes.dropped):
-            dropped[utterance.label or str(utterance.raw_label)] += 1
+        if mapped is None:
+            dropped[utterance.label or utterance.raw_label or "votes alone"] += 1
         else:
-            kept.append(replace(utterance, label=label))
+            kept.append(mapped)
     if dropped:
         what = ", ".join(f"{n} {label}" for label, n in sorted(dropped.items()))
         console.note(f"{dropped.total()} dropped by the label map {classes.name}: {what}")
     return kept
+
+
+def _mapped(utterance: Item, classes: label_maps.LabelMap) -> Item | None:
+    """Return an utterance with its label and its votes mapped, None where the map drops it.
+
+    A label that is the votes' own majority is that of the mapped ones. Raises KeyError for a label
+    that the map does not know.
+    """
+    said = votes.votes_of(utterance)
+    left = classes.votes(said) if said else None
+    extra = utterance.extra | ({votes.VOTES: dict(left) or None} if left is not None else {})
+    if said and utterance.raw_label is None and utterance.label == votes.majority(said):
+        return replace(utterance, label=votes.majority(left), extra=extra) if left else None
+    label = classes.apply(utterance.label, utterance.raw_label)
+    if label is None and (utterance.label or utterance.raw_label in classes.dropped):
+        return None
+    return replace(utterance, label=label, extra=extra)
 
 
 def _relative(utterance: Item, folder: Path) -> Item:

@@ -23,9 +23,10 @@ Fields. The speaker is who speaks the turn (Ses01F_impro01_M003: Ses01M). A turn
 most evaluators did not agree (`xxx`) has no label; its raw_label says so. `text` is the
 transcription's words without case and punctuation, so that a line of a script that two pairs say
 alike is one sentence. Further: scenario (improvised, scripted), dialogue, scene (script01_1),
-turn, transcription, valence, activation, dominance (averages, 1 to 5), votes ({"E2": ["neutral"],
-…}) and ratings ({"E3": {"valence": 3, …}, …}) by evaluator, for soft labels; F1 and M1 are the
-actors' votes on themselves, which the label and the averages do not count.
+turn, transcription, valence, activation, dominance (averages, 1 to 5), votes ({"neutral": 2, …},
+what evaluators chose, for soft labels), choices ({"E2": ["neutral"], …}) and ratings ({"E3":
+{"valence": 3, …}, …}) by evaluator, and self_reports, the same of the actors' (F1 and M1) on
+themselves, which neither the label, the averages nor the votes count.
 
 Selections. The improvised four classes of Ma et al. 2018 (Interspeech, paper 2228): 1099 neutral,
 289 anger, 284 happiness and 608 sadness, 2280 in all, a fold a session:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sertool.corpora import labels
+from sertool.votes import CHOICES, RATINGS, VOTES, count
 
 LABELS = {
     "ang": "anger",
@@ -38,6 +39,7 @@ LABELS = {
 DIMENSIONS = {"val": "valence", "act": "activation", "dom": "dominance"}
 SCENARIOS = {"i": "improvised", "s": "scripted"}
 GENDERS = {"F": "female", "M": "male"}
+ACTORS = ("F1", "M1")  # evaluators of themselves
 _NAME = (
     r"Ses0(?P<session>[1-5])(?P<wearer>[FM])_(?P<scene>impro\d\d[a-z]?|script\d\d_\d[a-z]?)"
     r"(?:_(?P<speaker>[FM])(?P<number>\d{3,4}))?"
@@ -236,8 +238,7 @@ def fields(name: Name, turn: Turn | None, transcription: str | None) -> dict[str
         "turn": name.turn,
         "transcription": transcription or None,
         **{dimension: averages.get(dimension) for dimension in DIMENSIONS.values()},
-        "votes": turn.votes if turn else None,
-        "ratings": turn.ratings if turn else None,
+        **_opinions(turn),
     }
     return {
         "speaker": f"Ses0{name.session}{name.speaker}",
@@ -248,6 +249,24 @@ def fields(name: Name, turn: Turn | None, transcription: str | None) -> dict[str
         "label": LABELS[turn.code] if turn else None,
         "raw_label": turn.code if turn else None,
         "extra": extra,
+    }
+
+
+def _opinions(turn: Turn | None) -> dict[str, Any]:
+    """Return what evaluators said of a turn, and apart from it what its actors said themselves."""
+    choices, ratings = (turn.votes, turn.ratings) if turn else ({}, {})
+    own: dict[str, dict[str, Any]] = {
+        name: {CHOICES: chosen} for name, chosen in choices.items() if name in ACTORS
+    }
+    for name, rated in ratings.items():
+        if name in ACTORS:
+            own[name] = own.get(name, {}) | rated
+    choices = {name: chosen for name, chosen in choices.items() if name not in ACTORS}
+    return {
+        VOTES: count(choices),
+        CHOICES: choices or None,
+        RATINGS: {name: rated for name, rated in ratings.items() if name not in ACTORS} or None,
+        "self_reports": own or None,
     }
 
 

@@ -100,6 +100,17 @@ class LabelMap:
             return None
         raise KeyError(label)
 
+    def votes(self, votes: Mapping[str, float]) -> dict[str, float]:
+        """Return {class: votes} of votes for labels, without those that the map drops.
+
+        Raises KeyError for a label that the map does not know.
+        """
+        made: defaultdict[str, float] = defaultdict(int)
+        for label, n in votes.items():
+            if (target := self.apply(label)) is not None:
+                made[target] += n
+        return dict(sorted(made.items()))
+
 
 def names() -> list[str]:
     """Return the names of the label maps that sertool brings, native first."""

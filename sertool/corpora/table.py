@@ -23,10 +23,11 @@ from typing import Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show, to_text
-from sertool.corpora import Corpus, Note, Skipped, labels, located, proposals, reading
+from sertool.corpora import Corpus, Note, Skipped, labels, located, proposals, raters, reading
 from sertool.corpora.layout import GENDERS
 from sertool.formats.manifest import FIELDS, MAX_SECONDS
 from sertool.items import Item
+from sertool.items import number as number_of
 from sertool.ui.words import plural
 
 SUFFIXES = (".csv", ".tsv")
@@ -84,12 +85,16 @@ class Reading:
     """What a person says of a table.
 
     columns: field (see `COLUMNS`) or new name -> the column that holds it. audio_root: the folder
-    that the files' names count from. encoding: the table's. output: the manifest, for messages.
+    that the files' names count from. encoding: the table's. raters: the columns of raters, by what
+    they rate (see `raters.parse`). rater: the column that says who rates, where a line is one
+    rater's. output: the manifest, for messages.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     audio_root: Path | None = None
     encoding: str | None = None
+    raters: Mapping[str | None, Sequence[str]] = field(default_factory=dict)
+    rater: str | None = None
     output: str = "manifest.jsonl"
 
     def command(self, table: Path, more: Mapping[str, str]) -> str:
@@ -101,6 +106,10 @@ class Reading:
             words += ["--audio-root", to_text(self.audio_root)]
         if self.encoding is not None:
             words += ["--encoding", self.encoding]
+        for rated, columns in self.raters.items():
+            words += ["--raters", (f"{rated}=" if rated else "") + ",".join(columns)]
+        if self.rater is not None:
+            words += ["--rater", self.rater]
         return shlex.join(words)
 
 
@@ -128,7 +137,8 @@ def tables(folder: Path, given: Reading = AS_IT_IS) -> list[Path]:
                 columns = find_columns(open_table(path, given.encoding)[0], given.columns)
             except (InputError, UnknownColumn):
                 continue
-            if "file" in columns and columns.keys() & {"label", "speaker"}:
+            told = columns.keys() & {"label", "speaker"} or given.raters or given.rater
+            if "file" in columns and told:
                 found.append(path)
     return found
 
@@ -161,11 +171,12 @@ def utterances(
     if encoding is not None:
         yield Note(f"{show(table)}: read as {encoding}, by a guess; --encoding names another")
     try:
-        columns = find_columns(header, given.columns)
-    except UnknownColumn as error:
+        rating = find_raters(header, lines, given)
+        columns = find_columns(header, given.columns, rating.columns)
+    except (UnknownColumn, ValueError) as error:
         raise InputError(f"{show(table)}: {error}") from error
     folder = table.parent if given.audio_root is None else given.audio_root
-    likely = proposals.likely(header, lines, columns, folder)
+    likely = proposals.likely(header, lines, rating.known(columns), folder)
     if "file" not in columns:
         found = show(", ".join(map(repr, header)) or "no header")
         raise InputError(
@@ -178,7 +189,8 @@ def utterances(
             f"{show(table)}: no column is taken for {what}; likely: {given.command(root, likely)}",
             warning=True,
         )
-    extras = find_extras(header, columns, lines)
+    extras = find_extras(header, columns, lines, rating.columns)
+    gathered = raters.Gathered("label" in columns) if rating.one else None
     numbers = [i for i, name in enumerate(header) if name == columns["file"]]
     names = [
         cell
@@ -215,9 +227,29 @@ def utterances(
         try:
             span = seconds(values.get("start")), seconds(values.get("end"))
             identity = _identity(path, table.parent, given.audio_root)
-            yield make_utterance(identity, path, span, values, extra)
+            cells_of = rating.cells(row)
+            if cells_of:
+                label, further = raters.wide(cells_of)
+                extra |= further
+                if "label" in cells_of and "label" not in columns:
+                    values |= {"label": label, "raw_label": None}
+            said = values.pop("label", None) if gathered else None
+            made = make_utterance(identity, path, span, values, extra)
         except ValueError as error:
             yield Skipped(where, str(error))
+            continue
+        if gathered is None:
+            yield made
+            continue
+        wrong = gathered.add(where, known_cell(row[str(rating.one)]), said, made)
+        if wrong is not None:
+            yield wrong
+    if gathered is not None:
+        yield from gathered.items()
+        if apart := sorted(name for name, amounts in gathered.rated().items() if not amounts):
+            yield Note(
+                f"{show(table)}: raters differ in {', '.join(map(show, apart))}, which is left out"
+            )
     if lines and not present and named:
         raise InputError(
             f"{show(table)}: none of its files exists, e.g. {show(min(named))}; "
@@ -280,11 +312,74 @@ class UnknownColumn(ValueError):
     """A column that a table does not have."""
 
 
-def find_columns(header: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+@dataclass(frozen=True)
+class Raters:
+    """Where a table has its raters.
+
+    of: what is rated -> its raters' columns. one: the column that says who rates, where a line is
+    one rater's.
+    """
+
+    of: Mapping[str, Sequence[str]]
+    one: str | None = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """All columns that are raters', and no other field's."""
+        found = {column for columns in self.of.values() for column in columns}
+        return frozenset(found | ({self.one} if self.one else set()))
+
+    def known(self, columns: Mapping[str, str]) -> dict[str, str]:
+        """Return {field: column} with the raters' columns, which are no other field's."""
+        more = {f"rater {i}": column for i, column in enumerate(sorted(self.columns))}
+        return more | {name: of[0] for name, of in self.of.items()} | dict(columns)
+
+    def cells(self, row: Mapping[str, str]) -> dict[str, dict[str, str | None]]:
+        """Return what is rated -> rater -> the cell of a line; {} without columns of raters."""
+        return {
+            name: {column: known_cell(row[column]) for column in columns}
+            for name, columns in self.of.items()
+        }
+
+
+def find_raters(
+    header: Sequence[str], lines: Sequence[tuple[int, list[str]]], given: Reading
+) -> Raters:
+    """Return the raters' columns as a table has them.
+
+    Raises UnknownColumn for one that is not there, ValueError where raters of nothing that is named
+    give numbers.
+    """
+    of: dict[str, list[str]] = {}
+    for name, patterns in given.raters.items():
+        found = [c for p in patterns for c in raters.matching(header, p) or [_column(header, p)]]
+        of[name or raters.LABEL] = list(dict.fromkeys(found))
+        places = [header.index(column) for column in found]
+        rows = [row for _, row in lines if len(row) == len(header)]
+        cells = {cell for row in rows for i in places if (cell := known_cell(row[i]))}
+        if name is None and cells and all(number_of(cell) is not None for cell in cells):
+            columns = ",".join(patterns)
+            raise ValueError(
+                f"--raters {columns}: they give numbers; say of what, --raters arousal={columns},"
+                f" or --raters label={columns} if they are names of classes"
+            )
+    return Raters(of, None if given.rater is None else _column(header, given.rater))
+
+
+def _column(header: Sequence[str], name: str) -> str:
+    return find_columns(header, {"file": name})["file"]
+
+
+def find_columns(
+    header: Sequence[str],
+    given: Mapping[str, str] | None = None,
+    taken_before: frozenset[str] = frozenset(),
+) -> dict[str, str]:
     """Return {field: the column that holds it}; those that are `given` first.
 
-    Case, spaces, hyphens and underscores in a header make no difference. Raises UnknownColumn for
-    a given column that is not there.
+    Columns that are `taken_before` hold no field, unless they are given. Case, spaces, hyphens and
+    underscores in a header make no difference. Raises UnknownColumn for a given column that is not
+    there.
     """
     lower: dict[str, str] = {}
     for name in header:
@@ -298,7 +393,7 @@ def find_columns(header: Sequence[str], given: Mapping[str, str] | None = None) 
             there = ", ".join(map(repr, filter(None, header)))
             raise UnknownColumn(f"no column {column!r}; there are {there}{meant}")
         found[name] = same
-    taken = set(found.values())
+    taken = set(found.values()) | taken_before
     for name, words in COLUMNS.items():
         free = (lower[word] for word in words if word in lower and lower[word] not in taken)
         column = next(free, "")
@@ -312,9 +407,12 @@ def _key(name: str) -> str:
 
 
 def find_extras(
-    header: Sequence[str], columns: Mapping[str, str], lines: Sequence[tuple[int, list[str]]]
+    header: Sequence[str],
+    columns: Mapping[str, str],
+    lines: Sequence[tuple[int, list[str]]],
+    others: frozenset[str] = frozenset(),
 ) -> dict[str, tuple[str, type]]:
-    """Return {name: (column, type)} of the columns that pass through.
+    """Return {name: (column, type)} of the columns that pass through, without the `others`.
 
     A column whose every cell is a plain number holds numbers; 007 is not a plain number.
     """
@@ -325,7 +423,7 @@ def find_extras(
     renamed = {column: name for name, column in columns.items() if name not in COLUMNS}
     used -= renamed.keys()
     for i, column in enumerate(header):
-        if column in used or not column or column.startswith("Unnamed:"):
+        if column in used or column in others or not column or column.startswith("Unnamed:"):
             continue
         cells = [known for _, row in lines if i < len(row) and (known := known_cell(row[i]))]
         matches = [_NUMBER.fullmatch(cell) for cell in cells]
