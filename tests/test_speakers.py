@@ -108,6 +108,7 @@ def test_one_checkpoint_says_so_and_so_does_its_test(
     assert speakers.NOTE in " ".join(tested.out.split())
     assert json.loads(report.read_text())["protocol"]["speaker_normalisation"] is True
     assert speakers.NOTE in cli("info", made).out
+    assert speakers.NOTE in " ".join(cli("report", report).out.split())
 
     rows = small_store.items(copies=1)
     other, again = tmp_path / "other.h5", tmp_path / "again.json"
@@ -124,6 +125,22 @@ def test_without_it_nothing_is_said(store: Path, tmp_path: Path, cli: Cli) -> No
     assert cli("train", *TRAIN, store, made).code == 0
     assert "speaker_normalisation" not in checkpoint.load(made).meta["protocol"]
     assert speakers.NOTE not in " ".join(cli("eval", made, store).out.split())
+
+
+def test_reports_of_both_kinds_are_two_systems(store: Path, tmp_path: Path, cli: Cli) -> None:
+    reports = []
+    for name, words in (("plain", ()), ("own", (BY_SPEAKER,))):
+        reports.append(tmp_path / f"{name}.json")
+        made = tmp_path / f"{name}.ckpt"
+        assert cli("train", *TRAIN, *words, store, made).code == 0
+        assert cli("eval", "--json", reports[-1], made, store).code == 0
+    table = cli("report", "--format", "markdown", *reports).out
+    rows = [line for line in table.splitlines() if "| model |" in line]
+    assert "| normalised |" in table
+    assert ["by speaker" in row for row in rows] == [False, True]
+    made_of = json.loads(cli("report", "--format", "json", *reports).out)["systems"]
+    said = [one["protocols"][""]["protocol"]["speaker_normalisation"] for one in made_of]
+    assert said == [False, True]
 
 
 def test_folds_of_both_kinds_are_not_pooled(store: Path, tmp_path: Path, cli: Cli) -> None:
@@ -175,8 +192,9 @@ def test_predict_refuses_what_it_cannot_know(
     result = cli("predict", made, sounds)
     assert (result.code, result.out) == (3, "")
     assert result.err.strip().splitlines() == [
-        f"sertool predict: {made}: trained with --speaker-normalisation, and whose these recordings"
-        " are is not known; eval tests it on a store of known speakers"
+        "sertool predict: the model was trained with --speaker-normalisation, and whose these"
+        " recordings are is not known: give manifest lines (-) with a speaker, --speaker-by folder,"
+        " or --speaker"
     ]
 
 

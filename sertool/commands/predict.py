@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation.options import INPUT, PredictOptions
 from sertool.evaluation.predictions import FORMATS, Prediction, Row, Unread, formatter
+from sertool.items import Item
 from sertool.ui.console import Console
 from sertool.ui.words import plural
 
@@ -67,6 +68,12 @@ class PredictOutputs(Options):
         " channel.",
         metavar="FILE",
     )
+    write_speaker_statistics: Path | None = destination(
+        None,
+        "Predict nothing: write the statistics of the speakers of these recordings, for"
+        " --speaker-statistics.",
+        metavar="FILE",
+    )
     explain: Path | None = destination(
         None, "Draw what the model saw and computed in each file into DIR.", metavar="DIR"
     )
@@ -77,6 +84,7 @@ class PredictOutputs(Options):
             raise UsageError(
                 "--explain draws whole files, one line each: no --window, --segments and the like"
             )
+        self._check_speakers()
         lines = self.how.several and self.how.window is None
         if self.stream and (lines or self.how.whole_crop):
             raise UsageError("--stream gives a line per window: see --window")
@@ -91,6 +99,22 @@ class PredictOutputs(Options):
                 raise UsageError(f"--figure {self.figure}: needs a name that ends in .png or .svg")
         if self.channels != 1 and not self.stream:
             raise UsageError("--channels are those of a raw --stream; files state their own")
+
+    def _check_speakers(self) -> None:
+        if self.stream and self.how.speaker_by is not None:
+            raise UsageError("--speaker-by: is of files; say who speaks in a --stream by --speaker")
+        if self.write_speaker_statistics is None:
+            return
+        others = {
+            "--speaker-statistics": self.how.speaker_statistics,
+            "--stream": self.stream or None,
+            "--output": self.output,
+            "--figure": self.figure,
+            "--explain": self.explain,
+        }
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            raise UsageError(f"--write-speaker-statistics predicts nothing: no {given[0]}")
 
 
 def predict(
@@ -109,6 +133,9 @@ def predict(
     overlapping, whose posteriors are averaged. Windows without speech are left out; a recording,
     or a part, that has none gets no label.
 
+    A model trained on features normalised by speaker hears all recordings twice: first for the
+    statistics of their speakers.
+
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
     named path cannot be used; a recording that cannot be read gives a row with its error.
     """
@@ -121,6 +148,10 @@ def predict(
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
         check_output(options.output, run.force, run.resume, [checkpoint, *paths])
+    if options.write_speaker_statistics is not None:
+        if run.resume:
+            raise UsageError("--write-speaker-statistics has nothing to resume: --force replaces")
+        check_output(options.write_speaker_statistics, run.force, False, [checkpoint, *paths])
     if options.figure is not None:
         if run.resume:
             raise UsageError("--figure is drawn of all rows: leave --resume out")
@@ -140,10 +171,34 @@ def predict(
         raise UsageError("--figure: is of classes, and the model says numbers")
     if options.explain is not None:
         explaining.check(options.explain, paths, replace)
-    if options.output is None or options.stream:
-        _run(predictor, paths, options, console)
+    if options.write_speaker_statistics is not None:
+        _write_statistics(predictor, paths, options, console)
+    elif options.output is None or options.stream:
+        items = () if options.stream else sources(paths, options.null, console)
+        _run(predictor, items, options, console)
     else:
         _resumable(predictor, paths, options, run, console)
+
+
+def _write_statistics(
+    predictor: Predictor, paths: list[str], options: PredictOutputs, console: Console
+) -> None:
+    """Write the statistics of the recordings' speakers, and predict nothing."""
+    from sertool.evaluation import by_speaker
+    from sertool.formats.outputs import atomic
+
+    path = options.write_speaker_statistics
+    assert path is not None
+    if not predictor.normalised:
+        raise UsageError(
+            f"--write-speaker-statistics: {show(predictor.path)} was trained without"
+            " --speaker-normalisation"
+        )
+    predictor.prepared(sources(paths, options.null, console), console)
+    assert predictor.known is not None
+    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.writelines(by_speaker.texts(predictor.known, predictor.head))
+    console.note(f"{show(path)}: statistics of {plural(len(predictor.known.speakers), 'speaker')}")
 
 
 def _resumable(
@@ -161,21 +216,25 @@ def _resumable(
 
     assert options.output is not None
     form = options.format or "jsonl"
+    if run.resume and options.output.exists() and not run.force:
+        check_whole(options.output, form, predictor.model, options.how.vad)
+        decide(options.output, None, None, console, resume=True)
+        return
+    items = predictor.prepared(sources(paths, options.null, console), console)
     params = recorded(options.how) | {"format": form, "digits": options.digits}
     if options.how.by_speaker is not None:
         params["by_speaker"] = file_sha256(options.how.by_speaker)
+    params.pop("speaker_statistics")
+    if predictor.known is not None:  # the same, whether heard or read
+        params["speakers"] = predictor.known.sha256
     job = {"stage": "predict", "params": params, "model": file_sha256(predictor.path)}
-    if run.resume and options.output.exists() and not run.force:
-        check_whole(options.output, form, predictor.model, options.how.vad)
     state = decide(options.output, None, None, console, resume=run.resume, force=run.force, job=job)
-    if state is State.WHOLE:
-        return
     parts = Parts(options.output, job, state is State.PARTS)
     journal = Journal(parts)
     if journal.resumed:
         console.note(f"{show(options.output)}: {plural(journal.resumed, 'recording')} done before")
     try:
-        _run(predictor, paths, options, console, journal)
+        _run(predictor, items, options, console, journal)
     finally:
         journal.write()
     parts.remove_all()
@@ -183,7 +242,7 @@ def _resumable(
 
 def _run(
     predictor: Predictor,
-    paths: list[str],
+    items: Iterable[Item | None],
     options: PredictOutputs,
     console: Console,
     journal: Journal | None = None,
@@ -214,7 +273,6 @@ def _run(
             predict_stream(predictor, *given, sink, console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
-            items = sources(paths, options.null, console)
             predicting.predict(predictor, items, sink, console, bar, journal)
         for rows in journal.texts() if journal is not None else ():
             write(rows)

@@ -13,6 +13,7 @@ from sertool.evaluation.number_tables import interval
 from sertool.evaluation.report import AnyReport, NumberReport, Report
 from sertool.evaluation.terminal import percent, systems
 from sertool.formats import figures as folders
+from sertool.models.speakers import DECLARED
 from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, panels_of
 from sertool.ui.words import plural
 
@@ -28,7 +29,9 @@ def _caption(report: Report) -> str:
 
 def _apart(report: AnyReport) -> str:
     apart = report.protocol.facts.get("speaker_disjoint")
-    return {True: "speakers apart", False: "speakers NOT apart", None: "speakers unknown"}[apart]
+    words = {True: "speakers apart", False: "speakers NOT apart", None: "speakers unknown"}[apart]
+    normalised = report.protocol.declared.get(DECLARED)
+    return f"{words}, normalised by speaker" if normalised else words
 
 
 def confusion_figure(report: Report) -> Figure:

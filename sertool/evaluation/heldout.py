@@ -102,7 +102,7 @@ def _features(test: CheckpointTest) -> str:
     return "by speaker" if speakers.declared(test.header) else "as they are"
 
 
-def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the stages that make features: augmentation may differ between training and test.
 
     What a stage was fitted to follows from the content of what it uses, wherever that lies.
@@ -163,7 +163,7 @@ def check_contract(test: CheckpointTest, store: Store) -> None:
 
     The windows in which `predict` hears a recording will do as well: `test.windowed` says so.
     """
-    mine, theirs = _featurized(store.pipeline), _featurized(test.pipeline)
+    mine, theirs = featurized(store.pipeline), featurized(test.pipeline)
     test.windowed = mine != theirs and _gathered(mine) == _in_windows(theirs)
     found: list[str] = []
     if test.windowed:

@@ -91,7 +91,9 @@ class EvalOptions(Options):
 
 LONGEST = 1e6  # seconds that a window or hop may have
 INPUT = "Input"
+COLUMN = "column="  # before the name of a column, in --speaker-by
 HEARD = "What is heard"
+SPEAKERS = "Normalisation by speaker"
 
 
 def classes(texts: str | Sequence[str]) -> tuple[str, ...]:
@@ -110,6 +112,7 @@ class PredictOptions(Options):
     is known of all recordings, where one of several models is chosen by it (`train --per`).
     pool: how the windows of the model's own length become one row; with "none" each is a row.
     window, hop: seconds; a row for every window. segments: a row for every stretch of speech.
+    speaker_by, speaker, speaker_statistics: see `by_speaker`.
     """
 
     only: tuple[str, ...] = option(
@@ -150,6 +153,26 @@ class PredictOptions(Options):
         metavar="FILE",
         panel=HEARD,
     )
+    speaker_by: str | None = option(
+        None,
+        "Who speaks, for a model trained with --speaker-normalisation: all recordings of a folder,"
+        " or of a channel (with --channel each), or of a value of this column of manifest lines,"
+        " are one speaker's.",
+        metavar="folder|channel|column=NAME",
+        unset="the manifest's speaker",
+        panel=SPEAKERS,
+    )
+    speaker: str | None = option(
+        None, "All recordings are this speaker's (NAME or CORPUS/NAME).", metavar="NAME",
+        panel=SPEAKERS,
+    )  # fmt: skip
+    speaker_statistics: Path | None = option(
+        None,
+        "Normalise by the speakers' statistics in this file, instead of those of all recordings"
+        " given, heard in a pass of their own.",
+        metavar="FILE",
+        panel=SPEAKERS,
+    )
     window: float | None = option(
         None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
     )
@@ -184,10 +207,30 @@ class PredictOptions(Options):
             raise UsageError(f"{' and '.join(given)} exclude each other")
         if self.segments and self.vad == OFF:
             raise UsageError("--segments are what --vad finds: it cannot be off")
+        self._check_speakers()
         if self.pool == "none" and given:
             raise UsageError(f"--pool none gives lines of its own: no {given[0]}")
         if self.whole_crop and self.several:
             raise UsageError("--whole-crop is one line a recording")
+
+    def _check_speakers(self) -> None:
+        told = {
+            "--speaker-by": self.speaker_by,
+            "--speaker": self.speaker,
+            "--by-speaker": self.by_speaker,
+        }
+        given = [name for name, value in told.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other: each says who speaks")
+        by = self.speaker_by
+        if by == "channel" and self.channel != "each":
+            raise UsageError("--speaker-by channel needs --channel each")
+        if by not in (None, "folder", "channel", COLUMN) and str(by).startswith(COLUMN):
+            return
+        if by not in (None, "folder", "channel"):
+            raise UsageError(f"--speaker-by {by}: needs folder, channel or column=NAME")
+        if self.speaker == "":
+            raise UsageError("--speaker: needs a name")
 
     @property
     def several(self) -> bool:

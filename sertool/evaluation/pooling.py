@@ -26,6 +26,7 @@ from sertool.evaluation.report import (
     all_hold,
     read_all,
 )
+from sertool.models import speakers
 
 PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
 SCORING = ("where", "all", "choose", "pool")  # parameters of `eval` that make another test
@@ -129,6 +130,8 @@ def result(name: str, report: AnyReport) -> Result:
     made |= {k: f"{v:g}" for k, v in (report.conditions or {}).items()}
     if report.target != "label":
         made["target"] = report.target
+    if report.protocol.declared.get(speakers.DECLARED):
+        made["normalised"] = "by speaker"
     made |= {k: str(v) for k, v in (("kept", report.kept), ("per", params.get("per"))) if v}
     seed = tags.pop("seed", str(params.get("seed", "")))
     return Result(name, report, tags, tags.pop("fold", fold), seed, made, _scoring(report))
@@ -408,6 +411,7 @@ class Evidence:
     test_augmented: bool
     files_split: int
     resplit: list[str]
+    speaker_normalisation: bool
     n_train: tuple[int, int]
     n_val: tuple[int, int]
     n_test: tuple[int, int]
@@ -434,6 +438,7 @@ def evidence(pooled: Pooled) -> Evidence:
             (sum(r.protocol.files_split or 0 for r in run) for run in pooled.reports), default=0
         ),
         resplit=sorted({str(split) for p in protocols if (split := p.declared.get("resplit"))}),
+        speaker_normalisation=any(p.declared.get(speakers.DECLARED) for p in protocols),
         n_train=span("n_train"),
         n_val=span("n_val"),
         n_test=(int(tested.min()), int(tested.max())),

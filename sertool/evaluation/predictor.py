@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +22,8 @@ from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.corpora import labels
+from sertool.evaluation import by_speaker
+from sertool.evaluation.by_speaker import Known, Task, Who
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import NumberPrediction, Prediction, Row, Unread
 from sertool.features.hearing import Clip, Heard, Hearing
@@ -42,15 +44,16 @@ Sink = Callable[[Row], None]
 HASH = 12  # hex digits of a model's hash that a row has
 
 
-Task = tuple[Item, str | None]  # a recording, and which of its channels is to be heard
-
-
 @dataclass(frozen=True)
 class Hears:
-    """Decodes one recording, listens to it and computes its features; runs in a worker."""
+    """Decodes one recording, listens to it and computes its features; runs in a worker.
+
+    known: the statistics by which features are normalised by speaker; None for a model of others.
+    """
 
     hearing: Hearing
     turns: Turns | None = None
+    known: Known | None = None
 
     def __call__(self, task: Task | None) -> tuple[Heard, str | None] | None:
         """Return what was heard of a recording, and in which channel; None for None."""
@@ -58,9 +61,23 @@ class Hears:
             return None
         item, channel = task
         try:
-            return self.of(item, channel).hear(item), channel
+            heard = self.of(item, channel).hear(item)
+            for clip in heard.clips:
+                self.normalise(item, channel, clip)
+            return heard, channel
         except ItemError as error:
             return Heard(item, error=str(error)), channel
+
+    def clips(self, item: Item, channel: str | None, listened: Listened) -> Iterator[Clip]:
+        """Yield the clips of a long recording, in their order; ItemError."""
+        for clip in self.of(item, channel).clips(item, listened):
+            self.normalise(item, channel, clip)
+            yield clip
+
+    def normalise(self, item: Item, channel: str | None, clip: Clip) -> None:
+        """Normalise a clip's features by speaker, where the model wants it; ItemError."""
+        if self.known is not None:
+            self.known.normalise(item, channel, clip)
 
     def of(self, item: Item, channel: str | None) -> Hearing:
         """Return how one recording is heard; ItemError where its speakers' turns are not known."""
@@ -127,13 +144,17 @@ class Predictor:
             options.segments,
             options.whole_crop,
         )
-        by_speaker = options.by_speaker
-        self.hears = Hears(self.hearing, read_turns(by_speaker) if by_speaker else None)
+        turns = options.by_speaker
+        self.hears = Hears(self.hearing, read_turns(turns) if turns else None)
         if options.vad != OFF:
             detector(options.vad)  # one that is not installed shows here, before any work
         self._model = f"{source.header.model.name}@{lineage.file_sha256(path)[:HASH]}"
         header = source.header
-        speakers.refuse(header, path)
+        self.normalised = speakers.declared(header)
+        if self.normalised:
+            self._speakers(header, options)
+        else:
+            _refuse_speakers(options, path)
         self.numbers = header.fields
         if self.numbers:
             _refuse_of_classes(options, explain is not None)
@@ -142,12 +163,11 @@ class Predictor:
         self.classes = [known[k] for k in self._kept]
         self._values = list(header.per.values) if header.per else []
         self._field = header.per.field if header.per else None
-        if self._field == "speaker" and options.by_speaker:
-            raise UsageError(
-                "--by-speaker: the models are chosen by speaker, too, and a row has one"
-            )
+        if self._field == "speaker" and (options.by_speaker or self.normalised):
+            how = "--by-speaker" if options.by_speaker else "--speaker-normalisation"
+            raise UsageError(f"{how}: the models are chosen by speaker, too, and a row has one")
         self.further = ["channel"] if options.channel else []
-        self.further += ["speaker"] if options.by_speaker else []
+        self.further += ["speaker"] if options.by_speaker or self.normalised else []
         self.further += [self._field, f"{self._field}_by"] if self._field else []
         self._value = per_field.requested_value(
             self._field, self._values, tuple(options.fields.items())
@@ -155,6 +175,42 @@ class Predictor:
         self._scorer: Scorer | None = None
         self._make, self._explain = scorer, explain
         self.explainer: Explainer | Explainers | None = None
+
+    def _speakers(self, header: checkpoint.Header, options: PredictOptions) -> None:
+        """Take the speakers' statistics from a file, or have them heard in a pass of their own."""
+        self._who = Who.of(options)
+        self.head = by_speaker.head_of(self.hearing, options, (header.dims or [0])[0])
+        if options.speaker_statistics is not None:
+            known = by_speaker.read(options.speaker_statistics, self.head, self._who)
+            self.hears = replace(self.hears, known=known)
+
+    @property
+    def known(self) -> Known | None:
+        """The statistics of all speakers; None where the model needs none, or none yet."""
+        return self.hears.known
+
+    def prepared(
+        self, items: Iterable[Item | None], console: Console
+    ) -> Iterable[Item | None] | list[Item]:
+        """Return recordings to predict: of a model normalised by speaker after a pass over all.
+
+        That pass is made once, and not where a file has the statistics. Raises InputError where
+        nobody's speaker is known.
+        """
+        if not self.normalised or self.known is not None:
+            return items
+        given = [item for item in items if item is not None]
+        tasks = [(i, channel) for i in given for channel in channels_of(i, self.options.channel)]
+        known = by_speaker.measure(
+            self.hearing,
+            self.hears.turns,
+            self._who,
+            tasks,
+            self.options.workers or workers.cores(),
+            console,
+        )
+        self.hears = replace(self.hears, known=known)
+        return given
 
     def load(self) -> Scorer:
         """Return the scorer, loaded once: after worker processes are started."""
@@ -221,7 +277,7 @@ class Predictor:
 
     def row(self, path: str, scored: Scored, clip: Clip, channel: str | None = None) -> Prediction:
         """Return the prediction of one clip: of silence, where nothing was scored."""
-        further = {"channel": channel, "speaker": clip.speaker}
+        further = {"channel": channel, "speaker": clip.speaker or clip.whose}
         if scored.route is not None:
             by = scored.route.value, scored.route.by
             further |= dict(zip(self.further[-2:], by, strict=True))
@@ -273,6 +329,18 @@ def _refuse_of_classes(options: PredictOptions, explained: bool) -> None:
             raise UsageError(f"{name}: is of classes, and the model says numbers")
 
 
+def _refuse_speakers(options: PredictOptions, path: Path) -> None:
+    """Raise UsageError for an option that only a model normalised by speaker has."""
+    given = {
+        "--speaker-by": options.speaker_by,
+        "--speaker": options.speaker,
+        "--speaker-statistics": options.speaker_statistics,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name}: {show(path)} was trained without --speaker-normalisation")
+
+
 def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
     """Return the classes that `only` names, all where it is empty; synonyms (angry) will do."""
     if not only:
@@ -304,6 +372,7 @@ def predict(
     each that has got all of its own.
     """
     options = predictor.options
+    items = predictor.prepared(items, console)
     giver = Giver(predictor, sink, console, done)
     giver.begin()
     waiting: list[tuple[Heard, str | None]] = []
@@ -447,12 +516,11 @@ class Giver:
     def _give_long(self, item: Item, listened: Listened, channel: str | None) -> None:
         """Predict a recording whose features never are in memory together."""
         try:
-            hearing = self.predictor.hears.of(item, channel)
-            if hearing.one_row:
-                self._pool_long(hearing, item, listened)
+            if self.predictor.hears.of(item, channel).one_row:
+                self._pool_long(item, channel, listened)
                 return
             turns: list[tuple[Clip, Scored]] = []
-            for clip in hearing.clips(item, listened):
+            for clip in self.predictor.hears.clips(item, channel, listened):
                 (scored,) = self.predictor.scores([clip], [item])
                 self.clip(item, clip, scored, channel, drawn=False)
                 if clip.speaker is not None:
@@ -480,22 +548,23 @@ class Giver:
             rows = np.concatenate([scored.rows for _, scored in own])
             self.clip(item, clip, Scored(rows, windows), channel, drawn=False)
 
-    def _pool_long(self, hearing: Hearing, item: Item, listened: Listened) -> None:
+    def _pool_long(self, item: Item, channel: str | None, listened: Listened) -> None:
         """Predict it as one row, of the posteriors of all windows."""
-        if hearing.length is None:
+        hears = self.predictor.hears
+        if hears.hearing.length is None:
             self._rows["parts"] += 1
         route = self.predictor.known_route(item)
         if route is None and self.predictor.routed:
             route = self.predictor.load().route_of(
-                clip.arrays for clip in hearing.clips(item, listened)
+                clip.arrays for clip in hears.clips(item, channel, listened)
             )
         rows, windows = [], 0
-        for clip in hearing.clips(item, listened):
+        for clip in hears.clips(item, channel, listened):
             (part,) = self.predictor.scored([clip], [route if clip.segments else None])
             rows.append(part.rows)
             windows += part.windows
         scored = Scored(np.concatenate(rows), windows, route)
-        self.clip(item, clip, scored, hearing.channel, drawn=False)
+        self.clip(item, clip, scored, channel, drawn=False)
         if self.predictor.explainer is not None:
             self.console.note(f"{show(item.path)}: not drawn, longer than {LONG:g} s")
 

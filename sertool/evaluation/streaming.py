@@ -13,6 +13,7 @@ from sertool.audio.streams import Stream, wav_stream
 from sertool.audio.voice import OFF, Span
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.evaluation.predictor import Giver, Predictor, Sink, names_of
+from sertool.features.hearing import Clip
 from sertool.items import Item
 from sertool.ui.console import Console
 
@@ -36,6 +37,7 @@ def predict_stream(
     window is as long as what the model was trained on, else `WINDOW`. The rest at the end is
     covered by a last window that ends with the stream. Speech is told from what was heard so far.
     """
+    item = _speaking(predictor)
     predictor.load()
     hearing, options = predictor.hearing, predictor.options
     stream = _opened(file, sample_rate, channels)
@@ -47,6 +49,8 @@ def predict_stream(
     heard = names_of(stream.channels) if options.channel == "each" else [options.channel]
     kept = max(REMEMBERED, 2 * seconds)
     ears = {one: Ear(options.vad, rate, kept) for one in heard if options.vad != OFF}
+    for channel in heard:
+        _check_known(predictor, item, channel)
     end = 0
     length, step = max(1, round(seconds * rate)), max(1, round(hop * rate))
     for begin, frames in _windows(stream, length, step):
@@ -58,12 +62,43 @@ def predict_stream(
                 ears[channel].hear(samples[fresh:])
                 speech = _within(ears[channel].so_far(end / rate), begin / rate)
             clip = hearing.part(samples, rate, speech)
+            predictor.hears.normalise(item, channel, clip)
             clip.start, clip.end = begin / rate, end / rate
             (scored,) = predictor.scores([clip], [None])
-            giver.clip(Item("", "-"), clip, scored, channel)
+            giver.clip(item, clip, scored, channel)
     if not end:
         raise InputError("standard input: no samples")
     giver.conclude()
+
+
+def _speaking(predictor: Predictor) -> Item:
+    """Return what is known of a stream: who speaks, where that is all that the statistics know."""
+    item = Item("", "-")
+    if not predictor.normalised:
+        return item
+    if predictor.known is None:
+        raise UsageError(
+            "--stream: the model was trained with --speaker-normalisation, and what the speaker"
+            " will say is not known; give --speaker-statistics FILE"
+        )
+    if predictor.options.speaker is not None:
+        return item
+    names = {key[:2] for key in predictor.known.speakers}
+    if len(names) > 1:
+        raise UsageError(
+            f"--stream: {predictor.known.source} has {len(names)} speakers; say who speaks with"
+            " --speaker NAME"
+        )
+    ((corpus, speaker),) = names
+    return item.replace(corpus=corpus, speaker=speaker)
+
+
+def _check_known(predictor: Predictor, item: Item, channel: str | None) -> None:
+    """Raise InputError where the speaker of a stream has no statistics, before any of it is."""
+    try:
+        predictor.hears.normalise(item, channel, Clip([], 0.0))
+    except ItemError as error:
+        raise InputError(str(error)) from error
 
 
 def _opened(file: BinaryIO, sample_rate: int | None, channels: int) -> Stream:

@@ -134,7 +134,11 @@ def _embedder(path: str, sha256: str) -> _Embedder:
             f" {sha256[:12]}…"
         )
     scorer = Scorer.load(file)
-    speakers.refuse(scorer.header, file)
+    if speakers.declared(scorer.header):
+        raise InputError(
+            f"{show(file)}: trained with --speaker-normalisation, and an embedding is of one"
+            " recording, without its speaker's others"
+        )
     if isinstance(scorer, Routed):
         raise UsageError(
             f"{show(file)}: holds one model per {scorer.field}, with different layers;"

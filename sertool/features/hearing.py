@@ -39,10 +39,11 @@ class Clip:
     """What becomes one prediction, or a part of what does: the windows that were heard of it.
 
     Times are in seconds. `duration` is that of the whole recording, or of the window that a row is
-    for; `start` and `end` say which part of the file that is, `speaker` whose turn. heard: seconds
-    of it that are given to the model; speech: the share of them in which somebody speaks, None
-    where nobody listened for it. Nothing is heard of what holds no speech. padded: whether zeros
-    fill a window up. error: why no window has features.
+    for; `start` and `end` say which part of the file that is, `speaker` whose turn. whose: the
+    speaker by whose recordings the features are normalised. heard: seconds of it that are given to
+    the model; speech: the share of them in which somebody speaks, None where nobody listened for
+    it. Nothing is heard of what holds no speech. padded: whether zeros fill a window up. error: why
+    no window has features.
     """
 
     segments: list[Segment]
@@ -50,6 +51,7 @@ class Clip:
     start: float | None = None
     end: float | None = None
     speaker: str | None = None
+    whose: str | None = None
     heard: float = 0.0
     speech: float | None = None
     padded: bool = False
@@ -156,6 +158,13 @@ class Hearing:
     def one_row(self) -> bool:
         """Whether all clips of a recording become a single prediction."""
         return not (self.each or self.stretches or self.window or self.turns)
+
+    def everything(self, channel: str | None, turns: Sequence[Turn] | None) -> Hearing:
+        """Return how all of a recording is heard, or of its turns: silence, too, as it comes."""
+        return replace(
+            self, vad=OFF, each=False, window=None, hop=None, stretches=False, channel=channel,
+            turns=turns,
+        )  # fmt: skip
 
     def part(self, samples: np.ndarray, rate: int, speech: Sequence[Span] | None) -> Clip:
         """Return samples (n,) as a clip of their own; `speech` is where they hold any (seconds)."""

@@ -6,7 +6,8 @@ that are at hand of a speaker: augmented copies are normalised by them, and not 
 comes before everything else: the model's view of an item, `--normalisation`, a first stage.
 
 Training and testing read a store through `speaker_store`; features that are made in another way, of
-degraded recordings, go through `normalised`.
+degraded recordings, go through `normalised`, and those of recordings without a store through
+`evaluation.by_speaker`.
 """
 
 from __future__ import annotations
@@ -37,15 +38,6 @@ def declared(header: Header) -> bool:
     return bool((header.protocol or {}).get(DECLARED))
 
 
-def refuse(header: Header, path: Path) -> None:
-    """Raise InputError for a checkpoint whose features need a speaker, where none is known."""
-    if declared(header):
-        raise InputError(
-            f"{show(path)}: trained with --speaker-normalisation, and whose these recordings are"
-            " is not known; eval tests it on a store of known speakers"
-        )
-
-
 def speaker_of(item: Item) -> Speaker | None:
     """Return an item's speaker, None where it is unknown."""
     return (item.corpus or "", item.speaker) if item.speaker else None
@@ -70,6 +62,11 @@ def fit(arrays: Iterable[np.ndarray]) -> Statistics:
     moments = Moments()
     for array in arrays:
         moments.add(array)
+    return statistics_of(moments)
+
+
+def statistics_of(moments: Moments) -> Statistics:
+    """Return the statistics that all frames of a speaker add up to; InputError if not finite."""
     mean, variance = moments.mean, moments.variance()
     if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
         raise InputError("features that are not finite; featurize again")

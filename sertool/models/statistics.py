@@ -45,13 +45,22 @@ class Moments:
             return
         mean = values.sum(0) / n
         values -= mean
+        self._join(n, mean, self._spread_of(values))
+
+    def merge(self, other: Moments) -> None:
+        """Count in all that another counted."""
+        if other.count:
+            self._join(other.count, other.mean, other._spread.copy())
+
+    def _join(self, n: int, mean: np.ndarray, spread: np.ndarray) -> None:
+        """Count in `n` rows of this mean and spread."""
         if not self.count:
-            self.count, self.mean, self._spread = n, mean, self._spread_of(values)
+            self.count, self.mean, self._spread = n, mean, spread
             return
         total = self.count + n
         delta = mean - self.mean
         self.mean = self.mean + delta * (n / total)
-        self._merge(self._spread_of(values), delta, self.count * n / total)
+        self._merge(spread, delta, self.count * n / total)
         self.count = total
 
     def variance(self) -> np.ndarray:

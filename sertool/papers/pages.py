@@ -10,6 +10,7 @@ from sertool.evaluation import measures, pooling
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FEWEST, LEVEL
 from sertool.models import NUMBER_BASELINES
+from sertool.models.speakers import NOTE
 from sertool.papers import convergence, findings, sheets
 from sertool.papers.papers import Paper
 from sertool.papers.study import BASELINES, Row, Section, Study, System
@@ -283,6 +284,7 @@ def _facts(run: pooling.Pooled) -> str:
         else "",
         *(f"{words}: {WORDS[told.facts[name]]}" for name, words in APART),
         "COPIES IN THE TEST SET" if told.test_augmented else "no copies in the test set",
+        NOTE if told.speaker_normalisation else "",
     ]
     return "; ".join(part for part in parts if part)
 
