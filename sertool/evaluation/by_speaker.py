@@ -22,12 +22,11 @@ from sertool.audio.decoding import Sound
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import from_text, show, to_text
-from sertool.evaluation.heldout import featurized
+from sertool.evaluation.heldout import features_sha256
 from sertool.evaluation.options import COLUMN, PredictOptions
 from sertool.features.hearing import Clip, Hearing
 from sertool.features.turns import Turns, turns_of
 from sertool.formats import speaker_statistics
-from sertool.formats.lineage import canonical
 from sertool.formats.speaker_statistics import Head, Line
 from sertool.items import Item
 from sertool.models.speakers import statistics_of
@@ -277,9 +276,8 @@ def _warn_of_few(known: Mapping[Key, Own], console: Console) -> None:
 
 def head_of(hearing: Hearing, options: PredictOptions, dims: int) -> Head:
     """Return of which features statistics are, and of what of a recording."""
-    stages = featurized([stage.to_dict() for stage in hearing.pipeline.stages])
     return Head(
-        pipeline=hashlib.sha256(canonical(stages).encode()).hexdigest(),
+        pipeline=features_sha256(hearing.pipeline),
         channel=options.channel or hearing.pipeline.stages[0].channel,
         whole_crop=hearing.whole_crop and hearing.cropped,
         dims=dims,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from sertool.evaluation import audit
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.report import Protocol, States
 from sertool.evaluation.routing import Routes
+from sertool.features.pipeline import Pipeline
 from sertool.features.spec import in_windows
 from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
@@ -102,7 +104,7 @@ def _features(test: CheckpointTest) -> str:
     return "by speaker" if speakers.declared(test.header) else "as they are"
 
 
-def featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the stages that make features: augmentation may differ between training and test.
 
     What a stage was fitted to follows from the content of what it uses, wherever that lies.
@@ -117,6 +119,12 @@ def featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             kept["settings"] = {k: v for k, v in settings.items() if k != "checkpoint"}
         found.append(kept)
     return found
+
+
+def features_sha256(pipeline: Pipeline) -> str:
+    """Return the hash of the stages that make features: equal stages, equal features."""
+    stages = _featurized([stage.to_dict() for stage in pipeline.stages])
+    return hashlib.sha256(lineage.canonical(stages).encode()).hexdigest()
 
 
 def _gathered(stages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -163,7 +171,7 @@ def check_contract(test: CheckpointTest, store: Store) -> None:
 
     The windows in which `predict` hears a recording will do as well: `test.windowed` says so.
     """
-    mine, theirs = featurized(store.pipeline), featurized(test.pipeline)
+    mine, theirs = _featurized(store.pipeline), _featurized(test.pipeline)
     test.windowed = mine != theirs and _gathered(mine) == _in_windows(theirs)
     found: list[str] = []
     if test.windowed:
