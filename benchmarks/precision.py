@@ -44,6 +44,7 @@ SIZES = {  # of an item, and of a batch where the paper's is more than one core 
     "ma2018": ((400, 400), None),
     "ma2018-fixed": ((297, 400), None),
     "huang2014": ((199, 161), None),
+    "sertool": ((128, 64), None),
 }
 SHORTEST = {"ma2018": 0.4}  # whole sentences: of a batch, as a share of the longest
 SETTINGS = {"huang2014": {"patch_epochs": 1, "patches": 5000}}  # of its first stage

@@ -261,12 +261,14 @@ def test_long_recordings_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> N
 
 SMALL = {
     "ma2018": ["pools=[2,2,2]", "hidden=4", "dense=5", "dropout=0.0"],
+    "sertool": ["widths=[4,6]", "hidden=5", "attention=3", "dropout=0.0"],
     "huang2014": ["components=4", "frames=12", "test_hop=3", "maps=2", "salient=3", "other=2"],
 }
 SMALL["ma2018-fixed"] = SMALL["ma2018"]
 SEQUENCE_MODELS = {  # every model over time that takes items of more than one length
     "ma2018": [[], ["recurrent=gru"], ["batch_norm=false"], ["bidirectional=false"]],
     "ma2018-fixed": [["frames=44"], ["frames=44", "batch_norm=false"]],
+    "sertool": [[], ["widths=[4]"]],
     "huang2014": [["features=lif"], ["features=salient"], ["classifier=logistic"]],
 }
 VARIANTS = [(name, texts) for name, variants in SEQUENCE_MODELS.items() for texts in variants]

@@ -73,7 +73,8 @@ def test_mixtures_and_their_loss(n: int, share: float, seed: int, soft: bool) ->
     weights = random.uniform(0.5, 2, 10) if soft else None
     logits = torch.from_numpy(random.standard_normal((n, 3)))
     task: Any = SimpleNamespace(
-        targets=[target(indices, weights)], hp=SimpleNamespace(loss_norm="sum_w")
+        targets=[target(indices, weights)],
+        hp=SimpleNamespace(loss_norm="sum_w", label_smoothing=0.0),
     )
     loss = _mixed_loss(logits, positions, task, mix)
     own, other = positions, positions[mix.partners]
@@ -102,7 +103,8 @@ def test_a_share_of_one_is_the_plain_loss() -> None:
     mix = Mix(1.0, np.array([2, 0, 3, 1]))
     torch.testing.assert_close(mix.items(x, lengths)[0], x, rtol=0, atol=0)
     task: Any = SimpleNamespace(
-        targets=[target(np.array([0, 1, 2, 0]))], hp=SimpleNamespace(loss_norm="sum_w")
+        targets=[target(np.array([0, 1, 2, 0]))],
+        hp=SimpleNamespace(loss_norm="sum_w", label_smoothing=0.0),
     )
     logits, positions = torch.randn(4, 3), np.arange(4)
     plain = _mixed_loss(logits, positions, task, None)
@@ -195,7 +197,10 @@ def test_refused(cli, tmp_path: Path) -> None:
     huang = ("--model", "huang2014", *[word for text in own for word in ("--set", text)])
     for asked, said in [
         ((*NETWORK, "--mixup", -1), "--mixup -1"),
-        ((*huang, "--mixup", 0.2), "--mixup: huang2014 has a loss of its own"),
+        (
+            (*huang, "--mixup", 0.2),
+            "--mixup and --label-smoothing: huang2014 has a loss of its own",
+        ),
     ]:
         result = cli("train", store, tmp_path / "m.ckpt", *FOLD, *asked)
         assert result.code == 2, result.err

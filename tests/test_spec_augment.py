@@ -101,7 +101,7 @@ def test_what_can_be_masked() -> None:
         ({"freq-mask": [1.5]}, "freq-mask width 1.5"),
         ({"freq-mask": [3, float("nan")]}, "number nan"),
         ({"freq-mask": [3, 1, 1]}, "takes 1 to 2 values, not 3"),
-        ({"flip": []}, "not for features over time; choose from freq-mask, time-mask"),
+        ({"flip": []}, "not for features over time; choose from time-stretch, freq-stretch"),
     ],
 )
 def test_wrong_values(steps: dict, said: str) -> None:

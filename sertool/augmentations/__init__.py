@@ -18,7 +18,7 @@ import dataclasses
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sertool.core import plugins
 from sertool.core.errors import UsageError
@@ -39,6 +39,10 @@ AUGMENTATIONS = {
     "image.shift": "sertool.augmentations.image:Shift",
     "image.zoom": "sertool.augmentations.image:Zoom",
     "image.flip": "sertool.augmentations.image:Flip",
+    "frames.time-stretch": "sertool.augmentations.bands:TimeStretch",
+    "frames.freq-stretch": "sertool.augmentations.bands:FreqStretch",
+    "frames.response": "sertool.augmentations.bands:Response",
+    "frames.crop": "sertool.augmentations.bands:Crop",
     "frames.freq-mask": "sertool.augmentations.masks:FreqMask",
     "frames.time-mask": "sertool.augmentations.masks:TimeMask",
 }
@@ -82,6 +86,9 @@ class Augmentation:
                 check_range(label, value)
             object.__setattr__(self, field.name, value)
         self.check()
+
+    hides: ClassVar[bool] = False  # of frames: puts `fill` in place of features
+    resizes: ClassVar[bool] = False  # of frames: changes their number
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sertool.augmentations import Augmentation, Drawn, required
 from sertool.core.settings import option
@@ -37,6 +37,7 @@ class FreqMask(Augmentation):
     width: the paper's F, the most dimensions of a mask; never all that there are. number: m_F.
     """
 
+    hides: ClassVar[bool] = True
     width: int = required(
         "SpecAugment: mask N bands (default: 1) of 0 to F dimensions.", least=1, metavar="F:N"
     )
@@ -61,6 +62,7 @@ class TimeMask(Augmentation):
     (the paper's p) of the item's own frames, or of all of them. number: m_T.
     """
 
+    hides: ClassVar[bool] = True
     width: int = required(
         "SpecAugment: mask N stretches (default: 1) of 0 to T frames, each at most the share P"
         " of all (default: 1).",

@@ -42,6 +42,7 @@ MODELS = {
     "mean": "sertool.models.ridge:Mean",
     "ridge": "sertool.models.ridge:Ridge",
     "svm": "sertool.models.svm:SupportVectors",
+    "sertool": "sertool.models.house:House",
     "sundharam-cnn": "sertool.models.sundharam.cnn:SundharamCnn",
     "sundharam-bilstm": "sertool.models.sundharam.parallel:SundharamBilstm",
     "sundharam-transformer": "sertool.models.sundharam.parallel:SundharamTransformer",

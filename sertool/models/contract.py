@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -153,6 +153,7 @@ class Network(Model):
         among their parts; none: there is no first stage.
     own_loss: `loss` takes the place of the cross-entropy of all `outputs`.
     shorter_by: the setting, as `--set` takes it, that makes `takes_shorter` true; None for none.
+    augment: what training does to items as they are read, unless `--augment` says otherwise.
     time_axis: the axis of time, 2 or 3, of the module's maps (batch, channels, a, b); None where
         their shapes tell (see `inspection.Recorder`).
     """
@@ -164,6 +165,7 @@ class Network(Model):
     own_loss: bool = False
     shorter_by: str | None = None
     time_axis: int | None = None
+    augment: Mapping[str, Sequence[float]] = {}
 
     @abstractmethod
     def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -89,6 +89,9 @@ class Hyperparameters(Options):
         their targets (`training.mixup`); 0: none.
     precision: "bfloat16" computes forward passes of training in mixed precision; "auto" is either,
         by the table in `models.precision`, and never what a checkpoint keeps.
+    label_smoothing: this share of every item's truth is spread evenly over all classes.
+    average: the network is the running mean of its weights over the steps, of which each keeps this
+        share (see `training.averaging`); 0: the last step's weights.
     biases: "alike" trains them as weights; "caffe" at twice the rate and without decay, as the
         networks that come with Caffe (lr_mult 2, decay_mult 0).
     """
@@ -184,6 +187,23 @@ class Hyperparameters(Options):
         "Mix the items of a batch in pairs, and their losses, in proportions drawn from"
         " Beta(ALPHA, ALPHA), e.g. 0.2 (0: never).",
         metavar="ALPHA",
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Spread this share of every item's truth evenly over all classes.",
+        metavar="SHARE",
+        least=0,
+        below=1,
+        panel=BATCHES,
+    )
+    average: float = option(
+        0.0,
+        "Use the running mean of the weights, of which a step keeps this share, e.g. 0.99 (0: the"
+        " weights themselves).",
+        metavar="SHARE",
+        least=0,
+        below=1,
+        panel=TRAINING,
     )
     normalisation: str = _choice(
         "feature",

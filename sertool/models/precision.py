@@ -32,6 +32,7 @@ RATIOS: dict[str, dict[str, float]] = {
         "ma2018": 0.39,
         "ma2018-fixed": 0.42,
         "huang2014": 0.63,
+        "sertool": 0.73,
     },
     "cpu": {
         "sundharam-cnn": 2.63,
@@ -43,6 +44,7 @@ RATIOS: dict[str, dict[str, float]] = {
         "ma2018": 2.3,
         "ma2018-fixed": 2.3,
         "huang2014": 1.82,
+        "sertool": 1.51,
     },
 }
 

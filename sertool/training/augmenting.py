@@ -78,7 +78,7 @@ class Augmenting:
         drawn = [(i, items[i].id, epoch + 1 if self.copies is None else k) for i, k in pairs]
         positions = [i for i, _ in pairs]
         if self.family == "frames":
-            return source.pad([self._masked(source, *one) for one in drawn], positions)
+            return source.pad([self._frames(source, *one) for one in drawn], positions)
         views = [source.view(self._picture(source, *one)) for one in drawn]
         return source.collate(views, positions)
 
@@ -94,19 +94,25 @@ class Augmenting:
         """Return what is done to the item called `name` for its copy `k`: nothing for 0."""
         return draw(self.augmentations, rng(self.seed, name, k))[0] if k else Map()
 
-    def _masked(self, source: Source, i: int, name: str, k: int) -> np.ndarray:
-        """Return item `i`, called `name`, normalised, and behind masks for a copy `k` above 0.
+    def _frames(self, source: Source, i: int, name: str, k: int) -> np.ndarray:
+        """Return item `i`, called `name`, normalised; changed for a copy `k` above 0.
 
-        What is hidden is the mean of the training part, 0 by now. Where nothing is fitted it is
-        that of the item.
+        Masks come last: what is hidden is the mean of the training part, 0 by then. Where nothing
+        is fitted it is that of the item.
         """
-        features = source.normalised(source.seen(i))
+        features = source.seen(i)
         if not k:
-            return features
+            return source.normalised(features)
+        random = rng(self.seed, name, k)
+        kinds: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+        for key, one in self.augmentations.items():
+            kinds[one.hides][key] = one
+        features, _ = masks.masked(features, masks.own_mean(features), kinds[False], random)
+        features = source.normalised(features)
         assert source.statistics is not None
         fitted = source.statistics.normalisation not in FIXED
         fill = np.zeros(features.shape[1], np.float32) if fitted else masks.own_mean(features)
-        return masks.masked(features, fill, self.augmentations, rng(self.seed, name, k))[0]
+        return masks.masked(features, fill, kinds[True], random)[0]
 
 
 def make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -20,27 +21,40 @@ def loss(
     target: Target | Numbers,
     norm: str,
     divisor: float | None,
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Return the loss of a target's outputs (batch, outputs), of which at least one item is known.
 
-    norm, divisor: of classes (see `loop.total_loss`).
+    norm, divisor, smoothing: of classes (see `loop.total_loss`).
     """
     if isinstance(target, Numbers):
         return numbers_loss(outputs, torch.from_numpy(target.z(positions)).to(outputs), target.loss)
-    return class_loss(outputs, positions, target, norm, divisor)
+    return class_loss(outputs, positions, target, norm, divisor, smoothing)
 
 
 def class_loss(
-    logits: torch.Tensor, positions: np.ndarray, target: Target, norm: str, divisor: float | None
+    logits: torch.Tensor,
+    positions: np.ndarray,
+    target: Target,
+    norm: str,
+    divisor: float | None,
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Return the weighted cross-entropy of logits (batch, classes)."""
+    """Return the weighted cross-entropy of logits (batch, classes).
+
+    smoothing: the share of each truth that is spread over all classes (Szegedy et al. 2016,
+    section 7).
+    """
+    entropy = functools.partial(
+        nn.functional.cross_entropy, ignore_index=IGNORED, label_smoothing=smoothing
+    )
     known = target.indices[positions]
     indices = torch.from_numpy(known).to(logits.device)
     if target.item_weights is None:
         weight = torch.from_numpy(target.class_weights).to(logits)
-        return nn.functional.cross_entropy(logits, indices, weight, ignore_index=IGNORED)
+        return entropy(logits, indices, weight)
     weights = torch.from_numpy(target.item_weights[positions]).to(logits)
-    each = nn.functional.cross_entropy(logits, indices, ignore_index=IGNORED, reduction="none")
+    each = entropy(logits, indices, reduction="none")
     if norm == "n":
         divisor = int((known != IGNORED).sum())
     return (weights * each).sum() / (weights.sum() if divisor is None else divisor)

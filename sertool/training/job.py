@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sertool import augmentations
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import make
 from sertool.formats.store import Store
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from sertool.training.networks import Plan
 
 OF_NUMBERS = {"linear": "ridge", "majority": "mean"}  # what they are called where numbers are said
-CLASS_WEIGHTS = ("class_weights", "length_weights", "loss_norm", "mixup")  # of no effect on numbers
+CLASS_WEIGHTS = (
+    "class_weights",
+    "length_weights",
+    "loss_norm",
+    "mixup",
+    "label_smoothing",
+)  # of no effect on numbers
 CHOOSER_MODEL = "linear"  # tells the value of `--per`: small, and fitted to the same items
 # fields that a row of `predict` has of its own
 TAKEN = (
@@ -86,9 +93,9 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     values = _values(items, options.per, options.target) if options.per else []
     if options.per and not options.as_classes:
         check_classes(items, options.per, "--per")
-    changes = augmenting.make(found, items, options.augment, options.copies, options.seed)
-    if changes:
-        options = dataclasses.replace(options, augment=changes.steps)  # defaults filled in
+    steps = _steps(options, found)
+    changes = augmenting.make(found, items, steps, options.copies, options.seed)
+    options = dataclasses.replace(options, augment=changes.steps if changes else {})  # all said
     _check(options, found)
     _check_kind(options, found, fields)
     columns = Columns(store, console)
@@ -123,6 +130,13 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
             did = "with" if before else "without"
             console.warn(f"--init: was trained {did} --speaker-normalisation, unlike this model")
     return Job(store, options, found, hp, classes, values, columns, console, fields, amounts, plan)
+
+
+def _steps(options: TrainOptions, found: Model) -> augmentations.Steps:
+    """Return what is done to training items: what is asked for, or else what the model does."""
+    if not options.augment and isinstance(found, Network):
+        return found.augment
+    return {} if list(options.augment) == ["none"] else options.augment
 
 
 def _check_kind(options: TrainOptions, found: Model, fields: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -21,6 +22,7 @@ from sertool.models.hyperparameters import Hyperparameters
 from sertool.targets import Numbers, Target
 from sertool.training import batches, heads, mixup
 from sertool.training.augmenting import Augmenting
+from sertool.training.averaging import Average
 from sertool.training.batches import Batch, Source
 from sertool.training.saving import Saver
 from sertool.training.schedules import learning_rate
@@ -56,6 +58,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    average: Average | None = None  # what is validated and kept in place of the network's weights
 
 
 def seed_torch(seed: int, *keys: str | int) -> None:
@@ -98,6 +101,7 @@ def total_loss(
     targets: Sequence[Target | Numbers],
     norm: str = "sum_w",
     per_step: Sequence[float] = (),
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Return the weighted sum of the heads' losses for logits (batch, outputs).
 
@@ -113,7 +117,8 @@ def total_loss(
         if not target.known(positions).any():
             continue  # the mean over nothing is not a number
         divisor = per_step[head] if norm == "epoch" else None
-        total = total + target.weight * heads.loss(columns, positions, target, norm, divisor)
+        own = heads.loss(columns, positions, target, norm, divisor, smoothing)
+        total = total + target.weight * own
     return total
 
 
@@ -160,6 +165,8 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         if task.hp.clip_norm:
             nn.utils.clip_grad_norm_(run.network.parameters(), task.hp.clip_norm)
         run.optimizer.step()
+        if run.average is not None:
+            run.average.update(run.network)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
@@ -188,12 +195,12 @@ def _mixed_loss(
     per_step: Sequence[float] = (),
 ) -> torch.Tensor:
     """Return the loss of a batch of items, or of their mixtures."""
-    norm = task.hp.loss_norm
-    loss = total_loss(logits, positions, task.targets, norm, per_step)
+    how = task.hp.loss_norm, per_step, task.hp.label_smoothing
+    loss = total_loss(logits, positions, task.targets, *how)
     if mix is None:
         return loss
     partners = positions[mix.partners]
-    return mix.loss(loss, total_loss(logits, partners, task.targets, norm, per_step))
+    return mix.loss(loss, total_loss(logits, partners, task.targets, *how))
 
 
 def _own_loss(
@@ -310,6 +317,8 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     """
     devices.place(network, task.device)
     run = Run(network, make_optimizer(network, task))
+    if task.hp.average:
+        run.average = Average.of(network, task.hp.average)
     saver.restore(run)
     _announce_limit(task, console)
     items = len(task.train)
@@ -323,6 +332,8 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
             rates = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
             console.detail(f"{task.label}: {rates}, {seconds:.1f} s")
             saver.save(run)
+    if run.average is not None:
+        network.load_state_dict(run.average.weights)
     return run
 
 
@@ -346,9 +357,10 @@ def _epoch(run: Run, task: Task, progress: Progress) -> Epoch:
         group["lr"] = rate * group["scale"]
     row: Epoch = {"epoch": epoch + 1, "lr": rate}
     row |= train_epoch(run, task, epoch, progress)
-    if task.val:
-        row |= validate(run.network, task)
-    run.history.append(row)
-    if best_epoch(run.history, task.hp.monitor) == epoch:
-        run.best = {name: t.detach().clone() for name, t in run.network.state_dict().items()}
+    with run.average.within(run.network) if run.average else contextlib.nullcontext():
+        if task.val:
+            row |= validate(run.network, task)
+        run.history.append(row)
+        if best_epoch(run.history, task.hp.monitor) == epoch:
+            run.best = {name: t.detach().clone() for name, t in run.network.state_dict().items()}
     return row

@@ -69,6 +69,13 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     if not model.fixed_length and not per_cell:
         _try(plan, store, used[0], None)
         return None
+    if plan.augmenting and (
+        resizing := [key for key, one in plan.augmenting.augmentations.items() if one.resizes]
+    ):
+        why = name if model.fixed_length else f"--normalisation {plan.hp.normalisation}"
+        raise UsageError(
+            f"--augment {', '.join(resizing)}: {why} needs items of one length; leave it out"
+        )
     uneven = model.takes_shorter and not per_cell
     if shortest != longest and not uneven:
         why = name if model.fixed_length else f"--normalisation {plan.hp.normalisation}"
@@ -95,10 +102,14 @@ def _try(plan: Plan, store: Store, item: int, frames: int | None) -> None:
     except InputError as error:
         raise InputError(f"{show(store.path)}: {error}") from error
     if model.own_loss and (
-        plan.hp.length_weights != "none" or plan.hp.loss_norm != "sum_w" or plan.hp.mixup
+        plan.hp.length_weights != "none"
+        or plan.hp.loss_norm != "sum_w"
+        or plan.hp.mixup
+        or plan.hp.label_smoothing
     ):
         raise UsageError(
-            f"--length-weights, --loss-norm and --mixup: {model.name} has a loss of its own"
+            "--length-weights, --loss-norm, --mixup and --label-smoothing:"
+            f" {model.name} has a loss of its own"
         )
 
 

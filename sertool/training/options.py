@@ -67,11 +67,13 @@ class TrainOptions(Options):
     overrides: dict[str, Any] = nested(Hyperparameters, partial=True)
     augment: dict[str, list[float]] = option(
         {},
-        "Augment training items as they are read, anew in every epoch unless --copies is given."
+        "Augment training items as they are read, anew in every epoch unless --copies is given"
+        " (none: not at all, where a model does by default)."
         " Pictures: shift, zoom and flip, e.g. shift=0.1,flip (flip plays speech backwards)."
         " Features over time (SpecAugment): time-mask=T:N:P masks N stretches of at most T frames,"
         " each at most the share P of the item; freq-mask=F:N masks N bands of at most F"
-        " dimensions.",
+        " dimensions; time-stretch=LOW:HIGH and freq-stretch=LOW:HIGH change tempo and voice by"
+        " such a factor, response=DB the microphone, crop=T brings all items to T frames.",
         metavar="LIST",
         panel=TRAINING,
         read=_steps,

@@ -49,6 +49,10 @@ class Saver:
             for name, tensor in run.network.state_dict().items()
         }
         run.history = meta["history"]
+        if run.average is not None:
+            run.average.steps = meta["steps"]
+            for name, tensor in run.average.weights.items():
+                tensor.copy_(torch.from_numpy(tensors[f"average.{name}"]))
         parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
         for i, parameter in enumerate(parameters):
             prefix = f"optimizer.{i}."
@@ -82,7 +86,11 @@ class Saver:
             for name, value in run.optimizer.state[parameter].items():
                 if value is not None:
                     tensors[f"optimizer.{i}.{name}"] = value
-        return checkpoint.dump(tensors, {"history": run.history})
+        meta: dict[str, Any] = {"history": run.history}
+        if run.average is not None:
+            meta["steps"] = run.average.steps
+            tensors |= {f"average.{name}": t for name, t in run.average.weights.items()}
+        return checkpoint.dump(tensors, meta)
 
 
 def _like(tensor: torch.Tensor, value: np.ndarray) -> torch.Tensor:
