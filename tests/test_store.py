@@ -103,6 +103,73 @@ def test_checksum_is_over_all_of_the_content(tmp_path: Path) -> None:
             assert not store.verify(), spoil.__name__
 
 
+def _flip(path: Path, content: bytes, at: int) -> None:
+    """Flip a bit of the file, in the one place where it holds `content`."""
+    raw = bytearray(path.read_bytes())
+    assert raw.count(content) == 1
+    raw[raw.index(content) + at] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("i", range(4))
+def test_a_flipped_bit_in_features_is_found_where_it_is_read(tmp_path: Path, i: int) -> None:
+    path, features = tmp_path / "s.h5", arrays(4)
+    write_store(path, features, items(4))
+    _flip(path, features[i].tobytes(), 7 * i)
+    store = Store(path)
+    assert len(store.items()) == 4
+    for other in {0, 1, 2, 3} - {i}:
+        np.testing.assert_array_equal(store.features(other), features[other])
+    for _ in range(2):
+        with pytest.raises(InputError, match=rf"damaged, the features of c/{i} are not what was"):
+            store.features(i)
+    assert not store.verify()
+
+
+def test_a_flipped_bit_elsewhere_is_found_before_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    for content in (b"strong", b"featurize", b"c/2"):
+        write_store(path, arrays(3), items(3))
+        raw = path.read_bytes()
+        at = raw.index(content)
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 2]) + raw[at + 1 :])
+        with pytest.raises(InputError, match=r"s\.h5: .*damaged.*make it again"):
+            Store(path).items()
+        with pytest.raises(InputError, match=r"s\.h5: .*damaged.*make it again"):
+            Store(path).features(0)
+
+
+def test_a_flipped_checksum_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    for spoil in (
+        lambda f: f["crc32"].__setitem__(1, f["crc32"][1] ^ 1),
+        lambda f: f["features"].attrs.__setitem__("sha256", "0" * 64),
+    ):
+        write_store(path, arrays(3), items(3))
+        with h5py.File(path, "r+") as file:
+            spoil(file)
+        store = Store(path)
+        with pytest.raises(InputError, match="damaged"):
+            _ = [store.features(i) for i in range(3)]
+        assert not store.verify()
+
+
+def test_a_store_without_checksums_of_items_is_checked_whole(tmp_path: Path) -> None:
+    path, features = tmp_path / "s.h5", arrays(3)
+    write_store(path, features, items(3))
+    with h5py.File(path, "r+") as file:
+        sha256 = file.attrs["sha256"]
+        del file["crc32"], file["features"].attrs["sha256"]
+    with Store(path) as store:
+        assert store.verify()
+        assert store.sha256 == sha256
+        np.testing.assert_array_equal(store.features(1), features[1])
+    _flip(path, features[2].tobytes(), 5)
+    with pytest.raises(InputError, match="damaged, its content is not what was written"):
+        Store(path).features(0)
+    assert not Store(path).verify()
+
+
 def test_same_content_same_bytes(tmp_path: Path) -> None:
     for name in ("a.h5", "b.h5"):
         write_store(tmp_path / name, arrays(20, 300), items(20))

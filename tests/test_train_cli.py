@@ -18,6 +18,7 @@ import pytest
 from small_store import items, make
 
 from sertool.formats import checkpoint
+from sertool.formats.store import Store
 
 Cli = Callable[..., Any]
 CNN = ("--model", "sundharam-cnn", "--epochs", "2", "--batch-size", "16")
@@ -224,6 +225,31 @@ def test_wrong_options_are_one_line(
     assert (result.code, message in result.err) == (code, True), result.err
     assert "Traceback" not in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flipped_byte_is_found_and_named_by_train_and_eval(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    with Store(store) as whole:
+        rows, features = whole.items(), [whole.features(i).tobytes() for i in range(len(whole))]
+    model = tmp_path / "m.ckpt"
+    assert cli("train", store, model, "--test-fold", "1").code == 0
+    trained, tested = (next(i for i, row in enumerate(rows) if row.fold == f) for f in (0, 1))
+    for i, stages in ((trained, ("train",)), (tested, ("eval",))):
+        raw = bytearray(store.read_bytes())
+        raw[raw.index(features[i]) + 9] ^= 64
+        spoilt = tmp_path / f"{i}.h5"
+        spoilt.write_bytes(raw)
+        commands = {
+            "train": ("train", spoilt, tmp_path / "again.ckpt", "--test-fold", "1"),
+            "eval": ("eval", model, spoilt, "--all"),
+        }
+        for stage in stages:
+            result = cli(*commands[stage])
+            assert result.code == 3, result.err
+            line = result.err.splitlines()[-1]
+            assert f"{i}.h5: damaged, the features of {rows[i].id} are not what was written" in line
+    assert not (tmp_path / "again.ckpt").exists()
 
 
 def test_stores_that_cannot_serve(cli: Cli, store: Path, tmp_path: Path) -> None:
