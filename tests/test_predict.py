@@ -267,27 +267,6 @@ def test_table_rows_are_one_line():
     assert text(Unread("x\n", "silent")).count("\n") == 1
 
 
-def test_labels_for_those_who_watch():
-    given = "a.wav", "anger", 0.876, {"anger": 0.876}, 2.5, 1.5, 1.0, 1, "off", "m@0"
-    said = Prediction(*given, 3599.0004, 3601.5, {"channel": "left", "speaker": None})
-    whole = Prediction(*given)
-    silent = replace(said, label=None, confidence=None, posterior=None)
-    found = {}
-    for name in ("srt", "vtt", "audacity"):
-        header, text = formatter(name, ["anger"])
-        found[name] = header + "".join(map(text, (said, silent, Unread("b.wav", "x"), whole)))
-        with pytest.raises(InputError, match="one recording"):
-            text(replace(said, path="b.wav"))
-    assert found["srt"] == (
-        "1\n00:59:59,000 --> 01:00:01,500\nleft: anger 0.88\n\n"
-        "2\n00:00:00,000 --> 00:00:02,500\nanger 0.88\n\n"
-    )
-    assert found["vtt"] == "WEBVTT\n\n" + found["srt"].replace(",", ".")
-    assert found["audacity"] == (
-        "3599.000400\t3601.500000\tleft: anger 0.88\n0.000000\t2.500000\tanger 0.88\n"
-    )
-
-
 def test_a_terminal_gets_a_table_and_a_pipe_lines(toy, cli, monkeypatch, tmp_path):
     path = toy / "wav" / "s0-anger-1.wav"
     (full,) = rows(cli("predict", toy / "m.ckpt", path))

@@ -23,8 +23,9 @@ from sertool.core.options import (
 )
 from sertool.core.paths import show
 from sertool.core.settings import option
+from sertool.evaluation import timed_labels
 from sertool.evaluation.options import INPUT, PredictOptions
-from sertool.evaluation.predictions import FORMATS, Prediction, Row, Unread, formatter
+from sertool.evaluation.predictions import FORMATS, Formatter, Prediction, Row, Unread, formatter
 from sertool.items import Item
 from sertool.ui.console import Console
 from sertool.ui.words import plural
@@ -53,7 +54,11 @@ class PredictOutputs(Options):
                            most=MOST_CHANNELS, panel=INPUT)  # fmt: skip
     null: bool = option(False, "Paths on - end in NUL.", panel=INPUT)
     format: str | None = destination(
-        None, "Format of the rows.", choices=FORMATS, unset="table on a terminal, else jsonl"
+        None,
+        "Format of the rows; of one recording: subtitles (srt, vtt), a label track (audacity), a"
+        " tier per channel and speaker for Praat (textgrid) or ELAN (elan, which makes an EAF).",
+        choices=(*FORMATS, *timed_labels.LINES, *timed_labels.TIERS),
+        unset="table on a terminal, else jsonl",
     )
     digits: int | None = destination(
         None, "Digits after the point.", metavar="N", least=0, most=MOST_DIGITS,
@@ -99,6 +104,24 @@ class PredictOutputs(Options):
                 raise UsageError(f"--figure {self.figure}: needs a name that ends in .png or .svg")
         if self.channels != 1 and not self.stream:
             raise UsageError("--channels are those of a raw --stream; files state their own")
+        if self.format in timed_labels.TIERS:
+            self._check_tiers()
+
+    def _check_tiers(self) -> None:
+        """Raise UsageError for what no tier of intervals can show."""
+        window, hop = self.how.window, self.how.hop
+        overlap = "windows overlap, and the intervals of a tier cannot"
+        if self.how.pool == "none":
+            raise UsageError(
+                f"--format {self.format}: the model's {overlap}; instead of --pool none give"
+                " --window S or --segments"
+            )
+        if window is not None and hop is not None and hop < window:
+            raise UsageError(
+                f"--format {self.format}: such {overlap}; give --window {window:g} without --hop"
+            )
+        if self.digits is not None:
+            raise UsageError(f"--format {self.format}: has labels alone, no numbers for --digits")
 
     def _check_speakers(self) -> None:
         if self.stream and self.how.speaker_by is not None:
@@ -253,18 +276,18 @@ def _run(
 
     shown = options.output is None and sys.stdout.isatty()
     form = options.format or ("table" if shown else "jsonl")
-    header, text = formatter(
-        form, predictor.classes, predictor.further, options.digits, predictor.numbers
-    )
+    header, text = _formatter(form, predictor, options)
+    one = timed_labels.OneRecording(items, form) if form not in FORMATS else None
+    kept: list[str] = []  # rows that wait for the others
     drawn: list[Prediction] = []
     with _opened(options.output) as write:
         write(header)
 
         def sink(row: Row) -> None:
-            if journal is None:
-                write(text(row))
-            else:
+            if journal is not None:
                 journal.add(text(row), isinstance(row, Unread))
+            else:
+                (kept.append if form in timed_labels.TIERS else write)(text(row))
             if options.figure is not None and isinstance(row, Prediction) and row.end is not None:
                 drawn.append(row)
 
@@ -273,14 +296,54 @@ def _run(
             predict_stream(predictor, *given, sink, console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
-            predicting.predict(predictor, items, sink, console, bar, journal)
-        for rows in journal.texts() if journal is not None else ():
-            write(rows)
+            predicting.predict(predictor, one or items, sink, console, bar, journal)
+        rows = kept if journal is None else journal.texts()
+        if one is not None and form in timed_labels.TIERS:
+            rows = [_document(form, rows, one.item, predictor, options, console)]
+        for waiting in rows:
+            write(waiting)
     if options.figure is not None:
         from sertool.evaluation.course import draw
 
         draw(drawn, options.figure)
         console.note(f"{show(options.figure)}: the figure")
+
+
+def _formatter(form: str, predictor: Predictor, options: PredictOutputs) -> tuple[str, Formatter]:
+    """Return (header, function from a row to its text), or to a note for what is made at the end.
+
+    Raises UsageError for labels of a model that has none.
+    """
+    if form in FORMATS:
+        more = predictor.further, options.digits, predictor.numbers
+        return formatter(form, predictor.classes, *more)
+    if predictor.numbers:
+        raise UsageError(f"--format {form}: is of labels, and the model says numbers")
+    turns = options.how.by_speaker is not None
+    if form in timed_labels.TIERS:
+        return "", functools.partial(timed_labels.note, turns=turns)
+    digits = 2 if options.digits is None else options.digits
+    return timed_labels.line_formatter(form, digits, turns)
+
+
+def _document(
+    form: str,
+    notes: Iterable[str],
+    item: Item | None,
+    predictor: Predictor,
+    options: PredictOutputs,
+    console: Console,
+) -> str:
+    """Return the annotations of a recording, or of a stream, in one document."""
+    from sertool.evaluation.predictor import channels_of
+
+    channels: list[str | None] = []
+    if item is not None and "speaker" not in predictor.further:
+        channels = channels_of(item, options.how.channel)
+    text, within = timed_labels.document(form, notes, item, channels, options.output)
+    if within:
+        console.note(f"{plural(within, 'row')} left out: within another of the same tier")
+    return text
 
 
 @contextmanager

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 
-LABELS = ("srt", "vtt", "audacity")  # for those who watch or annotate: what is said when
-FORMATS = ("jsonl", "csv", "tsv", "table", *LABELS)
+FORMATS = ("jsonl", "csv", "tsv", "table")
 HEARD = ("heard", "speech", "windows", "vad", "model")  # what a row says of how it was heard
 OF_CLASSES = ("label", "confidence", "posterior")  # what a row of numbers lacks
 TABLE_DIGITS = 4
@@ -117,10 +115,6 @@ def formatter(
     fields that a model of numbers says, of which no row has a label. digits: after
     the point, at most; None for all, and for `TABLE_DIGITS` in a table.
     """
-    if name in LABELS:
-        if numbers:
-            raise UsageError(f"--format {name}: is of labels, and the model says numbers")
-        return _labels(name, 2 if digits is None else digits)
     if name == "table":
         places = TABLE_DIGITS if digits is None else digits
         return (
@@ -142,40 +136,6 @@ def _rounded(value: Any, digits: int | None) -> Any:
     if isinstance(value, dict):
         return {name: _rounded(inner, digits) for name, inner in value.items()}
     return round(value, digits) if isinstance(value, float) else value
-
-
-def _labels(name: str, digits: int) -> tuple[str, Formatter]:
-    """Return the same for subtitles, or for the label track of an audio editor.
-
-    A row is a label over its time; rows without one are left out. Raises InputError, when it is
-    called, for a row of a second recording: there is one time.
-    """
-    seen: list[str] = []
-
-    def text(row: Row) -> str:
-        if isinstance(row, Unread) or row.label is None or row.confidence is None:
-            return ""
-        if seen and seen[0] != row.path:
-            raise InputError(f"--format {name} is of one recording; {show(row.path)} is a second")
-        seen.append(row.path)
-        start = row.start or 0.0
-        end = start + row.duration if row.end is None else row.end
-        who = [str(row.further[key]) for key in ("channel", "speaker") if row.further.get(key)]
-        said = ": ".join([*map(show, who), f"{row.label} {row.confidence:.{digits}f}"])
-        if name == "audacity":
-            return f"{start:.6f}\t{end:.6f}\t{said}\n"
-        point = "," if name == "srt" else "."
-        times = f"{_clock(start, point)} --> {_clock(end, point)}"
-        return f"{len(seen)}\n{times}\n{said}\n\n"
-
-    return "WEBVTT\n\n" if name == "vtt" else "", text
-
-
-def _clock(seconds: float, point: str) -> str:
-    """Return seconds as 00:01:02.500."""
-    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
-    whole, rest = divmod(milliseconds, 1000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{whole:02d}{point}{rest:03d}"
 
 
 def _separated(
