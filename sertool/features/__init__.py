@@ -20,6 +20,7 @@ KINDS = {
     "image": "sertool.features.image:KIND",
     "teo": "sertool.features.teo:KIND",
     "acoustic": "sertool.features.acoustic:KIND",
+    "voice": "sertool.features.voice.kind:KIND",
     "functionals": "sertool.features.functionals:KIND",
     "embedding": "sertool.features.embedding:KIND",
 }

@@ -152,25 +152,38 @@ def formants(spectra: np.ndarray, plan: _Plan) -> np.ndarray:
     prediction (Makhoul 1975, section IV.E). A root is a formant at its angle's frequency if its
     bandwidth is at most 700 Hz.
     """
-    part = spectra[:, : plan.used]
-    raise_ = math.exp(-2 * math.pi * EMPHASIS / plan.rate)
-    angles = 2 * np.pi * np.arange(plan.used) / plan.n_fft
-    power = np.square(part.real) + np.square(part.imag)
-    power *= 1 + raise_**2 - 2 * raise_ * np.cos(angles)
-    r = fft.irfft(power, 2 * (plan.used - 1))[:, : plan.order + 1]
-    r[:, 0] *= 1 + WHITE
-    companion = np.zeros((len(r), plan.order, plan.order))
-    companion[:, 0] = -predictor(r, plan.order)
-    companion[:, np.arange(1, plan.order), np.arange(plan.order - 1)] = 1
-    roots = np.linalg.eigvals(companion)
-    hertz = np.angle(roots) / np.pi * plan.top
-    size = np.maximum(np.abs(roots), 1e-12)
-    width = -2 * plan.top / np.pi * np.log(size)
-    good = (hertz > EDGE) & (hertz < plan.top - EDGE) & (width <= WIDEST) & (r[:, :1] > 0)
-    lowest = np.sort(np.where(good, hertz, np.inf), axis=1)[:, :FORMANTS]
-    found = np.zeros((len(r), FORMANTS))
+    power = np.square(spectra.real) + np.square(spectra.imag)
+    hertz, _ = resonances(power, plan.rate, plan.n_fft, plan.top, plan.order)
+    lowest = np.sort(hertz, axis=1)[:, :FORMANTS]
+    found = np.zeros((len(hertz), FORMANTS))
     found[:, : lowest.shape[1]] = np.where(np.isfinite(lowest), lowest, 0)
     return found
+
+
+def resonances(
+    power: np.ndarray, rate: int, n_fft: int, top: float, order: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (where resonances lie, their bandwidths), both (frames, order) in Hz.
+
+    Of power spectra (frames, 1 + n_fft // 2), from `order` poles up to `top`; infinite where a root
+    is no resonance.
+    """
+    used = 1 + int(top * n_fft / rate)
+    top = (used - 1) * rate / n_fft
+    raise_ = math.exp(-2 * math.pi * EMPHASIS / rate)
+    angles = 2 * np.pi * np.arange(used) / n_fft
+    power = power[:, :used] * (1 + raise_**2 - 2 * raise_ * np.cos(angles))
+    r = fft.irfft(power, 2 * (used - 1))[:, : order + 1]
+    r[:, 0] *= 1 + WHITE
+    companion = np.zeros((len(r), order, order))
+    companion[:, 0] = -predictor(r, order)
+    companion[:, np.arange(1, order), np.arange(order - 1)] = 1
+    roots = np.linalg.eigvals(companion)
+    hertz = np.angle(roots) / np.pi * top
+    size = np.maximum(np.abs(roots), 1e-12)
+    width = -2 * top / np.pi * np.log(size)
+    good = (hertz > EDGE) & (hertz < top - EDGE) & (width <= WIDEST) & (r[:, :1] > 0)
+    return np.where(good, hertz, np.inf), width
 
 
 def slopes(values: np.ndarray) -> np.ndarray:

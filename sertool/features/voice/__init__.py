@@ -1,0 +1,1 @@
+"""Kind `voice`: what a voice does over time, and statistics of it."""

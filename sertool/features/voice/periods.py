@@ -1,0 +1,137 @@
+"""The periods of a voice, one by one: their jitter and shimmer.
+
+From the loudest place in the middle of a voiced stretch, marks are set to the left and right, each
+a period from the one before: the lag around the known pitch at which the sound is most like itself
+(cross-correlation, as Praat's "To PointProcess (cc)"; Boersma 2009).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+SHORTEST, LONGEST = 0.75, 1.3  # of the pitch's period, between which the next period is looked for
+ALIKE = 0.3  # correlation below which no period follows
+JUMP = 1.3, 1.6  # Boersma 2009: periods, and amplitudes, of a larger ratio are no neighbours
+FEWEST = 3  # frames of a voiced stretch
+
+
+class Sound:
+    """Samples (n,) float64 with sums of squares at hand."""
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self.samples = samples
+        self._sums = np.concatenate([[0.0], np.cumsum(np.square(samples))])
+
+    def energy(self, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
+        """Return the sum of squares from each `first` to before each `last`."""
+        energies: np.ndarray = np.maximum(self._sums[last] - self._sums[first], 0)
+        return energies
+
+
+def marks(sound: Sound, pitch: np.ndarray, rate: int, hop: int) -> list[np.ndarray]:
+    """Return the marks of each voiced stretch, in samples, ascending.
+
+    pitch: (frames,) in Hz, 0 without a voice, frame t centred on sample t · hop.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], pitch > 0, [0]])))
+    found = []
+    for first, last in pairwise(edges.tolist()):
+        if pitch[first] > 0 and last - first >= FEWEST:
+            periods = rate / pitch[first:last]
+            found.append(_stretch(sound, periods, first * hop, hop))
+    return found
+
+
+def _stretch(sound: Sound, periods: np.ndarray, begin: int, hop: int) -> np.ndarray:
+    """Return the marks of one voiced stretch, whose frames (n,) have these periods."""
+    first = max(0, begin - hop // 2)
+    last = min(len(sound.samples), begin + (len(periods) - 1) * hop + hop // 2)
+    middle, half = (first + last) // 2, periods[len(periods) // 2] / 2
+    low = max(0, int(middle - half))
+    start = low + int(np.abs(sound.samples[low : int(middle + half) + 1]).argmax())
+    sides: list[list[float]] = []
+    for step in (-1, 1):
+        side, at = [], float(start)
+        while True:
+            frame = min(max(int((at - begin) / hop + 0.5), 0), len(periods) - 1)
+            lag = _next(sound, round(at), periods[frame], step)
+            at += step * lag
+            if not lag or not first - periods[0] <= at <= last + periods[-1]:
+                break
+            side.append(at)
+        sides.append(side)
+    return np.array([*sides[0][::-1], start, *sides[1]])
+
+
+def _next(sound: Sound, centre: int, period: float, step: int) -> float:
+    """Return how far the next period lies from the one around a sample, 0 where none is like it."""
+    half = int(period / 2) + 1
+    near, far = int(SHORTEST * period) - 1, int(LONGEST * period) + 2
+    first, last = (near, far) if step > 0 else (-far, -near)
+    first, last = first + centre - half, last + centre + half
+    begin, end = centre - half, centre + half
+    if min(first, begin) < 0 or max(last, end) > len(sound.samples):
+        return 0.0
+    products = np.correlate(sound.samples[first:last], sound.samples[begin:end])
+    starts = np.arange(first, last - 2 * half + 1)
+    energies = sound.energy(starts, starts + 2 * half) * sound.energy(begin, end)
+    r = products / np.sqrt(np.where(energies > 0, energies, np.inf))
+    best = int(r[1:-1].argmax()) + 1
+    bend = r[best - 1] - 2 * r[best] + r[best + 1]
+    if r[best] < ALIKE or not bend < 0:
+        return 0.0
+    shift = 0.5 * (r[best - 1] - r[best + 1]) / bend  # a parabola through three points
+    return abs(int(starts[best]) + min(max(shift, -1), 1) - begin)
+
+
+def jitter(runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (samples where two periods meet, their difference as a share of their mean)."""
+    places, values = [np.empty(0)], [np.empty(0)]
+    for run in runs:
+        lengths = np.diff(run)
+        if len(lengths) > 1:
+            kept, share = _changes(lengths, JUMP[0])
+            places.append(run[1:-1][kept])
+            values.append(share)
+    return np.concatenate(places), np.concatenate(values)
+
+
+def shimmer(sound: Sound, runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (samples between two marks, their amplitudes' difference as a share of their mean).
+
+    A mark's amplitude is the root mean square of the period around it.
+    """
+    places, values = [np.empty(0)], [np.empty(0)]
+    for run in runs:
+        if len(run) < 4:
+            continue
+        halves = np.maximum(1, np.round((run[2:] - run[:-2]) / 4)).astype(np.int64)
+        centres = np.round(run[1:-1]).astype(np.int64)
+        first = np.clip(centres - halves, 0, len(sound.samples))
+        last = np.clip(centres + halves, 0, len(sound.samples))
+        amplitudes = np.sqrt(sound.energy(first, last) / (2 * halves))
+        kept, share = _changes(amplitudes, JUMP[1])
+        places.append(((run[1:-2] + run[2:-1]) / 2)[kept])
+        values.append(share)
+    return np.concatenate(places), np.concatenate(values)
+
+
+def _changes(values: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return which neighbours differ by at most a factor, and those differences over their mean."""
+    before, after = values[:-1], values[1:]
+    kept = np.maximum(before, after) <= most * np.minimum(before, after)
+    kept &= np.minimum(before, after) > 0
+    means = (before + after) / 2
+    return kept, np.abs(after - before)[kept] / means[kept]
+
+
+def over_frames(places: np.ndarray, values: np.ndarray, frames: int, hop: int) -> np.ndarray:
+    """Return values at places (samples, ascending) as one for each frame (frames,), between them.
+
+    0 where there are none at all.
+    """
+    if not len(places):
+        return np.zeros(frames)
+    return np.interp(np.arange(frames) * hop, places, values)
