@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +22,10 @@ from hypothesis import strategies as st
 
 from sertool.corpora import export
 from sertool.corpora.table import seconds
+from sertool.formats import journal as journals
+from sertool.formats.journal import Journal
 from sertool.formats.manifest import read_manifest, write_manifest
+from sertool.formats.outputs import Parts
 from sertool.items import Item
 
 Cli = Callable[..., Any]
@@ -238,7 +242,8 @@ def test_lhotse_files_that_cannot_be_measured(cli: Cli, audio: Path, tmp_path: P
     for more in (["--strict"], []):
         result = cli("prepare", source, tmp_path / "no", "--to", "lhotse", *more, *only)
         assert result.code == 3
-        assert sorted(os.listdir(tmp_path)) == ["bad.wav", "m.jsonl", "out"]
+        parts = [".no.parts"] if more else []  # what --strict stopped can be resumed
+        assert sorted(os.listdir(tmp_path)) == [*parts, "bad.wav", "m.jsonl", "out"]
 
 
 def test_lhotse_two_files_of_one_id_but_for_the_cut(audio: Path, tmp_path: Path) -> None:
@@ -247,7 +252,8 @@ def test_lhotse_two_files_of_one_id_but_for_the_cut(audio: Path, tmp_path: Path)
         Item(id="x@0-700", path=str(audio / "b.wav"), start=0.0, end=0.7),
     ]
     (tmp_path / "out").mkdir()
-    assert export.write_lhotse(rows, tmp_path / "out", lambda path, reason: None) == 2
+    journal = Journal(Parts(tmp_path / "p", {}, resume=False))
+    assert export.write_lhotse(rows, tmp_path / "out", lambda path, reason: None, journal) == 2
     names = [row["recording_id"] for row in unpack(tmp_path / "out" / "supervisions.jsonl.gz")]
     assert names == ["x", "x+"]
 
@@ -270,6 +276,9 @@ def test_outputs_in_the_way(cli: Cli, audio: Path, tmp_path: Path) -> None:
     assert "exists already; --force replaces it" in message
     assert "already complete" in run("--resume")[1]
     (out / "supervisions.jsonl.gz").write_bytes(b"old")
+    code, message = run("--resume")
+    assert code == 3
+    assert "supervisions.jsonl.gz: exists, and is not what this command makes now" in message
     assert run("--force")[0] == 0
     assert len(unpack(out / "supervisions.jsonl.gz")) == 4
     (out / "mine.txt").touch()
@@ -285,6 +294,53 @@ def test_outputs_in_the_way(cli: Cli, audio: Path, tmp_path: Path) -> None:
     assert cli("prepare", source, source, "--to", "audformat").code == 3
     assert sorted(os.listdir(tmp_path)) == ["m.jsonl", "out"]
     assert (out / "mine.txt").exists()
+
+
+def test_headers_that_were_read_are_not_read_again(
+    cli: Cli, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends in the midst leaves its parts, which no other command takes for its own."""
+    source = manifest(tmp_path / "m.jsonl", four(audio))
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    words = ("prepare", source, "--to", "lhotse")
+    assert cli(*words, whole).code == 0
+    real, read = export._measure, []
+
+    def measure(path: Path) -> Any:
+        if len(read) == stop:
+            raise KeyboardInterrupt
+        read.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(export, "_measure", measure)
+    monkeypatch.setattr(journals, "EVERY", 0.0)
+    files = len({one.path for one in four(audio)})
+    stop = 1
+    assert cli(*words, out).code == 130
+    assert sorted(os.listdir(tmp_path)) == [".out.parts", "m.jsonl", "whole"]
+    stop = 99
+    for other in (("--split", "random:50:50"), ("--relative",), ("--where", "label!=fear")):
+        result = cli(*words, out, "--resume", *other)
+        assert result.code == 3
+        assert "run without --resume to start afresh" in result.err
+    other = manifest(tmp_path / "other.jsonl", four(audio))
+    assert cli("prepare", other, out, "--to", "lhotse", "--resume").code == 3
+    other.unlink()
+    del read[:]
+    result = cli(*words, out, "--resume")
+    assert (result.code, len(read)) == (0, files - 1), result.err
+    assert "1 header read before" in result.err
+    for name in os.listdir(whole):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["m.jsonl", "out", "whole"]
+    shutil.rmtree(out)
+    stop = 1
+    del read[:]
+    assert cli(*words, out).code == 130
+    stop = 99
+    del read[:]
+    assert cli(*words, out).code == 0  # without --resume: afresh
+    assert len(read) == files
 
 
 def test_the_working_folder_is_not_replaced(
@@ -357,7 +413,8 @@ def test_any_utterances_and_back(
         for i, each in enumerate(fields)
     ]
     with export.whole_folder(folder / "out") as out:
-        export.write_lhotse(rows, out, lambda path, reason: None)
+        journal = Journal(Parts(folder / "p", {}, resume=False))
+        export.write_lhotse(rows, out, lambda path, reason: None, journal)
     assert look(folder / "out")[0] == rows
     text = io.StringIO(newline="")
     export.write_audformat([replace(row, extra={}) for row in rows], text)

@@ -15,7 +15,7 @@ from test_hearing import RATE, tones
 
 import sertool
 from sertool.api.results import Manifest
-from sertool.evaluation import journal
+from sertool.formats import journal
 from sertool.formats.store import Store
 
 SETTINGS = {"n_mels": 12, "n_fft": 256, "hop_length": 128}

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from test_hearing import RATE, tones
 
-from sertool.evaluation import journal as journals
 from sertool.features.hearing import Hearing
+from sertool.formats import journal as journals
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,12 @@ def test_what_is_done_is_not_done_again(toy, cli, tmp_path, heard, options):
     assert heard == ["4b.wav", "5.wav", "6.wav", "7.wav"]
     assert "-q" in options or "5 recordings done before" in result.err
     assert out.read_bytes() == whole.read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "whole"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".out.made",
+        ".whole.made",
+        "out",
+        "whole",
+    ]
     del heard[:]
     result = cli(*words, "-o", out, "--resume")
     assert (result.code, heard) == (0, [])
@@ -138,13 +143,59 @@ def test_no_other_file_is_taken_for_its_own(toy, cli, tmp_path, content, options
     assert out.read_bytes() == before
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_rows_of_another_model_or_detector_are_not_its_own(toy, cli, tmp_path, form):
-    out = tmp_path / "out"
-    words = ["--format", form, toy / "in" / "3.wav", toy / "in" / "4b.wav", "-o", out]
+@pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
+def test_a_whole_output_is_believed_only_where_all_is_the_same(toy, cli, tmp_path, heard, form):
+    out, folder = tmp_path / "out", tmp_path / "in"
+    folder.mkdir()
+    for name in ("3.wav", "4b.wav"):
+        (folder / name).write_bytes((toy / "in" / name).read_bytes())
+    words = ["--format", form, folder, "-o", out]
     assert cli("predict", toy / "m.ckpt", *words).code == 1
-    assert cli("predict", toy / "m.ckpt", *words, "--resume").code == 0
-    for other in ([toy / "other.ckpt"], [toy / "m.ckpt", "--vad", "off"]):
+    whole = out.read_bytes()
+    del heard[:]
+    result = cli("predict", toy / "m.ckpt", *words, "--resume")
+    assert (result.code, heard) == (0, [])
+    assert "out: already complete" in result.err
+    for other, name in (
+        ([toy / "other.ckpt"], "model"),
+        ([toy / "m.ckpt", "--vad", "off"], "vad"),
+        ([toy / "m.ckpt", "--pool", "max"], "pool"),
+        ([toy / "m.ckpt", "--digits", 3], "digits"),
+    ):
         result = cli("predict", *other, *words, "--resume")
         assert result.code == 3
-        assert "is not of linear@" in result.err
+        assert f"exists, made with other settings ({name}); --force replaces it" in result.err
+    out.write_bytes(whole[:-1])
+    assert "nothing says that it is" in cli("predict", toy / "m.ckpt", *words, "--resume").err
+    out.write_bytes(whole)
+    (tmp_path / ".out.made").write_text("[" * 9000)
+    assert cli("predict", toy / "m.ckpt", *words, "--resume").code == 3
+    assert cli("predict", toy / "m.ckpt", *words, "--force").code == 1
+    (folder / "5.wav").write_bytes((toy / "in" / "5.wav").read_bytes())
+    result = cli("predict", toy / "m.ckpt", *words, "--resume")
+    assert result.code == 3
+    assert "exists, made of another input" in result.err
+    assert heard == ["3.wav", "4b.wav"]
+    assert out.read_bytes() == whole
+
+
+def test_killed_between_the_rows_and_their_name(toy, cli, tmp_path, monkeypatch):
+    """What is said of an output that never got its name is not said of the one before it."""
+    out = tmp_path / "out"
+    words = ["predict", toy / "m.ckpt", toy / "in" / "3.wav", "-o", out]
+    out.write_text("old\n")
+
+    def killed(source, target):
+        if target == out:
+            raise KeyboardInterrupt
+        return real(source, target)
+
+    real = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        assert cli(*words, "--force").code == 130
+    assert (out.read_text(), (tmp_path / ".out.made").exists()) == ("old\n", True)
+    assert cli(*words, "--resume").code == 3
+    out.unlink()
+    assert cli(*words, "--resume").code == 0
+    assert cli(*words, "--resume").code == 0

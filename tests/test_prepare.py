@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -205,15 +206,41 @@ def test_output_that_exists(cli: Cli, corpus: Path, tmp_path: Path) -> None:
     result = cli("prepare", corpus, out)
     assert result.code == 3
     assert "--force" in result.err
-    result = cli("prepare", corpus, out, "--resume")
-    assert result.code == 0
-    assert "already complete" in result.err
-    assert out.read_text() == "old\n"
     assert cli("prepare", corpus, out, "--force").code == 0
     assert len(rows(out)) == 140
     fresh = tmp_path / "fresh.jsonl"
     assert cli("prepare", corpus, fresh, "--resume").code == 0
     assert fresh.read_bytes() == out.read_bytes()
+
+
+def test_resume_believes_no_output_but_its_own(cli: Cli, corpus: Path, tmp_path: Path) -> None:
+    out, mine = tmp_path / "m.jsonl", tmp_path / "corpus"
+    shutil.copytree(corpus, mine)
+    assert cli("prepare", mine, out, "--split", "speakers:2").code == 0
+    whole = out.read_bytes()
+
+    def resumed(*options: str) -> tuple[int, str]:
+        before = out.read_bytes()
+        result = cli("prepare", mine, out, "--resume", *options)
+        assert out.read_bytes() == before
+        return result.code, result.err
+
+    code, message = resumed("--split", "speakers:2")
+    assert code == 0
+    assert message.splitlines()[-1].endswith("m.jsonl: already complete")
+    refusal = "is not what this command makes now"
+    for options in ((), ("--split", "loso"), ("--split", "speakers:2", "--seed", "3")):
+        code, message = resumed(*options)
+        assert (code, refusal in message) == (3, True), options
+        assert "--force replaces it" in message
+    for other in (b"old\n", b"", whole[:-1], whole.replace(b'"fold": 0', b'"fold": 1', 1)):
+        out.write_bytes(other)
+        code, message = resumed("--split", "speakers:2")
+        assert (code, refusal in message) == (3, True), other[:20]
+    out.write_bytes(whole)
+    next(mine.rglob("*.wav")).unlink()
+    assert resumed("--split", "speakers:2")[0] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "m.jsonl"]
 
 
 def test_a_failure_leaves_the_old_output(cli: Cli, corpus: Path, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_turns_have_a_tier_per_speaker_and_say_what_they_leave_out(toy, tmp_path
 
 
 def test_resumed_documents_are_the_same(toy, tmp_path, cli, monkeypatch):
-    from sertool.evaluation import journal
+    from sertool.formats import journal
 
     path, out = toy / 'a "call" & co.wav', tmp_path / "out.eaf"
     words = ["predict", toy / "m.ckpt", path, "--channel", "each", "--segments"]

@@ -31,8 +31,8 @@ from sertool.ui.console import Console
 from sertool.ui.words import plural
 
 if TYPE_CHECKING:
-    from sertool.evaluation.journal import Journal
     from sertool.evaluation.predictor import Predictor
+    from sertool.formats.journal import Journal
 
 
 MOST_CHANNELS = 64
@@ -232,32 +232,42 @@ def _resumable(
     console: Console,
 ) -> None:
     """Predict into a file, rows waiting in parts beside it till all are there."""
-    from sertool.evaluation.journal import Journal, check_whole
-    from sertool.formats.lineage import file_sha256
+    from sertool.formats import made as side
+    from sertool.formats.journal import Inputs, Journal, inputs_sha256
+    from sertool.formats.lineage import file_sha256, record
     from sertool.formats.outputs import Parts
-    from sertool.formats.reuse import State, decide
+    from sertool.formats.reuse import State, decide, of_side
 
     assert options.output is not None
-    form = options.format or "jsonl"
-    if run.resume and options.output.exists() and not run.force:
-        check_whole(options.output, form, predictor.model, options.how.vad)
-        decide(options.output, None, None, console, resume=True)
-        return
-    items = predictor.prepared(sources(paths, options.null, console), console)
-    params = recorded(options.how) | {"format": form, "digits": options.digits}
+    model = file_sha256(predictor.path)
+    params = recorded(options.how) | {"format": options.format or "jsonl", "digits": options.digits}
     if options.how.by_speaker is not None:
         params["by_speaker"] = file_sha256(options.how.by_speaker)
     params.pop("speaker_statistics")
-    if predictor.known is not None:  # the same, whether heard or read
+    if predictor.known is not None:  # as a file has them; else what is heard decides
         params["speakers"] = predictor.known.sha256
-    job = {"stage": "predict", "params": params, "model": file_sha256(predictor.path)}
+    if run.resume and not run.force and options.output.exists():
+        sha256 = inputs_sha256(sources(paths, options.null, Console.silent()))
+        wanted = record("predict", params | {"model": model}, "recordings", sha256)
+        decide(options.output, wanted, of_side, console, resume=True)
+        return
+    inputs, output = Inputs(), options.output
+    given = inputs.passing(sources(paths, options.null, console))
+    items = predictor.prepared(given, console)
+    heard = params | ({} if predictor.known is None else {"speakers": predictor.known.sha256})
+    job = {"stage": "predict", "params": heard, "model": model}
     state = decide(options.output, None, None, console, resume=run.resume, force=run.force, job=job)
     parts = Parts(options.output, job, state is State.PARTS)
     journal = Journal(parts)
     if journal.resumed:
         console.note(f"{show(options.output)}: {plural(journal.resumed, 'recording')} done before")
+
+    def keep(whole: Path) -> None:
+        made = record("predict", params | {"model": model}, "recordings", inputs.sha256)
+        side.keep(output, file_sha256(whole), [made])
+
     try:
-        _run(predictor, items, options, console, journal)
+        _run(predictor, items, options, console, journal, keep)
     finally:
         journal.write()
     parts.remove_all()
@@ -269,8 +279,12 @@ def _run(
     options: PredictOutputs,
     console: Console,
     journal: Journal | None = None,
+    keep: Callable[[Path], None] | None = None,
 ) -> None:
-    """Predict and write the rows: at once, or with a journal when all are there."""
+    """Predict and write the rows: at once, or with a journal when all are there.
+
+    `keep` writes down what made the output, before that gets its name.
+    """
     from sertool.evaluation import predictor as predicting
     from sertool.evaluation.streaming import predict_stream
 
@@ -280,7 +294,7 @@ def _run(
     one = timed_labels.OneRecording(items, form) if form not in FORMATS else None
     kept: list[str] = []  # rows that wait for the others
     drawn: list[Prediction] = []
-    with _opened(options.output) as write:
+    with _opened(options.output, keep) as write:
         write(header)
 
         def sink(row: Row) -> None:
@@ -347,7 +361,9 @@ def _document(
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[Callable[[str], None]]:
+def _opened(
+    output: Path | None, keep: Callable[[Path], None] | None = None
+) -> Iterator[Callable[[str], None]]:
     """Yield a function that writes text at once: to standard output, or to a file kept if whole."""
 
     def writer(file: IO[str]) -> Callable[[str], None]:
@@ -362,8 +378,11 @@ def _opened(output: Path | None) -> Iterator[Callable[[str], None]]:
         return
     from sertool.formats.outputs import atomic
 
-    with atomic(output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        yield writer(file)
+    with atomic(output) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            yield writer(file)
+        if keep is not None:
+            keep(temporary)
 
 
 COMMAND = Command(

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import filecmp
 import io
 import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, Any
 
 from sertool import votes
 from sertool.core.errors import InputError, UsageError
-from sertool.core.options import Argument, Command, Instead, Options, RunOptions, seed, strict
-from sertool.core.paths import from_text, show, to_text
+from sertool.core.options import (
+    Argument,
+    Command,
+    Instead,
+    Options,
+    RunOptions,
+    recorded,
+    seed,
+    strict,
+)
+from sertool.core.paths import absolute, from_text, show, to_text
 from sertool.core.settings import option, pairs
 from sertool.corpora import (
     CORPORA,
@@ -31,7 +42,8 @@ from sertool.corpora import (
 from sertool.corpora import counts as counted
 from sertool.corpora import labels as label_maps
 from sertool.corpora.discover import AUTO, TABLE, Found, Manners, find
-from sertool.formats.outputs import atomic
+from sertool.formats.journal import Journal
+from sertool.formats.outputs import Parts, atomic, remove_left
 from sertool.formats.reuse import State, decide
 from sertool.items import Item
 from sertool.splits import disjoint, protocols
@@ -191,14 +203,38 @@ def prepare(
     classes = label_maps.load(label_maps.NATIVE if template else options.labels)
     if manifest == STDOUT and options.relative:
         raise UsageError("--relative needs a manifest with a folder, not standard output")
-    to_file = manifest != STDOUT or options.to == export.LHOTSE
-    if to_file:
+    files: list[Path] = []
+    if manifest != STDOUT or options.to == export.LHOTSE:
         files = export.check_target(manifest, options.to, run.force, run.resume)
-        state = decide(files, None, None, console, resume=run.resume, force=run.force)
-        if state is State.WHOLE:
-            return None
     if options.audio_root is not None and not options.audio_root.is_dir():
         raise InputError(f"--audio-root {show(options.audio_root)}: no such folder")
+    whole = run.resume and not run.force and bool(files) and all(map(Path.exists, files))
+    voice = Console.silent() if whole else console
+    utterances = _utterances(corpora, manifest, options, voice, chosen, classes, template)
+    sources = [_absolute(path) for path in corpora]
+    job = {"stage": "prepare", "params": _params(options), "input": sources}
+    output = _Output(manifest, options, Manners(voice, stop=options.strict), job)
+    if whole:
+        output.check_same(utterances, files)
+        console.note(f"{show(manifest)}: already complete")
+        return None
+    count = output.write(utterances, run.resume, run.force)
+    name = "standard output" if manifest == STDOUT else show(manifest)
+    left = f"; {count} of them written" if count < len(utterances) else ""
+    console.note(f"{name}: {_summary(utterances)}{left}")
+    return utterances
+
+
+def _utterances(
+    corpora: Sequence[Path],
+    manifest: Path,
+    options: PrepareOptions,
+    console: Console,
+    chosen: Sequence[where.Condition],
+    classes: label_maps.LabelMap,
+    template: Path | None,
+) -> list[Item]:
+    """Return the utterances of corpora that were asked for, with their folds or parts."""
     manners = Manners(console, strict=True, stop=options.strict, skip_missing=options.skip_missing)
     sources = find(corpora, options.corpus, manners, *options.reader(manifest))
     console.tally()
@@ -209,13 +245,7 @@ def prepare(
     utterances = _choose(utterances, classes, chosen, console)
     for line in agreement.lines(utterances):
         console.note(line)
-    utterances = _split(utterances, options, console)
-    manners = Manners(console, stop=options.strict)
-    count = _write(utterances, manifest, options.to, options.relative, manners)
-    name = "standard output" if manifest == STDOUT else show(manifest)
-    left = f"; {count} of them written" if count < len(utterances) else ""
-    console.note(f"{name}: {_summary(utterances)}{left}")
-    return utterances
+    return _split(utterances, options, console)
 
 
 COMMAND = Command(
@@ -283,25 +313,83 @@ def _split(utterances: list[Item], options: PrepareOptions, console: Console) ->
     return utterances
 
 
-def _write(utterances: list[Item], output: Path, to: str, relative: bool, manners: Manners) -> int:
-    """Write the utterances in a format, completely or not at all; return how many were written."""
-    if to == export.LHOTSE:
-        with export.whole_folder(output) as folder:
-            base = output.absolute() if relative else None
-            count = export.write_lhotse(utterances, folder, manners.fail, base)
-            if not count:
-                raise InputError(f"{show(output)}: no recording can be read, so nothing is written")
-        return count
-    if relative:
-        utterances = [_relative(utterance, output.parent) for utterance in utterances]
-    if output == STDOUT:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")  # a manifest's, whatever the locale's
-        export.write_lines(utterances, to, sys.stdout)
-    else:
-        with atomic(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            export.write_lines(utterances, to, file)
-    return len(utterances)
+@dataclass(frozen=True)
+class _Output:
+    """Where utterances go, and in which format; `job` describes the parts of the run."""
+
+    path: Path
+    options: PrepareOptions
+    manners: Manners
+    job: dict[str, Any]
+
+    def write(self, utterances: list[Item], resume: bool, force: bool) -> int:
+        """Write all or nothing, return how many utterances were written.
+
+        Only lhotse's manifests need what is in the sound files: that waits in parts.
+        """
+        if self.options.to == export.LHOTSE:
+            path = Path(os.path.abspath(self.path))
+            console = self.manners.console
+            state = decide(path, None, None, console, resume=resume, force=True, job=self.job)
+            parts = Parts(path, self.job, state is State.PARTS)
+            journal = Journal(parts)
+            if journal.resumed:
+                done = plural(journal.resumed, "header")
+                console.note(f"{show(self.path)}: {done} read before")
+            with export.whole_folder(path) as folder:
+                count = self._lhotse(utterances, folder, journal)
+                if not count:
+                    parts.remove_all()
+                    raise InputError(
+                        f"{show(self.path)}: no recording can be read, so nothing is written"
+                    )
+            parts.remove_all()
+            return count
+        if self.path == STDOUT:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # a manifest's, whatever the locale's
+            self._lines(utterances, sys.stdout)
+        else:
+            with atomic(self.path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+                self._lines(utterances, file)
+        return len(utterances)
+
+    def check_same(self, utterances: list[Item], files: Sequence[Path]) -> None:
+        """Raise InputError where the output that is there is not what would be written now."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if self.options.to == export.LHOTSE:
+                parts = Parts(folder / "lhotse", self.job, resume=False)
+                self._lhotse(utterances, folder, Journal(parts))
+            else:
+                with open(folder / files[0].name, "w", encoding="utf-8") as file:
+                    self._lines(utterances, file)
+            for path in files:
+                if not filecmp.cmp(path, folder / path.name, shallow=False):
+                    raise InputError(
+                        f"{show(path)}: exists, and is not what this command makes now (other"
+                        " options, other files, or edited since); --force replaces it"
+                    )
+        remove_left(Path(os.path.abspath(self.path)))
+
+    def _lhotse(self, utterances: list[Item], folder: Path, journal: Journal) -> int:
+        base = self.path.absolute() if self.options.relative else None
+        return export.write_lhotse(utterances, folder, self.manners.fail, journal, base)
+
+    def _lines(self, utterances: list[Item], file: IO[str]) -> None:
+        if self.options.relative:
+            utterances = [_relative(utterance, self.path.parent) for utterance in utterances]
+        export.write_lines(utterances, self.options.to, file)
+
+
+def _absolute(path: Path) -> str:
+    return "-" if path == STDOUT else to_text(absolute(path))
+
+
+def _params(options: PrepareOptions) -> dict[str, Any]:
+    """Return the options as JSON has them."""
+    found = recorded(options)
+    return {name: to_text(v) if isinstance(v, Path) else v for name, v in found.items()}
 
 
 def _thin(

@@ -17,6 +17,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from sertool.items import Item
 
 if TYPE_CHECKING:
     from sertool.audio.headers import Header
+    from sertool.formats.journal import Journal
 
 MANIFEST, AUDFORMAT, LHOTSE = "manifest", "audformat", "lhotse"
 FORMATS = (MANIFEST, AUDFORMAT, LHOTSE)
@@ -126,14 +128,17 @@ def write_lhotse(
     utterances: Sequence[Item],
     folder: Path,
     failed: Callable[[str, str], None],
+    journal: Journal,
     relative_to: Path | None = None,
 ) -> int:
     """Write `recordings.jsonl.gz` and `supervisions.jsonl.gz` into a folder that is there.
 
     A supervision's id is the utterance's; a recording's is that without `@start-end`. Lengths come
-    from the files' headers; a file that has none goes to `failed(path, reason)`, its utterances
-    are left out. `relative_to` makes the sources relative. Returns how many supervisions there are.
+    from the files' headers, read once and kept in the journal; a file that has none goes to
+    `failed(path, reason)`, its utterances are left out. `relative_to` makes the sources relative.
+    Returns how many supervisions there are.
     """
+    headers = _headers(utterances, journal)
     known: dict[str, tuple[str, Header] | None] = {}
     taken: set[str] = set()
     count = 0
@@ -143,7 +148,9 @@ def write_lhotse(
             try:
                 if path not in known:
                     known[path] = None
-                    header = _measure(from_text(path))
+                    header = headers[path]
+                    if isinstance(header, str):
+                        raise ItemError(header)
                     name = _recording_id(utterance, taken)
                     write_recording(_recording(name, header, path, relative_to))
                     known[path] = name, header
@@ -166,6 +173,34 @@ def _lines(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
             packed.write(line.encode("utf-8") + b"\n")
 
         yield write
+
+
+def _headers(utterances: Sequence[Item], journal: Journal) -> dict[str, Header | str]:
+    """Return what the header of each file says, or the reason why it cannot be read.
+
+    What the journal has of an earlier run is not read again.
+    """
+    from sertool.audio.headers import Header
+
+    files = {one.path: one.replace(start=None, end=None) for one in utterances}
+    try:
+        for file in files.values():
+            if journal.has(file, None):
+                continue
+            found: dict[str, Any] | str
+            try:
+                found = asdict(_measure(from_text(file.path)))
+            except ItemError as error:
+                found = str(error)
+            journal.add(json.dumps(found), isinstance(found, str))
+            journal.finish(file, None)
+    finally:
+        journal.write()
+    read = map(json.loads, journal.texts())
+    return {
+        path: one if isinstance(one, str) else Header(**one)
+        for path, one in zip(files, read, strict=True)
+    }
 
 
 def _measure(path: Path) -> Header:

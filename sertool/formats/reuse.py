@@ -44,6 +44,19 @@ def of_store(path: Path) -> Made:
         return Made(store.lineage[-1] if store.lineage else {}, set(store.column("origin")))
 
 
+def of_side(path: Path) -> Made:
+    """Return how a file without a header was made; InputError where nothing says that."""
+    from sertool.formats.made import lineage_of
+
+    lineage = lineage_of(path)
+    if not lineage:
+        raise InputError(
+            f"{show(path)}: exists, and nothing says that it is what this command makes;"
+            " --force replaces it"
+        )
+    return Made(lineage[-1])
+
+
 def decide(
     outputs: Path | Sequence[Path],
     record: Mapping[str, Any] | None,
@@ -58,8 +71,8 @@ def decide(
     """Return what a run finds where its output goes; without `resume` it starts afresh.
 
     record: what the run would record of itself; an empty SHA-256 of its input is not known yet, and
-    then the input's name counts. read: returns what an output says of itself. Both are None for
-    outputs that record nothing (manifests, predictions). origins: the utterances that the output
+    then the input's name counts. read: returns what an output says of itself. Both are None where
+    the output is known to be another, or none. origins: the utterances that the output
     may have; some may be missing from it, which is reported. job: describes the run's parts.
     Raises InputError for an output or parts of another run.
     """

@@ -1,21 +1,21 @@
-"""What `predict --output` has done so far: rows in parts beside the output, so that it resumes."""
+"""What a run has done so far, recording by recording: text in parts beside its output.
+
+`predict` keeps rows so, and `prepare` what it reads of sound files.
+"""
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-from sertool.core.errors import InputError
-from sertool.core.paths import from_text, show
+from sertool.core.paths import from_text
 from sertool.formats.outputs import Parts
 from sertool.items import Item
 
 EVERY = 5.0  # seconds after which what is done is written down
-SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
 class Journal:
@@ -88,48 +88,43 @@ class Journal:
         return self._read[1]
 
 
-def _key(item: Item, channel: str | None) -> str:
-    """Return what a recording is known by: another size or time is another recording."""
+class Inputs:
+    """The recordings of a run, hashed as they come: path, fields, size and time of each."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def passing(self, items: Iterable[Item | None]) -> Iterator[Item | None]:
+        """Yield items as they are; None is none."""
+        for item in items:
+            if item is not None:
+                row = [item.manifest_row(), *_state(item)]
+                self._digest.update(json.dumps(row).encode("ascii") + b"\n")
+            yield item
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of all that has passed, in hex."""
+        return self._digest.hexdigest()
+
+
+def inputs_sha256(items: Iterable[Item | None]) -> str:
+    """Return the SHA-256 of recordings, as `Inputs` has it."""
+    inputs = Inputs()
+    for _ in inputs.passing(items):
+        pass
+    return inputs.sha256
+
+
+def _state(item: Item) -> list[int]:
+    """Return a file's size and time; [] where there is none."""
     try:
         status = os.stat(from_text(item.path))
-        state = [status.st_size, status.st_mtime_ns]
     except (OSError, ValueError):
-        state = []
-    return json.dumps([item.path, item.start, item.end, channel, *state])
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
-def check_whole(path: Path, form: str, model: str, vad: str) -> None:
-    """Raise InputError where a finished output is not this model's, or cannot be told.
-
-    Nothing but its rows says by what it was made.
-    """
-    ours = {"model": model, "vad": vad}
-    try:
-        for number, row in enumerate(_rows(path, form), 1):
-            theirs = {name: row.get(name) for name in ours}
-            if theirs != ours and not row.get("error"):
-                raise InputError(
-                    f"{show(path)}: line {number} is not of {model} with --vad {vad};"
-                    " --force replaces it"
-                )
-    except (ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{show(path)}: exists, and holds no rows of this kind; --force replaces it"
-        ) from error
-
-
-def _rows(path: Path, form: str) -> Iterator[Mapping[str, object]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        if form == "jsonl":
-            for line in file:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("no row")
-                yield row
-        elif form in SEPARATORS:
-            found = csv.DictReader(file, delimiter=SEPARATORS[form])
-            if "model" not in (found.fieldnames or ()):
-                raise ValueError("no header")
-            yield from found
-        else:
-            raise ValueError("a table is for people")
+def _key(item: Item, channel: str | None) -> str:
+    """Return what a recording is known by: another size or time is another recording."""
+    return json.dumps([item.path, item.start, item.end, channel, *_state(item)])
