@@ -7,13 +7,14 @@ is learned then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sertool.core.errors import InputError, UsageError
 from sertool.items import Item, Value, number
+from sertool.votes import vote_classes
 
 WITHIN_CORPUS = ("speaker", "session", "text")  # fields whose values are unique there alone
 
@@ -35,6 +36,8 @@ class Target:
         they are n / (classes · the class's items).
     item_weights: (items,) float64, the weight of each training item in the loss, its class's
         counted in; 0 where the index is IGNORED. None: the class weights alone.
+    shares: (items, classes) float64, each class's share of the raters' votes, 0 where there is
+        none, which is learned in place of the class; None: the class is.
 
     """
 
@@ -45,6 +48,7 @@ class Target:
     class_weights: np.ndarray
     balanced: bool = False
     item_weights: np.ndarray | None = None
+    shares: np.ndarray | None = None
 
     @property
     def outputs(self) -> int:
@@ -57,8 +61,18 @@ class Target:
         return self.classes
 
     def known(self, positions: np.ndarray) -> np.ndarray:
-        """Return which items have a class."""
+        """Return which items have a class, or votes where their shares are learned."""
+        if self.shares is not None:
+            found: np.ndarray = self.shares[positions].any(1)
+            return found
         return self.indices[positions] != IGNORED
+
+    def tilted(self, positions: np.ndarray) -> np.ndarray:
+        """Return shares (positions, classes) by class weights, of sum 1; their loss is weighted."""
+        assert self.shares is not None
+        weighted = self.shares[positions] * self.class_weights
+        total = weighted.sum(1, keepdims=True)
+        return np.divide(weighted, total, out=np.zeros_like(weighted), where=total > 0)
 
 
 @dataclass(frozen=True)
@@ -241,6 +255,51 @@ def make_target(
     return Target(field, classes, weight, indices, weights, class_weights == "balanced")
 
 
+def make_shares(
+    votes: Sequence[Mapping[str, float] | None],
+    names: Sequence[str | None],
+    train: Sequence[int],
+    class_weights: str = "none",
+) -> Target:
+    """Return the target of the label that learns shares of votes, of the classes in training.
+
+    votes: of every item, None where unknown; names: its class. A balanced class weight is that of
+    a class's share of all votes. Raises InputError where the training items have votes for one
+    class alone.
+    """
+    trained = np.asarray(train, np.int64)
+    classes = vote_classes(votes[i] for i in train)
+    if len(classes) < 2:
+        raise InputError(f"--soft: training needs votes for two classes, and has {len(classes)}")
+    table = shares(votes, classes)
+    place = {name: index for index, name in enumerate(classes)}
+    indices = np.array([place.get(name or "", IGNORED) for name in names], np.int64)
+    weights = np.ones(len(classes))
+    if class_weights == "balanced":
+        counts = table[trained].sum(0)
+        weights = counts.sum() / (len(classes) * counts)
+    balanced = class_weights == "balanced"
+    return Target("label", classes, 1.0, indices, weights, balanced, table @ weights, table)
+
+
+def shares(found: Sequence[Mapping[str, float] | None], classes: Sequence[str]) -> np.ndarray:
+    """Return each item's shares of the votes (items, classes) float64, each row of sum 1.
+
+    Votes for other classes do not count; a row without any vote is 0.
+
+    >>> shares([{"anger": 3, "sadness": 1}, None], ["anger", "neutral", "sadness"]).tolist()
+    [[0.75, 0.0, 0.25], [0.0, 0.0, 0.0]]
+    """
+    place = {name: i for i, name in enumerate(classes)}
+    counts = np.zeros((len(found), len(classes)))
+    for i, votes in enumerate(found):
+        for name, n in (votes or {}).items():
+            if name in place:
+                counts[i, place[name]] = n
+    total = counts.sum(1, keepdims=True)
+    return np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+
+
 def weigh_items(
     target: Target,
     items: Sequence[Item],
@@ -255,8 +314,8 @@ def weigh_items(
     balanced. "pieces": 1 / the number of training items of the same origin in place of 1 / T;
     n counts recordings then, so that classes are balanced by recordings. "none": the class alone.
     """
-    indices = target.indices[np.asarray(train, np.int64)]
-    known = np.asarray(train, np.int64)[indices != IGNORED]
+    trained = np.asarray(train, np.int64)
+    known = trained[target.known(trained)]
     votes = np.ones(len(known))
     if length_weights == "inverse":
         votes = 1 / lengths[known].astype(np.float64)
@@ -265,11 +324,12 @@ def weigh_items(
         number = Counter(origins)
         votes = np.array([1 / number[origin] for origin in origins])
     classes = target.indices[known]
+    mine = None if target.shares is None else target.shares[known]
     factors = target.class_weights
     if target.balanced and length_weights == "pieces":
-        counts = np.bincount(classes, votes, minlength=len(target.classes))
+        counts = np.bincount(classes, votes, len(target.classes)) if mine is None else votes @ mine
         factors = counts.sum() / (len(counts) * counts)
-    raw = votes * factors[classes]
+    raw = votes * (factors[classes] if mine is None else mine @ factors)
     weights = np.zeros(len(target.indices))
     weights[known] = raw / raw.mean()
-    return replace(target, item_weights=weights)
+    return replace(target, item_weights=weights, class_weights=factors)

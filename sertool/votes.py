@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from sertool.items import Item
 
 VOTES, CHOICES, RATINGS = "votes", "choices", "ratings"
+SOFT = "soft"  # in a checkpoint's protocol: it learned shares of votes
+NO_MAJORITY = "no majority"  # stands for the class of an item with votes and without a label
 
 
 def count(choices: Mapping[str, Iterable[str]]) -> dict[str, int] | None:

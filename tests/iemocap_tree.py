@@ -43,13 +43,14 @@ Ses01F_impro01_M001 [014.8872-018.0175]: Yeah. [LAUGHTER] I don't--  know!
 
 @dataclass
 class T:
-    """A turn to generate: its name after the dialogue's, its label, times and words."""
+    """A turn to generate: its name after the dialogue's, label, times, words, evaluators' votes."""
 
     name: str
     code: str = "neu"
     start: float = 0.0
     end: float = 0.0
     words: str = "Okay."
+    votes: tuple[str, ...] = ("Neutral",)
 
 
 def evaluation(dialogue: str, turns: Iterable[T]) -> str:
@@ -58,7 +59,8 @@ def evaluation(dialogue: str, turns: Iterable[T]) -> str:
         start, end = turn.start or 2.0 * i + 1, turn.end or 2.0 * i + 2
         times = f"[{start:.4f} - {end:.4f}]"
         lines += [f"{times}\t{dialogue}_{turn.name}\t{turn.code}\t[2.5000, 3.0000, 1.6667]"]
-        lines += ["C-E2:\tNeutral;\t()", "A-E3:\tval 3; act 2; dom  2;\t()", ""]
+        lines += [f"C-E{k}:\t{vote};\t()" for k, vote in enumerate(turn.votes, 2)]
+        lines += ["A-E3:\tval 3; act 2; dom  2;\t()", ""]
     return "\n".join(lines)
 
 

@@ -34,6 +34,8 @@ Selections. The improvised four classes of Ma et al. 2018 (Interspeech, paper 22
         --where 'label in neutral,anger,happiness,sadness' --split sessions
 The 5531 turns in four classes, excited as happy (1708, 1103, 1636, 1084), that most others use:
     sertool prepare IEMOCAP_full_release four.jsonl --labels iemocap4 --where 'label!=null'
+For train --soft, which learns from turns on which evaluators differ, too, give a map of your own
+without xxx: drop = ["*"] and the same four classes.
 
 Published counts: the turns by label of all EmoEvaluation files, as counted in
 https://github.com/tae898/multimodal-datasets (IEMOCAP/dataset-stats.md); the four classes also in

@@ -26,6 +26,7 @@ from sertool.formats.store import Store
 from sertool.models.speakers import NOTE, declared
 from sertool.ui.tables import table
 from sertool.ui.words import plural
+from sertool.votes import SOFT
 
 SHOWN = 40  # speakers of a part that the page lists; --json has them all
 
@@ -93,6 +94,8 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
     ]
     if declared(header):
         lines.append(NOTE)
+    if (header.protocol or {}).get(SOFT):
+        lines.append("trained on shares of raters' votes (--soft)")
     for part, n in found.parts.items():
         speakers = found.speakers[part]
         listed = f": {', '.join(speakers[:SHOWN])}" if speakers else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from sertool.items import Item
 from sertool.models import speakers
 from sertool.targets import NUMBERED, class_names, known_numbers, numbers
 from sertool.ui.console import Console
+from sertool.votes import SOFT, votes_of
 
 _SEGMENT = re.compile(r"#\d+")
 UNCUT = {"segment": None, "segment_hop": None, "segment_tail": "align", "segment_max": None}
@@ -76,6 +77,7 @@ def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:
             ("models", _models(test), _models(first)),
             ("weights", _weights(test), _weights(first)),
             ("normalisation", _features(test), _features(first)),
+            ("targets", _learned(test), _learned(first)),
             ("classes", ", ".join(test.header.outputs), ", ".join(first.header.outputs)),
             ("kind", _kind(test), _kind(first)),
         ):
@@ -102,6 +104,10 @@ def _weights(test: CheckpointTest) -> str:
 
 def _features(test: CheckpointTest) -> str:
     return "by speaker" if speakers.declared(test.header) else "as they are"
+
+
+def _learned(test: CheckpointTest) -> str:
+    return "shares of votes" if (test.header.protocol or {}).get(SOFT) else "labels"
 
 
 def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -206,6 +212,8 @@ def choose(
 ) -> None:
     """Set what each test tests: the items it held out, found in the store by id.
 
+    An item without a label is tested too, by its votes, where it has some for the model's classes.
+
     every: all items instead. copies: augmented copies too. where: conditions that a tested item
     fulfils, too. Items without a label, or of a class
     that the model does not know, are left out. Raises InputError where a checkpoint held nothing
@@ -241,7 +249,25 @@ def choose(
     skipped = 0 if copies else sum(bool(item.augmentation) for item in items)
     if skipped:
         console.note(f"{skipped} augmented copies are not tested; --copies includes them")
-    _leave_out(tests, names, classes, console)
+    voted = [False] * len(items)
+    if not fields and tests[0].target == "label":
+        voted = [any(name in classes for name in votes_of(item) or ()) for item in items]
+    _leave_out(tests, names, voted, classes, console)
+    if any(voted):
+        mine = {i for test in tests for i in test.tested if voted[i]}
+        _say_strange([items[i] for i in mine], classes, console)
+
+
+def _say_strange(tested: Iterable[Item], classes: Sequence[str], console: Console) -> None:
+    """Say which votes are for classes that the model does not know."""
+    strange: dict[str, float] = {}
+    for item in tested:
+        for name, n in (votes_of(item) or {}).items():
+            if name not in classes:
+                strange[name] = strange.get(name, 0) + n
+    named = ", ".join(f"{show(name)} {n:g}" for name, n in sorted(strange.items()))
+    if named:
+        console.note(f"votes for classes that the model does not know do not count: {named}")
 
 
 def file_of(item: Item) -> str:
@@ -289,26 +315,36 @@ def _check_overlap(tests: Sequence[CheckpointTest], items: Sequence[Item]) -> No
 def _leave_out(
     tests: Sequence[CheckpointTest],
     names: Sequence[str | None],
+    voted: Sequence[bool],
     classes: Sequence[str],
     console: Console,
 ) -> None:
     """Drop tested items without a class, or of one that the model does not know.
 
-    names: the class of every item of the store, None where it is unknown.
+    names: the class of every item of the store, None where it is unknown. voted: which items are
+    tested even without one.
     """
-    unlabelled = 0
+    unlabelled = undecided = 0
     unknown: dict[str, int] = {}
     for test in tests:
         keep = []
         for i in test.tested:
             name = names[i]
-            if name is None:
+            if name is None and voted[i]:
+                undecided += 1
+                keep.append(i)
+            elif name is None:
                 unlabelled += 1
             elif name in classes:
                 keep.append(i)
             else:
                 unknown[name] = unknown.get(name, 0) + 1
         test.tested = keep
+    if undecided:
+        console.note(
+            f"{undecided} items have votes and no label: tested by the votes alone, and in no score"
+            " of classes"
+        )
     if unlabelled:
         console.warn(f"{unlabelled} items without a {tests[0].target} are left out")
     if unknown:
@@ -318,7 +354,7 @@ def _leave_out(
             f" ({named}); prepare --labels maps them"
         )
     for test in tests:
-        if not test.tested:
+        if not any(names[i] is not None for i in test.tested):
             raise InputError(f"{show(test.path)}: nothing left to test it on")
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from sertool import metrics, regression
 from sertool.core.seeds import rng
-from sertool.evaluation import curves
+from sertool.evaluation import curves, voted
 from sertool.evaluation.pooling import Pooled
 from sertool.evaluation.report import Report
 from sertool.metrics import FEWEST, Measure, Rates
@@ -100,11 +100,12 @@ OF_REPORT = ("log_loss", "train_log_loss", "macro_auc", "weighted_auc")
 OF_FOLDS = {"fold_accuracy": "accuracy", "fold_uar": "uar"}  # mean over folds, not pooled
 OF_REPORT_CLASS = ("auc", "mean_probability")
 OF_CORPUS = ("count", "class_share")
+OF_VOTES = tuple(voted.MEASURES)
 GAINS = ("accuracy_gain", "accuracy_gain_relative", "uar_gain", "uar_gain_relative")
 # measure -> the further keys that it may come with
 KNOWN: dict[str, list[tuple[str, ...]]] = {}
 for _names, _keys in (
-    ((*WHOLE, *OF_REPORT, *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
+    ((*WHOLE, *OF_REPORT, *OF_VOTES, *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
     ((*OF_CLASS, *OF_REPORT_CLASS, *OF_CORPUS), ("class",)),
     (("share", "count"), ("truth", "prediction")),
     (tuple(regression.MEASURES), ("target",)),
@@ -116,7 +117,8 @@ for _names, _keys in (
 def overall(pooled: Pooled) -> list[dict[str, str]]:
     """Return every figure that sums up a system: each metric, or each measure of each target."""
     if not pooled.numbers:
-        return [{"measure": name} for name in metrics.known()]
+        names = [*metrics.known(), *(OF_VOTES if pooled.votes else ())]
+        return [{"measure": name} for name in names]
     return [{"measure": m, "target": name} for name in pooled.classes for m in regression.MEASURES]
 
 
@@ -247,6 +249,9 @@ def values(
     total = given.sum(0)
     found: list[Value | None] = []
     for i, figure in enumerate(figures):
+        if figure["measure"] in OF_VOTES:
+            found.append(_of_votes(pooled, figure["measure"], weights, seed) if own else None)
+            continue
         measure = known.get(str(i))
         if measure is not None:
             rows = drawn.get(str(i))
@@ -256,6 +261,18 @@ def values(
         runs = _reported(pooled, figure) if own else None
         found.append(None if runs is None else _value(np.array(runs), None))
     return found
+
+
+def _of_votes(pooled: Pooled, name: str, weights: Rates, seed: int) -> Value | None:
+    """Return a figure of the votes; None where a system was not tested by any."""
+    votes = pooled.votes
+    if votes is None:
+        return None
+    ci, measure = None, voted.MEASURES[name]
+    if all(votes.clusters) and len(votes.clusters) >= FEWEST:
+        drawn = metrics.resample(votes.sums, {name: measure}, seed=seed)[name]
+        ci = metrics.limits(_mean(drawn, weights), LEVEL)
+    return _value(measure(votes.sums.sum(0)), ci, over(pooled))
 
 
 def paired(pooled: Pooled) -> bool:
@@ -337,23 +354,56 @@ def differences(left: Pooled, right: Pooled, figures: Sequence[Figure], seed: in
     drawn = metrics.resample(both, known, seed=seed)
     n = len(left.seeds)
     weights = [_seeds(system, seed) for system in (left, right)]
+    found: list[Difference | None] = []
+    for name, measure in wanted.items():
+        if measure is None:
+            told = figures[int(name)]["measure"]
+            found.append(_vote_gap(left, right, told, weights, seed) if told in OF_VOTES else None)
+            continue
+        found.append(_difference(measure(both.sum(0)), drawn[name], n, weights))
+    return found
+
+
+def _difference(whole: Rates, drawn: Rates, n: int, weights: Sequence[Rates]) -> Difference | None:
+    """Return the difference of the first `n` runs and the others; None where it is undefined.
+
+    whole: (runs,) values of everything; drawn: (resamples, runs); weights: of each side's seeds.
+    """
 
     def gap(rows: Rates, ours: Rates, theirs: Rates) -> Rates:
         return _mean(rows[:, :n], ours) - _mean(rows[:, n:], theirs)
 
-    found: list[Difference | None] = []
-    for name, measure in wanted.items():
-        if measure is None:
-            found.append(None)
-            continue
-        whole = np.asarray(measure(both.sum(0)), np.float64)[None]
-        value = float(gap(whole, *(np.ones((1, w.shape[1])) for w in weights))[0])
-        rows = gap(drawn[name], *weights)
-        rows = rows[~np.isnan(rows)]
-        if np.isnan(value) or not len(rows):
-            found.append(None)
-            continue
-        side = min((rows <= 0).mean(), (rows >= 0).mean())
-        p = min(1.0, max(2 * float(side), 1 / len(rows)))
-        found.append(Difference(value, metrics.limits(rows, LEVEL), p))
-    return found
+    own = np.asarray(whole, np.float64)[None]
+    value = float(gap(own, *(np.ones((1, w.shape[1])) for w in weights))[0])
+    rows = gap(drawn, *weights)
+    rows = rows[~np.isnan(rows)]
+    if np.isnan(value) or not len(rows):
+        return None
+    side = min((rows <= 0).mean(), (rows >= 0).mean())
+    p = min(1.0, max(2 * float(side), 1 / len(rows)))
+    return Difference(value, metrics.limits(rows, LEVEL), p)
+
+
+def _vote_gap(
+    left: Pooled, right: Pooled, name: str, weights: Sequence[Rates], seed: int
+) -> Difference | None:
+    """Return the difference of a figure of the votes, None where their tests are not the same."""
+    ours, theirs = left.votes, right.votes
+    if ours is None or theirs is None or not same_votes(left, right):
+        return None
+    if not all(ours.clusters) or len(ours.clusters) < FEWEST:
+        return None
+    both = np.concatenate([ours.sums, theirs.sums], axis=1)
+    measure = voted.MEASURES[name]
+    drawn = metrics.resample(both, {name: measure}, seed=seed)[name]
+    return _difference(measure(both.sum(0)), drawn, len(left.seeds), weights)
+
+
+def same_votes(left: Pooled, right: Pooled) -> bool:
+    """Return whether two systems were tested by votes on as many of the same speakers."""
+    ours, theirs = left.votes, right.votes
+    if ours is None or theirs is None or ours.clusters != theirs.clusters:
+        return False
+    entropy = [(v.sums[..., 2] - v.sums[..., 1]).sum(0).mean() for v in (ours, theirs)]
+    same = np.array_equal(ours.sums[:, 0, 0], theirs.sums[:, 0, 0])
+    return same and bool(np.isclose(*entropy))

@@ -18,15 +18,18 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.report import (
+    VOTE_SUMS,
     AnyReport,
     Figures,
     NumberFigures,
     NumberReport,
     Report,
+    VoteFigures,
     all_hold,
     read_all,
 )
 from sertool.models import speakers
+from sertool.votes import SOFT
 
 PARTS = ("corpus", "gender")  # what a report's `by` can be asked for one value of
 SCORING = ("where", "all", "choose", "pool")  # parameters of `eval` that make another test
@@ -61,13 +64,27 @@ class Result:
 
 
 @dataclass(frozen=True)
+class PooledVotes:
+    """What a system said of raters' votes, its folds pooled for each seed.
+
+    sums: (clusters, seeds, 3) as in `voted`; what is of unknown speakers is one cluster named "".
+    baselines: the same of each baseline that all reports have.
+    """
+
+    clusters: list[str]
+    sums: np.ndarray
+    baselines: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Pooled:
     """One system under one protocol, its folds pooled for each seed.
 
     matrices: (clusters, seeds, classes, classes) confusion matrices, or (clusters, seeds, targets,
     7) sums of numbers (see `sertool.regression`), whose `classes` are the targets; `unit` is what a
     cluster is: "speaker", or "file" where speakers are unknown. baselines: the same of each
-    baseline that all reports have. reports: those of each seed, fold by fold.
+    baseline that all reports have. reports: those of each seed, fold by fold. votes: where all that
+    was pooled was tested by raters' votes, too.
     """
 
     tags: dict[str, str]
@@ -81,6 +98,7 @@ class Pooled:
     matrices: np.ndarray
     baselines: dict[str, np.ndarray] = field(default_factory=dict)
     numbers: bool = False
+    votes: PooledVotes | None = None
 
     @property
     def tested(self) -> np.ndarray:
@@ -132,6 +150,8 @@ def result(name: str, report: AnyReport) -> Result:
         made["target"] = report.target
     if report.protocol.declared.get(speakers.DECLARED):
         made["normalised"] = "by speaker"
+    if report.protocol.declared.get(SOFT):
+        made["learned"] = "shares of votes"
     made |= {k: str(v) for k, v in (("kept", report.kept), ("per", params.get("per"))) if v}
     seed = tags.pop("seed", str(params.get("seed", "")))
     return Result(name, report, tags, tags.pop("fold", fold), seed, made, _scoring(report))
@@ -210,7 +230,42 @@ def pool(results: Sequence[Result]) -> Pooled:
         matrices=matrices,
         baselines=baselines,
         numbers=numbers,
+        votes=_votes(reports, sorted(names)),
     )
+
+
+def _votes(runs: Sequence[Sequence[AnyReport]], baselines: Sequence[str]) -> PooledVotes | None:
+    """Return the tests by votes of one system's reports; None where one has none."""
+
+    def found(name: str | None) -> tuple[list[str], np.ndarray] | None:
+        rows = [
+            [(r.baselines[name] if name else r.figures).votes for r in run if isinstance(r, Report)]
+            for run in runs
+        ]
+        given = [[own for own in row if own] for row in rows]
+        return _vote_sums(given) if rows[0] and given == rows else None
+
+    own = found(None)
+    if own is None:
+        return None
+    others = {name: pair[1] for name in baselines if (pair := found(name)) is not None}
+    return PooledVotes(*own, others)
+
+
+def _vote_sums(runs: Sequence[Sequence[VoteFigures]]) -> tuple[list[str], np.ndarray]:
+    """Return (speakers, sums (speakers, runs, 3)), the unknown ones last and called ""."""
+    speakers: dict[str, np.ndarray] = {}
+    rest = np.zeros((len(runs), VOTE_SUMS))
+    for i, run in enumerate(runs):
+        for figures in run:
+            rest[i] += figures.sums
+            for name, sums in figures.speakers.items():
+                speakers.setdefault(name, np.zeros_like(rest))[i] += sums
+                rest[i] -= sums
+    names = sorted(speakers)
+    unknown = bool((rest[:, 0] > 0.5).any())
+    rows = [speakers[name] for name in names] + ([rest] if unknown else [])
+    return [*names, *([""] if unknown else [])], np.stack(rows)
 
 
 def _names(report: AnyReport) -> list[str]:
@@ -363,12 +418,18 @@ def _cut(pooled: Pooled, speakers: set[str], seeds: set[str]) -> Pooled:
 
 def baseline(pooled: Pooled, name: str) -> Pooled:
     """Return one of a system's baselines as a system of its own."""
-    return _replaced(pooled, pooled.clusters, pooled.baselines[name])
+    made = _replaced(pooled, pooled.clusters, pooled.baselines[name])
+    own = pooled.votes
+    if own is None or name not in own.baselines:
+        return made
+    return replace(made, votes=PooledVotes(own.clusters, own.baselines[name]))
 
 
 def _replaced(pooled: Pooled, clusters: list[str], matrices: np.ndarray) -> Pooled:
     """Return the system with other clusters; what only whole reports say is gone."""
-    return replace(pooled, reports=[], clusters=clusters, matrices=matrices, baselines={})
+    return replace(
+        pooled, reports=[], clusters=clusters, matrices=matrices, baselines={}, votes=None
+    )
 
 
 def differences(pooled: Pooled) -> list[str]:

@@ -30,6 +30,7 @@ FORMAT = "sertool-report"
 VERSION = 3  # of numbers; what a report of classes holds is that of version 2
 CLASSES_VERSION = 2
 MOST_UNKNOWN = 1_000_000  # tests of unknown speakers: each is a cluster of its own in a bootstrap
+VOTE_SUMS = 3  # how many, the sum of their divergences and that of their cross-entropies
 LEVELLED = ("figures", "metrics", "limits", "declared", "facts", "counts")
 
 Confusion = list[list[Count]]  # rows the truth
@@ -141,10 +142,28 @@ class Fold(Struct, kw_only=True):
     per: FoldDecided | UnsetType = UNSET
 
 
+class VoteFigures(Struct, kw_only=True):
+    """How far posteriors are from the shares of raters' votes, in nats; means over `n` tests.
+
+    undecided: how many of these have no class, and are tested in no other way. kl: divergence,
+    cross_entropy less the entropy of the votes. ci: percentile intervals of both (see
+    `Figures.ci`). sums: from which they follow (see `evaluation.voted`), speakers: those of each.
+    """
+
+    n: Count
+    undecided: Count
+    kl: Number | None
+    cross_entropy: Number | None
+    ci: Limits
+    sums: list[Number]
+    speakers: dict[str, list[Number]] = {}
+
+
 class Figures(Struct, kw_only=True):
     """All figures of one system, the model or a baseline.
 
-    by: "speaker", "gender", "corpus" -> value -> group; a speaker is "corpus/name".
+    by: "speaker", "gender", "corpus" -> value -> group; a speaker is "corpus/name". votes: where
+    raters voted on what was tested.
     """
 
     metrics: Metrics = {}
@@ -155,6 +174,7 @@ class Figures(Struct, kw_only=True):
     by: dict[str, dict[str, Group]]
     folds: list[Fold]
     mean_of_folds: Mean | None = None
+    votes: VoteFigures | UnsetType = UNSET
 
     @property
     def n(self) -> int:
@@ -184,12 +204,22 @@ class StoreUsed(Struct, kw_only=True):
 
 
 class Scored(Struct, kw_only=True):
-    """One tested file or item, posteriors by class."""
+    """One tested file or item, posteriors and, where raters voted, shares of votes by class."""
 
     id: str
     truth: str
     prediction: str
     posterior: dict[str, float]
+    votes: dict[str, float] | UnsetType = UNSET
+
+
+class Undecided(Struct, kw_only=True):
+    """One file or item with votes and without a class: raters do not agree on one."""
+
+    id: str
+    prediction: str
+    posterior: dict[str, float]
+    votes: dict[str, float]
 
 
 class ScoredNumbers(Struct, kw_only=True):
@@ -266,7 +296,9 @@ class Common(Struct, kw_only=True):
 
 
 class Report(Common, kw_only=True):
-    """What `eval` found of classes. items: without them a report is a summary."""
+    """What `eval` found of classes. items: without them a report is a summary; `undecided` are
+    those without a class, which are tested by their votes alone.
+    """
 
     kind: Literal["classes"] = "classes"
     classes: list[Name]
@@ -274,6 +306,7 @@ class Report(Common, kw_only=True):
     baselines: dict[str, Figures]
     per: Routed | UnsetType | None = UNSET
     items: list[Scored] | UnsetType = UNSET
+    undecided: list[Undecided] | UnsetType = UNSET
 
 
 class NumberReport(Common, kw_only=True):
@@ -323,7 +356,7 @@ def dumps(report: AnyReport) -> str:
 
     fields = []
     for key, value in to_json(report).items():
-        if key == "items" and value:
+        if key in ("items", "undecided") and value:
             body = "[\n  " + ",\n  ".join(text(item) for item in value) + "\n ]"
         elif isinstance(value, dict) and key in ("by", "baselines", "per_class", "targets"):
             rows = ",\n  ".join(f"{text(name)}: {text(row)}" for name, row in value.items())
@@ -457,6 +490,7 @@ def _check_classes(report: Report) -> None:
             raise ValueError(f"per_class/{show(label)} is missing")
     for figures in (report.figures, *report.baselines.values()):
         _check_metrics(figures)
+        _check_votes(figures)
         _check_counts(figures, len(report.classes))
 
 
@@ -472,6 +506,13 @@ def _check_metrics(figures: Figures) -> None:
         value = figures.metrics.get(name)
         if value is not None and not metric.low <= value <= metric.high:
             raise ValueError(f"{name} is not between {metric.low:g} and {metric.high:g}")
+
+
+def _check_votes(figures: Figures) -> None:
+    if figures.votes is not UNSET:
+        for row in (figures.votes.sums, *figures.votes.speakers.values()):
+            if len(row) != VOTE_SUMS:
+                raise ValueError(f"the sums of votes are not {VOTE_SUMS} numbers")
 
 
 def _check_counts(figures: Figures, n: int) -> None:

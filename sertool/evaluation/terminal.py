@@ -24,11 +24,13 @@ from sertool.evaluation.report import (
     Protocol,
     Report,
     TargetFigures,
+    VoteFigures,
 )
 from sertool.metrics import Metric
 from sertool.models import speakers
 from sertool.ui.tables import columns, short_names
 from sertool.ui.words import plural
+from sertool.votes import SOFT
 
 NOT_COMPUTED = "not computed"
 FACTS = (
@@ -180,6 +182,8 @@ def protocol_line(protocol: Protocol, width: int = 80) -> Text:
         pieces.append((f"resplit{f' by {unit}' if unit else ''}: {resplit}", "bold red"))
     if protocol.declared.get(speakers.DECLARED):
         pieces.append((speakers.NOTE, "bold red"))
+    if protocol.declared.get(SOFT):
+        pieces.append("trained on shares of votes")
     pieces.append(_counts(protocol))
     line = Text("protocol  ", style="bold")
     column = len(line)
@@ -318,6 +322,31 @@ def speaker_table(report: Report) -> RenderableType | None:
     )
 
 
+def vote_tables(report: Report) -> list[RenderableType]:
+    """Divergence from raters' votes and cross-entropy to them, with intervals; [] without votes."""
+    own = report.figures.votes
+    if not own:
+        return []
+    table = columns("against votes, in nats", "KL", "cross-entropy")
+    for i, (name, figures) in enumerate(systems(report)):
+        if found := figures.votes:
+            cells = [_nats(found, key) for key in ("kl", "cross_entropy")]
+            table.add_row(name, *cells, style="bold" if i == 0 else "")
+    line = plural(own.n, _unit(report)) + " with votes"
+    if own.undecided:
+        line += f", {own.undecided} of them without a label and in no score of classes"
+    if own.kl is not None and own.cross_entropy is not None:
+        line += f" · entropy of the votes {own.cross_entropy - own.kl:.3f}"
+    return [Text(), table, Text(line)]
+
+
+def _nats(figures: VoteFigures, name: str) -> str:
+    value = getattr(figures, name)
+    low, high = figures.ci.get(name, (None, None))
+    text = "–" if value is None else f"{value:.3f}"
+    return text if low is None or high is None else f"{text} [{low:.3f}, {high:.3f}]"
+
+
 def render(report: AnyReport, width: int = 80) -> Group:
     """All that `eval` shows people."""
     if isinstance(report, NumberReport):
@@ -331,6 +360,7 @@ def render(report: AnyReport, width: int = 80) -> Group:
         confusion_matrix(report, width),
         Text(),
         class_table(report),
+        *vote_tables(report),
     ]
     lines = group_lines(report)
     speakers = speaker_table(report)

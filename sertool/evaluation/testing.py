@@ -16,7 +16,7 @@ from sertool import metrics
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import recorded
 from sertool.core.paths import show
-from sertool.evaluation import curves, numbered, results
+from sertool.evaluation import curves, numbered, results, voted
 from sertool.evaluation.heldout import (
     CheckpointTest,
     check_contract,
@@ -38,6 +38,7 @@ from sertool.evaluation.report import (
     Report,
     Scored,
     StoreUsed,
+    Undecided,
     read,
 )
 from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
@@ -46,8 +47,9 @@ from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import BASELINES, speaker_store, speakers
-from sertool.targets import class_names, numbers
+from sertool.targets import class_names, numbers, shares
 from sertool.ui.console import Console
+from sertool.votes import votes_of
 
 if TYPE_CHECKING:
     from sertool.models.scoring import Scorer
@@ -110,8 +112,8 @@ def evaluate(
         scored = _score(tests, store, options, console)
         if of_numbers:
             return _number_report(tests, store, scored, facts, step, options)
-        tested, pooled = _pool(tests, store, scored, classes, options)
-        return _report(tests, store, tested, pooled, facts, step, options)
+        pooled = _pool(tests, store, scored, classes, options)
+        return _report(tests, store, pooled, facts, step, options)
 
 
 def _step(tests: Sequence[CheckpointTest], store: Store, options: EvalOptions) -> dict[str, Any]:
@@ -267,7 +269,30 @@ def _units(
     return _Units(list(groups.values()), units, own)
 
 
-Pooled = dict[str, tuple[np.ndarray, np.ndarray]]
+@dataclass(frozen=True)
+class _Pooled:
+    """What was tested, and what each system said: (posteriors, predicted) of all units.
+
+    The units of `tested`, which have a class, come first. at: the units of `votes`.
+    """
+
+    tested: results.Tested
+    systems: dict[str, tuple[np.ndarray, np.ndarray]]
+    votes: voted.Voted
+    at: np.ndarray
+
+    def figures(self, system: str, options: EvalOptions) -> Figures:
+        """Return every figure of a system."""
+        n = len(self.tested.units)
+        posterior, predicted = self.systems[system]
+        made = results.figures(
+            self.tested, posterior[:n], predicted[:n], level=options.ci, seed=options.seed
+        )
+        if len(self.at):
+            made.votes = voted.figures(
+                self.votes, posterior[self.at], level=options.ci, seed=options.seed
+            )
+        return made
 
 
 def _pool(
@@ -276,21 +301,29 @@ def _pool(
     scored: dict[str, dict[int, np.ndarray]],
     classes: Sequence[str],
     options: EvalOptions,
-) -> tuple[results.Tested, Pooled]:
-    """Return what was tested and, for each system, (posterior, predicted), in store order."""
-    truths = class_names(store.items(), tests[0].target)
+) -> _Pooled:
+    """Return what was tested and what each system said: in store order, without a class last."""
+    items = store.items()
+    truths = class_names(items, tests[0].target)
     found = _units(tests, store, truths, options)
-    truth = np.array([classes.index(str(truths[m[0]])) for m in found.members], np.int64)
+    order = sorted(range(len(found.units)), key=lambda u: truths[found.members[u][0]] is None)
+    members, units = [found.members[u] for u in order], [found.units[u] for u in order]
+    known = [name for m in members if (name := truths[m[0]]) is not None]
+    n, owners = len(known), found.owners[order]
+    truth = np.array([classes.index(name) for name in known], np.int64)
     names = [test.path.name for test in tests]
-    tested = results.Tested(list(classes), truth, found.units, found.owners, names)
-    pooled: Pooled = {}
+    tested = results.Tested(list(classes), truth, units[:n], owners[:n], names)
+    said = [votes_of(items[m[0]]) if tests[0].target == "label" else None for m in members]
+    table = shares(said, classes)
+    at = np.flatnonzero(table.any(1))
+    votes = voted.Voted(table[at], [units[i] for i in at], at < n)
+    systems = {}
     for system, rows in scored.items():
         pairs = [
-            metrics.pool_posteriors(np.stack([rows[i] for i in members]), options.pool)
-            for members in found.members
+            metrics.pool_posteriors(np.stack([rows[i] for i in m]), options.pool) for m in members
         ]
-        pooled[system] = (np.stack([p for p, _ in pairs]), np.array([k for _, k in pairs]))
-    return tested, pooled
+        systems[system] = (np.stack([p for p, _ in pairs]), np.array([k for _, k in pairs]))
+    return _Pooled(tested, systems, votes, at)
 
 
 def _number_report(
@@ -369,25 +402,27 @@ def _common(
 def _report(
     tests: Sequence[CheckpointTest],
     store: Store,
-    tested: results.Tested,
-    pooled: Pooled,
+    pooled: _Pooled,
     facts: Protocol,
     step: dict[str, Any],
     options: EvalOptions,
 ) -> Report:
-    def figures(system: str) -> Figures:
-        return results.figures(tested, *pooled[system], level=options.ci, seed=options.seed)
-
-    own = figures("model")
+    own, tested = pooled.figures("model", options), pooled.tested
     _describe_folds(own.folds, tests)
-    alone = pooled[ALONE][1] if ALONE in pooled else None
+    n = len(tested.units)
+    alone = pooled.systems[ALONE][1][:n] if ALONE in pooled.systems else None
     return Report(
         **_common(tests, store, facts, step, options),
         classes=tested.classes,
         figures=own,
-        baselines={name: figures(name) for name in BASELINES if name in pooled},
+        baselines={
+            name: pooled.figures(name, options) for name in BASELINES if name in pooled.systems
+        },
         per=summary(tests[0].header, [test.routes for test in tests], tested.truth, alone),
-        items=UNSET if options.summary else _items(tested, *pooled["model"]),
+        items=UNSET if options.summary else _items(pooled),
+        undecided=UNSET
+        if options.summary or n == len(pooled.systems["model"][1])
+        else _undecided(pooled),
     )
 
 
@@ -400,15 +435,38 @@ def _crop(store: Store) -> tuple[float, float] | None:
     return first["offset"], first["offset"] + first["duration"]
 
 
-def _items(tested: results.Tested, posterior: np.ndarray, predicted: np.ndarray) -> list[Scored]:
+def _items(pooled: _Pooled) -> list[Scored]:
+    tested = pooled.tested
+    votes = dict(zip(pooled.at.tolist(), pooled.votes.shares, strict=True))
+    posterior, predicted = pooled.systems["model"]
     return [
         Scored(
             id=unit.id,
-            truth=tested.classes[truth],
-            prediction=tested.classes[k],
-            posterior=dict(zip(tested.classes, row.tolist(), strict=True)),
+            truth=tested.classes[tested.truth[i]],
+            prediction=tested.classes[predicted[i]],
+            posterior=_by_class(tested, posterior[i]),
+            votes=_by_class(tested, votes[i]) if i in votes else UNSET,
         )
-        for unit, truth, row, k in zip(
-            tested.units, tested.truth, posterior, predicted, strict=True
-        )
+        for i, unit in enumerate(tested.units)
     ]
+
+
+def _undecided(pooled: _Pooled) -> list[Undecided]:
+    tested, votes = pooled.tested, pooled.votes
+    posterior, predicted = pooled.systems["model"]
+    return [
+        Undecided(
+            id=unit.id,
+            prediction=tested.classes[predicted[i]],
+            posterior=_by_class(tested, posterior[i]),
+            votes=_by_class(tested, own),
+        )
+        for i, unit, own, labelled in zip(
+            pooled.at, votes.units, votes.shares, votes.labelled, strict=True
+        )
+        if not labelled
+    ]
+
+
+def _by_class(tested: results.Tested, row: np.ndarray) -> dict[str, float]:
+    return dict(zip(tested.classes, row.tolist(), strict=True))

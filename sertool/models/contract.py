@@ -36,10 +36,11 @@ class Model(ABC):
 class Tabular(Model):
     """A model fitted in one step to a table: one row of numbers per item.
 
-    needs: a package beyond NumPy that `fit` imports.
+    needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`.
     """
 
     needs: str | None = None
+    soft: bool = False
 
     @abstractmethod
     def row(self, features: np.ndarray) -> np.ndarray:
@@ -61,6 +62,15 @@ class Tabular(Model):
         the training part keep a group whole: a speaker's items, or those of a recording (see
         `training.baselines.groups`).
         """
+
+    def fit_shares(
+        self, rows: np.ndarray, shares: np.ndarray, weights: np.ndarray, groups: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the same arrays, fitted to shares (items, n_classes) in place of classes.
+
+        shares: of raters' votes, float64, each row of sum 1, every class in one at least.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:

@@ -45,6 +45,7 @@ class Linear(Tabular):
     name = "linear"
     summary = "logistic regression on mean and standard deviation over time of each dimension"
     needs = "sklearn"
+    soft = True
     Settings = LinearSettings
     settings: LinearSettings
 
@@ -65,21 +66,47 @@ class Linear(Tabular):
 
         Deterministic; groups are not used.
         """
+        mean, sd = mean_and_deviation(rows)
+        solved = self._solve((rows - mean) / sd, targets, n_classes, weights, None)
+        return {"mean": mean, "sd": sd} | solved
+
+    def fit_shares(
+        self, rows: np.ndarray, shares: np.ndarray, weights: np.ndarray, groups: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the same, fitted by the cross-entropy to shares (items, n_classes).
+
+        Each row stands there once for each class that has a share, weighted by it: the sum of its
+        weighted losses is that cross-entropy.
+        """
+        mean, sd = mean_and_deviation(rows)
+        items, classes = np.nonzero(shares)
+        z = ((rows - mean) / sd)[items]
+        solved = self._solve(z, classes, shares.shape[1], weights, shares[items, classes])
+        return {"mean": mean, "sd": sd} | solved
+
+    def _solve(
+        self,
+        z: np.ndarray,
+        targets: np.ndarray,
+        n_classes: int,
+        weights: np.ndarray,
+        row_weights: np.ndarray | None,
+    ) -> dict[str, np.ndarray]:
+        """Return weights and biases of the logits of z-scored rows."""
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        mean, sd = mean_and_deviation(rows)
         with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
             regression = LogisticRegression(
                 C=self.settings.C,
                 max_iter=self.settings.max_iter,
                 class_weight=dict(enumerate(weights.tolist())),
-            ).fit((rows - mean) / sd, targets)
+            ).fit(z, targets, row_weights)
         coef, intercept = regression.coef_, regression.intercept_
         if n_classes == 2:  # scikit-learn keeps one row of two: the logit of the second class
             coef = np.concatenate([np.zeros_like(coef), coef])
             intercept = np.concatenate([np.zeros_like(intercept), intercept])
-        return {"mean": mean, "sd": sd, "coef": coef, "intercept": intercept}
+        return {"coef": coef, "intercept": intercept}
 
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Return softmax posteriors (n, n_classes) float64 of rows (n, columns).

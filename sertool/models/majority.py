@@ -21,6 +21,7 @@ class Majority(Tabular):
     name = "majority"
     summary = "each class's share of the training items; its label is the most frequent class"
     Settings = MajoritySettings
+    soft = True
 
     def row(self, features: np.ndarray) -> np.ndarray:
         """Return no column: the features do not matter."""
@@ -37,6 +38,12 @@ class Majority(Tabular):
         """Return {"prior": each class's share of the training items, float64 (n_classes,)}."""
         counts = np.bincount(targets, minlength=n_classes).astype(np.float64)
         return {"prior": counts / counts.sum()}
+
+    def fit_shares(
+        self, rows: np.ndarray, shares: np.ndarray, weights: np.ndarray, groups: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return {"prior": the mean shares of the training items, float64 (n_classes,)}."""
+        return {"prior": shares.mean(0)}
 
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Return the training shares for each row: (n, n_classes) float64."""

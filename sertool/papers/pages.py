@@ -207,6 +207,8 @@ def _overviews(study: Study) -> list[Grid]:
     chosen: list[dict[str, str]] = [
         {"measure": metric.name} for metric in metrics.known().values() if metric.overview
     ]
+    if any(run.votes for run in _runs(study)):
+        chosen += [{"measure": name} for name in measures.OF_VOTES]
     targets = dict.fromkeys(n for run in _runs(study) if run.numbers for n in run.classes)
     measured = [{"measure": m, "target": name} for name in targets for m in OF_NUMBERS]
     made = [_overview(study, chosen, False), _overview(study, measured, True)]
@@ -225,7 +227,7 @@ def _overview(study: Study, chosen: list[dict[str, str]], numbers: bool) -> Grid
             for name in ("", *BASELINES, *NUMBER_BASELINES):
                 if name and (name not in run.baselines or name == run.made.get("model")):
                     continue
-                found = measures.values(run, chosen, run.baselines[name] if name else None)
+                found = measures.values(pooling.baseline(run, name) if name else run, chosen)
                 line = [*(system.tags.get(key, "") for key in keys), *([tag] if protocols else [])]
                 last = ["" if name else text(run) for text in COLUMNS.values()]
                 units = [unit(figure["measure"]) for figure in chosen]

@@ -127,6 +127,8 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
         raise UsageError(f"--compare: needs two systems, not {len(found)}: {listed}")
     if names[0] == names[1]:
         names = [results[0].name, results[1].name]
+    if found[0].votes and found[1].votes and not measures.same_votes(*found):
+        console.warn("their votes are not of the same tests, so these are not compared")
     return [_compared(found[0], found[1], *names)]
 
 
@@ -143,6 +145,8 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
     if reason:
         raise InputError(f"cannot compare {left_name} with {right_name}: {reason}")
     figures = measures.overall(left)
+    if left.votes and not measures.same_votes(left, right):
+        figures = [figure for figure in figures if figure["measure"] not in measures.OF_VOTES]
     rows = zip(
         measures.values(left, figures),
         measures.values(right, figures),

@@ -32,7 +32,7 @@ def json_values(study: Study) -> dict[str, Any]:
 def _system_json(system: System) -> dict[str, Any]:
     def rates(run: pooling.Pooled, name: str = "") -> dict[str, Any]:
         figures = measures.overall(run)
-        found = measures.values(run, figures, run.baselines[name] if name else None)
+        found = measures.values(pooling.baseline(run, name) if name else run, figures)
         return {measures.name_of(f): value_json(v) for f, v in zip(figures, found, strict=True)}
 
     runs = {}

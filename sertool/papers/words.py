@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sertool import metrics, regression
-from sertool.evaluation import pooling
+from sertool.evaluation import pooling, voted
 from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.stuck import Stuck
 from sertool.papers.papers import UNITS
@@ -32,7 +32,7 @@ def named(measure: str) -> str:
     of, _, target = measure.partition(" ")
     if number := regression.MEASURES.get(of):
         return f"{number.label} {target}".strip()
-    return NAMES.get(measure, measure.replace("_", " "))
+    return (NAMES | voted.LABELS).get(measure, measure.replace("_", " "))
 
 
 def unit(measure: str) -> str:

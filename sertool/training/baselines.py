@@ -107,7 +107,11 @@ def fit_rows(
     together = groups(items, indices)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        arrays = model.fit(rows, indices, len(target.classes), target.class_weights, together)
+        if target.shares is not None:
+            mine = target.shares[np.asarray(positions, np.int64)]
+            arrays = model.fit_shares(rows, mine, target.class_weights, together)
+        else:
+            arrays = model.fit(rows, indices, len(target.classes), target.class_weights, together)
     odd = [str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)]
     return arrays, odd
 

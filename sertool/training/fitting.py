@@ -9,13 +9,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sertool import metrics, regression
+from sertool import metrics, regression, votes
 from sertool.formats.checkpoint import Checkpoint, Scale
 from sertool.formats.checkpoint import Model as Described
 from sertool.formats.outputs import Parts
 from sertool.models import Regressor, Tabular, speakers
 from sertool.splits.division import Division
-from sertool.targets import Numbers, Target, class_names, make_numbers, make_target
+from sertool.targets import (
+    IGNORED,
+    Numbers,
+    Target,
+    class_names,
+    make_numbers,
+    make_shares,
+    make_target,
+)
 from sertool.training.augmenting import described
 from sertool.training.baselines import fit_baselines, fit_regressor, fit_tabular
 from sertool.training.fitted import Fitted
@@ -60,6 +68,8 @@ def _target(job: Job, division: Division) -> Target | Numbers:
     if job.fields:
         return make_numbers(list(job.fields), job.numbers, division.train, options.loss)
     weights = job.hp.class_weights
+    if options.soft:
+        return make_shares(job.votes, job.classes, division.train, weights)
     return make_target(job.classes, division.train, options.target, class_weights=weights)
 
 
@@ -87,10 +97,11 @@ def fit_table(job: Job, model: Tabular, division: Division, target: Target) -> F
     if chosen := model.describe(arrays):
         job.console.note(f"{model.name}: {chosen}")
     history: list[dict[str, float]] = []
-    if division.val:
-        shares = model.posterior(arrays, job.columns.rows(model, division.val))
-        truth = target.indices[np.asarray(division.val)]
-        counts = metrics.confusion(truth, shares.argmax(1), len(target.classes))
+    val = np.asarray(division.val, np.int64)
+    known = val[target.indices[val] != IGNORED]
+    if len(known):
+        said = model.posterior(arrays, job.columns.rows(model, known.tolist())).argmax(1)
+        counts = metrics.confusion(target.indices[known], said, len(target.classes))
         rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
         history = [{"epoch": 1, **{f"val_{name}": rate for name, rate in rates.items()}}]
     return _fitted(model, arrays, history)
@@ -157,6 +168,7 @@ def _meta(
             "resplit": job.options.parts.resplit,
             "unit": job.options.parts.unit,
             **({speakers.DECLARED: True} if job.options.speaker_normalisation else {}),
+            **({votes.SOFT: True} if job.options.soft else {}),
         },
         "lineage": [*store.lineage, record],
     }

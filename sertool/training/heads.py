@@ -40,11 +40,13 @@ def class_loss(
     divisor: float | None,
     smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Return the weighted cross-entropy of logits (batch, classes).
+    """Return the weighted cross-entropy of logits (batch, classes), to a class or to shares.
 
     smoothing: the share of each truth that is spread over all classes (Szegedy et al. 2016,
     section 7).
     """
+    if target.shares is not None:
+        return _shares_loss(logits, positions, target, norm, divisor, smoothing)
     entropy = functools.partial(
         nn.functional.cross_entropy, ignore_index=IGNORED, label_smoothing=smoothing
     )
@@ -57,6 +59,24 @@ def class_loss(
     each = entropy(logits, indices, reduction="none")
     if norm == "n":
         divisor = int((known != IGNORED).sum())
+    return (weights * each).sum() / (weights.sum() if divisor is None else divisor)
+
+
+def _shares_loss(
+    logits: torch.Tensor,
+    positions: np.ndarray,
+    target: Target,
+    norm: str,
+    divisor: float | None,
+    smoothing: float,
+) -> torch.Tensor:
+    """Return Σ w_i Σ_k s_ik f_k (−ln p_ik) over its divisor, for shares s and class weights f."""
+    assert target.item_weights is not None
+    given = torch.from_numpy(target.tilted(positions)).to(logits)
+    weights = torch.from_numpy(target.item_weights[positions]).to(logits)
+    each = nn.functional.cross_entropy(logits, given, reduction="none", label_smoothing=smoothing)
+    if norm == "n":
+        divisor = int(target.known(positions).sum())
     return (weights * each).sum() / (weights.sum() if divisor is None else divisor)
 
 
@@ -93,7 +113,10 @@ class Tally(ABC):
 
 
 class ClassTally(Tally):
-    """UAR, accuracy and cross-entropy of a target's classes."""
+    """UAR, accuracy and cross-entropy of a target's classes; of shares the latter is to these.
+
+    An item without a class counts in neither rate; without any such item both are 0.
+    """
 
     main = "uar"
 
@@ -107,17 +130,19 @@ class ClassTally(Tally):
         n = len(self._target.classes)
         truth = self._target.indices[positions]
         logits = outputs.detach()[:, :n]
-        self._counts += metrics.confusion(truth, logits.argmax(1).cpu().numpy(), n)
+        said, known = logits.argmax(1).cpu().numpy(), truth != IGNORED
+        self._counts += metrics.confusion(truth[known], said[known], n)
         exact = logits.cpu().double()
-        self._sum += float(
-            nn.functional.cross_entropy(exact, torch.from_numpy(truth), reduction="sum")
-        )
+        shares = self._target.shares
+        wanted = torch.from_numpy(truth if shares is None else shares[positions])
+        self._sum += float(nn.functional.cross_entropy(exact, wanted, reduction="sum"))
         self._n += len(positions)
 
     def rates(self) -> dict[str, float]:
         """Return uar and accuracy."""
-        counts = self._counts
-        return {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
+        found = metrics.uar(self._counts), metrics.accuracy(self._counts)
+        uar, accuracy = np.nan_to_num(np.array(found)).tolist()
+        return {"uar": uar, "accuracy": accuracy}
 
     def loss(self) -> float:
         """Return the mean cross-entropy in nats."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from sertool.training import augmenting
 from sertool.training.baselines import Columns
 from sertool.training.options import TrainOptions
 from sertool.ui.console import Console
+from sertool.votes import NO_MAJORITY, votes_of
 
 if TYPE_CHECKING:
     from sertool.training.networks import Plan
@@ -49,9 +50,10 @@ class Job:
     """The store, the model, and how it is trained.
 
     classes: of every item of the store, under the target field; None where unknown. values: the
-    same under the field of `--per`; empty without it. fields: of numbers, where these are the
-    target, and the `numbers` of every item (items, fields); `classes` then says who has them. plan:
-    of a network; None for one fitted in one step.
+    same under the field of `--per`; empty without it. votes: of raters on every item, where the
+    label is the target; `classes` is then NO_MAJORITY where there are some and no label. fields:
+    of numbers, where these are the target, and the `numbers` of every item (items, fields);
+    `classes` then says who has them. plan: of a network; None for one fitted in one step.
     """
 
     store: Store
@@ -64,6 +66,7 @@ class Job:
     console: Console
     fields: Sequence[str]
     numbers: np.ndarray
+    votes: Sequence[Mapping[str, float] | None]
     plan: Plan | None = None
 
     @property
@@ -90,6 +93,10 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     found = kind(make(kind.Settings, options.settings))
     amounts = numbers(items, fields)
     classes = known_numbers(amounts) if fields else class_names(items, options.target, "--target")
+    said = _votes(items, classes, options, fields, console)
+    if not options.per:
+        pairs = zip(classes, said, strict=True)
+        classes = [NO_MAJORITY if name is None and own else name for name, own in pairs]
     values = _values(items, options.per, options.target) if options.per else []
     if options.per and not options.as_classes:
         check_classes(items, options.per, "--per")
@@ -98,13 +105,16 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     options = dataclasses.replace(options, augment=changes.steps if changes else {})  # all said
     _check(options, found)
     _check_kind(options, found, fields)
+    _check_soft(options, found)
     columns = Columns(store, console)
     if not isinstance(found, Network):
         hp = Hyperparameters().overridden(options.overrides)
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: no effect on {found.name}")
-        return Job(store, options, found, hp, classes, values, columns, console, fields, amounts)
+        return Job(
+            store, options, found, hp, classes, values, columns, console, fields, amounts, said
+        )
     hp = found.defaults().overridden(options.overrides)
     if fields:
         hp = _hp_of_numbers(hp, options)
@@ -129,7 +139,55 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
         if before != options.speaker_normalisation:
             did = "with" if before else "without"
             console.warn(f"--init: was trained {did} --speaker-normalisation, unlike this model")
-    return Job(store, options, found, hp, classes, values, columns, console, fields, amounts, plan)
+    return Job(
+        store, options, found, hp, classes, values, columns, console, fields, amounts, said, plan
+    )
+
+
+def _votes(
+    items: Sequence[Item],
+    classes: Sequence[str | None],
+    options: TrainOptions,
+    fields: Sequence[str],
+    console: Console,
+) -> list[dict[str, float] | None]:
+    """Return the votes on each item; with `--soft` a label without votes is one.
+
+    Raises UsageError where `--soft` is asked for and there is nothing of that kind.
+    """
+    if fields or options.target != "label":
+        if options.soft:
+            raise UsageError(f"--soft: votes are on the label, not on --target {options.target}")
+        return [None] * len(items)
+    found = [votes_of(item) for item in items]
+    if not options.soft:
+        return found
+    if not any(found):
+        raise UsageError(
+            "--soft: no item has votes; prepare --raters reads them from a table, and IEMOCAP has"
+            " its own"
+        )
+    alone = [i for i, own in enumerate(found) if own is None and classes[i] is not None]
+    for i in alone:
+        found[i] = {str(classes[i]): 1}
+    if alone:
+        console.note(
+            f"--soft: {len(alone)} items have a label and no votes: it counts as their vote"
+        )
+    return found
+
+
+def _check_soft(options: TrainOptions, found: Model) -> None:
+    """Raise UsageError where a model cannot learn shares, or not as the options say."""
+    if not options.soft:
+        return
+    if options.per:
+        raise UsageError(f"--per {options.per}: its models learn labels, not --soft shares")
+    own = isinstance(found, Network) and (found.own_loss or found.classifier() is not None)
+    if own or (isinstance(found, Tabular) and not found.soft):
+        raise UsageError(
+            f"--soft: {found.name} learns one class of each item; choose linear or another network"
+        )
 
 
 def _steps(options: TrainOptions, found: Model) -> augmentations.Steps:

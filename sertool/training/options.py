@@ -58,6 +58,12 @@ class TrainOptions(Options):
         choices=("ccc", "mse"),
         panel=TRAINING,
     )
+    soft: bool = option(
+        False,
+        "Learn each class's share of the raters' votes (field votes; see prepare --raters), by the"
+        " cross-entropy between the two, instead of the label. Items without a majority train,"
+        " too.",
+    )
     per: str | None = option(
         None,
         "One model per value of this field, such as gender, in a single checkpoint.",

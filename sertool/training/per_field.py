@@ -17,6 +17,7 @@ from sertool.targets import make_target
 from sertool.training.fitting import Start, fit, fit_table
 from sertool.training.job import CHOOSER_MODEL, Job
 from sertool.training.summary import VERBS
+from sertool.votes import NO_MAJORITY
 
 UNKNOWN = "?"  # the value, in a stratum, of an item that has none
 
@@ -32,7 +33,10 @@ def divisions(job: Job) -> list[Division]:
     items, parts = job.store.items(), job.options.parts
     if not job.values:
         strata: list[Stratum | None] = [name if name is None else (name,) for name in job.classes]
-        return divide(items, parts, strata, job.options.target, 1 if job.fields else 2)
+        told = job.fields or job.options.soft or NO_MAJORITY in job.classes  # checked later
+        fewest = 1 if told else 2
+        every = divide(items, parts, strata, job.options.target, fewest)
+        return every if job.options.soft else [_agreed(job, division) for division in every]
     strata = [
         None if name is None else (value or UNKNOWN, name)
         for value, name in zip(job.values, job.classes, strict=True)
@@ -41,6 +45,28 @@ def divisions(job: Job) -> list[Division]:
     for division in found:
         by_value(job, division)
     return found
+
+
+def _agreed(job: Job, division: Division) -> Division:
+    """Return the division without training and validation items that have votes and no label."""
+    train, val = (
+        [i for i in side if job.classes[i] != NO_MAJORITY]
+        for side in (division.train, division.val)
+    )
+    lost = len(division.train) + len(division.val) - len(train) - len(val)
+    if not lost and NO_MAJORITY not in job.classes:
+        return division
+    classes = {job.classes[i] for i in train}
+    if len(classes) < 2:
+        raise InputError(
+            f"training needs two classes or more, and there is only {' '.join(map(str, classes))}"
+        )
+    notes = list(division.notes)
+    if lost:
+        notes.append(
+            f"{lost} items with votes and no label are left out of training; --soft learns them"
+        )
+    return dataclasses.replace(division, train=train, val=val, notes=notes)
 
 
 def _known(job: Job, division: Division) -> Division:

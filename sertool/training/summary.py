@@ -12,6 +12,7 @@ from sertool.splits.division import Division
 from sertool.splits.protocols import group_of
 from sertool.training.job import Job
 from sertool.ui.console import Console
+from sertool.votes import NO_MAJORITY, vote_classes
 
 NAMED = 8  # speakers that a line names at most
 VERBS = {"train": "trains on", "val": "validates on", "test": "holds out"}
@@ -26,8 +27,15 @@ def announce(job: Job, division: Division) -> None:
             console.note(f"{prefix}{verb} {_count([items[i] for i in positions])}")
     for note in division.notes:
         console.note(f"{prefix}{note}")
-    trained_on = {classes[i] for i in division.train}
+    trained_on = {classes[i] for i in division.train} | {NO_MAJORITY}
+    if job.options.soft:
+        trained_on |= {*vote_classes(job.votes[i] for i in division.train)}
     unknown = sum(classes[i] not in trained_on for i in division.test)
+    if ties := sum(classes[i] == NO_MAJORITY for i in division.test):
+        console.note(
+            f"{prefix}{ties} held-out items have votes and no label: eval tests them by their votes"
+            " alone"
+        )
     if unknown:
         which = "all" if unknown == len(division.test) else "some"
         console.warn(
