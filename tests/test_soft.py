@@ -171,10 +171,13 @@ def test_unknown_votes_add_nothing_and_one_class_is_the_plain_loss() -> None:
     names = [votes.majority(own) for own in said]
     soft = make_shares(said, names, [0, 1, 3], "balanced")
     hard = make_target(names, [0, 1, 3], "label", class_weights="balanced")
+    plain = make_shares(said, names, [0, 1, 3]), make_target(names, [0, 1, 3], "label")
     logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(2))
     at = np.arange(4)
     assert soft.known(at).tolist() == [True, True, False, True]
     both = [float(class_loss(logits, at, target, "sum_w", None)) for target in (soft, hard)]
+    assert both[0] == pytest.approx(both[1], rel=1e-6)
+    both = [float(class_loss(logits, at, target, "sum_w", None, 0.1)) for target in plain]
     assert both[0] == pytest.approx(both[1], rel=1e-6)
 
 
