@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sertool.audio import LONG
 from sertool.core.errors import InputError
@@ -17,7 +17,6 @@ from sertool.evaluation import audit
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.report import Protocol, States
 from sertool.evaluation.routing import Routes
-from sertool.features.pipeline import Pipeline
 from sertool.features.spec import in_windows
 from sertool.formats import checkpoint, lineage
 from sertool.formats.fitted import seen
@@ -27,6 +26,9 @@ from sertool.models import speakers
 from sertool.targets import NUMBERED, class_names, known_numbers, numbers
 from sertool.ui.console import Console
 from sertool.votes import SOFT, votes_of
+
+if TYPE_CHECKING:
+    from sertool.features.pipeline import Pipeline
 
 _SEGMENT = re.compile(r"#\d+")
 UNCUT = {"segment": None, "segment_hop": None, "segment_tail": "align", "segment_max": None}
