@@ -76,6 +76,30 @@ def test_a_broken_table_of_actors_is_named(tmp_path: Path, content: bytes) -> No
     assert console.failures == 1
 
 
+def test_votes_of_crema_d_are_those_of_who_only_heard(tmp_path: Path) -> None:
+    (tmp_path / "processedResults").mkdir()
+    table = tmp_path / "processedResults" / "tabulatedVotes.csv"
+    table.write_text(
+        '"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"\n'
+        '"100001",0,0,0,1,10,0,"1001_IEO_NEU_XX",11,0.909090909090909,"N"\n'
+        '"100009",5,5,0,0,1,1,"1001_IEO_ANG_MD",12,0.416666666666667,"A:D"\n'
+        '"200001",9,0,0,0,1,0,"1001_IEO_NEU_XX",10,0.9,"A"\n'
+        '"300001",8,0,0,0,1,0,"1001_IEO_NEU_XX",9,0.9,"A"\n'
+        '"107443",8,0,0,0,1,0,"ANG_HI_practice",9,0.9,"A"\n'
+    )
+    for root, folder in ((tmp_path, "AudioWAV/"), (tmp_path / "AudioWAV", "")):
+        names = [f"{folder}1001_IEO_{end}.wav" for end in ("NEU_XX", "ANG_MD", "DIS_LO")]
+        one, two, three = made("crema-d", names, root)
+        assert one.extra["votes"] == {"happiness": 1, "neutral": 10}
+        assert (one.label, one.extra["perceived"]) == ("neutral", "neutral")
+        assert two.extra["votes"] == {"anger": 5, "disgust": 5, "neutral": 1, "sadness": 1}
+        assert (two.label, two.extra["perceived"]) == ("anger", None)
+        assert three.extra["votes"] is None
+    table.write_text("a,b\n1,2\n")
+    found = list(corpora.load("crema-d").utterances(tmp_path, names))
+    assert "not the table of votes" in str(found[0])
+
+
 def test_women_of_crema_d() -> None:
     assert len(crema_d.WOMEN) == 43
 

@@ -11,6 +11,11 @@ folder; where a clip is there in several formats, the WAV file is taken. Actors'
 come from VideoDemographics.csv where it lies beside or above; without it their sex is the one that
 this table gives, and the rest is unknown.
 
+The label is the emotion that the actor was asked for. What listeners heard in the voice alone are
+the `votes`, some ten a clip, and `perceived` what most of them heard (none for a tie), from
+processedResults/tabulatedVotes.csv where it lies beside or above: its rows from 100001 are of
+voices, those from 200001 of faces, from 300001 of both.
+
 The published counts are those of SentenceFilenames.csv. One clip is called 1040_ITH_SAD_X.
 """
 
@@ -34,6 +39,7 @@ from sertool.corpora.layout import (
     tables,
 )
 from sertool.items import Item
+from sertool.votes import VOTES, majority
 
 EMOTIONS = {
     "ANG": "anger",
@@ -65,6 +71,8 @@ _WOMEN = """
     1078 1079 1082 1084 1089 1091"""
 WOMEN = frozenset(_WOMEN.split())
 DEMOGRAPHICS = re.compile(r"VideoDemographics\.csv", NAME_FLAGS)
+VOTED, RESULTS = re.compile(r"tabulatedVotes\.csv", NAME_FLAGS), "processedResults"
+VOICE = range(100_001, 200_001)  # rows of the votes on voices
 # recordings that the corpus lacks, of every actor × sentence × emotion (× intensity for IEO)
 MISSING = frozenset(
     {("1002", "TIE", "NEU"), ("1076", "ITS", "NEU")}
@@ -143,12 +151,36 @@ def demographics(path: Path) -> dict[str, dict[str, Any]]:
     return people
 
 
+def listeners(path: Path) -> dict[str, dict[str, int]]:
+    """Return {clip: {class: votes}} of those who only heard the clips, by tabulatedVotes.csv.
+
+    Raises ValueError for a file that is not such a table.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row[""]) in VOICE]
+        return {
+            row["fileName"].upper(): {
+                name: n for code, name in EMOTIONS.items() if (n := int(row[code[0]]))
+            }
+            for row in rows
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise ValueError("not the table of votes that it is called") from error
+
+
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
     """Yield one utterance per clip, its fields from the name and the table of actors."""
     people: dict[str, dict[str, Any]] = {}
     for path in tables(root, files, DEMOGRAPHICS)[:1]:
         try:
             people = demographics(path)
+        except ValueError as error:
+            yield Skipped(str(path), str(error))
+    heard: dict[str, dict[str, int]] = {}
+    for path in tables(root, files, VOTED, RESULTS)[:1]:
+        try:
+            heard = listeners(path)
         except ValueError as error:
             yield Skipped(str(path), str(error))
     left_out = other_formats(files, _parse)
@@ -161,6 +193,8 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
         else:
             actor, sentence, emotion, intensity = parsed
             person = people.get(actor, {})
+            said = heard.get(stem(relative).upper())
+            voted = {VOTES: said and dict(said), "perceived": majority(said)} if heard else {}
             yield make(
                 root,
                 relative,
@@ -171,7 +205,8 @@ def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:
                 label=EMOTIONS[emotion],
                 raw_label=emotion,
                 extra={"sentence": sentence, "intensity": intensity}
-                | {key: value for key, value in person.items() if key != "gender"},
+                | {key: value for key, value in person.items() if key != "gender"}
+                | voted,
             )
 
 

@@ -77,16 +77,21 @@ def _format(relative: str) -> tuple[int, str]:
     return len(LOSSLESS) + (suffix in FILMS), suffix
 
 
-def tables(root: Path, files: Sequence[str], pattern: re.Pattern[str]) -> list[Path]:
+def tables(
+    root: Path, files: Sequence[str], pattern: re.Pattern[str], within: str = ""
+) -> list[Path]:
     """Return the files so named near the recordings, by their depth, then by their path.
 
     Looked through are the folders between `root` and each recording, those directly in `root`,
-    and the two above it; never a whole tree, for `root` may be a disk's.
+    and the two above it; never a whole tree, for `root` may be a disk's. within: also in the folder
+    of this name in each of these.
     """
     root = root.absolute()
     near = {root, *root.parents[:_ABOVE]} | {root / name for name in _listed(root)}
     for parent in {os.path.dirname(relative) for relative in files}:
         near |= {root / parent, *(root / above for above in PurePosixPath(parent).parents)}
+    if within:
+        near |= {folder / within for folder in near}
     found = {
         folder / name for folder in near for name in _listed(folder) if pattern.fullmatch(name)
     }
