@@ -57,6 +57,7 @@ _HOMES = {
     "featurize": "sertool.api.stages",
     "augment": "sertool.api.stages",
     "train": "sertool.api.stages",
+    "fuse": "sertool.api.stages",
     "evaluate": "sertool.api.stages",
     "audit": "sertool.api.stages",
     "info": "sertool.api.stages",

@@ -233,6 +233,19 @@ def train(
     verbose: bool = False,
     **settings: Any,
 ) -> Checkpoint: ...
+def fuse(
+    checkpoints: Sequence[AnyPath | Checkpoint],
+    out: AnyPath,
+    *,
+    weights: tuple[float, ...] = (),
+    fit_on: AnyPath | None = None,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Checkpoint: ...
 def evaluate(
     checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
     store: AnyPath | Store,

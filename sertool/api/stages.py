@@ -16,6 +16,7 @@ from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
 from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
+from sertool.commands import fuse as fusing
 from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
 from sertool.commands import separate as separating
@@ -153,6 +154,30 @@ def train(
     paths, _ = call(training.COMMAND, given, options, console, verbose)
     made = [Checkpoint.open(path) for path in paths]
     return made if test_fold == "all" else made[0]
+
+
+@documented(fusing.COMMAND)
+def fuse(
+    checkpoints: Sequence[AnyPath | Checkpoint],
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Checkpoint:
+    """Write one checkpoint that says the weighted mean of what several say, and return it.
+
+    checkpoints: two or more, of the same classes. out: the file to write (.ckpt).
+
+    >>> seeds = [train("mel.h5", f"s{seed}.ckpt", test_fold=0, seed=seed) for seed in (0, 1)]
+    >>> fuse(seeds, "both.ckpt", weights=[2, 1]).model
+    'fused'
+
+    {options}
+    """
+    given = {"checkpoints": list(checkpoints), "output": out}
+    call(fusing.COMMAND, given, options, console, verbose)
+    return Checkpoint.open(out)
 
 
 @documented(evaluating.COMMAND)

@@ -19,7 +19,7 @@ from sertool.evaluation.description import (
 from sertool.evaluation.number_tables import shown
 from sertool.evaluation.report import AnyReport, NumberReport
 from sertool.evaluation.terminal import describe_report, percent
-from sertool.formats.checkpoint import Per, Trained
+from sertool.formats.checkpoint import Header, Per, Trained
 from sertool.formats.lineage import Record
 from sertool.formats.schema import convert
 from sertool.formats.store import Store
@@ -91,6 +91,7 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         + (f" ({settings})" if settings else ""),
         f"{_size(header)}{_epoch(header)}",
         *(_per(header.per) if header.per else []),
+        *(_members(header) if header.fused else []),
     ]
     if declared(header):
         lines.append(NOTE)
@@ -115,6 +116,19 @@ def _per(per: Per) -> list[str]:
     named = {f"{per.field} {value}": own for value, own in per.values.items()}
     named[f"chooser of {per.field} ({per.chooser.model.name})"] = per.chooser
     return [f"  {name}: {_size(own)}{_epoch(own)}" for name, own in named.items()]
+
+
+def _members(header: Header) -> list[str]:
+    """Return a line for each member of a fused checkpoint."""
+    weights = header.model.settings["weights"]
+    lines = []
+    for meta, weight in zip(header.fused or (), weights, strict=True):
+        own = convert(meta, Header)
+        lines.append(
+            f"  {own.model.name} on {own.kind}, weight {weight:.3g}: {own.model.parameters:,}"
+            f" parameters{_epoch(own)}"
+        )
+    return lines
 
 
 def _epoch(own: Trained) -> str:

@@ -142,6 +142,7 @@ class Header(Trained, kw_only=True):
     target: Name | None = None
     kept: Name | None = None
     per: Per | None = None
+    fused: list[dict[str, Any]] | None = None
 
 
 class Line(Struct):

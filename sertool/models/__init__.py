@@ -9,6 +9,7 @@ from sertool.core.errors import UsageError
 from sertool.core.plugins import lookup
 from sertool.core.settings import make
 from sertool.models.contract import (
+    Combined,
     Examples,
     Losses,
     Model,
@@ -23,6 +24,7 @@ __all__ = [
     "GROUP",
     "MODELS",
     "NUMBER_BASELINES",
+    "Combined",
     "Examples",
     "Losses",
     "Model",
@@ -52,6 +54,7 @@ MODELS = {
     "ma2018": "sertool.models.ma2018:Ma2018",
     "ma2018-fixed": "sertool.models.ma2018:Ma2018Fixed",
     "huang2014": "sertool.models.huang2014.model:Huang2014",
+    "fused": "sertool.evaluation.fused:Fused",
 }
 GROUP = "sertool.models"  # entry points of other packages
 BASELINES = ("majority", "linear")  # fitted beside every model, on the same items

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from sertool.formats.checkpoint import Checkpoint
+    from sertool.models.scoring import Scorer
+
 
 class Model(ABC):
     """A model with its settings; add one by a subclass of `Network` (classes or numbers),
@@ -113,6 +116,18 @@ class Regressor(Model):
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
         """Return one line about what `fit` chose, "" where it chooses nothing."""
         return ""
+
+
+class Combined(Model):
+    """A model made of whole checkpoints, which `train` cannot train."""
+
+    @abstractmethod
+    def scorer(self, checkpoint: Checkpoint, device: str, path: str) -> Scorer:
+        """Return what gives the posteriors of a checkpoint of this model.
+
+        path: what messages call it. Raises ValueError, KeyError or TypeError for a checkpoint whose
+        content does not fit.
+        """
 
 
 @dataclass(frozen=True)

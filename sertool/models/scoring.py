@@ -16,6 +16,7 @@ from sertool.formats.checkpoint import Checkpoint
 from sertool.models import (
     BASELINES,
     NUMBER_BASELINES,
+    Combined,
     Model,
     Network,
     Regressor,
@@ -92,6 +93,8 @@ class Scorer:
                 made: Scorer = TabularScorer(checkpoint, model, "model")
             elif isinstance(model, Network):
                 made = NetworkScorer(checkpoint, model, device)
+            elif isinstance(model, Combined):
+                made = model.scorer(checkpoint, device, path)
             else:
                 raise TypeError(f"{model.name} is neither a network nor a tabular model")
             for name in made.baselines:

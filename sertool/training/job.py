@@ -17,7 +17,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import make
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import Model, Network, Regressor, Tabular, model, speakers, tabular
+from sertool.models import Combined, Model, Network, Regressor, Tabular, model, speakers, tabular
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.targets import check_classes, class_names, known_numbers, number_fields, numbers
 from sertool.training import augmenting
@@ -239,6 +239,8 @@ def _hp_of_numbers(hp: Hyperparameters, options: TrainOptions) -> Hyperparameter
 
 def _check(options: TrainOptions, found: Model) -> None:
     """Raise UsageError for an option that has no effect on the model."""
+    if isinstance(found, Combined):
+        raise UsageError(f"--model {found.name}: is made of checkpoints, by sertool fuse")
     network = found if isinstance(found, Network) else None
     if options.init_unlabelled and not (network and network.first_stage_tensors):
         raise UsageError(f"--init-unlabelled: {found.name} learns nothing without labels")
