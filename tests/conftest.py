@@ -25,6 +25,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_featurize",
     "test_fingerprint",
     "test_hearing",
+    "test_help_examples",
     "test_iemocap_whole",
     "test_info_pictures",
     "test_keep_last",
@@ -40,6 +41,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_scoring",
     "test_separate",
     "test_survey",
+    "test_timed_labels",
     "test_train_cli",
 }
 

@@ -212,3 +212,31 @@ def test_info_of_what_is_not_ours(cli, tmp_path: Path) -> None:
         result = cli("info", tmp_path / name)
         assert (result.code, result.out) == (3, ""), name
         assert result.err.count("\n") == 1
+
+
+def test_models_say_what_they_take(cli) -> None:
+    out = cli("list", "models").out
+    assert re.search(r"linear +any length", out)
+    assert re.search(r"sundharam-cnn +one length", out)
+    assert re.search(r"badshah2017 +pictures", out)
+    assert re.search(r"ma2018-fixed +up to one length", out)
+    page = cli("list", "models", "--model", "sundharam-bilstm").out
+    assert "takes: one length, or shorter with --set mask=true" in page
+
+
+def test_predict_without_a_model_says_what_to_do(cli, sounds: Path, tmp_path: Path) -> None:
+    for given in (sounds, next(sounds.rglob("*.wav")), "-"):
+        result = cli("predict", given)
+        assert (result.code, result.out, result.err.count("\n")) == (3, "", 1)
+        assert "train one (sertool --help has the commands), then: sertool predict model.ckpt" in (
+            result.err
+        )
+    result = cli("predict", sounds, tmp_path / "model.ckpt")
+    assert result.code == 3
+    assert f"the model comes first: sertool predict {tmp_path / 'model.ckpt'}" in result.err
+    result = cli("predict", tmp_path / "model.ckpt")
+    assert result.code == 2
+    assert "no recordings" in result.err
+    result = cli("predict", tmp_path / "gone.ckpt", sounds)  # never another model instead
+    assert (result.code, result.out) == (3, "")
+    assert "no such file" in result.err

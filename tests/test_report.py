@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from sertool.core.errors import InputError
 from sertool.evaluation import audit, figures, results, terminal
 from sertool.evaluation import report as reports
 from sertool.items import Item
-from sertool.ui.tables import short_names
+from sertool.ui.tables import fitted_names
 
 NAMES = ("anger", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
@@ -156,15 +157,53 @@ def test_colour_is_only_for_terminals():
     assert "\x1b[" not in printed(terminal.confusion_matrix(make()), 80)
 
 
+LONG = ["anger", "happiness", "pleasant surprise", "feierliche Zufriedenheit", "喜び"]
+LONG += ["悲しみと怒り", "neutral", "sadness"]
+
+
+def confused(classes):
+    """A report of these classes: all confused, with counts of three digits."""
+    report = make()
+    report.classes = classes
+    report.figures.confusion = [
+        [10 * i + j for j in range(len(classes))] for i in range(len(classes))
+    ]
+    return report
+
+
+@pytest.mark.parametrize("classes", [LONG[:2], LONG[:4], LONG, [f"{name} {i}" for i in (1, 2, 3)
+                                     for name in LONG], ["a" * 50, "b" * 60]])  # fmt: skip
+@pytest.mark.parametrize("width", [*range(40, 201, 10)])
+def test_confusions_fit_and_cut_no_name_that_has_room(classes, width):
+    lines = printed(terminal.confusion_matrix(confused(classes), width), width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    body = list(filter(None, lines[1:]))
+    total = max(len(str(sum(row))) for row in confused(classes).figures.confusion)
+    end = 0
+    for line in body:  # columns are aligned, whatever signs the names have
+        end = cell_len(line) if line.endswith(" n") else end
+        assert cell_len(line) in (end, end - max(3, total) - 2)
+    heads = " ".join(line for line in body if line.endswith(" n"))
+    rest = 2 + max(3, total) + max(map(cell_len, classes))
+    for name in classes:
+        if rest + sum(1 + max(4, cell_len(one)) for one in classes) <= width:
+            assert name in heads, name
+        if rest <= width / 2:
+            assert any(line.startswith(name) or f" {name}" in line for line in body)
+
+
 @pytest.mark.parametrize(
-    ("classes", "width", "expected"),
+    ("names", "least", "room", "expected"),
     [
-        (["anger", "happiness"], 5, ["anger", "happ."]),
-        (["class_one", "class_two"], 5, ["1", "2"]),
+        (["anger", "happiness"], [4, 4], 14, ["anger", "happiness"]),
+        (["anger", "happiness"], [4, 4], 13, ["anger", "happine."]),
+        (["anger", "happiness"], [4, 9], 12, ["ang.", "happiness"]),
+        (["class_one", "class_two"], [5, 5], 12, ["1", "2"]),
+        (["喜びと怒り", "joy"], [3, 3], 9, ["喜び.", "joy"]),
     ],
 )
-def test_short_names_stay_apart(classes, width, expected):
-    assert short_names(classes, width) == expected
+def test_names_are_cut_as_little_as_needed_and_stay_apart(names, least, room, expected):
+    assert fitted_names(names, least, room) == expected
 
 
 def test_classes_that_never_occur():

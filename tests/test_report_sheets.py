@@ -297,14 +297,18 @@ def test_long_names_break_no_number(width):
     assert {"emodb-2s", "augmented", "random", "leak-free"} <= set(shown)
 
 
-def test_columns_of_classes_are_cut_to_their_numbers():
+def test_columns_of_classes_are_cut_only_where_there_is_no_room():
     header = ["truth", "happiness", "sadness", "surprise"]
     sheet = tables.Sheet(header, [["happiness", "84.21", "1.00", "16.00 (a)"]], classes=True)
-    text = "\n".join(lines_of(sheet, 80))
-    assert re.search(r"truth +happ\. +sadn\. +surp\.", text)
+    assert re.search(r"truth +happiness +sadness +surprise", "\n".join(lines_of(sheet, 48)))
+    text = "\n".join(lines_of(sheet, 42))
+    assert re.search(r"truth +happi\. +sadne\. +surprise", text)  # whose numbers need the room
     assert "happiness" in text
+    broken = "\n".join(lines_of(sheet, 34))  # into tables that have room again
+    assert {"happiness", "sadness", "surprise"} <= set(broken.split())
     twins = tables.Sheet(["truth", "class_one", "class_two"], [["x", "1", "2"]], classes=True)
-    assert "class_one" in "\n".join(lines_of(twins, 80))
+    for width in (80, 24):
+        assert "class_one" in "\n".join(lines_of(twins, width))
 
 
 def test_a_further_part_names_its_rows_and_leaves_out_the_empty():

@@ -36,6 +36,16 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
 }
 HELP = """prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
 
+sertool prepare corpus/ manifest.jsonl --split speakers:4
+
+sertool featurize --kind mel manifest.jsonl features.h5
+
+sertool train --model linear --test-fold all features.h5 model.ckpt
+
+sertool eval --json report.json model.?.ckpt features.h5
+
+sertool predict model.0.ckpt recordings/
+
 Exit codes: 0 done, 1 done, but a file or line failed, 2 wrong usage, 3 a named file or folder
 cannot be used, 130 interrupted.
 """

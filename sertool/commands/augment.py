@@ -104,7 +104,7 @@ COMMAND = Command(
 
     sertool augment --pitch -2:2 --noise musan/noise --reverb rooms wave.h5 more.h5
 
-    sertool augment --shift 0.1 --zoom 0.1 --flip --copies 20 pictures.h5 more.h5
+    sertool augment --shift 0.1 --zoom 0.1 --flip --copies 20 pictures.h5 moved.h5
 
     Exit codes: 0 done, 1 a noise or room recording failed, 2 wrong usage, 3 cannot start.
     """,

@@ -237,7 +237,7 @@ COMMAND = Command(
 
     sertool info --items features.h5 | head -1
 
-    sertool info features.h5 --figures figures/ --items 12
+    sertool info features.h5 --figures items/ --items 12
 
     sertool info --audit model.ckpt other.h5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -52,7 +53,8 @@ def listed(
         from sertool.models import GROUP
 
         return _settings(MODELS, GROUP, options.model)
-    return table(["name", ""], _rows(what), words=2)
+    header = ["name", "takes", ""] if what == "models" else ["name", ""]
+    return table(header, _rows(what), words=3)
 
 
 def _show(found: Any, options: ListOptions, console: Console) -> None:
@@ -78,8 +80,8 @@ COMMAND = Command(
 )
 
 
-def _rows(what: str) -> list[tuple[str, str]]:
-    """Return (name, one line) of everything of one sort."""
+def _rows(what: str) -> Sequence[tuple[str, ...]]:
+    """Return (name, one line) of everything of one sort; of a model what it takes, too."""
     from sertool.core.plugins import lookup, names
 
     if what == "labels":
@@ -101,7 +103,10 @@ def _rows(what: str) -> list[tuple[str, str]]:
         "metrics": (metrics.METRICS, metrics.GROUP),
     }
     parts, group = tables[what]
-    return [(name, _line(lookup(parts, group, name))) for name in names(parts, group)]
+    found = {name: lookup(parts, group, name) for name in names(parts, group)}
+    if what == "models":
+        return [(name, one.takes(), _line(one)) for name, one in found.items()]
+    return [(name, _line(one)) for name, one in found.items()]
 
 
 def _line(part: Any) -> str:
@@ -114,14 +119,24 @@ def _line(part: Any) -> str:
 
 
 def _settings(parts: dict[str, str], group: str, name: str) -> Any:
-    """Return a table of a part's settings."""
+    """Return a table of a part's settings, below one line on a model and what it takes."""
+    from rich.console import Group
+    from rich.text import Text
+
     from sertool.core import settings
     from sertool.core.plugins import lookup
     from sertool.ui.tables import table
 
-    described = settings.describe(lookup(parts, group, name).Settings)
+    part = lookup(parts, group, name)
+    described = settings.describe(part.Settings)
     rows = [(n, _spell(default), unit, text) for n, default, unit, text in described]
-    return table([f"--set {name}", "default", "unit", ""], rows, words=4)
+    made = table([f"--set {name}", "default", "unit", ""], rows, words=4)
+    if not hasattr(part, "takes"):
+        return made
+    shorter = getattr(part, "shorter_by", None)
+    more = f", or shorter with --set {shorter}" if shorter else ""
+    said = f"{name}: {_line(part)}\ntakes: {part.takes()}{more}"
+    return Group(Text(said), made) if rows else Text(said)
 
 
 def _spell(default: Any) -> Any:

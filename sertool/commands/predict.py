@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
-from sertool.commands.recordings import check_arguments, refuse_terminal, sources
-from sertool.core.errors import UsageError
+from sertool.commands.recordings import STDIN, check_arguments, refuse_terminal, sources
+from sertool.core.errors import InputError, UsageError
 from sertool.core.options import (
     Argument,
     Command,
@@ -21,7 +22,7 @@ from sertool.core.options import (
     nested,
     recorded,
 )
-from sertool.core.paths import show
+from sertool.core.paths import is_audio, show
 from sertool.core.settings import option
 from sertool.evaluation import timed_labels
 from sertool.evaluation.options import INPUT, PredictOptions
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 MOST_CHANNELS = 64
+MOST_REPEATED = 3  # arguments that a message spells out
 MOST_DIGITS = 17  # that a number of 64 bits has
 
 
@@ -141,11 +143,11 @@ class PredictOutputs(Options):
 
 
 def predict(
-    checkpoint: Annotated[Path, Argument("CHECKPOINT", "The model.")],
+    checkpoint: Annotated[Path, Argument("CHECKPOINT", "The model, which sertool train makes.")],
     paths: Annotated[
-        list[str],
+        list[str] | None,
         Argument("PATH", "Audio files, folders, or - (paths or manifest lines on standard input)."),
-    ],
+    ] = None,
     options: PredictOutputs = PredictOutputs(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
@@ -166,7 +168,8 @@ def predict(
     from sertool.formats.checkpoint import load
     from sertool.formats.outputs import check_output
 
-    console = console or Console.silent()
+    console, paths = console or Console.silent(), list(paths or ())
+    _check_model(checkpoint, paths)
     if options.stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
@@ -201,6 +204,33 @@ def predict(
         _run(predictor, items, options, console)
     else:
         _resumable(predictor, paths, options, run, console)
+
+
+def _check_model(checkpoint: Path, paths: Sequence[str]) -> None:
+    """Raise InputError where the first argument is what a model should predict.
+
+    Raises UsageError where there is only a model.
+    """
+    found = str(checkpoint) == STDIN or checkpoint.is_dir() or is_audio(checkpoint)
+    given = [str(checkpoint), *paths]
+    model = next((path for path in paths if path.endswith(".ckpt")), None)
+    if found and model is not None:
+        rest = shlex.join(show(path) for path in given if path != model)
+        raise InputError(
+            f"the model comes first: sertool predict {shlex.join([show(model)])} {rest}"
+        )
+    if found:
+        rest = shlex.join(map(show, given[:MOST_REPEATED]))
+        rest += " …" * (len(given) > MOST_REPEATED)
+        raise InputError(
+            f"{show(checkpoint)}: is no model, and none comes with sertool; train one"
+            f" (sertool --help has the commands), then: sertool predict model.ckpt {rest}"
+        )
+    if not paths:
+        raise UsageError(
+            f"no recordings: sertool predict {shlex.join([show(checkpoint)])} and files, folders"
+            " or - after it"
+        )
 
 
 def _write_statistics(

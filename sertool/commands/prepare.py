@@ -251,15 +251,15 @@ def _utterances(
 COMMAND = Command(
     "prepare",
     prepare,
-    """sertool prepare ravdess/ m.jsonl --split speakers:6
+    """sertool prepare corpus/ m.jsonl --split speakers:6
 
-    sertool prepare emodb/ - --where 'label in anger,sadness' | jq .speaker
+    sertool prepare corpus/ - --where 'label in anger,sadness' | jq .speaker
 
     sertool prepare m.jsonl table.csv --to audformat
 
-    sertool prepare table.csv m.jsonl --column file="File Name" --column label=Emotion
+    sertool prepare mine.csv mine.jsonl --column file="File Name" --column label=Emotion
 
-    sertool prepare votes.csv m.jsonl --raters 'rater*'
+    sertool prepare votes.csv votes.jsonl --raters 'rater*'
 
     --suggest mydata/ prints such a command for a folder with names or tables of one's own.
 

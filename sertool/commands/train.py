@@ -32,9 +32,11 @@ def train(
 COMMAND = Command(
     "train",
     train,
-    """sertool train features.h5 model.ckpt --model sundharam-cnn --test-fold 0
+    """sertool train features.h5 model.ckpt --test-fold 0
 
-    sertool train features.h5 model.ckpt --test-fold all  # model.0.ckpt, …
+    sertool train features.h5 linear.ckpt --model linear --test-fold all  # linear.0.ckpt, …
+
+    sertool train mfcc.h5 cnn.ckpt --model sundharam-cnn --test-fold none --epochs 30
 
     Exit codes: 0 done, 2 wrong usage, 3 store or output cannot be used.
     """,

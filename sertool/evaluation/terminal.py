@@ -7,7 +7,10 @@ the report lacks is "not computed".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -28,7 +31,7 @@ from sertool.evaluation.report import (
 )
 from sertool.metrics import Metric
 from sertool.models import speakers
-from sertool.ui.tables import columns, short_names
+from sertool.ui.tables import columns, fitted_names, short
 from sertool.ui.words import plural
 from sertool.votes import SOFT
 
@@ -237,36 +240,92 @@ def _shade(share: float) -> str:
     return next((style for least, style in SHADES if share >= least), "" if share else "dim")
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """How a matrix fits a terminal: names of rows and columns, each column's width, the blocks.
+
+    label: the width of the rows' names. one_line: percent and count beside each other.
+    """
+
+    rows: Sequence[str]
+    names: Sequence[str]
+    label: int
+    one_line: bool
+    widths: Sequence[int]
+    blocks: Sequence[range]
+
+
+def _layout(classes: Sequence[str], digits: int, total: int, width: int) -> _Layout:
+    """Return the layout that cuts no name, or else the least, and breaks only where it must."""
+    label = max(5, *map(cell_len, classes))
+    every = [range(len(classes))]
+    for one_line, cell in ((True, digits + 6), (False, max(4, digits))):
+        widths = [max(cell, cell_len(name)) for name in classes]
+        if label + _needed(widths) + total + 2 <= width:
+            return _Layout(classes, classes, label, one_line, widths, every)
+    cell = max(4, digits)
+    room = width - label - total - 2
+    names = fitted_names(classes, [cell] * len(classes), room - len(classes))
+    rows = classes
+    if names[0] == "1" != classes[0]:
+        rows = [f"{i + 1} {name}" for i, name in enumerate(classes)]
+        label = max(map(cell_len, rows))
+        room = width - label - total - 2
+    widths = [max(cell, cell_len(name)) for name in names]
+    if _needed(widths) <= room:
+        return _Layout(rows, names, label, False, widths, every)
+    label = min(label, max(5, (width - total - 2) // 2))  # a name as long as the line is wide
+    room = width - label - total - 2
+    names = [short(name, max(cell, room - 1)) for name in classes]
+    widths = [max(cell, cell_len(name)) for name in names]
+    starts = [0]
+    for i in range(len(classes)):
+        if i > starts[-1] and _needed(widths[starts[-1] : i + 1]) > room:
+            starts.append(i)
+    blocks = [range(a, b) for a, b in pairwise([*starts, len(classes)])]
+    return _Layout([short(name, label) for name in classes], names, label, False, widths, blocks)
+
+
+def _needed(widths: Sequence[int]) -> int:
+    return sum(widths) + len(widths)
+
+
 def confusion_matrix(report: Report, width: int = 80) -> Text:
     """The matrix, rows the truth: percent of the row and counts, in one line per class or two.
 
-    Eight classes fit 60 columns.
+    No class's name is cut that there is room for; eight classes fit 60 columns. Where even short
+    names do not fit, the predicted classes follow in several blocks.
     """
-    classes, matrix = report.classes, report.figures.confusion
+    matrix = report.figures.confusion
     digits = max(2, *(len(str(n)) for row in matrix for n in row))
     total = max(3, *(len(str(sum(row))) for row in matrix))
-    label = max(5, *(len(c) for c in classes))
-    one_line = label + len(classes) * (digits + 7) + total + 2 <= width
-    room = (width - label - total - 2) // len(classes) - 1
-    cell = digits + 6 if one_line else max(4, digits, min(9, room))
-    names = short_names(classes, cell)
-    numbered = names[0] == "1" and classes[0] != "1"
-    rows = [f"{i + 1} {c}" if numbered else c for i, c in enumerate(classes)]
-    label = max(len(row) for row in rows)
+    layout = _layout([show(name) for name in report.classes], digits, total, width)
     text = Text(no_wrap=True, overflow="ignore")
     text.append("confusion", style="bold")
-    text.append(" (rows are the truth: percent of the row, count)\n")
-    text.append(" " * label + "".join(" " + name.rjust(cell) for name in names))
-    text.append("  " + "n".rjust(total) + "\n", style="bold")
-    for name, row in zip(rows, matrix, strict=True):
-        for line, values in enumerate(_cells(row, digits, one_line)):
-            text.append((name if line == 0 else "").ljust(label))
-            for value, count in zip(values, row, strict=True):
-                text.append(" ")
-                text.append(value.rjust(cell), style=_shade(count / max(1, sum(row))))
-            text.append("  " + str(sum(row)).rjust(total) + "\n" if line == 0 else "\n")
+    meant = " (rows are the truth: percent of the row, count)"
+    text.append(
+        f"{meant if len(text) + len(meant) <= width else ' (rows: truth; percent, count)'}\n"
+    )
+    for block in layout.blocks:
+        text.append("\n" * (block.start > 0))
+        text.append(" " * layout.label)
+        text.append("".join(" " + _right(layout.names[j], layout.widths[j]) for j in block))
+        text.append("  " + "n".rjust(total) + "\n", style="bold")
+        for name, row in zip(layout.rows, matrix, strict=True):
+            for line, values in enumerate(_cells(row, digits, layout.one_line)):
+                text.append(set_cell_size(name if line == 0 else "", layout.label))
+                for j in block:
+                    text.append(" ")
+                    shade = _shade(row[j] / max(1, sum(row)))
+                    text.append(values[j].rjust(layout.widths[j]), style=shade)
+                text.append("  " + str(sum(row)).rjust(total) + "\n" if line == 0 else "\n")
     text.right_crop(1)
     return text
+
+
+def _right(text: str, width: int) -> str:
+    """Return text at the right of so many columns of a terminal, where some signs take two."""
+    return " " * (width - cell_len(text)) + text
 
 
 def _cells(row: Sequence[int], digits: int, one_line: bool) -> list[list[str]]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sertool.models.scoring import Scorer
 
 
+ANY_LENGTH = "any length"
+
+
 class Model(ABC):
     """A model with its settings; add one by a subclass of `Network` (classes or numbers),
     `Tabular` (classes) or `Regressor` (numbers).
@@ -34,6 +37,11 @@ class Model(ABC):
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
+
+    @classmethod
+    def takes(cls) -> str:
+        """Return which items it takes by their length, for `sertool list models`."""
+        return ANY_LENGTH
 
 
 class Tabular(Model):
@@ -191,6 +199,15 @@ class Network(Model):
     shorter_by: str | None = None
     time_axis: int | None = None
     augment: Mapping[str, Sequence[float]] = {}
+
+    @classmethod
+    def takes(cls) -> str:
+        """Return which items it takes by their length, for `sertool list models`."""
+        if cls.pictures:
+            return "pictures"
+        if not cls.fixed_length:
+            return ANY_LENGTH
+        return "one length"
 
     @abstractmethod
     def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -197,6 +197,11 @@ class Ma2018Fixed(Ma2018):
     Settings = Ma2018FixedSettings
     settings: Ma2018FixedSettings
 
+    @classmethod
+    def takes(cls) -> str:
+        """Return which items it takes by their length."""
+        return "up to one length"
+
     @property
     def shortest(self) -> int:
         """Frames up to which a shorter piece is zero-padded, and the most that it may have."""

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,8 @@ class Grid:
 class Sheet:
     """A table of figures by class: `header` is its corner and columns, each row named by a class.
 
-    The terminal breaks it between columns where it is wider, and cuts the columns' names to what
-    the cells need if `classes` are what they are.
+    The terminal breaks it between columns where it is wider. If `classes` are what the columns are,
+    their names are cut instead, as little as possible, where that is enough.
     """
 
     header: Sequence[str]
@@ -156,7 +156,8 @@ def terminal(blocks: Sequence[Block]) -> list[Any]:
         elif isinstance(block, Text):
             parts.append(RichText(block.lines[0]))
         elif isinstance(block, Sheet):
-            parts.append(_Broken(_short(block), whole=True))
+            grid = Grid(block.header, block.rows, 1)
+            parts.append(_Broken(grid, whole=True, classes=block.classes))
         else:
             parts.append(_Broken(_merged(block), whole=False))
     return parts
@@ -186,22 +187,35 @@ def _merged(grid: Grid) -> Grid:
     return Grid(header, rows, grid.words - grid.keys + 1, 1)
 
 
-def _short(sheet: Sheet) -> Grid:
-    """Return a sheet with the names of classes as short as stay apart, marks aside."""
-    corner, *names = sheet.header
-    if sheet.classes:
-        cells = [cell.split(" (")[0] for row in sheet.rows for cell in row[1:]]
-        short = short_names(names, max([5, *map(len, cells)]))
-        names = names if short[:1] == ["1"] else short
-    return Grid([corner, *names], sheet.rows, 1)
+def fitted_names(names: Sequence[str], least: Sequence[int], room: int) -> list[str]:
+    """Return names at the heads of columns, none cut but where `room` is short, then the longest.
+
+    least: what each column needs for its cells; room: columns of characters for all of them. No
+    name is cut to less than its cells need. Numbers where cutting would make two the same.
+
+    >>> fitted_names(["anger", "happiness"], [4, 4], 14), fitted_names(["calm", "joy"], [1, 1], 4)
+    (['anger', 'happiness'], ['c.', 'j.'])
+    """
+    from rich.cells import cell_len
+
+    widths = list(map(cell_len, names))
+    cap = max([1, *widths])
+    while cap > 1 and sum(max(n, min(w, cap)) for n, w in zip(least, widths, strict=True)) > room:
+        cap -= 1
+    cut = [short(name, max(n, cap)) for name, n in zip(names, least, strict=True)]
+    same = len(set(cut)) < len(set(names))
+    return [str(i + 1) for i in range(len(names))] if same else cut
 
 
-def short_names(classes: Sequence[str], width: int) -> list[str]:
-    """Return the classes cut to `width` characters; numbers where that makes two the same."""
-    names = [c if len(c) <= width else c[: width - 1] + "." for c in classes]
-    if len(set(names)) < len(names):
-        names = [str(i + 1) for i in range(len(classes))]
-    return names
+def short(text: str, width: int) -> str:
+    """Return text cut to `width` columns of a terminal; a full stop says so."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) > width - 1:
+        text = text[:-1]
+    return text + "."
 
 
 class _Broken:
@@ -209,49 +223,70 @@ class _Broken:
 
     Numbers are not broken where one of their columns fits. whole: nor is any cell, where a table
     of fewer columns saves it. Rows that the further columns say nothing of are left out of them.
+    classes: names of columns are cut where that saves breaking.
     """
 
-    def __init__(self, grid: Grid, whole: bool) -> None:
-        self.grid, self.whole = grid, whole
+    def __init__(self, grid: Grid, whole: bool, classes: bool = False) -> None:
+        self.grid, self.whole, self.classes = grid, whole, classes
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        grid, first = self.grid, self.grid.words
-        n = len(grid.header)
         from rich.cells import cell_len
 
+        width = options.max_width
+        grid = _cut(self.grid, width) if self.classes else self.grid
+        first, n = grid.words, len(grid.header)
         columns = [[grid.header[i], *(row[i] for row in grid.rows)] for i in range(n)]
-        most = [
-            max(cell_len(line) for cell in c for line in [*cell.splitlines(), ""]) for c in columns
-        ]
+        most = [_widest(cells) for cells in columns]
         least = [max(cell_len(word) for cell in c for word in [*cell.split(), ""]) for c in columns]
         needed = most if self.whole else least
         while first < n or first == grid.words == n:
             last = n
-            while last > first + 1 and _wide(needed, grid.words, first, last) > options.max_width:
+            while last > first + 1 and _wide(needed, grid.words, first, last) > width:
                 last -= 1
             at = [*range(grid.words), *range(first, last)]
-            room = options.max_width - _EDGES - _GAP * (len(at) - 1)
-            yield self._part(at, _widths([least[i] for i in at], [most[i] for i in at], room))
+            room = width - _EDGES - _GAP * (len(at) - 1)
+            yield _part(grid, at, _widths([least[i] for i in at], [most[i] for i in at], room))
             first = last + (first == n)
 
-    def _part(self, at: Sequence[int], widths: Sequence[int] | None) -> Any:
-        grid = self.grid
-        further = at[-1] >= grid.words and at[grid.words] > grid.words
-        rows = [
-            [row[i] for i in at]
-            for row in grid.rows
-            if not further or any(row[i] for i in at[grid.words :])
-        ]
-        if grid.keys:  # said once for the rows that follow each other
-            names = [row[0] for row in rows]
-            for row, before in zip(rows[1:], names, strict=False):
-                row[0] = "" if row[0] == before else row[0]
-        made = table([grid.header[i] for i in at], rows, grid.words)
-        for column, width in zip(made.columns, widths or (), strict=False):
-            column.width = width
-        return made
+
+def _part(grid: Grid, at: Sequence[int], widths: Sequence[int] | None) -> Any:
+    """Return some columns of a grid as a table."""
+    further = at[-1] >= grid.words and at[grid.words] > grid.words
+    rows = [
+        [row[i] for i in at]
+        for row in grid.rows
+        if not further or any(row[i] for i in at[grid.words :])
+    ]
+    if grid.keys:  # said once for the rows that follow each other
+        names = [row[0] for row in rows]
+        for row, before in zip(rows[1:], names, strict=False):
+            row[0] = "" if row[0] == before else row[0]
+    made = table([grid.header[i] for i in at], rows, grid.words)
+    for column, width in zip(made.columns, widths or (), strict=False):
+        column.width = width
+    return made
 
 
+def _cut(grid: Grid, width: int) -> Grid:
+    """Return a grid of one column of words with its other names cut, if one table is saved so."""
+    corner, *names = grid.header
+    words = _widest([corner, *(row[0] for row in grid.rows)])
+    needed = [_widest(row[i] for row in grid.rows) for i in range(1, len(grid.header))]
+    room = width - _EDGES - _GAP * len(names) - words
+    cut = fitted_names(names, [max(NAMED, n) for n in needed], room)
+    widths = [max(_widest([name]), n) for name, n in zip(cut, needed, strict=True)]
+    numbered = cut != names and cut[:1] == ["1"]
+    return grid if numbered or sum(widths) > room else Grid([corner, *cut], grid.rows, 1)
+
+
+def _widest(cells: Iterable[str]) -> int:
+    """Return how many columns of a terminal the longest line of some cells takes."""
+    from rich.cells import cell_len
+
+    return max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
+
+
+NAMED = 5  # characters that a class's name keeps at least, with its full stop
 _EDGES, _GAP = 2, 3  # characters that a table's edges and each gap between columns take
 
 
