@@ -130,7 +130,7 @@ def test_statistics_are_of_all_frames_whatever_a_row_is_for(toy, model, cli):
     store, checkpoint = model()
     folder, statistics = toy / "wav" / "s2", toy / "statistics.jsonl"
     for options in ([], ["--window", 0.1], ["--pool", "none", "--vad", "off"], ["--segments"]):
-        words = (*options, "--write-speaker-statistics", statistics, "--force")
+        words = (*options, "--write-statistics", statistics, "--force")
         result = cli("predict", checkpoint, folder, "--speaker-by", "folder", *words)
         assert (result.code, result.out) == (0, ""), result.err
         head, line = map(json.loads, statistics.read_text().splitlines())
@@ -151,7 +151,7 @@ def test_silence_counts_as_it_does_in_training(model, cli, tmp_path):
     made_of = {}
     for vad in ("off", "energy"):
         path = tmp_path / vad
-        words = ("--vad", vad, "--speaker", "a", "--write-speaker-statistics", path)
+        words = ("--vad", vad, "--speaker", "a", "--write-statistics", path)
         assert cli("predict", checkpoint, tmp_path / "a.wav", *words).code == 0
         made_of[vad] = path.read_text()
     assert made_of["off"] == made_of["energy"]
@@ -163,7 +163,7 @@ def test_statistics_in_a_file_give_the_same_rows(toy, model, cli, tmp_path, give
     _, checkpoint = model()
     statistics = tmp_path / "statistics.jsonl"
     given(held_out(toy))
-    assert cli("predict", checkpoint, "-", "--write-speaker-statistics", statistics).code == 0
+    assert cli("predict", checkpoint, "-", "--write-statistics", statistics).code == 0
     given(held_out(toy))
     whole = rows(cli("predict", checkpoint, "-", *OFF))
     halves = []
@@ -225,7 +225,7 @@ def test_a_stream_needs_statistics_of_its_speaker(toy, model, cli, tmp_path, giv
     _, checkpoint = model()
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     folders = [toy / "wav" / speaker for speaker in ("s2", "s3")]
-    write = ("--speaker-by", "folder", "--write-speaker-statistics")
+    write = ("--speaker-by", "folder", "--write-statistics")
     assert cli("predict", checkpoint, folders[0], *write, one).code == 0
     assert cli("predict", checkpoint, *folders, *write, two).code == 0
     path = next(folders[0].glob("*-1.wav"))
@@ -302,9 +302,9 @@ def test_one_bad_recording_is_no_elses_error(toy, model, cli, tmp_path):
         (["--speaker-by", "channel"], "needs --channel each"),
         (["--speaker-by", "folder", "--speaker", "x"], "exclude each other"),
         (["--speaker", ""], "--speaker: needs a name"),
-        (["--write-speaker-statistics", "s", "--output", "o"], "no --output"),
-        (["--write-speaker-statistics", "s", "--speaker-statistics", "o"], "no --speaker-stat"),
-        (["--write-speaker-statistics", "s", "--resume"], "nothing to resume"),
+        (["--write-statistics", "s", "--output", "o"], "no --output"),
+        (["--write-statistics", "s", "--speaker-statistics", "o"], "no --speaker-stat"),
+        (["--write-statistics", "s", "--resume"], "nothing to resume"),
     ],
 )
 def test_contradictions(toy, model, cli, words, message):
@@ -321,7 +321,7 @@ def test_a_model_of_plain_features_takes_no_speakers(toy, model, cli, tmp_path):
         ["--speaker-by", "folder"],
         ["--speaker", "x"],
         ["--speaker-statistics", store],
-        ["--write-speaker-statistics", tmp_path / "new.jsonl"],
+        ["--write-statistics", tmp_path / "new.jsonl"],
     ):
         result = cli("predict", plain, toy / "wav" / "s2", *words)
         assert result.code == 2, words
@@ -334,7 +334,7 @@ def test_other_features_and_damaged_files_are_refused(toy, model, cli, tmp_path)
     _, checkpoint = model()
     _, cut = model("segments")
     path = tmp_path / "s.jsonl"
-    words = ("--speaker-by", "folder", "--write-speaker-statistics")
+    words = ("--speaker-by", "folder", "--write-statistics")
     assert cli("predict", checkpoint, toy / "wav" / "s2", *words, path).code == 0
     assert cli("predict", checkpoint, toy / "wav" / "s2", *words, path).code == 3  # exists
     whole = path.read_text()
@@ -382,7 +382,7 @@ def test_a_run_resumes_with_the_same_statistics_only(toy, model, cli, tmp_path, 
         patch.setattr(journal.Journal, "finish", stop)
         assert cli(*words).code == 130
     statistics = tmp_path / "s.jsonl"
-    write = ("--speaker-by", "folder", "--write-speaker-statistics", statistics)
+    write = ("--speaker-by", "folder", "--write-statistics", statistics)
     assert cli("predict", checkpoint, folder, *write).code == 0
     result = cli(*words, "--resume", "--speaker-statistics", statistics)  # the same ones
     assert result.code == 0

@@ -25,7 +25,7 @@ from sertool.core.options import (
 from sertool.core.paths import is_audio, show
 from sertool.core.settings import option
 from sertool.evaluation import timed_labels
-from sertool.evaluation.options import INPUT, PredictOptions
+from sertool.evaluation.options import INPUT, SPEAKERS, PredictOptions
 from sertool.evaluation.predictions import FORMATS, Formatter, Prediction, Row, Unread, formatter
 from sertool.items import Item
 from sertool.ui.console import Console
@@ -75,11 +75,12 @@ class PredictOutputs(Options):
         " channel.",
         metavar="FILE",
     )
-    write_speaker_statistics: Path | None = destination(
+    write_statistics: Path | None = option(
         None,
-        "Predict nothing: write the statistics of the speakers of these recordings, for"
-        " --speaker-statistics.",
+        "Predict nothing: write the statistics of the speakers of these recordings to this file.",
         metavar="FILE",
+        panel=SPEAKERS,
+        recorded=False,
     )
     explain: Path | None = destination(
         None, "Draw what the model saw and computed in each file into DIR.", metavar="DIR"
@@ -128,7 +129,7 @@ class PredictOutputs(Options):
     def _check_speakers(self) -> None:
         if self.stream and self.how.speaker_by is not None:
             raise UsageError("--speaker-by: is of files; say who speaks in a --stream by --speaker")
-        if self.write_speaker_statistics is None:
+        if self.write_statistics is None:
             return
         others = {
             "--speaker-statistics": self.how.speaker_statistics,
@@ -139,7 +140,7 @@ class PredictOutputs(Options):
         }
         given = [name for name, value in others.items() if value is not None]
         if given:
-            raise UsageError(f"--write-speaker-statistics predicts nothing: no {given[0]}")
+            raise UsageError(f"--write-statistics predicts nothing: no {given[0]}")
 
 
 def predict(
@@ -174,10 +175,10 @@ def predict(
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
         check_output(options.output, run.force, run.resume, [checkpoint, *paths])
-    if options.write_speaker_statistics is not None:
+    if options.write_statistics is not None:
         if run.resume:
-            raise UsageError("--write-speaker-statistics has nothing to resume: --force replaces")
-        check_output(options.write_speaker_statistics, run.force, False, [checkpoint, *paths])
+            raise UsageError("--write-statistics has nothing to resume: --force replaces")
+        check_output(options.write_statistics, run.force, False, [checkpoint, *paths])
     if options.figure is not None:
         if run.resume:
             raise UsageError("--figure is drawn of all rows: leave --resume out")
@@ -197,7 +198,7 @@ def predict(
         raise UsageError("--figure: is of classes, and the model says numbers")
     if options.explain is not None:
         explaining.check(options.explain, paths, replace)
-    if options.write_speaker_statistics is not None:
+    if options.write_statistics is not None:
         _write_statistics(predictor, paths, options, console)
     elif options.output is None or options.stream:
         items = () if options.stream else sources(paths, options.null, console)
@@ -240,11 +241,11 @@ def _write_statistics(
     from sertool.evaluation import by_speaker
     from sertool.formats.outputs import atomic
 
-    path = options.write_speaker_statistics
+    path = options.write_statistics
     assert path is not None
     if not predictor.normalised:
         raise UsageError(
-            f"--write-speaker-statistics: {show(predictor.path)} was trained without"
+            f"--write-statistics: {show(predictor.path)} was trained without"
             " --speaker-normalisation"
         )
     predictor.prepared(sources(paths, options.null, console), console)

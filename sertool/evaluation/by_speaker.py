@@ -295,7 +295,7 @@ def read(path: Path, wanted: Head, who: Who) -> Known:
     if (head.pipeline, head.dims) != (wanted.pipeline, wanted.dims):
         raise InputError(
             f"{show(path)}: speakers' statistics of other features than the model's; write them"
-            " again with this model (--write-speaker-statistics)"
+            " again with this model (--write-statistics)"
         )
     for name in ("channel", "whole_crop"):
         mine, theirs = getattr(wanted, name), getattr(head, name)

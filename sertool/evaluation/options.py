@@ -155,10 +155,10 @@ class PredictOptions(Options):
     )
     speaker_by: str | None = option(
         None,
-        "Who speaks, for a model trained with --speaker-normalisation: all recordings of a folder,"
-        " or of a channel (with --channel each), or of a value of this column of manifest lines,"
-        " are one speaker's.",
-        metavar="folder|channel|column=NAME",
+        "Who speaks, for a model that normalises by speaker: all recordings of a folder, or of a"
+        " channel (with --channel each), or of a value of a column of manifest lines"
+        " (column=NAME), are one speaker's.",
+        metavar="BY",
         unset="the manifest's speaker",
         panel=SPEAKERS,
     )
