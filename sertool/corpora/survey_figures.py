@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from sertool.corpora.survey import SHORTEST_BIN, Survey
 from sertool.corpora.survey_text import span
 from sertool.formats import figures as folders
-from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, short
+from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, short, title
 from sertool.ui.words import plural
 
 Belongs = Callable[[str | None, str | None], bool]  # of a corpus and a gender
@@ -35,14 +35,19 @@ DODGE = 4  # speaker names longer than this are drawn vertically
 BARS = 300  # with more speakers the bars are one outline
 
 
-def caption(found: Survey, title: str) -> str:
-    """What it is a picture of: file, utterances, speakers, hours; no figure without them."""
-    parts = [f"{found.items} items"]
+def _title(figure: Figure, found: Survey, file: str) -> None:
+    """What it is a picture of: file, utterances, speakers, hours; and folds that share speakers."""
+    parts = [f"{short(file)}: {found.items} items"]
     if found.speakers:
         parts.append(f"{len(found.speakers)} speakers")
     if found.lengths:
         parts.append(span(found.lengths.total))
-    return f"{short(title)}: {' · '.join(parts)}"
+    shared = [
+        f"speakers of {what} apart: NO"
+        for what, rows in (("folds", found.folds), ("parts", found.parts))
+        if any(row.shared_speakers for row in rows)
+    ]
+    title(figure, parts, shared)
 
 
 def _top_corpora(found: Survey) -> list[str | None]:
@@ -94,7 +99,7 @@ def _legend(axes: Axes, handles: Sequence[Any], names: Sequence[str]) -> None:
         text.set_color(INK)
 
 
-def classes_figure(found: Survey, title: str) -> Figure:
+def classes_figure(found: Survey, file: str) -> Figure:
     """How many items each class has, stacked by corpus, or by gender where there is one."""
     classes = found.classes
     if len(classes) > MOST_CLASSES:
@@ -124,11 +129,11 @@ def classes_figure(found: Survey, title: str) -> Figure:
     hidden = len(found.classes) - len(labels)
     _counted(axes.xaxis, axes, "items" + (f" ({hidden} rarer classes left out)" if hidden else ""))
     _legend(axes, handles, names)
-    figure.suptitle(caption(found, title), fontsize=9, color=INK)
+    _title(figure, found, file)
     return figure
 
 
-def lengths_figure(found: Survey, title: str) -> Figure | None:
+def lengths_figure(found: Survey, file: str) -> Figure | None:
     """A histogram of the lengths, stacked by corpus; None where no length is known."""
     lengths = found.lengths
     if not lengths:
@@ -174,11 +179,11 @@ def lengths_figure(found: Survey, title: str) -> Figure | None:
     axes.set_ylim(0, 1.14 * max([*begun, 1]))
     _counted(axes.yaxis, axes, "items")
     _legend(axes, handles, [name for name, _, _ in layers])
-    figure.suptitle(caption(found, title), fontsize=9, color=INK)
+    _title(figure, found, file)
     return figure
 
 
-def speakers_figure(found: Survey, title: str) -> Figure | None:
+def speakers_figure(found: Survey, file: str) -> Figure | None:
     """How many items each speaker has, coloured as the classes are; None with fewer than two."""
     people = sorted(found.speakers, key=lambda s: (s.corpus or "", -s.items, s.speaker))
     n = len(people)
@@ -214,7 +219,7 @@ def speakers_figure(found: Survey, title: str) -> Figure | None:
     axes.set_xlabel(f"{n} speakers, {order}most items first", color=INK)
     _counted(axes.yaxis, axes, "items")
     _legend(axes, handles, names)
-    figure.suptitle(caption(found, title), fontsize=9, color=INK)
+    _title(figure, found, file)
     return figure
 
 
@@ -238,6 +243,6 @@ def check(folder: Path, replace: bool) -> None:
     folders.check_folder(folder, FIGURES, replace)
 
 
-def draw(found: Survey, title: str, folder: Path) -> list[Path]:
+def draw(found: Survey, file: str, folder: Path) -> list[Path]:
     """Write every figure that the survey allows into `folder`; return their paths."""
-    return folders.draw(folder, {n: partial(make, found, title) for n, make in FIGURES.items()})
+    return folders.draw(folder, {n: partial(make, found, file) for n, make in FIGURES.items()})

@@ -2,36 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sertool import metrics
 from sertool.core.paths import show
+from sertool.evaluation import pooling
 from sertool.evaluation.number_tables import interval
 from sertool.evaluation.report import AnyReport, NumberReport, Report
-from sertool.evaluation.terminal import percent, systems
+from sertool.evaluation.terminal import percent, systems, warnings
 from sertool.formats import figures as folders
-from sertool.models.speakers import DECLARED
-from sertool.ui.figures import GRID, INK, LINEAR, MODEL, MOST_SPEAKERS, one_panel, panels_of
+from sertool.ui.figures import (
+    GRID,
+    INK,
+    LETTERS,
+    LINEAR,
+    MODEL,
+    MOST_SPEAKERS,
+    WHISKER,
+    one_panel,
+    panels_of,
+    short,
+    title,
+)
 from sertool.ui.words import plural
 
+MODEL_NAME = ""  # in `_recalls`, whatever a baseline is called
+ROOM = 14  # letters of a class that fit below its bars
 
-def _caption(report: Report) -> str:
-    """Name, UAR with interval, and whether speakers were apart: no figure without its protocol."""
+
+def _title(figure: Figure, report: Report) -> None:
+    """Name, UAR with interval, what was tested, and all that weakens the test, in every figure."""
     name, figures = systems(report)[0]
     low, high = figures.ci.limits.get("uar", (None, None))
     interval = "" if low is None else f" [{percent(low)}, {percent(high)}]"
-    tested = f"{figures.n} {report.level}s"
-    return f"{name}: UAR {percent(figures.uar)} %{interval} · {tested} · {_apart(report)}"
+    _protocol(figure, report, f"{show(name)}: UAR {percent(figures.uar)} %{interval}")
 
 
-def _apart(report: AnyReport) -> str:
+def _protocol(figure: Figure, report: AnyReport, first: str) -> None:
     apart = report.protocol.facts.get("speaker_disjoint")
-    words = {True: "speakers apart", False: "speakers NOT apart", None: "speakers unknown"}[apart]
-    normalised = report.protocol.declared.get(DECLARED)
-    return f"{words}, normalised by speaker" if normalised else words
+    words = {True: ["speakers apart"], False: [], None: ["speakers unknown"]}[apart]
+    tested = f"{report.figures.n} {report.level}s"
+    title(figure, [first, tested, *words], warnings(report.protocol))
+
+
+def _recalls(report: Report) -> dict[str, list[tuple[float, float]]]:
+    """Return the interval of each class's recall by system, {} where there are too few speakers."""
+    pooled = pooling.pool([pooling.result("", report)])
+    if len(pooled.clusters) < metrics.FEWEST:
+        return {}
+    ci = report.figures.ci
+    found = {}
+    for name, matrices in {MODEL_NAME: pooled.matrices, **pooled.baselines}.items():
+        drawn = metrics.resample(matrices, {"recall": metrics.recalls}, seed=ci.seed or 0)["recall"]
+        found[name] = [metrics.limits(values, ci.level) for values in drawn[:, 0].T]
+    return found
+
+
+def of_files(confusion: Sequence[Sequence[int]], level: float) -> tuple[float, float]:
+    """Return an interval of the UAR of one confusion matrix, as if its tests were independent.
+
+    Wilson's score interval of each recall, brought together for their mean by MOVER (Zou & Donner
+    2008, Statistics in Medicine 27: 1693): it has width even where all or none was right.
+    """
+    matrix = np.array(confusion, np.float64)
+    there = matrix.sum(1) > 0
+    n, right = matrix.sum(1)[there], matrix.diagonal()[there]
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    rate, middle = right / n, (right + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(right * (n - right) / n + z**2 / 4)
+    ends = rate - middle + half, middle + half - rate
+    below, above = (float(np.sqrt((end**2).sum())) / len(n) for end in ends)
+    return float(rate.mean()) - below, float(rate.mean()) + above
+
+
+def _whiskers(values: Sequence[float], limits: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Return how far intervals (fractions) reach below and above values (percent), (2, n)."""
+    ends = 100 * np.array(limits)
+    return np.maximum(0, [np.array(values) - ends[:, 0], ends[:, 1] - np.array(values)])
 
 
 def confusion_figure(report: Report) -> Figure:
@@ -63,7 +117,7 @@ def confusion_figure(report: Report) -> Figure:
         spine.set_visible(False)
     axes.set_xlabel("predicted (percent of the row, count below)", color=INK)
     axes.set_ylabel("truth", color=INK)
-    figure.suptitle(_caption(report), fontsize=9, color=INK)
+    _title(figure, report)
     return figure
 
 
@@ -71,20 +125,29 @@ def classes_figure(report: Report) -> Figure:
     """Recall of each class: the model next to the linear baseline, and chance."""
     classes = [c for c in report.classes if report.figures.per_class[c].support]
     rows = [row for row in systems(report) if row[0] != "majority"][:2]
-    figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 3.8)
+    crowded = max(map(len, classes)) > ROOM
+    figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 5.0 if crowded else 3.8)
     width = 0.8 / len(rows)
+    intervals = _recalls(report)
     for number, (name, figures) in enumerate(rows):
         recalls = [100 * (figures.per_class[c].recall or 0.0) for c in classes]
         at = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(classes))]
-        axes.bar(at, recalls, width * 0.92, color=(MODEL, LINEAR)[number], label=name)
+        every = intervals.get(name if number else MODEL_NAME)
+        own = every and [every[report.classes.index(c)] for c in classes]
+        axes.bar(at, recalls, width * 0.92, color=(MODEL, LINEAR)[number], label=short(name),
+                 yerr=_whiskers(recalls, own) if own else None, error_kw=WHISKER)  # fmt: skip
     chance = 100 / len(report.classes)
     axes.axhline(chance, color=INK, linewidth=1, linestyle=":", label="chance")
-    labels = [f"{c}\nn {report.figures.per_class[c].support}" for c in classes]
-    axes.set_xticks(range(len(classes)), labels)
+    labels = [f"{short(c)}\nn {report.figures.per_class[c].support}" for c in classes]
+    axes.set_xticks(range(len(classes)), labels, rotation=40 if crowded else 0,
+                    ha="right" if crowded else "center")  # fmt: skip
+    ci = report.figures.ci
+    over = f"intervals over {plural(ci.n_units, ci.unit)}"
+    words = f"whiskers: {100 * ci.level:g} % {over}" if intervals else f"too few for {over}"
+    axes.set_xlabel(words, color=INK, fontsize=8)
     _percent_axis(axes, "recall, %")
-    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left",
-                bbox_to_anchor=(0, 1.0), borderaxespad=0.1)  # fmt: skip
-    figure.suptitle(_caption(report), fontsize=9, color=INK)
+    _legend(axes, figure)
+    _title(figure, report)
     return figure
 
 
@@ -97,8 +160,11 @@ def speakers_figure(report: Report) -> Figure | None:
     n = len(names)
     figure, axes = one_panel(min(16.0, max(5.0, 1.6 + 0.3 * n)), 3.8)
     at = range(n)
-    axes.bar(at, [100 * speakers[name].uar for name in names], 0.78, color=MODEL,
-             label=systems(report)[0][0])  # fmt: skip
+    values = [100 * speakers[name].uar for name in names]
+    level = report.figures.ci.level
+    limits = [of_files(speakers[name].confusion, level) for name in names]
+    axes.bar(at, values, 0.78, color=MODEL, label=short(systems(report)[0][0]),
+             yerr=_whiskers(values, limits), error_kw=WHISKER)  # fmt: skip
     baseline = dict(systems(report)[1:]).get("linear")
     linear = baseline.by.get("speaker") if baseline else None
     if linear:
@@ -119,12 +185,20 @@ def speakers_figure(report: Report) -> Figure | None:
     else:
         axes.set_xticks([])
     axes.set_xlim(-0.7, n - 0.3)
-    axes.set_xlabel(plural(n, "speaker") + ", worst first", color=INK)
+    over = f"whiskers: {100 * level:g} % intervals over a speaker's own files"
+    axes.set_xlabel(f"{plural(n, 'speaker')}, worst first; {over}", color=INK, fontsize=8)
     _percent_axis(axes, "UAR, %")
-    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0),
-                borderaxespad=0.1)  # fmt: skip
-    figure.suptitle(_caption(report), fontsize=9, color=INK)
+    _legend(axes, figure)
+    _title(figure, report)
     return figure
+
+
+def _legend(axes: Axes, figure: Figure) -> None:
+    """Put a legend above the axes, side by side or, where there is no room, in a column."""
+    handles, names = axes.get_legend_handles_labels()
+    fit = sum(len(name) + 6 for name in names) <= LETTERS * figure.get_figwidth()
+    axes.legend(handles, names, frameon=False, fontsize=8, ncols=3 if fit else 1, loc="lower left",
+                bbox_to_anchor=(0, 1.0), borderaxespad=0.1)  # fmt: skip
 
 
 def _percent_axis(axes: Axes, label: str) -> None:
@@ -160,9 +234,7 @@ def scatter_figure(report: NumberReport) -> Figure | None:
         axes.set_ylabel("predicted", color=INK)
         axes.set_title(f"CCC {interval(own, 'ccc')}", fontsize=9, color=INK)
     name = (report.model and report.model.name) or "model"
-    figure.suptitle(
-        f"{name} · {report.figures.n} {report.level}s · {_apart(report)}", fontsize=9, color=INK
-    )
+    _protocol(figure, report, show(name))
     return figure
 
 

@@ -158,40 +158,50 @@ def _unit(report: AnyReport) -> str:
     return "file" if report.level == "file" else "item"
 
 
+def warnings(protocol: Protocol, counted: bool = True) -> list[str]:
+    """Return what weakens the test, as the protocol line has it; `counted`: with how many."""
+    return [text for text, weak in _pieces(protocol, counted) if weak]
+
+
+def _pieces(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
+    """Return the facts of a protocol, each with whether it weakens the test."""
+    facts, shared = protocol.facts, protocol.shared if counted else {}
+    pieces: list[tuple[str, bool]] = []
+    for name, words, what in FACTS:
+        if facts.get(name) is False:
+            n = shared.get(what)
+            pieces.append((f"{words}: NO" + (f" ({n} shared)" if n else ""), True))
+        else:
+            pieces.append((f"{words}: {'yes' if facts.get(name) else 'unknown'}", False))
+    # reports from before near-duplicates counted segments of one recording as identical, too
+    new = "near_disjoint" in facts or facts.get("origin_disjoint") is not False
+    for name, words, what in RARE if new else ():
+        if facts.get(name) is False:
+            pieces.append((words.format(shared.get(what, "some")), True))
+    if protocol.files_split:
+        many = f": {protocol.files_split}" if counted else ""
+        pieces.append((f"files scored in parts{many}", True))
+    augmented = protocol.test_augmented
+    pieces.append((f"test augmented: {'YES' if augmented else 'no'}", augmented))
+    if resplit := protocol.declared.get("resplit"):
+        unit = protocol.declared.get("unit")
+        pieces.append((f"resplit{f' by {unit}' if unit else ''}: {resplit}", True))
+    if protocol.declared.get(speakers.DECLARED):
+        pieces.append((speakers.NOTE, True))
+    if protocol.declared.get(SOFT):
+        pieces.append(("trained on shares of votes", False))
+    return pieces
+
+
 def protocol_line(protocol: Protocol, width: int = 80) -> Text:
     """The protocol as derived from the data; what weakens the test is in capitals.
 
     Broken between facts where it is longer than `width`.
     """
-    facts, shared = protocol.facts, protocol.shared
-    pieces: list[tuple[str, str] | str] = []
-    for name, words, what in FACTS:
-        if facts.get(name) is False:
-            n = shared.get(what)
-            pieces.append((f"{words}: NO" + (f" ({n} shared)" if n else ""), "bold red"))
-        else:
-            pieces.append(f"{words}: {'yes' if facts.get(name) else 'unknown'}")
-    # reports from before near-duplicates counted segments of one recording as identical, too
-    new = "near_disjoint" in facts or facts.get("origin_disjoint") is not False
-    for name, words, what in RARE if new else ():
-        if facts.get(name) is False:
-            pieces.append((words.format(shared.get(what, "some")), "bold red"))
-    if protocol.files_split:
-        pieces.append((f"files scored in parts: {protocol.files_split}", "bold red"))
-    augmented = protocol.test_augmented
-    pieces.append(("test augmented: YES", "bold red") if augmented else "test augmented: no")
-    if resplit := protocol.declared.get("resplit"):
-        unit = protocol.declared.get("unit")
-        pieces.append((f"resplit{f' by {unit}' if unit else ''}: {resplit}", "bold red"))
-    if protocol.declared.get(speakers.DECLARED):
-        pieces.append((speakers.NOTE, "bold red"))
-    if protocol.declared.get(SOFT):
-        pieces.append("trained on shares of votes")
-    pieces.append(_counts(protocol))
     line = Text("protocol  ", style="bold")
     column = len(line)
-    for i, piece in enumerate(pieces):
-        text, style = (piece, "not bold") if isinstance(piece, str) else piece
+    for i, (text, weak) in enumerate([*_pieces(protocol), (_counts(protocol), False)]):
+        style = "bold red" if weak else "not bold"
         if i and column + len(text) + 3 > width:
             line.append("\n" + " " * len("protocol  "))
             column = len("protocol  ")

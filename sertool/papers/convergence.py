@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sertool.evaluation import curves, stuck
 from sertool.evaluation.curves import Curve
 from sertool.evaluation.pooling import Pooled
 from sertool.evaluation.stuck import Stuck
+from sertool.evaluation.terminal import warnings
 from sertool.papers.study import Study
 from sertool.papers.words import telling
 from sertool.ui.tables import Block, Grid, Heading, Text
@@ -40,6 +42,7 @@ class Told:
     protocol: str
     curves: list[Curve]
     stuck: Stuck | None = None
+    warnings: tuple[str, ...] = ()
 
     def mean(self, losses: Callable[[Curve], list[float] | None]) -> dict[str, float] | None:
         """Return the mean loss at the first epoch, half way and at the end; None if unknown."""
@@ -74,20 +77,27 @@ def of(run: Pooled) -> list[Curve]:
     return [curve for each in run.reports for report in each for curve in curves.curves(report)]
 
 
+def _warnings(runs: Iterable[Pooled]) -> tuple[str, ...]:
+    """Return what weakens any of the tests that were pooled."""
+    reports = (report for run in runs for each in run.reports for report in each)
+    found = (warnings(report.protocol, counted=False) for report in reports)
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
+
+
 def told(study: Study) -> list[Told]:
     """Return how each system was trained under each protocol, in the order of the columns.
 
     Systems of the same trainings are one: that of the fewest tags, which was tested as the others
     vary (with the last weights, on other speakers); of several such what tags they share.
     """
-    groups: dict[tuple[str, str], list[tuple[dict[str, str], list[Curve], Stuck | None]]] = {}
+    groups: dict[tuple[str, str], list[tuple[dict[str, str], Pooled]]] = {}
     for column in study.columns:
         for system in study.systems:
             run = system.runs.get(column.tag)
             if run is None or not (known := of(run)):
                 continue
             key = (column.tag, repr([_ends(curve) for curve in known]))
-            groups.setdefault(key, []).append((system.tags, known, stuck.count(run)))
+            groups.setdefault(key, []).append((system.tags, run))
     rows = []
     for (tag, _), group in groups.items():
         fewest = min(len(tags) for tags, *_ in group)
@@ -97,7 +107,10 @@ def told(study: Study) -> list[Told]:
             for name, value in first[0].items()
             if all(tags.get(name) == value for tags, *_ in others)
         }
-        rows.append(Told(same, tag, *first[1:]))
+        run = first[1]
+        rows.append(
+            Told(same, tag, of(run), stuck.count(run), _warnings(each for _, each in group))
+        )
     return rows
 
 

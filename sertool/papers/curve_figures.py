@@ -8,14 +8,16 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sertool.formats import figures as folders
 from sertool.papers.convergence import Told, shown, told
 from sertool.papers.study import Study
-from sertool.ui.figures import DPI, GRID, INK, LINEAR, MODEL
+from sertool.ui.figures import DPI, GRID, INK, LINEAR, MODEL, WARNING, broken
 
 ACROSS = 3  # panels in a row
 SIDE = (3.3, 2.4)  # inches
+ROOM = 52  # letters of a line of a panel's title
 
 
 def curves_figure(study: Study) -> Figure | None:
@@ -34,7 +36,9 @@ def curves_figure(study: Study) -> Figure | None:
         axes = figure.add_subplot(down, across, i + 1)
         _panel(axes, row)
         name = " ".join(v for key in keys if (v := row.tags.get(key)))
-        axes.set_title(f"{name}\n{heads[row.protocol]}: {row.verdict}".strip(), fontsize=7)
+        lines = broken([name], ROOM) + broken([f"{heads[row.protocol]}: {row.verdict}"], ROOM)
+        lines += broken(row.warnings, ROOM)
+        axes.set_title("\n".join(lines), fontsize=7, color=WARNING if row.warnings else INK)
         if i % across == 0:
             axes.set_ylabel("loss, nats", color=INK, fontsize=8)
         if i >= len(rows) - across:
@@ -57,6 +61,7 @@ def _panel(axes: Axes, row: Told) -> None:
         axes.plot([curve.best], [curve.at(curve.best, losses)], linestyle="none", marker="o",
                   markersize=2.5, color=INK, label="best epoch" if first else None)  # fmt: skip
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.tick_params(colors=INK, length=0, labelsize=7)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     for side in ("top", "right"):

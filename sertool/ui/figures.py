@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ INK = "#22303c"
 MODEL = "#1f6f8b"
 LINEAR = "#d08c3f"
 GRID = "#e3e6e8"
+WARNING = "#a3322a"
+WHISKER = {"ecolor": INK, "elinewidth": 1.0, "capsize": 2.5}  # of error bars
+TITLE = 9  # points
+LETTERS = 12  # of a title in an inch
+LINE = 0.16  # inches, of a title's line
 MOST_SPEAKERS = 60  # past that names are illegible and bars are drawn without them
 LONGEST_NAME = 28  # characters
 # used for what the default font lacks, where they are installed
@@ -48,6 +54,28 @@ def panels_of(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     return figure, panels
+
+
+def title(figure: Figure, parts: Sequence[str], warnings: Sequence[str] = ()) -> None:
+    """Put a title of several parts above a figure, what warns of it below in lines of their own.
+
+    Lines are broken between parts, and within one where it is wider than the figure, which grows.
+    """
+    room = int(LETTERS * figure.get_figwidth())
+    lines = [*broken(parts, room), *broken(warnings, room)]
+    figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 1))
+    figure.suptitle("\n".join(lines), fontsize=TITLE, color=WARNING if warnings else INK)
+
+
+def broken(parts: Sequence[str], room: int) -> list[str]:
+    """Return parts joined by " · " as lines of at most `room` letters."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 3 + len(part) <= room:
+            lines[-1] += f" · {part}"
+        else:
+            lines += textwrap.wrap(part, room)
+    return lines
 
 
 def short(value: str | None, unknown: str = "unknown") -> str:
