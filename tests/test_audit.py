@@ -431,7 +431,8 @@ def test_eval_hears_near_duplicates_of_all_that_was_trained_on(where):
     earlier = where == "earlier"
     rows = [item(1), item(9, "test")] if earlier else [item(1), like, item(9, "test")]
     pipeline = [stage] if earlier else []
-    header = SimpleNamespace(pipeline=pipeline, augment=None, protocol=None)
+    model = SimpleNamespace(settings={})
+    header = SimpleNamespace(pipeline=[], augment=None, protocol=None, model=model, fused=None)
     one = CheckpointTest(Path("m.ckpt"), header, pipeline, items(rows), "0" * 64, tested=[0])
     store = SimpleNamespace(items=lambda: items([item(9, "test")]))
     assert broken(protocol([one], store).facts) == {"near_disjoint"}

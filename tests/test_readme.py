@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "benchmarks/README.md")
-PAGES += ("examples/README.md", "data/demo/README.md", "recipes/README.md")
+PAGES += ("docs/encoders.md", "examples/README.md", "data/demo/README.md", "recipes/README.md")
 
 
 def test_it_is_short() -> None:

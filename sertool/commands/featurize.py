@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, strict, workers
 from sertool.core.settings import option
 from sertool.corpora import CORPORA
 from sertool.features.spec import FeaturizeSpec
+from sertool.models.hyperparameters import DEVICES
 from sertool.ui.console import Console
 
 
@@ -31,6 +33,11 @@ class FeaturizeOptions(Options):
         metavar="auto|NAME|FILE.toml",
         choices=("auto", *CORPORA),
         open=True,
+    )
+    device: str = option(
+        "cpu",
+        "Where a pre-trained encoder (kind ssl) is computed; on a GPU, values differ by rounding.",
+        choices=DEVICES,
     )
     strict: bool = strict()
     workers: int = workers()
@@ -55,6 +62,12 @@ def featurize(
     from sertool.features.stores import write_store
     from sertool.formats.building import Run
 
+    if options.spec.kind == "ssl":
+        from sertool.models import encoders
+
+        encoders.compute_on(options.device)
+    elif options.device != "cpu":
+        raise UsageError(f"--device {options.device}: kind {options.spec.kind} is for the CPU")
     building = Run(
         console or Console.silent(), options.workers, run.resume, options.strict, options.compress
     )

@@ -85,7 +85,9 @@ def _manifest(found: ManifestDescription) -> list[Any]:
 def _checkpoint(found: CheckpointDescription) -> list[Any]:
     header = found.checkpoint.header
     model = header.model
-    settings = ", ".join(f"{k}={v}" for k, v in model.settings.items())
+    settings = ", ".join(
+        f"{k}={v.get('name', '…') if isinstance(v, dict) else v}" for k, v in model.settings.items()
+    )
     lines: list[Any] = [
         f"checkpoint, version {found.checkpoint.meta['version']}: model {model.name}"
         + (f" ({settings})" if settings else ""),

@@ -13,9 +13,9 @@ from sertool.audio import LONG
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.corpora.where import select
-from sertool.evaluation import audit
+from sertool.evaluation import audit, contamination
 from sertool.evaluation.leaks import FACTS
-from sertool.evaluation.report import Protocol, States
+from sertool.evaluation.report import EncoderUsed, Protocol, States
 from sertool.evaluation.routing import Routes
 from sertool.features.spec import in_windows
 from sertool.formats import checkpoint, lineage
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SEGMENT = re.compile(r"#\d+")
 UNCUT = {"segment": None, "segment_hop": None, "segment_tail": "align", "segment_max": None}
+NAMED_BY_CONTENT = ("checkpoint", "model")  # settings beside a `sha256` that says the same
 LISTED = 3  # ids or differences named in a message
 
 
@@ -124,7 +125,7 @@ def _featurized(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         kept = {name: value for name, value in stage.items() if name != "fitted_on"}
         settings = stage.get("settings")
         if isinstance(settings, dict) and settings.get("sha256"):
-            kept["settings"] = {k: v for k, v in settings.items() if k != "checkpoint"}
+            kept["settings"] = {k: v for k, v in settings.items() if k not in NAMED_BY_CONTENT}
         found.append(kept)
     return found
 
@@ -379,14 +380,30 @@ def protocol(tests: Sequence[CheckpointTest], store: Store) -> Protocol:
             test.header.augment,
             test.header.protocol,
         )
-    return audit.combine([test.protocol for test in tests], tested)
+        own = contamination.encoders(test.header)
+        if own:
+            corpora = {items[i].corpus for i in test.tested}
+            test.protocol.encoders = [contamination.used(one, corpora) for one in own]
+    made = audit.combine([test.protocol for test in tests], tested)
+    if found := contamination.together(test.protocol.encoders or [] for test in tests):
+        made.encoders = found
+    return made
 
 
-def require(facts: States, shared: Mapping[str, int], names: Sequence[str]) -> None:
+def require(
+    facts: States,
+    shared: Mapping[str, int],
+    names: Sequence[str],
+    encoders: Sequence[EncoderUsed] = (),
+) -> None:
     """Raise InputError for the first of `names` that is not known to hold.
 
     One that a stronger fact breaks does not hold either. shared: how many values are shared.
+    encoders: of which `encoder-clean` is.
     """
+    if contamination.FACT in names:
+        contamination.require(encoders)
+        names = [name for name in names if name != contamination.FACT]
     for name in (name.replace("-", "_") for name in names):
         broken = [fact for fact in audit.STRONGER.get(name, ()) if facts[fact] is False]
         if broken or facts[name] is not True:

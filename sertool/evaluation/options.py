@@ -17,15 +17,19 @@ from sertool.models.hyperparameters import device, scoring_batch
 
 LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds beside the other
 TESTED = "What is tested"
+ENCODER = (
+    "Folder of the pre-trained encoder that features of kind ssl come from, or of several; where it"
+    " is not given, SERTOOL_ENCODERS, this folder and the hub's cache are searched."
+)
 
 
-def facts(panel: str) -> Any:
-    """Return the field of `--require`: facts of a protocol, "speaker-disjoint"."""
+def facts(panel: str, *more: str) -> Any:
+    """Return the field of `--require`: facts of a protocol, "speaker-disjoint", and `more`."""
     return option(
         (),
         "Exit with 3 unless these facts hold.",
         metavar="FACT,...",
-        choices=tuple(name.replace("_", "-") for name in FACTS),
+        choices=(*(name.replace("_", "-") for name in FACTS), *more),
         panel=panel,
         read=lambda texts: tuple(
             name.strip().replace("_", "-") for text in _several(texts) for name in text.split(",")
@@ -74,12 +78,13 @@ class EvalOptions(Options):
     choose: bool = _tested(
         False, "With models of train --per, use the chooser's choice, whatever the store says."
     )
-    require: tuple[str, ...] = facts(TESTED)
+    require: tuple[str, ...] = facts(TESTED, "encoder-clean")
     ci: float = option(
         0.95, "Level of the confidence intervals (bootstrap over speakers).", metavar="LEVEL",
         above=0, below=1,
     )  # fmt: skip
     summary: bool = option(False, "Leave the items out of the report.", panel="Output")
+    encoder: Path | None = option(None, ENCODER, metavar="FOLDER", recorded=False)
     tags: dict[str, str] = option(
         {}, "Tag of the report; repeatable.", metavar="KEY=VALUE", flag="tag", panel="Output",
         read=lambda texts: dict(sorted(pairs("--tag", texts))),
@@ -188,6 +193,7 @@ class PredictOptions(Options):
     reject: float | None = option(
         None, "Give no label below this confidence.", metavar="P", above=0, below=1
     )
+    encoder: Path | None = option(None, ENCODER, metavar="FOLDER", recorded=False)
     strict: bool = strict()
     device: str = device()
     batch_size: int = scoring_batch("recordings or windows")

@@ -31,7 +31,7 @@ from sertool.features.pipeline import Pipeline, recording
 from sertool.features.turns import Turns, read_turns, turns_of
 from sertool.formats import checkpoint, lineage
 from sertool.items import Item
-from sertool.models import per_field, speakers
+from sertool.models import encoders, per_field, speakers
 from sertool.ui.console import Console
 from sertool.ui.words import plural
 
@@ -134,6 +134,7 @@ class Predictor:
         explain: Explain | None = None,
     ) -> None:
         self.path, self.options = path, options
+        encoders.settle(options.encoder, options.device)
         pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
         self.hearing = Hearing(
             pipeline,

@@ -84,12 +84,24 @@ class Mean(Struct, kw_only=True):
     n: Count | UnsetType = UNSET
 
 
+class EncoderUsed(Struct, kw_only=True):
+    """A pre-trained encoder, and whether it was trained on what is tested; None where unknown.
+
+    corpora: the tested ones that it was trained on.
+    """
+
+    name: str
+    clean: bool | None
+    corpora: list[str]
+
+
 class Protocol(Struct, kw_only=True):
     """How far a test can be trusted, from the items trained on and tested.
 
     declared: what the checkpoints say of their split (`resplit`, `unit`, `fold`, …). facts: those
     of `leaks.FACTS`; `against`: the same against training and validation part alone. shared: how
     many values train and test have in common. counts: `n_train`, `n_test_speakers`, ….
+    encoders: the pre-trained ones, where there are any.
     """
 
     declared: dict[str, Any] = {}
@@ -100,6 +112,7 @@ class Protocol(Struct, kw_only=True):
     train_augmented: bool = False
     counts: dict[str, Count] = {}
     files_split: Count | UnsetType = UNSET
+    encoders: list[EncoderUsed] | UnsetType = UNSET
 
     def of(self, name: str) -> int:
         """Return a count, 0 where it was not made."""

@@ -21,6 +21,7 @@ from sertool.core.paths import show
 from sertool.evaluation import number_tables
 from sertool.evaluation.report import (
     AnyReport,
+    EncoderUsed,
     Figures,
     Model,
     NumberReport,
@@ -190,7 +191,7 @@ def _pieces(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
         pieces.append((speakers.NOTE, True))
     if protocol.declared.get(SOFT):
         pieces.append(("trained on shares of votes", False))
-    return pieces
+    return pieces + [_encoder(one) for one in protocol.encoders or ()]
 
 
 def protocol_line(protocol: Protocol, width: int = 80) -> Text:
@@ -211,6 +212,15 @@ def protocol_line(protocol: Protocol, width: int = 80) -> Text:
         line.append(text, style=style)
         column += len(text)
     return line
+
+
+def _encoder(encoder: EncoderUsed) -> tuple[str, bool]:
+    """Return what is known of an encoder, and whether that weakens the test."""
+    name = f"encoder {show(encoder.name)}"
+    if encoder.clean is False:
+        corpora = ", ".join(map(show, encoder.corpora))
+        return f"{name} CONTAMINATED: trained on {corpora}", True
+    return f"{name}: {'not trained on these' if encoder.clean else 'training data unknown'}", False
 
 
 def _counts(protocol: Protocol) -> str:
@@ -456,7 +466,10 @@ def _render_numbers(report: NumberReport, width: int) -> Group:
 def describe_report(report: AnyReport, width: int = 80) -> RenderableType:
     """A report file for `sertool info`: what was tested on what, then what `eval` showed."""
     model, store = report.model or Model(), report.store
-    settings = ", ".join(f"{key}={value}" for key, value in (model.settings or {}).items())
+    settings = ", ".join(
+        f"{key}={value.get('name', '…') if isinstance(value, dict) else value}"
+        for key, value in (model.settings or {}).items()
+    )
     lines = [f"sertool report, version {report.version}"]
     lines.append(f"model    {model.name or 'unknown'}" + (f" ({settings})" if settings else ""))
     if store:

@@ -46,7 +46,7 @@ from sertool.formats import lineage
 from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import BASELINES, speaker_store, speakers
+from sertool.models import BASELINES, encoders, speaker_store, speakers
 from sertool.targets import class_names, numbers, shares
 from sertool.ui.console import Console
 from sertool.votes import votes_of
@@ -72,6 +72,7 @@ def evaluate(
     """
     if options.all and len(checkpoints) > 1:
         raise UsageError("--all tests every item with one checkpoint; name one")
+    encoders.settle(options.encoder, options.device)
     tests = [load_test(path) for path in checkpoints]
     classes = common_classes(tests)
     of_numbers = tests[0].header.numbers is not None
@@ -98,7 +99,7 @@ def evaluate(
             for test in tests:
                 speakers.check(store.items(), test.tested, store.path)
         facts = protocol(tests, store)
-        require(facts.facts, facts.shared, options.require)
+        require(facts.facts, facts.shared, options.require, facts.encoders or [])
         step = _step(tests, store, options)
         if finished is not None:
             state = decide(finished, step, _made, console, resume=True)

@@ -23,6 +23,7 @@ KINDS = {
     "voice": "sertool.features.voice.kind:KIND",
     "functionals": "sertool.features.functionals:KIND",
     "embedding": "sertool.features.embedding:KIND",
+    "ssl": "sertool.features.ssl:KIND",
 }
 GROUP = "sertool.features"  # entry points of other packages
 S = TypeVar("S")

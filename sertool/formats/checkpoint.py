@@ -325,3 +325,15 @@ def plain_weights(path: Path) -> dict[str, Any] | None:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError):
         return None
+
+
+def save_weights(tensors: Mapping[str, Any], path: Path) -> None:
+    """Write torch tensors as a plain safetensors file, as transformers reads it.
+
+    Tensors that share their memory are written twice.
+    """
+    import safetensors.torch
+
+    own = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save(own, {"format": "pt"}))

@@ -55,6 +55,8 @@ MODELS = {
     "ma2018-fixed": "sertool.models.ma2018:Ma2018Fixed",
     "huang2014": "sertool.models.huang2014.model:Huang2014",
     "fused": "sertool.evaluation.fused:Fused",
+    "probe": "sertool.models.probe:Probe",
+    "finetune": "sertool.models.finetune:Finetune",
 }
 GROUP = "sertool.models"  # entry points of other packages
 BASELINES = ("majority", "linear")  # fitted beside every model, on the same items

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sertool.core.errors import UsageError
 from sertool.models.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ class Model(ABC):
 class Tabular(Model):
     """A model fitted in one step to a table: one row of numbers per item.
 
-    needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`.
+    needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`. chooses:
+    whether `fit` has inner folds of its own, of which `score` knows the result.
     """
 
     needs: str | None = None
     soft: bool = False
+    chooses: bool = False
 
     @abstractmethod
     def row(self, features: np.ndarray) -> np.ndarray:
@@ -93,6 +96,10 @@ class Tabular(Model):
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
         """Return one line about what `fit` chose, "" where it chooses nothing."""
         return ""
+
+    def score(self, arrays: Mapping[str, np.ndarray]) -> float | None:
+        """Return the rate of the inner folds' held-out predictions; None where there were none."""
+        return None
 
 
 class Regressor(Model):
@@ -181,6 +188,7 @@ class Network(Model):
 
     fixed_length: `build` needs the number of frames; all items have it, unless `takes_shorter`.
     pictures: an item is one picture, a frame of shape (height, width, channels).
+    layered: it takes features of several layers (kind ssl), frames of shape (layers, dims), too.
     pretrained: published weights for `--init NAME`, each the address of a torch file.
     first_stage_tensors: the tensors that `first_stage` fits are those whose names have one of these
         among their parts; none: there is no first stage.
@@ -193,6 +201,7 @@ class Network(Model):
 
     fixed_length: bool = False
     pictures: bool = False
+    layered: bool = False
     pretrained: Mapping[str, str] = {}
     first_stage_tensors: tuple[str, ...] = ()
     own_loss: bool = False
@@ -231,6 +240,28 @@ class Network(Model):
     def view(self, features: np.ndarray) -> np.ndarray:
         """Return what the network is given of an item's features (frames, ...), not normalised."""
         return features
+
+    @property
+    def sample_rate(self) -> int | None:
+        """The rate (Hz) of the waveforms that the network takes, a frame being a sample.
+
+        None where it takes features. `build` is given the shape ().
+        """
+        return None
+
+    def begin_epoch(self, module: nn.Module, epoch: int) -> None:
+        """Prepare `module` for an epoch of training, from 0: which of its layers learn, if not all.
+
+        It depends on nothing but the epoch, so that a resumed run goes on as it would have.
+        """
+
+    def from_encoder(self, source: str) -> tuple[Network, Mapping[str, torch.Tensor]]:
+        """Return this network around the pre-trained encoder `source`, and the encoder's tensors.
+
+        source: a folder or ID (see `models.encoders`). The tensors have their names in the module.
+        Raises UsageError where the network has no encoder.
+        """
+        raise UsageError(f"--init ssl:{source}: {self.name} has no encoder; use --model finetune")
 
     @property
     def shortest(self) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sertool.core.errors import InputError
+from sertool.models.masking import mean_over_time
 
 LARGEST_NEEDED = 4096  # points: no network of pictures needs a larger one
 DRAWS = 2**16  # that 16 bits tell apart
@@ -95,3 +96,40 @@ class Dropout(nn.Dropout):
         layout = torch.empty_like(x, device="meta")  # in that of `x` it is multiplied fastest
         kept = drawn.view(torch.int16)[: x.numel()] < wanted - DRAWS // 2
         return (x * kept.as_strided(x.shape, layout.stride())).mul_(DRAWS / wanted)
+
+
+class LayerMix(nn.Module):
+    """The sum of layers, weighted by a softmax that starts equal."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (..., dims) of (..., layers, dims)."""
+        return torch.einsum("...ld,l->...d", x, self.weight.softmax(0))
+
+
+class Mixed(nn.Module):
+    """Mixture of layers, mean over time, dense layers."""
+
+    def __init__(self, mix: nn.Module, dense: nn.Sequential) -> None:
+        super().__init__()
+        self.mix, self.dense = mix, dense
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, outputs) for features (batch, frames, [layers,] dims)."""
+        out: torch.Tensor = self.dense(mean_over_time(self.mix(x), lengths))
+        return out
+
+
+class OneLayer(nn.Module):
+    """One layer of several."""
+
+    def __init__(self, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (..., dims) of (..., layers, dims)."""
+        return x[..., self.layer, :]

@@ -9,11 +9,12 @@ import numpy as np
 
 from sertool.core.settings import setting
 from sertool.models.contract import Tabular
+from sertool.models.layer_choice import LayerSettings
 from sertool.models.statistics import mean_and_deviation
 
 
 @dataclass(frozen=True)
-class LinearSettings:
+class LinearSettings(LayerSettings):
     """Settings of the logistic regression."""
 
     C: float = setting(1.0, "inverse strength of the squared penalty on the weights", above=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -44,6 +45,11 @@ class Mean(Regressor):
 class RidgeSettings:
     """Settings of the ridge regression."""
 
+    layer: int | Literal["mean"] = setting(
+        "mean",
+        "of features of several layers (kind ssl): one by its number, or their mean",
+        least=0,
+    )
     alpha: float | None = setting(
         None, "strength of the squared penalty; unset: chosen for each number by leave-one-out",
         above=0,

@@ -22,6 +22,7 @@ from sertool.models import (
     Regressor,
     Tabular,
     create,
+    layer_choice,
     per_field,
     regressor,
     tabular,
@@ -214,10 +215,11 @@ class TabularScorer(Scorer):
             raise ValueError(f"outputs of shape {trial.shape}")
 
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        rows = (self.model.row(window)[np.newaxis] for window in windows)
         model = self.model
-        says = model.numbers if isinstance(model, Regressor) else model.posterior
-        return np.concatenate([says(self.arrays, row) for row in rows])
+        rows = (layer_choice.row(model, window)[np.newaxis] for window in windows)
+        if isinstance(model, Regressor):
+            return np.concatenate([model.numbers(self.arrays, row) for row in rows])
+        return np.concatenate([layer_choice.posterior(model, self.arrays, row) for row in rows])
 
 
 class NetworkScorer(Scorer):

@@ -21,6 +21,7 @@ from sertool.core.errors import InputError
 from sertool.core.settings import setting
 from sertool.models.contract import Tabular
 from sertool.models.inner_folds import fit_temperature, inner_folds
+from sertool.models.layer_choice import LayerSettings
 from sertool.models.linear import over_time, softmax
 from sertool.models.statistics import mean_and_deviation
 
@@ -37,7 +38,7 @@ PAIRS = 5000  # of rows, whose distances the median is taken of
 
 
 @dataclass(frozen=True)
-class SvmSettings:
+class SvmSettings(LayerSettings):
     """Settings of the support vector machine."""
 
     kernel: Literal["rbf", "linear"] = setting("rbf", "how two rows are compared")
@@ -85,6 +86,7 @@ class SupportVectors(Tabular):
     name = "svm"
     summary = "support vector machine (rbf or linear) on statistics over time of each dimension"
     needs = "sklearn"
+    chooses = True
     Settings = SvmSettings
     settings: SvmSettings
 
@@ -176,6 +178,11 @@ class SupportVectors(Tabular):
             pairs[i] = arrays["coefficients"] @ seen + arrays["intercepts"]
         classes = int((1 + np.sqrt(1 + 8 * pairs.shape[1])) / 2)
         return softmax(float(arrays["temperature"][0]) * decide(pairs, classes))
+
+    def score(self, arrays: Mapping[str, np.ndarray]) -> float | None:
+        """Return the UAR or accuracy of the inner folds, None where there were none."""
+        _, _, score, folds, _ = arrays["chosen"].tolist()
+        return float(score) if folds else None
 
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
         """Return one line about what `fit` chose."""

@@ -12,7 +12,15 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import BASELINES, NUMBER_BASELINES, Regressor, Tabular, regressor, tabular
+from sertool.models import (
+    BASELINES,
+    NUMBER_BASELINES,
+    Regressor,
+    Tabular,
+    layer_choice,
+    regressor,
+    tabular,
+)
 from sertool.targets import Numbers, Target
 from sertool.ui.console import Console
 
@@ -30,16 +38,19 @@ class Columns:
         self._known: dict[tuple[str, str], np.ndarray] = {}
 
     def rows(self, model: Tabular | Regressor, positions: Sequence[int]) -> np.ndarray:
-        """Return (positions, columns) float64; InputError for features that are not finite."""
+        """Return (positions, columns) float64, or (positions, layers, columns) to choose among.
+
+        Raises InputError for features that are not finite.
+        """
         index = np.asarray(positions, np.int64)
         key = (model.name, repr(model.settings))
         if key not in self._rows:
-            width = len(model.row(self._store.features(int(index[0]))))
-            self._rows[key] = np.zeros((len(self._store), width))
+            first = self._row(model, int(index[0]))
+            self._rows[key] = np.zeros((len(self._store), *first.shape), first.dtype)
             self._known[key] = np.zeros(len(self._store), bool)
         rows, known = self._rows[key], self._known[key]
         missing = index[~known[index]]
-        if rows.shape[1] and len(missing):
+        if rows.shape[-1] and len(missing):
             with self._console.progress(len(missing), f"rows for {model.name}") as progress:
                 for i in missing.tolist():
                     rows[i] = self._row(model, i)
@@ -49,7 +60,7 @@ class Columns:
 
     def _row(self, model: Tabular | Regressor, i: int) -> np.ndarray:
         try:
-            row = model.row(self._store.features(i))
+            row = layer_choice.row(model, self._store.features(i))
         except OSError as error:
             raise InputError(f"{show(self._store.path)}: damaged; make it again") from error
         if not np.isfinite(row).all():
@@ -109,9 +120,11 @@ def fit_rows(
         warnings.simplefilter("always")
         if target.shares is not None:
             mine = target.shares[np.asarray(positions, np.int64)]
-            arrays = model.fit_shares(rows, mine, target.class_weights, together)
+            arrays = layer_choice.fit_shares(model, rows, mine, target.class_weights, together)
         else:
-            arrays = model.fit(rows, indices, len(target.classes), target.class_weights, together)
+            arrays = layer_choice.fit(
+                model, rows, indices, len(target.classes), target.class_weights, together
+            )
     odd = [str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)]
     return arrays, odd
 

@@ -13,7 +13,7 @@ from sertool import metrics, regression, votes
 from sertool.formats.checkpoint import Checkpoint, Scale
 from sertool.formats.checkpoint import Model as Described
 from sertool.formats.outputs import Parts
-from sertool.models import Regressor, Tabular, speakers
+from sertool.models import Regressor, Tabular, layer_choice, speakers
 from sertool.splits.division import Division
 from sertool.targets import (
     IGNORED,
@@ -94,13 +94,14 @@ def fit_table(job: Job, model: Tabular, division: Division, target: Target) -> F
     arrays, warnings = fit_tabular(model, job.columns, division.train, target)
     for text in warnings:
         job.console.warn(f"{model.name}: {text}")
-    if chosen := model.describe(arrays):
+    if chosen := layer_choice.describe(model, arrays):
         job.console.note(f"{model.name}: {chosen}")
     history: list[dict[str, float]] = []
     val = np.asarray(division.val, np.int64)
     known = val[target.indices[val] != IGNORED]
     if len(known):
-        said = model.posterior(arrays, job.columns.rows(model, known.tolist())).argmax(1)
+        rows = job.columns.rows(model, known.tolist())
+        said = layer_choice.posterior(model, arrays, rows).argmax(1)
         counts = metrics.confusion(target.indices[known], said, len(target.classes))
         rates = {"uar": float(metrics.uar(counts)), "accuracy": float(metrics.accuracy(counts))}
         history = [{"epoch": 1, **{f"val_{name}": rate for name, rate in rates.items()}}]

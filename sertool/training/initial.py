@@ -17,10 +17,11 @@ from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.items import Item
-from sertool.models import MODELS, Network, model, speakers
+from sertool.models import MODELS, Network, encoders, model, speakers
 from sertool.ui.console import Console
 
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; before torch 1.6 a bare pickle
+ENCODER = "ssl:"  # how `--init` names a pre-trained encoder
 NESTED = ("state_dict", "model")  # where a larger dictionary keeps the weights
 PUBLISHED_HASH = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")  # in a name, as torch publishes files
 PATIENCE = 30.0  # seconds that a server may stay silent
@@ -62,6 +63,21 @@ def load(source: str, network: Network, console: Console) -> Initial:
         return _of_checkpoint(path, network.name)
     console.note(f"--init {show(source)}: what these weights were trained on is unknown")
     return Initial(path, weights, None, None, _record(path, url=url))
+
+
+def of_encoder(source: str, network: Network, console: Console) -> tuple[Network, Initial]:
+    """Return the network around the pre-trained encoder that "ssl:FOLDER" names, and its weights.
+
+    Raises UsageError for a network without an encoder and where transformers is not installed,
+    InputError for a folder that holds no encoder.
+    """
+    name = source.removeprefix(ENCODER)
+    made, tensors = network.from_encoder(name)
+    folder = encoders.find(name)
+    console.note(f"--init {show(source)}: what these weights were trained on is unknown")
+    known = {"name": folder.name, "sha256": encoders.weights_sha256(folder)}
+    record = known | {"url": None, "items": None, "init": None}
+    return made, Initial(folder / encoders.CONFIG, dict(tensors), None, None, record)
 
 
 def _check_word(source: str, name: str) -> None:

@@ -103,7 +103,7 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     steps = _steps(options, found)
     changes = augmenting.make(found, items, steps, options.copies, options.seed)
     options = dataclasses.replace(options, augment=changes.steps if changes else {})  # all said
-    _check(options, found)
+    _check(options, found, store)
     _check_kind(options, found, fields)
     _check_soft(options, found)
     columns = Columns(store, console)
@@ -123,12 +123,17 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     from sertool.models import device
     from sertool.training import initial, networks, unlabelled  # torch: seconds, only where needed
 
+    init = None
+    if options.init and options.init.startswith(initial.ENCODER):
+        found, init = initial.of_encoder(options.init, found, console)
+    elif options.init:
+        init = initial.load(options.init, found, console)
     plan = networks.Plan(
         found,
         hp,
         options.seed,
         device.choose(options.device),
-        initial.load(options.init, found, console) if options.init else None,
+        init,
         changes,
         unlabelled.load(options.init_unlabelled, store, options.speaker_normalisation, stack),
         options.keep_last,
@@ -237,7 +242,7 @@ def _hp_of_numbers(hp: Hyperparameters, options: TrainOptions) -> Hyperparameter
     )
 
 
-def _check(options: TrainOptions, found: Model) -> None:
+def _check(options: TrainOptions, found: Model, store: Store) -> None:
     """Raise UsageError for an option that has no effect on the model."""
     if isinstance(found, Combined):
         raise UsageError(f"--model {found.name}: is made of checkpoints, by sertool fuse")
@@ -247,6 +252,9 @@ def _check(options: TrainOptions, found: Model) -> None:
     if options.keep_last and (network is None or options.per):
         why = f"with --per {options.per}" if options.per else f"for {found.name}, it has no epochs"
         raise UsageError(f"--keep-last: not available {why}")
+    layer = getattr(found.settings, "layer", None)
+    if isinstance(layer, int) and len(store.shape) != 2:
+        raise UsageError(f"--set layer={layer}: the store holds {store.kind}, which has no layers")
     if options.init and network is None:
         raise UsageError(f"--init: {found.name} is fitted in one step, from scratch")
 

@@ -356,6 +356,7 @@ def _epoch(run: Run, task: Task, progress: Progress) -> Epoch:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     row: Epoch = {"epoch": epoch + 1, "lr": rate}
+    task.model.begin_epoch(run.network, epoch)
     row |= train_epoch(run, task, epoch, progress)
     with run.average.within(run.network) if run.average else contextlib.nullcontext():
         if task.val:

@@ -52,12 +52,7 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     Raises InputError where the items do not suit the network, UsageError where the plan does not.
     """
     model, name, path = plan.model, plan.model.name, show(store.path)
-    if len(store.shape) != (3 if model.pictures else 1):
-        wanted = "pictures (image)" if model.pictures else "features over time (mel, mfcc, …)"
-        raise InputError(
-            f"{path}: {name} needs {wanted}, and this store holds {store.kind}; featurize with"
-            " another --kind"
-        )
+    _check_kind(model, store)
     _check_pixels(plan.hp.normalisation, store)
     lengths = store.lengths()[list(used)]
     shortest, longest = int(lengths.min()), int(lengths.max())
@@ -87,6 +82,25 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
         )
     _try(plan, store, used[0], longest)
     return longest
+
+
+def _check_kind(model: Network, store: Store) -> None:
+    """Raise InputError where a store does not hold what the network takes."""
+    rate, axes = model.sample_rate, len(store.shape)
+    wanted = "pictures (image)" if model.pictures else "features over time (mel, mfcc, …)"
+    fits = axes == (3 if model.pictures else 1) or (model.layered and axes == 2)
+    if rate is not None:
+        wanted, fits = f"waveforms at {rate} Hz", store.kind == "wave" and store.sample_rate == rate
+    if fits:
+        return
+    held = f"{store.kind} at {store.sample_rate} Hz" if rate else store.kind
+    how = f"--kind wave --sample-rate {rate}" if rate else "another --kind"
+    if axes == 2:
+        how = "--set layer=N --set pool=none, or use --model probe"
+    raise InputError(
+        f"{show(store.path)}: {model.name} needs {wanted}, and this store holds {held}; featurize"
+        f" with {how}"
+    )
 
 
 def _try(plan: Plan, store: Store, item: int, frames: int | None) -> None:

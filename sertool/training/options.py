@@ -94,7 +94,8 @@ class TrainOptions(Options):
     )
     init: str | None = option(
         None,
-        "Start from these weights: a checkpoint, .pth or .safetensors file, or imagenet.",
+        "Start from these weights: a checkpoint, .pth or .safetensors file, imagenet, or the"
+        " encoder in a folder (ssl:FOLDER, for finetune).",
         metavar="FILE|NAME",
         panel=TRAINING,
     )
