@@ -299,3 +299,13 @@ def test_a_metric_that_a_report_lacks_was_not_computed():
     assert "not computed" in text
     assert "not computed" not in printed(terminal.render(make(), 80), 80)
     assert reports.to_json(read) == raw
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80])
+def test_narrow_tables_cut_neither_names_nor_numbers(width):
+    report = make()
+    out = printed(terminal.render(report, width), width)
+    assert "…" not in out.replace("… and", "")
+    assert max(map(cell_len, out.splitlines())) <= width
+    classes = printed(terminal.class_table(report, width), width)
+    assert set(report.classes) <= set(classes.split())

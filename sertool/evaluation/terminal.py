@@ -32,7 +32,7 @@ from sertool.evaluation.report import (
 )
 from sertool.metrics import Metric
 from sertool.models import speakers
-from sertool.ui.tables import columns, fitted_names, short
+from sertool.ui.tables import Sheet, columns, fitted_names, short, terminal
 from sertool.ui.words import plural
 from sertool.votes import SOFT
 
@@ -49,6 +49,8 @@ RARE = (
     ("fit_disjoint", "FITTED to {} test items", "fitted items"),
 )
 ACROSS = 3  # metrics side by side
+RESULT = 15  # columns of the narrowest "50.0 [40, 60]"
+BAR = 20  # of a full bar
 WORST = 10  # speakers listed one by one
 # background and foreground of a cell by its share of the row, both given: any terminal's theme
 SHADES = (
@@ -96,7 +98,9 @@ def _with_interval(figures: Figures, metric: Metric, decimals: int) -> str:
 def result_tables(report: Report, width: int = 80) -> list[Table]:
     """Every metric with its interval, `ACROSS` to a table; see `result_table`."""
     every = list(metrics.known().values())
-    parts = [every[i : i + ACROSS] for i in range(0, len(every), ACROSS)]
+    label = max(13, *(cell_len(name) for name, _ in systems(report)))
+    across = max(1, min(ACROSS, (width - label) // RESULT))
+    parts = [every[i : i + across] for i in range(0, len(every), across)]
     return [result_table(report, width, part) for part in parts]
 
 
@@ -357,13 +361,20 @@ def _cells(row: Sequence[int], digits: int, one_line: bool) -> list[list[str]]:
     return [shares, counts]
 
 
-def class_table(report: Report) -> Table:
-    """Precision, recall, F1, AUC and support of each class."""
-    table = columns("class", "precision", "recall", "F1", "AUC", "n")
+def class_table(report: Report, width: int = 80) -> RenderableType:
+    """Precision, recall, F1, AUC and support of each class, in several tables where it is wide."""
+    header = ["class", "precision", "recall", "F1", "AUC", "n"]
+    rows = []
     for name in report.classes:
         row = report.figures.per_class[name]
         rates = [percent(rate) for rate in (row.precision, row.recall, row.f1, row.auc)]
-        table.add_row(name, *rates, str(row.support))
+        rows.append([show(name), *rates, str(row.support)])
+    widest = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
+    if sum(widest) + 2 * (len(widest) - 1) > width:
+        return Group(*terminal([Sheet(header, rows)]))
+    table = columns(*header)
+    for cells in rows:
+        table.add_row(*cells)
     return table
 
 
@@ -378,7 +389,7 @@ def group_lines(report: Report) -> list[Text]:
     return lines
 
 
-def speaker_table(report: Report) -> RenderableType | None:
+def speaker_table(report: Report, width: int = 80) -> RenderableType | None:
     """Speakers, the worst recognised first; None where fewer than two are known."""
     speakers = report.figures.by.get("speaker", {})
     if len(speakers) < 2:
@@ -387,10 +398,15 @@ def speaker_table(report: Report) -> RenderableType | None:
     table = columns("speaker", "UAR", "WA", "n", "")
     table.columns[4].justify = "left"
     ranked = sorted(speakers.items(), key=lambda pair: (pair[1].uar, pair[0]))
+    rows = []
     for name, row in ranked[:WORST]:
         label = name.split("/", 1)[1] if len(corpora) == 1 else name
-        bar = "█" * round(20 * row.uar)
-        table.add_row(show(label), percent(row.uar), percent(row.accuracy), str(row.n), bar)
+        rows.append([show(label), percent(row.uar), percent(row.accuracy), str(row.n)])
+    header = [str(column.header) for column in table.columns[:4]]
+    taken = sum(max(map(cell_len, column)) + 2 for column in zip(header, *rows, strict=True))
+    full = max(0, min(BAR, width - taken))
+    for cells, (_, row) in zip(rows, ranked, strict=False):
+        table.add_row(*cells, "█" * round(full * row.uar))
     rest = ranked[WORST:]
     if not rest:
         return table
@@ -438,11 +454,11 @@ def render(report: AnyReport, width: int = 80) -> Group:
         Text(),
         confusion_matrix(report, width),
         Text(),
-        class_table(report),
+        class_table(report, width),
         *vote_tables(report),
     ]
     lines = group_lines(report)
-    speakers = speaker_table(report)
+    speakers = speaker_table(report, width)
     if speakers is not None or lines:
         parts.append(Text())
     if speakers is not None:
