@@ -122,7 +122,8 @@ class PrepareOptions(Options):
         metavar="[FIELD=]NAME,...", panel=OWN,
     )  # fmt: skip
     rater: str | None = option(
-        None, "Column that says who rates, in a table with a line for each file and rater.",
+        None, "Column that says who rates, in a table with a line for each file and rater: votes as"
+        " with --raters, and the mean of every column of numbers in which a file's lines differ.",
         metavar="NAME", panel=OWN,
     )  # fmt: skip
     skip_missing: bool = option(
