@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from small_store import items, make
 
 from sertool.augmentations import masks, parts
-from sertool.augmentations.bands import between
 from sertool.core.errors import UsageError
 from sertool.core.seeds import rng
 from sertool.formats import checkpoint
 from sertool.formats.store import Store
 from sertool.models import statistics
+from sertool.models.stretching import between
 from sertool.training.augmenting import Augmenting
 from sertool.training.batches import Source
 

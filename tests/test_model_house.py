@@ -161,3 +161,29 @@ def test_defaults_are_declared() -> None:
 
     House().defaults().check()
     assert parts("frames", House.augment)
+
+
+def test_scoring_hears_other_voices_and_tempos(cli, store: Path, tmp_path: Path) -> None:
+    """The mean over views, each scored by a checkpoint that hears nothing else; figures as well."""
+    from sertool.formats.store import Store
+    from sertool.models.scoring import NetworkScorer, Scorer
+
+    asked = ("--model", "sertool", *SMALL, "--epochs", 2, "--test-fold", 0, "--no-baselines")
+    assert cli("train", store, tmp_path / "a.ckpt", *asked).code == 0
+    plain = (*asked, "--set", "voices=[]", "--set", "tempos=[]")
+    assert cli("train", store, tmp_path / "b.ckpt", *plain).code == 0
+    ours, alone = (Scorer.load(tmp_path / f"{name}.ckpt") for name in "ab")
+    assert isinstance(ours, NetworkScorer)
+    assert isinstance(alone, NetworkScorer)
+    arrays = [Store(store).features(i) for i in range(3)]
+    model = House()
+    for array, row in zip(arrays, ours.posterior(arrays), strict=True):
+        view = model.view(array)
+        views = [view, *model.further_views(view)]
+        assert len(views) == 5
+        each = alone._once(views, 1)
+        np.testing.assert_allclose(row, each.mean(0), atol=1e-6)
+    assert (ours.one_pass, alone.one_pass) == (False, False)
+    recorder = ours.recorder()
+    ours.posterior(arrays)
+    assert len(recorder.passes) == 3

@@ -18,25 +18,6 @@ if TYPE_CHECKING:
 KNOTS = 4  # of a random response, evenly over all dimensions
 
 
-def between(features: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return rows of `features` (rows, ...) at fractional `places` (n,), in their type.
-
-    Linear between neighbours; places before the first row or after the last are these.
-
-    >>> import numpy as np
-    >>> between(np.array([[0.0], [2.0]]), np.array([-1, 0.5, 3])).ravel().tolist()
-    [0.0, 1.0, 2.0]
-    """
-    import numpy as np
-
-    places = places.clip(0, len(features) - 1)
-    low = places.astype(np.int64)
-    high = np.minimum(low + 1, len(features) - 1)
-    share = (places - low).astype(features.dtype).reshape(-1, *[1] * (features.ndim - 1))
-    rows: np.ndarray = features[low] * (1 - share) + features[high] * share
-    return rows
-
-
 def drawn_factor(factor: Range, random: np.random.Generator) -> float:
     """Return a factor between the two, its logarithm uniform."""
     import numpy as np
@@ -67,11 +48,10 @@ class TimeStretch(Augmentation):
         self, features: np.ndarray, fill: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, float]:
         """Return `features` (frames, dims) with another number of frames, at least one."""
-        import numpy as np
+        from sertool.models.stretching import sped_up
 
         factor = drawn_factor(self.factor, random)
-        frames = max(1, round(len(features) / factor))
-        return between(features, np.arange(frames) * factor), factor
+        return sped_up(features, factor), factor
 
 
 @dataclass(frozen=True)
@@ -88,10 +68,10 @@ class FreqStretch(Augmentation):
         self, features: np.ndarray, fill: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, float]:
         """Return `features` (frames, dims), stretched."""
-        import numpy as np
+        from sertool.models.stretching import bands_stretched
 
         factor = drawn_factor(self.factor, random)
-        return between(features.T, np.arange(features.shape[1]) * factor).T, factor
+        return bands_stretched(features, factor), factor
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class Explainer:
         for k, (array, starts) in enumerate(zip(clip.arrays, firsts, strict=True)):
             for first in starts:
                 last = first + (self.scorer.frames or len(array))
-                if self.network is not None and self.network.classifier is None:
+                if self.network is not None and self.network.one_pass:
                     posterior = softmax(passes[number].logits[: len(self.scorer.classes)])
                 else:
                     posterior = self._scored(array[first:last])

@@ -241,6 +241,13 @@ class Network(Model):
         """Return what the network is given of an item's features (frames, ...), not normalised."""
         return features
 
+    def further_views(self, view: np.ndarray) -> Sequence[np.ndarray]:
+        """Return what else is heard of an item in scoring: posteriors, or numbers, are averaged.
+
+        view: as `view` gives it (frames, ...); so are these, of as many for every item.
+        """
+        return ()
+
     @property
     def sample_rate(self) -> int | None:
         """The rate (Hz) of the waveforms that the network takes, a frame being a sample.

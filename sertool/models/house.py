@@ -17,6 +17,7 @@ from sertool.core.errors import InputError
 from sertool.core.settings import setting
 from sertool.models.contract import Network
 from sertool.models.hyperparameters import Hyperparameters
+from sertool.models.stretching import bands_stretched, sped_up
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,12 @@ class HouseSettings:
     dropout: float = setting(0.3, "share of the pooled values zeroed", least=0, below=1)
     trim: float = setting(
         40.0, "leave out both ends below this far under the loudest frame; 0: never", "dB", least=0
+    )
+    voices: tuple[float, ...] = setting(
+        (0.94, 1.06), "in scoring, also heard with bands stretched by these", above=0
+    )
+    tempos: tuple[float, ...] = setting(
+        (0.88, 1.12), "in scoring, also heard sped up by these", above=0
     )
     level: bool = setting(True, "subtract each item's own mean level")
 
@@ -115,6 +122,13 @@ class House(Network):
             loud = np.flatnonzero(level >= level.max() - self.settings.trim)
             floored = floored[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN + 1]
         return floored - floored.mean() if self.settings.level else floored
+
+    def further_views(self, view: np.ndarray) -> Sequence[np.ndarray]:
+        """Return the item as other voices and at other tempos, as training heard it."""
+        return [
+            *(bands_stretched(view, factor) for factor in self.settings.voices),
+            *(sped_up(view, factor) for factor in self.settings.tempos),
+        ]
 
     def defaults(self) -> Hyperparameters:
         """Return the training that the search found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,6 +245,7 @@ class NetworkScorer(Scorer):
         self.module = self._module()
         devices.place(self.module, self._device)
         self.module.eval()
+        self._recorder: Recorder | None = None
         fitted = checkpoint.subset("statistics")
         self._statistics = Statistics(str(described.normalisation), fitted["mean"], fitted["sd"])
         self.classifier: tuple[Tabular, dict[str, np.ndarray]] | None = None
@@ -256,7 +258,16 @@ class NetworkScorer(Scorer):
         """Return what records the passes of the network from now on."""
         from sertool.models.inspection import Recorder
 
-        return Recorder(self.module, self.model.pictures, self.shortest, self.model.time_axis)
+        self._recorder = Recorder(
+            self.module, self.model.pictures, self.shortest, self.model.time_axis
+        )
+        return self._recorder
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the softmax of one pass is the posterior of a window."""
+        further = type(self.model).further_views is not Network.further_views
+        return self.classifier is None and not further
 
     def _module(self) -> nn.Module:
         """Return the network with the checkpoint's weights; ValueError where they do not fit."""
@@ -276,11 +287,33 @@ class NetworkScorer(Scorer):
         return module
 
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        found = np.empty((len(windows), len(self.outputs)))
-        for batch in self._batches([len(window) for window in windows], batch_size):
-            views = (self.model.view(windows[i]) for i in batch)
-            found[batch] = self._forward([self._statistics.apply(view) for view in views])
+        views = [self.model.view(window) for window in windows]
+        found = self._once(views, batch_size)
+        further = [self.model.further_views(view) for view in views]
+        for more in zip(*further, strict=True):
+            with self._unwatched():
+                found += self._once(more, batch_size)
+        return found / (1 + len(further[0]))
+
+    def _once(self, views: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+        """Return posteriors (views, classes) of what the network is given, not normalised."""
+        found = np.empty((len(views), len(self.outputs)))
+        for batch in self._batches([len(view) for view in views], batch_size):
+            found[batch] = self._forward([self._statistics.apply(views[i]) for i in batch])
         return found
+
+    @contextlib.contextmanager
+    def _unwatched(self) -> Iterator[None]:
+        """Leave the passes of a while out of what `recorder` records."""
+        recorder = self._recorder
+        before = recorder.passes if recorder else []
+        if recorder:
+            recorder.passes = []
+        try:
+            yield
+        finally:
+            if recorder:
+                recorder.passes = before
 
     def _batches(self, lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         """Yield the indices of windows that are scored together: those of like length.
