@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sertool.core.errors import UsageError
 from sertool.core.paths import show
 from sertool.corpora.survey_text import page as survey_page
 from sertool.evaluation.description import (
@@ -19,10 +20,11 @@ from sertool.evaluation.description import (
 from sertool.evaluation.number_tables import shown
 from sertool.evaluation.report import AnyReport, NumberReport
 from sertool.evaluation.terminal import describe_report, percent
-from sertool.formats.checkpoint import Header, Per, Trained
+from sertool.formats.checkpoint import Checkpoint, Header, Per, Trained
 from sertool.formats.lineage import Record
 from sertool.formats.schema import convert
 from sertool.formats.store import Store
+from sertool.models import Tabular, create, layer_choice
 from sertool.models.speakers import NOTE, declared
 from sertool.ui.tables import table
 from sertool.ui.words import plural
@@ -94,6 +96,7 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         f"{_size(header)}{_epoch(header)}",
         *(_per(header.per) if header.per else []),
         *(_members(header) if header.fused else []),
+        *_chosen(found.checkpoint),
     ]
     if declared(header):
         lines.append(NOTE)
@@ -104,6 +107,20 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         listed = f": {', '.join(speakers[:SHOWN])}" if speakers else ""
         lines.append(f"{part}: {n} items, {len(speakers)} speakers{listed}")
     return [*lines, *_lineage(header.lineage)]
+
+
+def _chosen(found: Checkpoint) -> list[str]:
+    """Return a line about what a model chose by its inner folds, if it keeps that."""
+    if "model.chosen" not in found.tensors:
+        return []
+    described = found.header.model
+    try:
+        made = create(described.name, described.settings)
+        arrays = found.subset("model")
+        chosen = layer_choice.describe(made, arrays) if isinstance(made, Tabular) else ""
+    except (UsageError, KeyError, TypeError, ValueError):  # another package's, or damaged
+        return []
+    return [f"chosen: {chosen}"] if chosen else []
 
 
 def _size(own: Trained) -> str:

@@ -43,6 +43,8 @@ MODELS = {
     "linear": "sertool.models.linear:Linear",
     "mean": "sertool.models.ridge:Mean",
     "ridge": "sertool.models.ridge:Ridge",
+    "logistic": "sertool.models.logistic:Logistic",
+    "boosting": "sertool.models.boosting:Boosting",
     "svm": "sertool.models.svm:SupportVectors",
     "sertool": "sertool.models.house:House",
     "sundharam-cnn": "sertool.models.sundharam.cnn:SundharamCnn",

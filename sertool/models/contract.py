@@ -50,9 +50,11 @@ class Tabular(Model):
 
     needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`. chooses:
     whether `fit` has inner folds of its own, of which `score` knows the result.
+    class_weights: what `--class-weights` is unless it is given.
     """
 
     needs: str | None = None
+    class_weights: str = "none"
     soft: bool = False
     chooses: bool = False
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from sertool import metrics
 
 TEMPERATURES = (1e-2, 1e2)  # the range in which the softmax's is looked for
 
@@ -40,6 +44,30 @@ def _spread(targets: np.ndarray, units: np.ndarray, folds: int) -> np.ndarray:
         held[fold[i]] += shares[i]
         sizes[fold[i]] += counts[i].sum()
     return fold[unit]
+
+
+def candidates(value: Any) -> list[float]:
+    """Return one number or several as a list, ascending."""
+    return sorted({float(v) for v in ([value] if isinstance(value, int | float) else value)})
+
+
+def rates(decisions: np.ndarray, targets: np.ndarray, search: str) -> np.ndarray:
+    """Return the UAR or accuracy (...) of decisions (..., n, classes) on items held out."""
+    *shape, _, classes = decisions.shape
+    rate = metrics.uar if search == "uar" else metrics.accuracy
+    found = [
+        float(rate(metrics.confusion(targets, one.argmax(1), classes)))
+        for one in decisions.reshape(-1, *decisions.shape[-2:])
+    ]
+    return np.array(found).reshape(shape)
+
+
+def said(rate: float, folds: float, whole: float) -> str:
+    """Return how a choice was made, in words: the rate of how many inner folds of what."""
+    if not folds:
+        return "too few items for inner folds"
+    kept = "speakers or recordings whole" if whole else "items one by one"
+    return f"{100 * rate:.1f} % in {folds:.0f} inner folds, {kept}"
 
 
 def fit_temperature(decisions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> float:

@@ -33,6 +33,22 @@ def over_time(features: np.ndarray) -> np.ndarray:
     return features.reshape(-1, dims).astype(np.float64)
 
 
+def mean_and_sd(features: np.ndarray) -> np.ndarray:
+    """Return mean and standard deviation of each dimension over time: (2 · dims,) float64."""
+    values = over_time(features)
+    return np.concatenate([values.mean(0), values.std(0)])
+
+
+def regressed(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return softmax posteriors (n, n_classes) float64 of rows (n, columns).
+
+    arrays: mean, sd (columns,), coef (n_classes, columns), intercept (n_classes,). Row by row, so
+    that a row's posterior does not depend on the others.
+    """
+    z = (rows - arrays["mean"]) / arrays["sd"]
+    return softmax(np.stack([arrays["coef"] @ row for row in z]) + arrays["intercept"])
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return the softmax over the last axis."""
     odds = np.exp(logits - logits.max(-1, keepdims=True))
@@ -52,8 +68,7 @@ class Linear(Tabular):
 
     def row(self, features: np.ndarray) -> np.ndarray:
         """Return mean and standard deviation of each dimension over time: (2 · dims,) float64."""
-        values = over_time(features)
-        return np.concatenate([values.mean(0), values.std(0)])
+        return mean_and_sd(features)
 
     def fit(
         self,
@@ -110,9 +125,5 @@ class Linear(Tabular):
         return {"coef": coef, "intercept": intercept}
 
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-        """Return softmax posteriors (n, n_classes) float64 of rows (n, columns).
-
-        Row by row, so that a row's posterior does not depend on the others.
-        """
-        z = (rows - arrays["mean"]) / arrays["sd"]
-        return softmax(np.stack([arrays["coef"] @ row for row in z]) + arrays["intercept"])
+        """Return softmax posteriors (n, n_classes) float64 of rows (n, columns): `regressed`."""
+        return regressed(arrays, rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sertool.core.settings import setting
 from sertool.models.contract import Regressor
-from sertool.models.linear import over_time
+from sertool.models.linear import mean_and_sd
 from sertool.models.statistics import mean_and_deviation
 
 ALPHAS = np.logspace(-2, 5, 15)  # that ridge chooses among
@@ -67,8 +67,7 @@ class Ridge(Regressor):
 
     def row(self, features: np.ndarray) -> np.ndarray:
         """Return mean and standard deviation of each dimension over time: (2 · dims,) float64."""
-        values = over_time(features)
-        return np.concatenate([values.mean(0), values.std(0)])
+        return mean_and_sd(features)
 
     def fit(self, rows: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
         """Return mean and sd of the training rows, weights, biases and penalties of each number.

@@ -12,15 +12,20 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
 from sertool.models.contract import Tabular
-from sertool.models.inner_folds import fit_temperature, inner_folds
+from sertool.models.inner_folds import (
+    candidates,
+    fit_temperature,
+    inner_folds,
+    rates,
+    said,
+)
 from sertool.models.layer_choice import LayerSettings
 from sertool.models.linear import over_time, softmax
 from sertool.models.statistics import mean_and_deviation
@@ -71,13 +76,8 @@ class SvmSettings(LayerSettings):
         if unknown or not self.statistics or len(set(self.statistics)) < len(self.statistics):
             raise ValueError(f"statistics needs some of {', '.join(STATISTICS)}, each once")
         for name in ("C", "sigma"):
-            if not _candidates(getattr(self, name)):
+            if not candidates(getattr(self, name)):
                 raise ValueError(f"{name} needs a number above 0, or several")
-
-
-def _candidates(value: Any) -> list[float]:
-    """Return one number or several as a list, ascending."""
-    return sorted({float(v) for v in ([value] if isinstance(value, int | float) else value)})
 
 
 class SupportVectors(Tabular):
@@ -135,7 +135,7 @@ class SupportVectors(Tabular):
         _check(rows, targets, n_classes)
         order = _order(rows, targets, groups)
         rows, targets, groups = rows[order], targets[order], groups[order]
-        every_c, sigmas = _candidates(settings.C), _candidates(settings.sigma)[::-1]
+        every_c, sigmas = candidates(settings.C), candidates(settings.sigma)[::-1]
         if settings.kernel == "linear":
             sigmas = [float("nan")]
         several = len(every_c) * len(sigmas) > 1
@@ -150,7 +150,7 @@ class SupportVectors(Tabular):
             if folds is not None:
                 count = int(folds.max()) + 1
                 decisions = _held_out(rows, targets, folds, every_c, sigmas, settings, weights)
-                scores = _scores(decisions, targets, settings.search)
+                scores = rates(decisions, targets, settings.search)
                 best = np.unravel_index(int(scores.argmax()), scores.shape)
                 c, sigma, score = every_c[best[0]], sigmas[best[1]], float(scores[best])
                 temperature = fit_temperature(decisions[best], targets, weights)
@@ -188,10 +188,7 @@ class SupportVectors(Tabular):
         """Return one line about what `fit` chose."""
         c, sigma, score, folds, whole = arrays["chosen"].tolist()
         words = f"C {c:g}" + ("" if not sigma else f", sigma {sigma:g} median distances")
-        if not folds:
-            return f"{words}; too few items for inner folds"
-        kept = "speakers or recordings whole" if whole else "items one by one"
-        return f"{words}; {100 * score:.1f} % in {folds:.0f} inner folds, {kept}"
+        return f"{words}; {said(score, folds, whole)}"
 
 
 def _check(rows: np.ndarray, targets: np.ndarray, n_classes: int) -> None:
@@ -244,17 +241,6 @@ def _held_out(
                 pairs = across[:, machine.support] @ machine.coefficients.T + machine.intercepts
                 decisions[k, s][np.ix_(outside, known)] = decide(pairs, len(known))
     return decisions
-
-
-def _scores(decisions: np.ndarray, targets: np.ndarray, search: str) -> np.ndarray:
-    """Return the UAR or accuracy (C, sigmas) of decisions (C, sigmas, n, classes)."""
-    classes = decisions.shape[-1]
-    rate = metrics.uar if search == "uar" else metrics.accuracy
-    rates = [
-        float(rate(metrics.confusion(targets, one.argmax(1), classes)))
-        for one in decisions.reshape(-1, *decisions.shape[2:])
-    ]
-    return np.array(rates).reshape(decisions.shape[:2])
 
 
 def _final(

@@ -108,7 +108,8 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     _check_soft(options, found)
     columns = Columns(store, console)
     if not isinstance(found, Network):
-        hp = Hyperparameters().overridden(options.overrides)
+        weighted = found.class_weights if isinstance(found, Tabular) else "none"
+        hp = Hyperparameters(class_weights=weighted).overridden(options.overrides)
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: no effect on {found.name}")
