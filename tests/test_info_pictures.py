@@ -14,9 +14,13 @@ from made_stores import write_store
 from PIL import Image
 
 from sertool.cli.parameters import with_values
+from sertool.core.settings import make
 from sertool.evaluation.description import evenly
+from sertool.features import KINDS, Shown, kind
 from sertool.features import item_figures as picture_figures
+from sertool.features.colormaps import table
 from sertool.features.item_figures import COLUMNS, Panel, names, panel, sheet
+from sertool.features.levels import UNITS
 from sertool.items import Item
 
 
@@ -116,10 +120,11 @@ def test_twelve_by_default(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     kept = picture_figures.sheet
     monkeypatch.setattr(picture_figures, "sheet", lambda *a: seen.append(a) or kept(*a))
     assert cli("info", path, "--figures", tmp_path / "f").code == 0
-    ((panels, caption, rate),) = seen
+    ((panels, caption, rate, said),) = seen
     assert [one.id for one in panels] == [f"c/long/way/{i:03d}" for i in evenly(30, 12)]
     assert caption == "r.h5: 12 of 30 items · image of 8 x 6 x 3"
     assert rate == 0.0
+    assert said.values == "dB below the loudest"
 
 
 @pytest.mark.parametrize(
@@ -150,24 +155,102 @@ def test_every_kind_has_a_sheet(
 def test_the_time_axis() -> None:
     array = np.random.default_rng(0).standard_normal((250, 4)).astype(np.float32)
     panels = [panel(row, array) for row in rows(6)]
-    timed = sheet(panels, "x", 100.0).axes
+    timed = sheet(panels, "x", 100.0, Shown("band", values="power, dB")).axes
     assert timed[0].get_images()[0].get_extent() == [0, 2.5, 0, 4]
-    assert [axes.get_xlabel() for axes in timed] == [""] * 2 + ["time, s"] * 4
+    assert [axes.get_xlabel() for axes in timed] == [""] * 2 + ["time, s"] * 4 + [""]
+    assert [axes.get_ylabel() for axes in timed] == [
+        *("band", "", "", "", "band", ""),
+        "power, dB",  # of the bar
+    ]
     assert timed[0].get_title(loc="left") == "000\nanger"
-    untimed = sheet(panels, "x", 0.0).axes[-1]
-    assert untimed.get_images()[0].get_extent() == [0, 250, 0, 4]
+    untimed = sheet(panels, "x", 0.0, Shown(span=(0, 8000))).axes[-2]
+    assert untimed.get_images()[0].get_extent() == [0, 250, 0, 8000]
     assert untimed.get_xlabel() == "frames"
     wave = [panel(row, np.zeros(800, np.int16)) for row in rows(2)]
-    assert sheet(wave, "x", 16000.0).axes[0].get_xlim() == (0, 0.05)
+    (first, _) = sheet(wave, "x", 16000.0, Shown(values="amplitude")).axes
+    assert first.get_xlim() == (0, 0.05)
+    assert first.get_ylabel() == "amplitude"
 
 
 def test_one_scale_for_all_heat_maps() -> None:
     loud, quiet = np.full((9, 2), 50.0), np.zeros((9, 2))
-    one, two = sheet([panel(r, x) for r, x in zip(rows(2), (loud, quiet), strict=True)], "", 1).axes
+    panels = [panel(r, x) for r, x in zip(rows(2), (loud, quiet), strict=True)]
+    one, two, bar = sheet(panels, "", 1, Shown()).axes
     assert one.get_images()[0].get_clim() == two.get_images()[0].get_clim() == (0, 50)
+    assert bar.get_ylim() == (0, 50)
 
 
-@given(st.integers(1, 3 * COLUMNS), st.integers(1, 3))
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_names_its_axes_and_units(name: str) -> None:
+    found = kind(name)
+    said = found.shown(16000, make(found.Settings, {}))
+    assert said.rows
+    assert said.values
+    assert len(said.rows) <= 30
+    if name in ("spectrogram", "logpower", "mel"):
+        assert said.values == "power, dB"
+    if name == "spectrogram":
+        assert said.span == (0, 8000)
+
+
+def test_a_scale_has_its_own_unit() -> None:
+    mel = kind("mel")
+    said = {scale: mel.shown(8000, make(mel.Settings, {"scale": scale})) for scale in UNITS}
+    assert len({one.values for one in said.values()}) == 4
+    assert said["db"].rows == "band (mel, 0 to 4 kHz)"
+
+
+def test_the_bar_of_a_picture_has_its_colours(cli, tmp_path: Path) -> None:
+    """The colours that the kind paints with, and the levels in dB that they stand for."""
+    image = kind("image")
+    chosen = make(image.Settings, {"top_db": 60, "colormap": "viridis"})
+    shown_so = image.shown(16000, chosen)
+    pixels = image.compute(np.random.default_rng(0).standard_normal(9000), 16000, chosen)
+    sheet_made = sheet([panel(rows(1)[0], pixels)], "x", 0.0, shown_so)
+    picture, bar = sheet_made.axes
+    assert bar.get_ylim() == (-60, 0)
+    assert bar.get_ylabel() == "dB below the loudest"
+    assert picture.get_xlabel() == "pixels (time)"
+    assert "0 to 8 kHz" in picture.get_ylabel()
+    (mesh,) = [c for c in bar.collections if hasattr(c, "cmap") and c.get_array() is not None]
+    np.testing.assert_allclose(mesh.cmap.colors, table("viridis") / 255)
+    unknown = sheet([panel(rows(1)[0], pixels)], "x", 0.0, Shown())
+    assert unknown.axes[1].get_ylabel() == "level"
+    assert unknown.axes[1].get_ylim() == (0, 255)
+
+
+def test_a_vector_is_a_line_of_features() -> None:
+    vector = np.array([[1.0, -2000.0, 3.0, 40000.0]], np.float32)
+    (axes,) = sheet([panel(rows(1)[0], vector)], "x", 0.0, Shown("functional")).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("functional", "value")
+    assert axes.get_yscale() == "symlog"
+    assert axes.get_xlim() == (0, 4)
+    np.testing.assert_array_equal(axes.patches[0].get_data().values, vector[0])
+    (axes,) = sheet([panel(rows(1)[0], vector / 1e6)], "x", 0.0, Shown()).axes
+    assert axes.get_yscale() == "linear"
+
+
+def test_names_of_axes_are_within_the_sheet(cli, tmp_path: Path) -> None:
+    arrays = {
+        "wave": np.linspace(-1, 1, 900, dtype=np.float32),
+        "mel": np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32),
+        "functionals": np.full((1, 88), -1e7, np.float32),
+        "image": np.zeros((1, 8, 500, 3), np.uint8),
+    }
+    for name, array in arrays.items():
+        for many in (1, 6):
+            found = kind(name)
+            said = found.shown(48000, make(found.Settings, {}))
+            figure = sheet([panel(row, array) for row in rows(many)], "x", 100.0, said)
+            figure.draw_without_rendering()
+            for axes in figure.axes:
+                box = axes.get_tightbbox()
+                assert box.x0 >= 0, name
+                assert box.y0 >= 0, name
+                assert box.x1 <= figure.bbox.width, name
+
+
+@given(st.integers(2, 3 * COLUMNS), st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
 def test_long_items_are_thinned(frames: int, dims: int) -> None:
     array = np.random.default_rng(frames).standard_normal((frames, dims)).astype(np.float32)
@@ -192,7 +275,7 @@ def test_names() -> None:
 
 def test_an_item_without_frames() -> None:
     for array in (np.zeros((0, 3), np.float32), np.zeros(0, np.float32)):
-        sheet([panel(rows(1)[0], array)], "", 100.0)
+        sheet([panel(rows(1)[0], array)], "", 100.0, Shown())
     made = panel(rows(1)[0], np.zeros((1, 4, 5, 3), np.uint8))
     assert isinstance(made, Panel)
     assert made.what == "picture"

@@ -210,7 +210,10 @@ def test_classes_that_never_occur():
     report = make()
     k = len(report.classes)
     report.classes = [*report.classes, "zeal"]
-    report.figures.confusion = [[*row, 0] for row in report.figures.confusion] + [[0] * (k + 1)]
+    for own in (report.figures, *report.baselines.values()):
+        groups = [group for found in own.by.values() for group in found.values()]
+        for each in (own, *groups):
+            each.confusion = [[*row, 0] for row in each.confusion] + [[0] * (k + 1)]
     report.figures.per_class["zeal"] = reports.ClassFigures(
         precision=None, recall=None, f1=None, support=0
     )

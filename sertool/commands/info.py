@@ -181,7 +181,7 @@ def _draw(found: Description, folder: Path, wanted: int, console: Console) -> No
         caption = f"{survey_figures.short(found.path.name)}: {few} · {found.store.kind}"
         caption += f" of {shape(found.store)}" if found.store.shape else ""
         samples = sample(found.path, wanted)
-        drawn.append(item_figures.draw(samples, caption, found.store.frame_rate, folder))
+        drawn.append(item_figures.draw(samples, caption, found.store, folder))
     for name in drawn:
         console.note(f"{name}")
 

@@ -40,6 +40,28 @@ def fitted_to_nothing(settings: object) -> list[Item] | None:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a figure of a kind's features says of them.
+
+    rows: what lies along the last dimension (a picture's height), with its unit; span: from what
+    to what, None where dimensions are numbered. values: what the numbers are, with their unit;
+    limits: the values of a picture's first and last colour. colours: the colour map of a picture,
+    "" where it is grey.
+    """
+
+    rows: str = "feature"
+    span: tuple[float, float] | None = None
+    values: str = "value"
+    limits: tuple[float, float] | None = None
+    colours: str = ""
+
+
+def numbered(sample_rate: int, settings: object) -> Shown:
+    """Return what is said of a kind of which no more is known: numbered features, values."""
+    return Shown()
+
+
+@dataclass(frozen=True)
 class Kind(Generic[S]):
     """One kind of feature: what `sertool list kinds` shows and what `featurize` calls.
 
@@ -50,7 +72,7 @@ class Kind(Generic[S]):
     that a user should see once, and raises UsageError where the settings do not fit the rate.
     `dtypes` are the types that a store may keep, the first by default. `fitted_on(settings)`
     returns the items that the kind was fitted to, for audits; None where it was fitted to none, or
-    to unknown ones.
+    to unknown ones. `shown(sample_rate, settings)` names what a figure shows.
     """
 
     name: str
@@ -62,6 +84,7 @@ class Kind(Generic[S]):
     remarks: Callable[[int, S], list[str]] = no_remarks
     dtypes: tuple[str, ...] = ("float32", "float16")
     fitted_on: Callable[[S], list[Item] | None] = fitted_to_nothing
+    shown: Callable[[int, S], Shown] = numbered
 
 
 def kind(name: str) -> Kind[Any]:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from sertool.core.settings import setting
-from sertool.features import Kind, colormaps, mel, spectrogram
+from sertool.features import Kind, Shown, colormaps, mel, spectrogram
 from sertool.features.frames import scratch
 from sertool.features.levels import to_scale
 
@@ -159,6 +159,15 @@ def remarks(sample_rate: int, settings: Settings) -> list[str]:
     return mel.remarks(sample_rate, settings) if settings.base == "mel" else []
 
 
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return what a picture's height spans, and the levels that its colours stand for."""
+    rows = mel.bands(sample_rate, settings)
+    if settings.base == "spectrogram":
+        rows = f"0 to {sample_rate / 2000:g} kHz"
+    colours = settings.colormap if settings.color else ""
+    return Shown(f"pixels ({rows})", None, "dB below the loudest", (-settings.top_db, 0.0), colours)
+
+
 KIND = Kind(
     name="image",
     summary="a spectrogram as one colour picture (uint8), the same size for every recording",
@@ -167,5 +176,6 @@ KIND = Kind(
     frame_rate=frame_rate,
     dims="(1, height, width, 3 or 1)",
     remarks=remarks,
+    shown=shown,
     dtypes=("uint8",),
 )

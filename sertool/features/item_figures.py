@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 
 from sertool.audio.waveform import FULL_SCALE
+from sertool.core.errors import UsageError
 from sertool.core.paths import show
+from sertool.features import Shown
+from sertool.features.colormaps import table
+from sertool.features.stage import Stage
 from sertool.formats import figures as folders
+from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.ui.figures import DPI, INK, MODEL, short
 
@@ -27,8 +35,13 @@ ACROSS = 4
 SIDE = 256  # a smaller picture is enlarged by a whole number, up to this
 PANEL = (330, 170)  # an item over time, width and height
 COLUMNS = 600  # to which a longer item is reduced
-NUMBERS = (30, 40)  # beside and below a panel over time, for its axes
+NUMBERS = (40, 40)  # beside and below a panel, for its axes
+NAMED = 26  # left of the first panels, for the name of their axes
 GAP, EDGE = 26, 30  # between panels, and around the sheet
+BAR, BESIDE = 14, 120  # the width of the colour bar, and of all that is right of the panels for it
+SHORTEST = 130  # a row of panels, and the colour bar
+SMALL = 6.5  # points
+LINEAR_TO = 100.0  # values of vectors beyond this are on a logarithmic scale
 TEXT = 44  # above a panel: its two lines
 NARROWEST = 560  # a sheet, for its caption
 LETTER = 7.5  # width of a letter of the titles
@@ -41,13 +54,13 @@ Sample = tuple[Item, np.ndarray]  # an item and its features
 class Panel:
     """One item, as far as it is drawn.
 
-    values: a picture (height, width, channels), extremes (columns, 2) or means (columns, dims);
-    length: the item's frames.
+    values: a picture (height, width, channels), extremes (columns, 2), means (columns, dims) or a
+    vector (dims,); length: the item's frames.
     """
 
     id: str
     label: str
-    what: Literal["picture", "wave", "frames"]
+    what: Literal["picture", "wave", "frames", "vector"]
     values: np.ndarray
     length: int
 
@@ -55,7 +68,8 @@ class Panel:
 def panel(item: Item, array: np.ndarray) -> Panel:
     """Return what is drawn of an item: a picture whole, else at most `COLUMNS` columns of it.
 
-    Samples (n,) become the least and the greatest of each column, frames (n, ...) their means.
+    Samples (n,) become the least and the greatest of each column, frames (n, ...) their means; one
+    frame is a vector.
     """
     n = len(array)
     label = short(item.label, "(no label)")
@@ -70,6 +84,8 @@ def panel(item: Item, array: np.ndarray) -> Panel:
         extremes = [f.reduceat(array, begins) / scale for f in (np.minimum, np.maximum)]
         return Panel(item.id, label, "wave", np.stack(extremes, axis=1), n)
     flat = array.reshape(len(array), -1).astype(np.float64)
+    if n == 1:
+        return Panel(item.id, label, "vector", flat[0], n)
     means = np.add.reduceat(flat, begins) / np.diff([*begins, len(array)])[:, None]
     return Panel(item.id, label, "frames", means, n)
 
@@ -84,46 +100,101 @@ def names(ids: Sequence[str], letters: int) -> list[str]:
     return [text if len(text) <= letters else "…" + text[-(letters - 1) :] for text in cut]
 
 
-def sheet(panels: Sequence[Panel], caption: str, frame_rate: float) -> Figure:
-    """Return the sheet of panels in reading order.
+def shown_of(store: Store) -> Shown:
+    """Return what a store's kind says of its axes; numbers and values where it is unknown."""
+    try:
+        found, settings = Stage(store.kind, store.settings).prepared
+        return found.shown(store.sample_rate, settings)
+    except UsageError:
+        return Shown()
+
+
+def sheet(panels: Sequence[Panel], caption: str, frame_rate: float, shown: Shown) -> Figure:
+    """Return the sheet of panels in reading order, what has colours with a bar of them.
 
     Pictures as they are stored, enlarged by a whole number without smoothing; features over time
-    as heat maps with one scale for all, the first feature at the bottom; samples as a waveform.
-    The axis is in seconds where frames have a rate (1/s), else in frames.
+    as heat maps with one scale for all, the first feature at the bottom; samples as a waveform;
+    vectors as a line. Time is in seconds where frames have a rate (1/s), else in frames.
     """
     first = panels[0]
-    pictures = first.what == "picture"
-    width, height = _enlarged(first.values) if pictures else PANEL
-    beside, below = (0, 0) if pictures else NUMBERS
+    width, height = _enlarged(first.values) if first.what == "picture" else PANEL
+    room = max(height, SHORTEST)
+    beside, below = NUMBERS
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
-    w = max(NARROWEST, 2 * EDGE + across * (width + beside) + (across - 1) * GAP)
-    h = 2 * EDGE + down * (TEXT + height + below)
+    begin = EDGE + NAMED + beside
+    bar = first.what in ("picture", "frames")
+    end = begin + across * (width + beside + GAP) - beside - GAP
+    w = max(NARROWEST, end + (BESIDE if bar else EDGE))
+    h = 2 * EDGE + down * (TEXT + room + below)
     figure = Figure(figsize=(w / DPI, h / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     limits = _limits(panels) if first.what == "frames" else None
-    if limits:
-        caption += f" · dark {limits[0]:.3g}, bright {limits[1]:.3g}"
     titles = names([one.id for one in panels], max(12, int(width / LETTER)))
+    across_name, up_name = _names(first, frame_rate, shown)
     for i, (one, title) in enumerate(zip(panels, titles, strict=True)):
-        left = EDGE + beside + (i % across) * (width + beside + GAP)
-        bottom = h - 1.5 * EDGE - (i // across) * (TEXT + height + below) - TEXT - height
+        left = begin + (i % across) * (width + beside + GAP)
+        bottom = h - 1.5 * EDGE - (i // across) * (TEXT + room + below) - TEXT - height
         axes = figure.add_axes((left / w, bottom / h, width / w, height / h))
         axes.tick_params(colors=INK, length=2, labelsize=6)
-        axes.set_title(f"{title}\n{one.label}", fontsize=6.5, color=INK, loc="left", pad=3)
-        if pictures:
-            _picture(axes, one.values)
-            continue
-        end = one.length / frame_rate if frame_rate else float(one.length)
-        if one.what == "wave":
-            _wave(axes, one.values, end)
-        else:
-            _heat(axes, one.values, end, limits)
+        axes.set_title(f"{title}\n{one.label}", fontsize=SMALL, color=INK, loc="left", pad=3)
+        _drawn(axes, one, one.length / frame_rate if frame_rate else one.length, limits, shown)
         if i + across >= len(panels):
-            unit = "time, s" if frame_rate else "frames"
-            axes.set_xlabel(unit, fontsize=6.5, color=INK, labelpad=1)
+            axes.set_xlabel(across_name, fontsize=SMALL, color=INK, labelpad=1)
+        if i % across == 0:
+            axes.set_ylabel(up_name, fontsize=SMALL, color=INK, labelpad=2)
+    if bar:
+        top = h - 1.5 * EDGE - TEXT
+        place = ((end + GAP) / w, (top - room) / h, BAR / w, room / h)
+        _colour_bar(figure, place, limits or shown.limits or (0.0, 255.0), first, shown)
     figure.text(EDGE / w, 1 - EDGE / h, caption, fontsize=7.5, color=INK, va="center")
     return figure
+
+
+def _names(first: Panel, frame_rate: float, shown: Shown) -> tuple[str, str]:
+    """Return the names of the axes, across and up."""
+    if first.what == "picture":
+        known = shown.limits and _enlarged(first.values)[1] >= SHORTEST
+        return "pixels (time)", shown.rows if known else "pixels"
+    if first.what == "vector":
+        return shown.rows, shown.values
+    time = "time, s" if frame_rate else "frames"
+    return time, shown.values if first.what == "wave" else shown.rows
+
+
+def _drawn(
+    axes: Axes, one: Panel, end: float, limits: tuple[float, float] | None, shown: Shown
+) -> None:
+    if one.what == "picture":
+        _picture(axes, one.values)
+    elif one.what == "wave":
+        _wave(axes, one.values, end)
+    elif one.what == "vector":
+        _vector(axes, one.values)
+    else:
+        _heat(axes, one.values, end, limits, shown.span)
+
+
+def _colour_bar(
+    figure: Figure,
+    place: tuple[float, float, float, float],
+    limits: tuple[float, float],
+    first: Panel,
+    shown: Shown,
+) -> None:
+    """Draw the colours from the lowest value to the highest, with their unit."""
+    colours: str | ListedColormap = "viridis"
+    if first.what == "picture":
+        colours = ListedColormap(table(shown.colours) / 255) if shown.colours else "gray"
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(*limits), colours),
+        cax=figure.add_axes(place),
+        extend="both" if first.what == "frames" else "neither",
+    )
+    bar.ax.tick_params(colors=INK, length=2, labelsize=6)
+    bar.outline.set_visible(False)
+    known = first.what == "frames" or shown.limits
+    bar.set_label(shown.values if known else "level", fontsize=SMALL, color=INK)
 
 
 def _enlarged(picture: np.ndarray) -> tuple[int, int]:
@@ -142,8 +213,12 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
 def _picture(axes: Axes, values: np.ndarray) -> None:
     """Draw a picture (height, width, channels) pixel by pixel."""
     shown = values if values.shape[2] == 3 else values.mean(axis=2)
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto",
+                extent=(0, values.shape[1], 0, values.shape[0]))  # fmt: skip
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    for spine in axes.spines.values():  # no line over the picture's edge
+        spine.set_visible(False)
 
 
 def _wave(axes: Axes, values: np.ndarray, end: float) -> None:
@@ -152,20 +227,42 @@ def _wave(axes: Axes, values: np.ndarray, end: float) -> None:
     axes.fill_between(at, values[:, 0], values[:, 1], color=MODEL, linewidth=0.5)
     loudest = 1.05 * max(1e-3, float(np.abs(values).max()))
     axes.set_ylim(-loudest, loudest)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.set_xlim(0, end or 1)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _heat(axes: Axes, values: np.ndarray, end: float, limits: tuple[float, float] | None) -> None:
+def _vector(axes: Axes, values: np.ndarray) -> None:
+    """Draw a vector (dims,) as a line; large values on a logarithmic scale."""
+    axes.stairs(values, color=MODEL, linewidth=0.8, baseline=None)
+    if np.abs(values).max(initial=0) > LINEAR_TO:
+        axes.set_yscale("symlog", linthresh=1.0)
+        axes.yaxis.set_major_locator(SymmetricalLogLocator(base=1000, linthresh=1.0))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlim(0, len(values))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _heat(
+    axes: Axes,
+    values: np.ndarray,
+    end: float,
+    limits: tuple[float, float] | None,
+    span: tuple[float, float] | None,
+) -> None:
     """Draw means (columns, dims) from 0 to `end`, the first dimension at the bottom."""
     low, high = limits or (None, None)
-    axes.imshow(values.T, origin="lower", aspect="auto", extent=(0, end or 1, 0, values.shape[1]),
+    axes.imshow(values.T, origin="lower", aspect="auto",
+                extent=(0, end or 1, *(span or (0, values.shape[1]))),
                 vmin=low, vmax=high, cmap="viridis")  # fmt: skip
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
 
 
-def draw(samples: Iterable[Sample], caption: str, frame_rate: float, folder: Path) -> Path:
-    """Write the sheet of items into `folder` and return its path."""
+def draw(samples: Iterable[Sample], caption: str, store: Store, folder: Path) -> Path:
+    """Write the sheet of items of a store into `folder` and return its path."""
     panels = [panel(row, array) for row, array in samples]
-    return folders.draw(folder, {NAME: lambda: sheet(panels, caption, frame_rate)})[0]
+    made = partial(sheet, panels, caption, store.frame_rate, shown_of(store))
+    return folders.draw(folder, {NAME: made})[0]

@@ -30,6 +30,9 @@ class Levels:
             raise ValueError("top_db must not be negative")
 
 
+UNITS = {"db": "power, dB", "log": "power, ln", "power": "power", "magnitude": "magnitude"}
+
+
 def to_scale(power: np.ndarray, scale: str, levels: Levels) -> np.ndarray:
     """Return the `power` (frames, bands) of a whole file on `scale`, in place.
 

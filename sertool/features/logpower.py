@@ -8,8 +8,9 @@ import numpy as np
 
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
-from sertool.features import Kind
+from sertool.features import Kind, Shown
 from sertool.features.frames import Framing, frame_count, powers, window
+from sertool.features.levels import UNITS
 
 LARGEST = 1 << 16  # bins: a typo must not make a transform of a gigabyte
 
@@ -95,6 +96,11 @@ def remarks(sample_rate: int, settings: Settings) -> list[str]:
     ]
 
 
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return the grid of frequencies, and the power in dB."""
+    return Shown("frequency, Hz", (0.0, settings.top), UNITS["db"])
+
+
 KIND = Kind(
     name="logpower",
     summary="log power spectrogram on a linear grid, 0 to 4 kHz by 10 Hz (Ma et al. 2018)",
@@ -103,4 +109,5 @@ KIND = Kind(
     frame_rate=frame_rate,
     dims="(frames, top / grid)",
     remarks=remarks,
+    shown=shown,
 )

@@ -14,9 +14,9 @@ import numpy as np
 
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
-from sertool.features import Kind
+from sertool.features import Kind, Shown
 from sertool.features.frames import Framing, frame_count, powers
-from sertool.features.levels import Levels, to_scale
+from sertool.features.levels import UNITS, Levels, to_scale
 from sertool.features.rounding import doubtful, weak
 from sertool.features.spectrogram import frame_rate
 
@@ -207,6 +207,17 @@ def remarks(sample_rate: int, settings: Bands) -> list[str]:
     ]
 
 
+def bands(sample_rate: int, settings: Bands) -> str:
+    """Return from where to where the bands reach: "mel, 0 to 8 kHz"."""
+    top = sample_rate / 2 if settings.fmax is None else settings.fmax
+    return f"mel, {settings.fmin / 1000:g} to {top / 1000:g} kHz"
+
+
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return the bands, and the power on its scale."""
+    return Shown(f"band ({bands(sample_rate, settings)})", values=UNITS[settings.scale])
+
+
 KIND = Kind(
     name="mel",
     summary="mel spectrogram, in dB unless another scale is set",
@@ -215,4 +226,5 @@ KIND = Kind(
     frame_rate=frame_rate,
     dims="(frames, n_mels)",
     remarks=remarks,
+    shown=shown,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sertool.core.settings import setting
-from sertool.features import Kind
+from sertool.features import Kind, Shown
 from sertool.features.levels import to_scale
 from sertool.features.mel import Bands, remarks, spectrogram
 from sertool.features.spectrogram import frame_rate
@@ -64,6 +64,11 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     return np.matmul(levels, basis.astype(levels.dtype)).astype(np.float32, copy=False)
 
 
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return coefficients, in dB as what they are taken of."""
+    return Shown("coefficient", values="cepstrum, dB")
+
+
 KIND = Kind(
     name="mfcc",
     summary="mel-frequency cepstral coefficients of the mel spectrogram in dB",
@@ -72,4 +77,5 @@ KIND = Kind(
     frame_rate=frame_rate,
     dims="(frames, n_mfcc)",
     remarks=remarks,
+    shown=shown,
 )

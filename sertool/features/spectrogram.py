@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from sertool.core.settings import setting
-from sertool.features import Kind
+from sertool.features import Kind, Shown
 from sertool.features.frames import Framing, frame_count, powers
-from sertool.features.levels import Levels, to_scale
+from sertool.features.levels import UNITS, Levels, to_scale
 from sertool.features.rounding import doubtful, weak
 
 TOLERANCE = 5e-3  # dB that rounding may cost: half of what is promised
@@ -53,6 +53,11 @@ def frame_rate(sample_rate: int, settings: Framing) -> float:
     return sample_rate / settings.hop_length
 
 
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return frequencies up to half the sample rate, and the power on its scale."""
+    return Shown("frequency, Hz", (0.0, sample_rate / 2), UNITS[settings.scale])
+
+
 KIND = Kind(
     name="spectrogram",
     summary="power spectrogram, in dB unless another scale is set",
@@ -60,4 +65,5 @@ KIND = Kind(
     compute=compute,
     frame_rate=frame_rate,
     dims="(frames, 1 + n_fft // 2)",
+    shown=shown,
 )

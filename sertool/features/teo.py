@@ -24,7 +24,7 @@ from scipy import fft
 from sertool.audio.waveform import to_float
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
-from sertool.features import Kind
+from sertool.features import Kind, Shown
 
 _LOW = (100, 200, 300, 400, 510, 630, 770, 920, 1080)
 EDGES = (*_LOW, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700)  # Hz
@@ -174,6 +174,11 @@ def remarks(sample_rate: int, settings: Settings) -> list[str]:
     return []
 
 
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return the critical bands, whose areas have no unit."""
+    return Shown("critical band", values="area of the envelope")
+
+
 KIND = Kind(
     name="teo",
     summary="Teager energy in 16 critical bands: TEO-CB-Auto-Env (Zhou, Hansen & Kaiser 2001)",
@@ -182,4 +187,5 @@ KIND = Kind(
     frame_rate=frame_rate,
     dims="(frames, 16, or 48)",
     remarks=remarks,
+    shown=shown,
 )

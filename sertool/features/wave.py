@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sertool.audio.waveform import to_float
-from sertool.features import Kind
+from sertool.features import Kind, Shown
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ def frame_rate(sample_rate: int, settings: Settings) -> float:
     return float(sample_rate)
 
 
+def shown(sample_rate: int, settings: Settings) -> Shown:
+    """Return the amplitude, of which 1 is full scale."""
+    return Shown(values="amplitude (full scale: 1)")
+
+
 KIND = Kind(
     name="wave",
     summary="the waveform itself",
@@ -32,5 +37,6 @@ KIND = Kind(
     compute=compute,
     frame_rate=frame_rate,
     dims="(samples,)",
+    shown=shown,
     dtypes=("float32", "int16"),
 )
