@@ -14,7 +14,7 @@ from made_stores import write_store
 from PIL import Image
 
 from sertool.cli.parameters import with_values
-from sertool.core.settings import make
+from sertool.core.settings import Option, make
 from sertool.evaluation.description import evenly
 from sertool.features import KINDS, Shown, kind
 from sertool.features import item_figures as picture_figures
@@ -66,7 +66,7 @@ def test_evenly(total: int, wanted: int) -> None:
     ],
 )
 def test_a_number_or_none(given: list[str], expected: list[str]) -> None:
-    assert with_values(given, {"--items": "all"}) == expected
+    assert with_values(given, {"--items": Option("", bare="all")}) == expected
 
 
 def test_items_with_and_without_a_number(cli, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from sertool.core.options import EVERY, Argument, Command, Declared, Instead, declared
+from sertool.core.settings import Option
 
 WIDEST = 10  # characters of choices that may stand in for the value; more stand in the help
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
@@ -22,7 +23,7 @@ UNITS = {"s": "SECONDS", "Hz": "HZ", "dB": "DB"}
 def parser_of(command: Command) -> type[TyperCommand]:
     """Return the class that parses a command's arguments."""
     options = (one for group in command.groups.values() for one in declared(group))
-    bare = {one.flag: one.option.bare for one in options if one.option.bare}
+    bare = {one.flag: one.option for one in options if one.option.bare}
 
     class Parser(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -31,12 +32,17 @@ def parser_of(command: Command) -> type[TyperCommand]:
     return Parser if bare else TyperCommand
 
 
-def with_values(arguments: Sequence[str], bare: Mapping[str, str]) -> list[str]:
-    """Return the arguments with "--items=12" for "--items 12", and the value in `bare` for none.
+def with_values(arguments: Sequence[str], bare: Mapping[str, Option]) -> list[str]:
+    """Return the arguments with "--items=12" for "--items 12", and the option's `bare` for none.
 
-    >>> with_values(["--items", "a.h5"], {"--items": "all"})
+    >>> with_values(["--items", "a.h5"], {"--items": Option("", bare="all")})
     ['--items=all', 'a.h5']
     """
+
+    def its(option: Option, word: str) -> bool:
+        listed = option.choices and set(word.split(",")) <= set(option.choices)
+        return bool(listed or NUMBER.fullmatch(word))
+
     result: list[str] = []
     rest = list(arguments)
     while rest:
@@ -44,7 +50,8 @@ def with_values(arguments: Sequence[str], bare: Mapping[str, str]) -> list[str]:
         if word == "--":
             return [*result, word, *rest]
         if word in bare:
-            word += f"={rest.pop(0) if rest and NUMBER.fullmatch(rest[0]) else bare[word]}"
+            own = bare[word]
+            word += f"={rest.pop(0) if rest and its(own, rest[0]) else own.bare}"
         result.append(word)
     return result
 

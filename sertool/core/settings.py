@@ -33,8 +33,9 @@ class Option:
     the help. flag: the name on the command line where it is not the field's. short: "-j".
     panel: the heading that it stands under. choices: all values there are, or the usual ones where
     they are `open`. least, above, most, below: the range of a number. unset: what no value means,
-    for people. bare: what the option means where no number follows it. read: turns the command
-    line's text into a value. recorded: whether it shapes the output and so belongs in the lineage.
+    for people. bare: what the option means where no number follows it, and no choice. read: turns
+    the command line's text into a value. recorded: whether it shapes the output and so belongs in
+    the lineage.
     """
 
     help: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,8 @@ def degraded(
     for name, members in origins.items():
         if wanted.isdisjoint(members):
             continue
-        arrays = _arrays(store, pipeline, items[members[0]], name, degradation)
+        apply = functools.partial(degradation.apply, name=name)
+        arrays = replayed(pipeline, items[members[0]], store.root, show(store.path), apply)
         if len(arrays) != len(members):
             raise InputError(
                 f"{show(name)}: its recording gives {len(arrays)} items, the store has"
@@ -75,17 +77,24 @@ def degraded(
         yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
 
 
-def _arrays(
-    store: Store, pipeline: Pipeline, item: Item, name: str, degradation: Degradation
+def replayed(
+    pipeline: Pipeline,
+    item: Item,
+    root: str,
+    store: str,
+    degrade: Callable[[np.ndarray, int], np.ndarray],
 ) -> list[np.ndarray]:
-    path = Path(store.root) / from_text(item.path)
+    """Return what a store holds of an utterance, its samples degraded after they are decoded.
+
+    root, store: where the store's recordings are, and its name. degrade: of samples (n,) and their
+    rate. Raises InputError where the recording is not there, or another than the store's.
+    """
+    path = Path(root) / from_text(item.path)
     try:
         decoded = pipeline.decode(path, item.start, item.end)
         if item.audio_hash not in ("", decoded.audio_hash):
-            raise InputError(
-                f"{show(path)}: not the recording that {show(store.path)} was made from"
-            )
-        samples = degradation.apply(decoded.samples, decoded.sample_rate, name)
+            raise InputError(f"{show(path)}: not the recording that {store} was made from")
+        samples = degrade(decoded.samples, decoded.sample_rate)
         return pipeline.arrays(samples, decoded.sample_rate)
     except ItemError as error:
         raise InputError(f"{show(path)}: {error}; a degraded test needs the recordings") from error

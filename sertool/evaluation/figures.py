@@ -208,6 +208,51 @@ def _percent_axis(axes: Axes, label: str) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.8)
 
 
+def stress_figure(report: AnyReport) -> Figure | None:
+    """What is left under each condition, beside the recordings as they are; None without."""
+    stress = report.stress
+    if not stress or not stress.conditions:
+        return None
+    scale = 100 if stress.measure == "uar" else 1
+    figure, axes = one_panel(7.2, 1.5 + 0.25 * len(stress.conditions))
+    names = list(stress.conditions)
+    families: list[str] = []
+    at: list[float] = []
+    for name in names:  # a gap between families
+        family = stress.conditions[name].family
+        step = 1.6 if families and families[-1] != family else 1.0
+        at.append(at[-1] + step if at else 0.0)
+        families.append(family)
+    if stress.clean is not None:
+        low, high = stress.clean_ci
+        if low is not None and high is not None:
+            axes.axvspan(scale * low, scale * high, color=GRID, linewidth=0)
+        axes.axvline(scale * stress.clean, color=INK, linewidth=1, label="clean recordings")
+    if isinstance(report, Report):
+        axes.axvline(100 / len(report.classes), color=INK, linewidth=1, linestyle=":",
+                     label="chance")  # fmt: skip
+    for y, name in zip(at, names, strict=True):
+        one = stress.conditions[name]
+        if one.value is None:
+            continue
+        low, high = one.ci
+        if low is not None and high is not None:
+            axes.plot([scale * low, scale * high], [y, y], color=MODEL, linewidth=2, alpha=0.5)
+        axes.plot([scale * one.value], [y], marker="o", markersize=6, color=MODEL)
+    texts = [stress.conditions[name].description for name in names]
+    axes.set_yticks(at, texts, fontsize=8)
+    axes.set_ylim(max(at) + 0.8, -0.8)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("UAR, %" if stress.measure == "uar" else "mean CCC", color=INK)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0),
+                borderaxespad=0.1)  # fmt: skip
+    name = (report.model and report.model.name) or "model"
+    _protocol(figure, report, f"{show(name)}, degraded")
+    return figure
+
+
 FIGURES = {
     "confusion.png": confusion_figure,
     "classes.png": classes_figure,
@@ -241,5 +286,7 @@ def scatter_figure(report: NumberReport) -> Figure | None:
 def draw(report: AnyReport, folder: Path) -> list[Path]:
     """Write every figure that the report allows into `folder`; return their paths."""
     if isinstance(report, NumberReport):
-        return folders.draw(folder, {"scatter.png": partial(scatter_figure, report)})
-    return folders.draw(folder, {name: partial(make, report) for name, make in FIGURES.items()})
+        made = {"scatter.png": partial(scatter_figure, report)}
+    else:
+        made = {name: partial(make, report) for name, make in FIGURES.items()}
+    return folders.draw(folder, made | {"stress.png": partial(stress_figure, report)})

@@ -42,7 +42,7 @@ def figures(tested: Tested, found: np.ndarray, *, level: float, seed: int) -> Nu
     of each speaker, gender and corpus, `folds` each checkpoint on its own units.
     """
     names, unit = clusters(tested.units)
-    order, sums = _by_cluster(tested.truth, found, names)
+    order, sums = by_cluster(tested.truth, found, names)
     limits = _limits(sums, level, seed)
     total = regression.sums(tested.truth, found)
     return NumberFigures(
@@ -63,7 +63,7 @@ def figures(tested: Tested, found: np.ndarray, *, level: float, seed: int) -> Nu
     )
 
 
-def _by_cluster(
+def by_cluster(
     truth: np.ndarray, found: np.ndarray, names: Sequence[Hashable]
 ) -> tuple[list[Hashable], np.ndarray]:
     """Return (names by first sight, sums (clusters, fields, 7))."""
@@ -94,7 +94,7 @@ def _by(tested: Tested, found: np.ndarray, field: str) -> dict[str, NumberGroup]
     """Return one entry per value of `field`, sorted; units of unknown value are left out."""
     groups = [group_of(unit, field) for unit in tested.units]
     known = np.array([group is not None for group in groups], bool)
-    names, sums = _by_cluster(
+    names, sums = by_cluster(
         tested.truth[known], found[known], [group for group in groups if group is not None]
     )
     rows = sorted(zip(map(str, names), sums, strict=True), key=lambda row: row[0])

@@ -10,8 +10,8 @@ from typing import Any
 from sertool.audio import CHANNELS
 from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
-from sertool.core.options import Options, seed, strict, workers
-from sertool.core.settings import option, pairs
+from sertool.core.options import Options, seed, shared, strict, workers
+from sertool.core.settings import meant, option, pairs
 from sertool.evaluation.leaks import FACTS
 from sertool.models.hyperparameters import device, scoring_batch
 
@@ -21,6 +21,8 @@ ENCODER = (
     "Folder of the pre-trained encoder that features of kind ssl come from, or of several; where it"
     " is not given, SERTOOL_ENCODERS, this folder and the hub's cache are searched."
 )
+STRESSES = ("telephone", "codec", "noise", "room", "level", "half")  # families of conditions
+ALL = "all"
 
 
 def facts(panel: str, *more: str) -> Any:
@@ -42,6 +44,16 @@ def _several(texts: str | Sequence[str]) -> Sequence[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
+def stresses(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the families of conditions in "NAME,…", each once and in one order; UsageError."""
+    words = [word.strip() for text in _several(texts) for word in text.split(",")]
+    for word in words:
+        if word not in (*STRESSES, ALL):
+            near = meant(word, (*STRESSES, ALL))
+            raise UsageError(f"--stress {word}: needs {', '.join(STRESSES)} or {ALL}{near}")
+    return tuple(name for name in STRESSES if name in words or ALL in words)
+
+
 def _tested(default: Any, help: str, unit: str = "", **more: Any) -> Any:
     return option(default, help, unit, panel=TESTED, **more)
 
@@ -52,7 +64,7 @@ class EvalOptions(Options):
 
     by: the level that counts, "file" or "item". pool: how the segments of a file become one
     posterior. choose: where a checkpoint holds a model for each value of a field, its chooser
-    alone decides, whatever is known of an item.
+    alone decides, whatever is known of an item. stress: see `conditions`.
     """
 
     all: bool = _tested(False, "Test every item (another corpus), not only those held out.")
@@ -75,6 +87,15 @@ class EvalOptions(Options):
     channel_rate: int | None = _tested(
         None, "Pass recordings through a channel of this sample rate.", "Hz", least=100
     )
+    stress: tuple[str, ...] = _tested(
+        (),
+        "Test under other conditions, too: a telephone, codecs, noise, rooms, levels, speech in"
+        " half of the file; or only under some of these.",
+        metavar="[NAME,...]",
+        choices=(*STRESSES, ALL),
+        bare=ALL,
+        read=stresses,
+    )
     choose: bool = _tested(
         False, "With models of train --per, use the chooser's choice, whatever the store says."
     )
@@ -92,6 +113,21 @@ class EvalOptions(Options):
     device: str = device()
     batch_size: int = scoring_batch("items")
     seed: int = seed()
+    workers: int = shared(
+        0, "Worker processes of --stress (0: one per core).", metavar="N", short="-j", least=0
+    )
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+        others = {
+            "--noise-snr": self.noise_snr is not None,
+            "--channel-rate": self.channel_rate is not None,
+            "--copies": self.copies,
+            "--by item": self.by == "item",
+        }
+        for name, given in others.items():
+            if self.stress and given:
+                raise UsageError(f"--stress has conditions of its own, of files: no {name}")
 
 
 LONGEST = 1e6  # seconds that a window or hop may have

@@ -285,6 +285,36 @@ class NumberFigures(Struct, kw_only=True):
         return next(iter(self.targets.values())).n
 
 
+Limit = Number | None
+
+
+class Stressed(Struct, kw_only=True):
+    """A figure under one condition, and less that of the recordings as they are, paired.
+
+    confusion: of classes.
+    """
+
+    family: str
+    description: str
+    value: Number | None
+    ci: tuple[Limit, Limit]
+    difference: Number | None
+    difference_ci: tuple[Limit, Limit]
+    confusion: Confusion | UnsetType = UNSET
+
+
+class Stress(Struct, kw_only=True):
+    """What a system is worth under other conditions. measure: "uar", or the mean "ccc"."""
+
+    measure: Literal["uar", "ccc"]
+    clean: Number | None
+    clean_ci: tuple[Limit, Limit]
+    level: Rate
+    unit: str
+    n_units: Count
+    conditions: dict[str, Stressed]
+
+
 class Common(Struct, kw_only=True):
     """What reports of both kinds hold. kept: which epoch's weights, where not the best."""
 
@@ -300,6 +330,7 @@ class Common(Struct, kw_only=True):
     store: StoreUsed | None = None
     conditions: dict[str, Number] | None = None
     protocol: Protocol
+    stress: Stress | UnsetType = UNSET
     lineage: list[dict[str, Any]] | None = None
 
     def params(self, stage: str) -> dict[str, Any]:

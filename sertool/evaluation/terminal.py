@@ -27,6 +27,7 @@ from sertool.evaluation.report import (
     NumberReport,
     Protocol,
     Report,
+    Stress,
     TargetFigures,
     VoteFigures,
 )
@@ -442,6 +443,25 @@ def _nats(figures: VoteFigures, name: str) -> str:
     return text if low is None or high is None else f"{text} [{low:.3f}, {high:.3f}]"
 
 
+def stress_table(stress: Stress) -> Table:
+    """What is left under each condition, and less than of the recordings as they are, paired."""
+    label = {"uar": "UAR", "ccc": "mean CCC"}[stress.measure]
+
+    def text(value: float | None, ci: tuple[float | None, float | None], sign: str = "") -> str:
+        scale, places = (100, 1) if stress.measure == "uar" else (1, 3)
+        parts = ["–" if v is None else f"{scale * v:{sign}.{places}f}" for v in (value, *ci)]
+        return parts[0] if ci[0] is None else f"{parts[0]} [{parts[1]}, {parts[2]}]"
+
+    table = columns("condition", label, "less clean", "")
+    table.columns[3].justify = "left"
+    table.columns[3].no_wrap = False
+    table.add_row("clean", text(stress.clean, stress.clean_ci), "", "", style="bold")
+    for name, one in stress.conditions.items():
+        change = text(one.difference, one.difference_ci, "+")
+        table.add_row(name, text(one.value, one.ci), change, one.description)
+    return table
+
+
 def render(report: AnyReport, width: int = 80) -> Group:
     """All that `eval` shows people."""
     if isinstance(report, NumberReport):
@@ -464,6 +484,8 @@ def render(report: AnyReport, width: int = 80) -> Group:
     if speakers is not None:
         parts.append(speakers)
     parts += lines
+    if report.stress:
+        parts += [Text(), stress_table(report.stress)]
     return Group(*parts)
 
 
@@ -476,6 +498,8 @@ def _render_numbers(report: NumberReport, width: int) -> Group:
     table = number_tables.speaker_table(report)
     if table is not None:
         parts += [Text(), table]
+    if report.stress:
+        parts += [Text(), stress_table(report.stress)]
     return Group(*parts)
 
 

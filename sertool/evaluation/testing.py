@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -52,9 +53,10 @@ from sertool.ui.console import Console
 from sertool.votes import votes_of
 
 if TYPE_CHECKING:
+    from sertool.evaluation.stress import Replays
     from sertool.models.scoring import Scorer
 
-FIGURES = ("confusion.png", "classes.png", "speakers.png", "scatter.png")
+FIGURES = ("confusion.png", "classes.png", "speakers.png", "scatter.png", "stress.png")
 
 
 def evaluate(
@@ -78,6 +80,24 @@ def evaluate(
     of_numbers = tests[0].header.numbers is not None
     if of_numbers and options.pool != "mean":
         raise UsageError(f"--pool {options.pool}: is of classes; numbers are averaged")
+    if not options.stress:
+        return _tested(tests, store_path, classes, options, console, finished)
+    from sertool.evaluation.stress import Replays
+
+    with contextlib.closing(Replays(store_path, options)) as replays:
+        return _tested(tests, store_path, classes, options, console, finished, replays)
+
+
+def _tested(
+    tests: Sequence[CheckpointTest],
+    store_path: Path,
+    classes: Sequence[str],
+    options: EvalOptions,
+    console: Console,
+    finished: Path | None,
+    replays: Replays | None = None,
+) -> AnyReport:
+    """Return the report of checkpoints of like models; `replays`: where it is of stress, too."""
     by_speaker = speakers.declared(tests[0].header)
     with speaker_store.opened(store_path, by_speaker) as store:
         if options.choose and tests[0].header.per is None:
@@ -110,11 +130,36 @@ def evaluate(
         for test in tests:
             if test.header.per is not None:
                 test.routes = _routes(test, store, options, console)
+        plan = None
+        if replays is not None:
+            members, owners = _whole(tests, store, options)
+            plan = replays.plan(tests, store, members, owners, facts, console)
         scored = _score(tests, store, options, console)
-        if of_numbers:
-            return _number_report(tests, store, scored, facts, step, options)
+        if tests[0].header.numbers is not None:
+            tested, said = _numbers(tests, store, scored, options)
+            numbers_report = _number_report(tests, store, tested, said, facts, step, options)
+            if plan is not None:
+                numbers_report.stress = plan.of_numbers(tested, said["model"], console)
+            return numbers_report
         pooled = _pool(tests, store, scored, classes, options)
-        return _report(tests, store, pooled, facts, step, options)
+        report = _report(tests, store, pooled, facts, step, options)
+        if plan is not None:
+            n = len(pooled.tested.units)
+            report.stress = plan.of_classes(pooled.tested, pooled.systems["model"][1][:n], console)
+        return report
+
+
+def _whole(
+    tests: Sequence[CheckpointTest], store: Store, options: EvalOptions
+) -> tuple[list[list[int]], np.ndarray]:
+    """Return the items of each unit that counts, in the order of its figures, and its test."""
+    items = store.items()
+    truths: Sequence[Hashable] = [""] * len(items)
+    if tests[0].header.numbers is None:
+        truths = class_names(items, tests[0].target)
+    found = _units(tests, store, truths, options)
+    kept = [u for u, own in enumerate(found.members) if truths[own[0]] is not None]
+    return [found.members[u] for u in kept], found.owners[kept]
 
 
 def _step(tests: Sequence[CheckpointTest], store: Store, options: EvalOptions) -> dict[str, Any]:
@@ -327,15 +372,13 @@ def _pool(
     return _Pooled(tested, systems, votes, at)
 
 
-def _number_report(
+def _numbers(
     tests: Sequence[CheckpointTest],
     store: Store,
     scored: dict[str, dict[int, np.ndarray]],
-    facts: Protocol,
-    step: dict[str, Any],
     options: EvalOptions,
-) -> NumberReport:
-    """Return the report of a test of numbers: segments' numbers are averaged."""
+) -> tuple[numbered.Tested, dict[str, np.ndarray]]:
+    """Return what was tested and each system's numbers (n, fields): the mean over segments."""
     fields = tests[0].header.fields
     values = numbers(store.items(), fields)
     found = _units(tests, store, [tuple(row) for row in values.tolist()], options)
@@ -350,6 +393,19 @@ def _number_report(
         system: np.stack([np.mean([rows[i] for i in members], 0) for members in found.members])
         for system, rows in scored.items()
     }
+    return tested, said
+
+
+def _number_report(
+    tests: Sequence[CheckpointTest],
+    store: Store,
+    tested: numbered.Tested,
+    said: dict[str, np.ndarray],
+    facts: Protocol,
+    step: dict[str, Any],
+    options: EvalOptions,
+) -> NumberReport:
+    """Return the report of a test of numbers."""
     made = {
         system: numbered.figures(tested, rows, level=options.ci, seed=options.seed)
         for system, rows in said.items()
