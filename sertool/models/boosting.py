@@ -29,7 +29,7 @@ class BoostingSettings(LayerSettings):
     """Settings of gradient boosting."""
 
     leaves: int | tuple[int, ...] = setting(
-        (4, 8), "leaves of a tree; the inner folds choose among several", least=2
+        6, "leaves of a tree; the inner folds choose among several", least=2
     )
     trees: int = setting(
         100, "most trees of a class; the inner folds choose how many of them", least=1
