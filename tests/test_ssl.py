@@ -378,3 +378,75 @@ def test_the_command(cli: Cli, sounds: Path, folders: Path, tmp_path: Path) -> N
     assert "made with other settings" in other.err
     refused = cli("featurize", "--kind", "mel", "--device", "cuda", sounds, tmp_path / "m.h5")
     assert (refused.code, "kind mel is for the CPU" in refused.err) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def trained(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sounds of three speakers, their store, and models trained on it, with and without norms."""
+    import made
+
+    from sertool.cli import main
+
+    root = tmp_path_factory.mktemp("trained")
+    made.corpus(root / "wav", speakers=3)
+    manifest, store = root / "m.jsonl", root / "s.h5"
+    split = ["--split", "loso", "--pattern", "{speaker}-{label}-{take}.wav"]
+    assert main(["prepare", str(root / "wav"), str(manifest), *split]) == 0
+    given = ["--kind", "ssl", "--set", f"model={folders / 'Hubert'}"]
+    assert main(["featurize", str(manifest), str(store), *given]) == 0
+    for name, *more in (("plain",), ("normed", "--speaker-normalisation")):
+        paths = [str(store), str(root / f"{name}.ckpt")]
+        assert main(["train", *paths, "--test-fold", "0", *more]) == 0
+    return root
+
+
+def posteriors(text: str) -> list[list[float]]:
+    return [list(json.loads(line)["posterior"].values()) for line in text.splitlines()]
+
+
+def test_predict_gives_what_eval_does(
+    cli: Cli, folders: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = json.loads(cli("eval", trained / "plain.ckpt", trained / "s.h5", "--json", "-").out)
+    sounds = sorted((trained / "wav").glob("s0-*.wav"))
+    given = ("predict", trained / "plain.ckpt", *sounds, "--vad", "off")
+    monkeypatch.setenv(encoders.PLACES, "")
+    missing = cli(*given)
+    assert missing.code == 3
+    assert "name its folder with --encoder FOLDER" in missing.err
+    assert cli(*given, "--encoder", "/nowhere").code == 3
+    for workers in (1, 2):
+        monkeypatch.setenv(encoders.PLACES, "")
+        result = cli(*given, "--encoder", folders / "Hubert", "--workers", workers)
+        assert result.code == 0, result.err
+        expected = [list(item["posterior"].values()) for item in report["items"]]
+        np.testing.assert_allclose(posteriors(result.out), expected, atol=1e-12)
+    refused = cli(*given, "--encoder", folders, "--explain", trained / "figures")
+    assert (refused.code, "not layers of an encoder" in refused.err) == (2, True)
+
+
+def test_layers_normalised_by_speaker(
+    cli: Cli, folders: Path, trained: Path, tmp_path: Path
+) -> None:
+    """Each layer by its own mean and deviation, from the store, the recordings or a file."""
+    report = json.loads(cli("eval", trained / "normed.ckpt", trained / "s.h5", "--json", "-").out)
+    sounds = sorted((trained / "wav").glob("s0-*.wav"))
+    given = ("predict", trained / "normed.ckpt", *sounds, "--vad", "off", "--speaker", "s0")
+    given = (*given, "--encoder", folders)
+    statistics = tmp_path / "speakers.jsonl"
+    expected = [list(item["posterior"].values()) for item in report["items"]]
+    assert cli(*given, "--write-statistics", statistics).code == 0
+    for more in ((), ("--speaker-statistics", statistics)):
+        result = cli(*given, *more)
+        assert result.code == 0, result.err
+        np.testing.assert_allclose(posteriors(result.out), expected, atol=1e-6)
+
+
+def test_a_fused_model_has_its_members_encoders(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    store, one = trained / "s.h5", trained / "plain.ckpt"
+    given = ("--model", "probe", "--epochs", "1", "--test-fold", "0")
+    assert cli("train", store, tmp_path / "p.ckpt", *given).code == 0
+    assert cli("fuse", one, tmp_path / "p.ckpt", tmp_path / "f.ckpt").code == 0
+    result = cli("eval", tmp_path / "f.ckpt", store)
+    assert result.code == 0, result.err
+    assert " ".join(result.out.split()).count("encoder Hubert: training data unknown") == 1

@@ -122,7 +122,12 @@ def option_of(field: dataclasses.Field[Any]) -> Option:
 def describe(cls: type) -> list[tuple[str, Any, str, str]]:
     """Return (name, default, unit, help) of every setting of `cls`, in order."""
     fields = ((f, option_of(f)) for f in dataclasses.fields(cls))
-    return [(f.name, f.default, declared.unit, declared.help) for f, declared in fields]
+    return [(f.name, _default(f), declared.unit, declared.help) for f, declared in fields]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 def read_value(text: str) -> Any:

@@ -177,8 +177,8 @@ class Known:
                 recordings=own.recordings,
                 frames=own.frames,
                 seconds=own.seconds,
-                mean=own.statistics.mean.tolist(),
-                sd=own.statistics.sd.tolist(),
+                mean=own.statistics.mean.ravel().tolist(),
+                sd=own.statistics.sd.ravel().tolist(),
             )
 
 
@@ -289,8 +289,11 @@ def texts(known: Known, head: Head) -> Iterable[str]:
     return speaker_statistics.texts(head, known.lines())
 
 
-def read(path: Path, wanted: Head, who: Who) -> Known:
-    """Return the statistics in a file; InputError where they are of other features."""
+def read(path: Path, wanted: Head, who: Who, shape: Sequence[int]) -> Known:
+    """Return the statistics in a file; InputError where they are of other features.
+
+    shape: of a frame, (dims,) or (layers, dims).
+    """
     head, lines = speaker_statistics.read(path)
     if (head.pipeline, head.dims) != (wanted.pipeline, wanted.dims):
         raise InputError(
@@ -306,7 +309,11 @@ def read(path: Path, wanted: Head, who: Who) -> Known:
             )
     speakers = {
         Key(line.corpus, line.speaker, line.channel): Own(
-            Statistics("feature", np.array(line.mean, "f4"), np.array(line.sd, "f4")),
+            Statistics(
+                "feature",
+                np.array(line.mean, "f4").reshape(shape),
+                np.array(line.sd, "f4").reshape(shape),
+            ),
             line.recordings,
             line.frames,
             line.seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -180,9 +181,9 @@ class Predictor:
     def _speakers(self, header: checkpoint.Header, options: PredictOptions) -> None:
         """Take the speakers' statistics from a file, or have them heard in a pass of their own."""
         self._who = Who.of(options)
-        self.head = by_speaker.head_of(self.hearing, options, (header.dims or [0])[0])
+        self.head = by_speaker.head_of(self.hearing, options, math.prod(header.dims))
         if options.speaker_statistics is not None:
-            known = by_speaker.read(options.speaker_statistics, self.head, self._who)
+            known = by_speaker.read(options.speaker_statistics, self.head, self._who, header.dims)
             self.hears = replace(self.hears, known=known)
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import find_audio, show, to_text
 from sertool.evaluation.predictions import Prediction
 from sertool.features.hearing import Clip
@@ -286,9 +286,16 @@ class Explainers:
 
 
 def explainer(scorer: Scorer, folder: Path, replace: bool) -> Explainer | Explainers:
-    """Return what draws the figures of a checkpoint's one model, or of each of its models."""
-    from sertool.models.scoring import Routed
+    """Return what draws the figures of a checkpoint's one model, or of each of its models.
 
+    Raises UsageError where the model is given layers of an encoder, or a network waveforms.
+    """
+    from sertool.models.scoring import NetworkScorer, Routed
+
+    axes = len(scorer.header.dims)
+    if axes == 2 or (axes == 0 and isinstance(scorer, NetworkScorer)):
+        what = "layers of an encoder" if axes else "waveforms"
+        raise UsageError(f"--explain: draws features over time and pictures, not {what}")
     if isinstance(scorer, Routed):
         return Explainers(scorer, folder, replace)
     return Explainer(scorer, folder, replace)

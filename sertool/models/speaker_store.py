@@ -18,7 +18,7 @@ class SpeakerStore(Store):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        if len(self.shape) != 1:
+        if len(self.shape) not in (1, 2):  # dims, or layers and dims
             self.close()
             raise InputError(
                 f"{show(path)}: --speaker-normalisation needs features over time (mel, mfcc, …),"
