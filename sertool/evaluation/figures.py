@@ -242,7 +242,8 @@ def stress_figure(report: AnyReport) -> Figure | None:
     texts = [stress.conditions[name].description for name in names]
     axes.set_yticks(at, texts, fontsize=8)
     axes.set_ylim(max(at) + 0.8, -0.8)
-    axes.set_xlim(left=0)
+    if stress.measure == "uar":  # a CCC may be below 0
+        axes.set_xlim(left=0)
     axes.set_xlabel("UAR, %" if stress.measure == "uar" else "mean CCC", color=INK)
     axes.set_axisbelow(True)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
