@@ -195,12 +195,14 @@ def report(
         lineage=history(tags, trained),
     )
     back: dict[str, Any] = json.loads(reports.dumps(whole))
+    del back["sha256"]  # so that tests may change it
     return back
 
 
 def evaluate(*given: Any, **options: Any) -> dict[str, Any]:
     """Return what `eval` reports, as JSON has it."""
     back: dict[str, Any] = json.loads(reports.dumps(testing.evaluate(*given, **options)))
+    del back["sha256"]  # so that tests may change it
     return back
 
 

@@ -24,7 +24,7 @@ from sertool.evaluation.heldout import CheckpointTest, check_contract
 from sertool.features import embedding, kind
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
-from sertool.formats import checkpoint, lineage
+from sertool.formats import checkpoint
 from sertool.formats.fitted import fitted_before
 from sertool.formats.store import Store
 from sertool.models.scoring import Scorer
@@ -169,7 +169,7 @@ def test_settings_keep_the_content(toys: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(toys)
     given = parse(embedding.Settings, ["checkpoint=ma2018.ckpt", "layer=x"])
     assert given.checkpoint == str(toys / "ma2018.ckpt")
-    assert given.sha256 == lineage.file_sha256(toys / "ma2018.ckpt")
+    assert given.sha256 == checkpoint.load(toys / "ma2018.ckpt").identity
 
 
 def test_what_cannot_be(toys: Path, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def embedded(toys: Path) -> Path:
 def test_the_store_knows_what_its_checkpoint_was_trained_on(embedded: Path) -> None:
     with Store(embedded / "e.h5") as store:
         assert store.kind == "embedding"
-        assert store.settings["sha256"] == lineage.file_sha256(embedded / "ma2018.ckpt")
+        assert store.settings["sha256"] == checkpoint.load(embedded / "ma2018.ckpt").identity
         trained = fitted_before(store.pipeline)
         items = checkpoint.load(embedded / "ma2018.ckpt").items
         assert trained is not None

@@ -18,7 +18,7 @@ from sertool import metrics
 from sertool.core.errors import InputError, UsageError
 from sertool.evaluation.heldout import file_of
 from sertool.evaluation.options import EvalOptions as Options
-from sertool.evaluation.report import dumps, parse
+from sertool.evaluation.report import digest, dumps, parse
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.metrics import pool_posteriors
@@ -422,7 +422,7 @@ def test_a_degraded_test_needs_the_very_recordings(toy, tmp_path):
 def test_the_report_is_json_of_one_form(toy):
     report = report_of(toy, [f"m.{i}.ckpt" for i in range(4)], tags={"table": "2"})
     text = dumps(parse(report, "r.json"))
-    assert json.loads(text) == report
+    assert json.loads(text) == report | {"sha256": digest(report)}
     assert text == dumps(
         parse(report_of(toy, [f"m.{i}.ckpt" for i in range(4)], tags={"table": "2"}), "again")
     )

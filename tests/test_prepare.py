@@ -52,7 +52,7 @@ def test_manifest(cli: Cli, corpus: Path, tmp_path: Path) -> None:
     assert lines[0]["fold"] is None
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     assert next(iter(read_manifest(out))).extra["sentence"] == "a01"
-    assert sorted(os.listdir(tmp_path)) == ["m.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == [".m.jsonl.made", "m.jsonl"]
 
 
 def test_counts_go_to_standard_error(cli: Cli, corpus: Path) -> None:
@@ -240,7 +240,8 @@ def test_resume_believes_no_output_but_its_own(cli: Cli, corpus: Path, tmp_path:
     out.write_bytes(whole)
     next(mine.rglob("*.wav")).unlink()
     assert resumed("--split", "speakers:2")[0] == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "m.jsonl"]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == [".m.jsonl.made", "corpus", "m.jsonl"]
 
 
 def test_a_failure_leaves_the_old_output(cli: Cli, corpus: Path, tmp_path: Path) -> None:

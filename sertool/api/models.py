@@ -89,7 +89,7 @@ class Checkpoint(checkpoints.Checkpoint):
         'model.ckpt'
         """
         loaded = checkpoints.load(Path(path))
-        return cls(loaded.tensors, loaded.items, loaded.meta, Path(path))
+        return cls(loaded.tensors, loaded.items, loaded.meta, loaded.identity, Path(path))
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.path}, model {self.model}, classes {', '.join(self.classes)}>"

@@ -26,7 +26,7 @@ class Manifest(Sequence[Item]):
     """The utterances of a manifest in order, each an `Item`.
 
     path: the file, None where none was written. failures: the files that gave no utterance, each
-    with its `path` and `reason`.
+    with its `path` and `reason`. made: how it was made, as `formats.made` keeps it.
 
     >>> manifest = Manifest.open("manifest.jsonl")
     >>> len(manifest), manifest[0].speaker, manifest[0].label
@@ -34,9 +34,13 @@ class Manifest(Sequence[Item]):
     """
 
     def __init__(
-        self, items: Iterable[Item], path: Path | None = None, failures: Sequence[Failure] = ()
+        self,
+        items: Iterable[Item],
+        path: Path | None = None,
+        failures: Sequence[Failure] = (),
+        made: bytes = b"",
     ) -> None:
-        self.path, self.failures = path, list(failures)
+        self.path, self.failures, self.made = path, list(failures), made
         self._items = list(items)
 
     @classmethod

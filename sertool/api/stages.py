@@ -22,10 +22,11 @@ from sertool.commands import prepare as preparing
 from sertool.commands import separate as separating
 from sertool.commands import train as training
 from sertool.core.options import Command
-from sertool.corpora import export
 from sertool.evaluation import audit_files
 from sertool.evaluation.options import AuditOptions
 from sertool.extras.options import Separation
+from sertool.formats import made as side
+from sertool.formats.manifest import write_manifest
 from sertool.ui.console import Console
 
 
@@ -54,8 +55,9 @@ def prepare(
         sources = [stack.enter_context(_on_disk(one)) for one in as_list(corpora)]
         given = {"corpora": sources, "manifest": target}
         items, failures = call(preparing.COMMAND, given, options, console, verbose)
+        made = side.read(target)
     items = prepare(target) if items is None else items  # it was already complete
-    return Manifest(items, None if manifest is None else target, failures)
+    return Manifest(items, None if manifest is None else target, failures, made)
 
 
 @documented(featurizing.COMMAND)
@@ -326,7 +328,9 @@ def _opened(path: AnyPath, failures: Sequence[Any]) -> Store:
 @contextlib.contextmanager
 def _on_disk(source: AnyPath | Manifest | Store | Checkpoint) -> Iterator[AnyPath]:
     """Yield the path of what a stage reads; a manifest in memory is written temporarily."""
-    if not isinstance(source, Manifest | Store | Checkpoint):
+    if isinstance(source, Store | Checkpoint):
+        yield source.path
+    elif not isinstance(source, Manifest):
         yield source
     elif source.path is not None:
         yield source.path
@@ -334,5 +338,6 @@ def _on_disk(source: AnyPath | Manifest | Store | Checkpoint) -> Iterator[AnyPat
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "manifest.jsonl"
             with open(path, "w", encoding="utf-8") as file:
-                export.write_lines(list(source), export.MANIFEST, file)
+                write_manifest(source, file)
+            side.path_of(path).write_bytes(source.made)
             yield path

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from sertool.core.environment import environment
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions
 from sertool.core.paths import show
@@ -15,6 +17,7 @@ from sertool.ui.words import plural
 
 if TYPE_CHECKING:
     from sertool.formats.checkpoint import Checkpoint
+    from sertool.formats.lineage import Source
 
 
 def _numbers(texts: Any) -> tuple[float, ...]:
@@ -77,13 +80,19 @@ def fuse(
         made = fused.weighted(made, options.weights)
     if store is not None:
         made = fused.fitted(made, store, console)
-    hashes = [member.meta["sha256"] for member in members]
+    hashes = [member.identity for member in members]
     params = {
         "members": [list(p) for p in zip([p.name for p in checkpoints], hashes, strict=True)],
         "weights": made.meta["model"]["settings"]["weights"],
         "fit_on": store.name if store else None,
     }
-    step = lineage.record("fuse", params, checkpoints[0].name, hashes[0])
+    step = lineage.record(
+        "fuse",
+        params,
+        checkpoints[0].name,
+        hashes[0],
+        sources=_sources(checkpoints, members, store),
+    )
     state = decide(
         output,
         step,
@@ -95,8 +104,29 @@ def fuse(
     if state is State.WHOLE:
         return
     made.meta["lineage"] = [*members[0].meta["lineage"], step]
+    made.meta[files.ENVIRONMENT] = environment()
     files.save(made, output)
     _tell(made, output, console)
+
+
+def _sources(
+    paths: Sequence[Path], members: Sequence[Checkpoint], store: Path | None
+) -> list[Source]:
+    """Return the members after the first, and the store that weights are fitted to."""
+    from msgspec import convert
+
+    from sertool.formats.lineage import Record, Source
+    from sertool.formats.store import Store
+
+    found = [
+        Source(path.name, member.identity, "checkpoint", lineage=member.header.lineage)
+        for path, member in zip(paths[1:], members[1:], strict=True)
+    ]
+    if store is not None:
+        with Store(store) as opened:
+            made = convert(opened.lineage, list[Record])
+            found.append(Source(store.name, opened.sha256, "store", "--fit-on", made))
+    return found
 
 
 def _tell(made: Checkpoint, output: Path, console: Console) -> None:

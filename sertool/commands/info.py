@@ -42,6 +42,11 @@ class InfoOptions(Options):
         "Draw classes, lengths and speakers, and what a store's items look like, into DIR.",
         metavar="DIR",
     )
+    commands: bool = option(
+        False,
+        "Print the command lines that make the file, from prepare on, with $CORPUS for the folder.",
+        recorded=False,
+    )
     all: bool = option(False, "Decode every recording of a manifest, not a sample of 2000.")
     audio: bool = option(True, "Examine a manifest's recordings.")
     schema: str | None = option(
@@ -62,6 +67,8 @@ class InfoOptions(Options):
         """Raise UsageError for a number that is none, and values that contradict each other."""
         if self.items not in (None, ALL) and not self.number:
             raise UsageError(f"--items {self.items}: needs a number of items above 0, or none")
+        if self.commands and (self.json or self.items or self.figures or self.audit):
+            raise UsageError("--commands excludes --json, --items, --figures and --audit")
         if self.all and (self.items or not self.audio):
             raise UsageError(f"--all contradicts {'--items' if self.items else '--no-audio'}")
         given = {"--figures": self.figures, "--all": self.all, "number after --items": self.number}
@@ -130,7 +137,7 @@ def _described(path: Path, options: InfoOptions, replace: bool, console: Console
     if options.figures is not None:
         _check_figures(path, what, options, replace)
     listen = None
-    if options.audio and not options.listed and what == "manifest":
+    if options.audio and not (options.listed or options.commands) and what == "manifest":
         from sertool.corpora.listening import listen as examine
 
         listen = functools.partial(
@@ -196,7 +203,9 @@ def _show(found: Description | Schema | Audit, options: InfoOptions, console: Co
     if not isinstance(found, Description):
         _show_audit(found, options)
         return
-    if options.listed:
+    if options.commands:
+        _show_commands(found)
+    elif options.listed:
         values = found.to_json(with_items=True)
         rows = values.get("item_list") or values.get("reports")
         rows = values.get("report", {}).get("items", []) if rows is None else rows
@@ -213,6 +222,17 @@ def _show(found: Description | Schema | Audit, options: InfoOptions, console: Co
         raise InputError(
             f"{show(found.path)}: the content does not have the checksum it was written with"
         )
+
+
+def _show_commands(found: Description) -> None:
+    """Print the lines that make a file; InputError where nothing is known of how it was made."""
+    from sertool.commands.retrace import commands
+
+    lineage = found.lineage()
+    if not lineage:
+        raise InputError(f"{show(found.path)}: does not say how it was made")
+    for line in commands(lineage, found.path.name):
+        print(line)
 
 
 def _show_audit(result: Audit, options: InfoOptions) -> None:
@@ -238,6 +258,8 @@ COMMAND = Command(
     sertool info --items features.h5 | head -1
 
     sertool info features.h5 --figures items/ --items 12
+
+    sertool info --commands model.ckpt  # what to type to make it again
 
     sertool info --audit model.ckpt other.h5
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Annotated, Any
 
+from msgspec import to_builtins
+
 from sertool import votes
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import (
@@ -33,6 +35,7 @@ from sertool.corpora import (
     agreement,
     export,
     pattern,
+    provenance,
     raters,
     reading,
     suggest,
@@ -42,7 +45,9 @@ from sertool.corpora import (
 from sertool.corpora import counts as counted
 from sertool.corpora import labels as label_maps
 from sertool.corpora.discover import AUTO, TABLE, Found, Manners, find
+from sertool.formats import made as side
 from sertool.formats.journal import Journal
+from sertool.formats.lineage import Record, file_sha256
 from sertool.formats.outputs import Parts, atomic, remove_left
 from sertool.formats.reuse import State, decide
 from sertool.items import Item
@@ -211,10 +216,10 @@ def prepare(
         raise InputError(f"--audio-root {show(options.audio_root)}: no such folder")
     whole = run.resume and not run.force and bool(files) and all(map(Path.exists, files))
     voice = Console.silent() if whole else console
-    utterances = _utterances(corpora, manifest, options, voice, chosen, classes, template)
+    utterances, made = _utterances(corpora, manifest, options, voice, chosen, classes, template)
     sources = [_absolute(path) for path in corpora]
     job = {"stage": "prepare", "params": _params(options), "input": sources}
-    output = _Output(manifest, options, Manners(voice, stop=options.strict), job)
+    output = _Output(manifest, options, Manners(voice, stop=options.strict), job, made)
     if whole:
         output.check_same(utterances, files)
         console.note(f"{show(manifest)}: already complete")
@@ -234,19 +239,23 @@ def _utterances(
     chosen: Sequence[where.Condition],
     classes: label_maps.LabelMap,
     template: Path | None,
-) -> list[Item]:
-    """Return the utterances of corpora that were asked for, with their folds or parts."""
+) -> tuple[list[Item], Record]:
+    """Return the utterances of corpora that were asked for, with their folds or parts.
+
+    And the record of this run.
+    """
     manners = Manners(console, strict=True, stop=options.strict, skip_missing=options.skip_missing)
     sources = find(corpora, options.corpus, manners, *options.reader(manifest))
     console.tally()
     _report(sources, console)
     utterances = [utterance for part in sources for utterance in part.utterances]
+    made = provenance.record(corpora, sources, recorded(options))
     if template is not None:
         _write_template(template, utterances)
     utterances = _choose(utterances, classes, chosen, console)
     for line in agreement.lines(utterances):
         console.note(line)
-    return _split(utterances, options, console)
+    return _split(utterances, options, console), made
 
 
 COMMAND = Command(
@@ -316,12 +325,16 @@ def _split(utterances: list[Item], options: PrepareOptions, console: Console) ->
 
 @dataclass(frozen=True)
 class _Output:
-    """Where utterances go, and in which format; `job` describes the parts of the run."""
+    """Where utterances go, and in which format; `job` describes the parts of the run.
+
+    made: the record of the run, which is kept beside a manifest.
+    """
 
     path: Path
     options: PrepareOptions
     manners: Manners
     job: dict[str, Any]
+    made: Record
 
     def write(self, utterances: list[Item], resume: bool, force: bool) -> int:
         """Write all or nothing, return how many utterances were written.
@@ -353,6 +366,9 @@ class _Output:
         else:
             with atomic(self.path) as temporary, open(temporary, "w", encoding="utf-8") as file:
                 self._lines(utterances, file)
+                file.flush()
+                if self.options.to == export.MANIFEST:
+                    self._keep_made(temporary)
         return len(utterances)
 
     def check_same(self, utterances: list[Item], files: Sequence[Path]) -> None:
@@ -372,6 +388,11 @@ class _Output:
                         " options, other files, or edited since); --force replaces it"
                     )
         remove_left(Path(os.path.abspath(self.path)))
+        if self.options.to == export.MANIFEST and not side.lineage_of(self.path):
+            self._keep_made(self.path)
+
+    def _keep_made(self, manifest: Path) -> None:
+        side.keep(self.path, file_sha256(manifest), [to_builtins(self.made)])
 
     def _lhotse(self, utterances: list[Item], folder: Path, journal: Journal) -> int:
         base = self.path.absolute() if self.options.relative else None

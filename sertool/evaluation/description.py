@@ -9,13 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import convert, to_builtins
+
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
 from sertool.evaluation.report import AnyReport, load, parse
+from sertool.formats import made as side
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 from sertool.formats.checkpoint import load as load_checkpoint
+from sertool.formats.lineage import Record
 from sertool.formats.manifest import FIELDS, read_manifest
 from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store
 from sertool.items import Item
@@ -113,6 +117,10 @@ class Description:
     def _json(self, with_items: bool) -> dict[str, Any]:
         raise NotImplementedError
 
+    def lineage(self) -> list[Record]:
+        """Return the stages that made it, in order; none where they are unknown."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class StoreDescription(Description):
@@ -155,6 +163,10 @@ class StoreDescription(Description):
         }
         return result | ({"item_list": [i.store_row() for i in self.items]} if with_items else {})
 
+    def lineage(self) -> list[Record]:
+        """Return the stages that made it."""
+        return convert(self.store.lineage, list[Record])
+
 
 @dataclass(frozen=True)
 class ManifestDescription(Description):
@@ -179,10 +191,15 @@ class ManifestDescription(Description):
             "further_fields": self.further_fields,
             "survey": _survey_values(self.survey),
             "audio": asdict(self.audio) if self.audio else None,
+            "lineage": to_builtins(side.records_of(self.path)),
         }
         return result | (
             {"item_list": [i.manifest_row() for i in self.items]} if with_items else {}
         )
+
+    def lineage(self) -> list[Record]:
+        """Return the stages that made it, as the file beside it says."""
+        return side.records_of(self.path)
 
 
 @dataclass(frozen=True)
@@ -198,12 +215,17 @@ class CheckpointDescription(Description):
         tensors = {name: list(each.shape) for name, each in self.checkpoint.tensors.items()}
         result = {
             **self.checkpoint.meta,
+            "identity": self.checkpoint.identity,
             "tensors": tensors,
             "parts": self.parts,
             "speakers": self.speakers,
         }
         rows = [{n: getattr(item, n) for n in ITEM_FIELDS} for item in self.checkpoint.items]
         return result | ({"item_list": rows} if with_items else {})
+
+    def lineage(self) -> list[Record]:
+        """Return the stages that made it."""
+        return self.checkpoint.header.lineage
 
 
 @dataclass(frozen=True)
@@ -215,7 +237,14 @@ class ReportDescription(Description):
     reports: list[AnyReport]
 
     def _json(self, with_items: bool) -> dict[str, Any]:
-        return {"report": self.raw[0]} if len(self.raw) == 1 else {"reports": self.raw}
+        single = len(self.raw) == 1
+        return {"report": self.raw[0]} if single else {"reports": self.raw}
+
+    def lineage(self) -> list[Record]:
+        """Return the stages that made it; InputError where it is several."""
+        if len(self.reports) > 1:
+            raise InputError(f"{show(self.path)}: holds {len(self.reports)} reports, not one")
+        return convert(self.reports[0].lineage or [], list[Record])
 
 
 def describe(path: Path, listen: Listen | None = None) -> Description:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sertool.core.errors import UsageError
@@ -81,6 +81,7 @@ def _manifest(found: ManifestDescription) -> list[Any]:
         *lines,
         *survey_page(found.survey, counts(found.items), found.audio),
         *_further(found),
+        *(_lineage(found.lineage()) if found.lineage() else []),
     ]
 
 
@@ -106,7 +107,8 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         speakers = found.speakers[part]
         listed = f": {', '.join(speakers[:SHOWN])}" if speakers else ""
         lines.append(f"{part}: {n} items, {len(speakers)} speakers{listed}")
-    return [*lines, *_lineage(header.lineage)]
+    made = [*_lineage(header.lineage), *_made_on(header.environment)]
+    return [*lines, *made, f"identity: sha256 {found.checkpoint.identity}"]
 
 
 def _chosen(found: Checkpoint) -> list[str]:
@@ -188,6 +190,12 @@ def _worth(report: AnyReport) -> str:
 def _further(found: StoreDescription | ManifestDescription) -> list[str]:
     names = found.further_fields
     return ["", "further fields: " + ", ".join(names)] if names else []
+
+
+def _made_on(environment: Mapping[str, str] | None) -> list[str]:
+    """Return a line on what computed it, which is no part of its identity."""
+    known = ", ".join(f"{name} {value}" for name, value in (environment or {}).items())
+    return [f"environment (no part of the identity): {known}"] if known else []
 
 
 def _lineage(records: Sequence[Record]) -> list[str]:

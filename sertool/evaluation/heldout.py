@@ -64,7 +64,7 @@ def load_test(path: Path) -> CheckpointTest:
     """Return a checkpoint's facts and items, its weights let go."""
     loaded = checkpoint.load(path)
     pipeline = loaded.meta["pipeline"]
-    return CheckpointTest(path, loaded.header, pipeline, loaded.items, lineage.file_sha256(path))
+    return CheckpointTest(path, loaded.header, pipeline, loaded.items, loaded.identity)
 
 
 def common_classes(tests: Sequence[CheckpointTest]) -> list[str]:

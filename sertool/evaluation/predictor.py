@@ -150,7 +150,8 @@ class Predictor:
         self.hears = Hears(self.hearing, read_turns(turns) if turns else None)
         if options.vad != OFF:
             detector(options.vad)  # one that is not installed shows here, before any work
-        self._model = f"{source.header.model.name}@{lineage.file_sha256(path)[:HASH]}"
+        identity = source.identity or lineage.file_sha256(path)
+        self._model = f"{source.header.model.name}@{identity[:HASH]}"
         header = source.header
         self.normalised = speakers.declared(header)
         if self.normalised:

@@ -8,6 +8,7 @@ wrote it; one that it has and nobody knows is kept as it is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,7 @@ from sertool.core.paths import show
 from sertool.evaluation.curves import Training
 from sertool.evaluation.leaks import FACTS
 from sertool.formats import schema
+from sertool.formats.lineage import canonical
 from sertool.formats.schema import Count, Name, Number, Rate
 
 FORMAT = "sertool-report"
@@ -316,7 +318,10 @@ class Stress(Struct, kw_only=True):
 
 
 class Common(Struct, kw_only=True):
-    """What reports of both kinds hold. kept: which epoch's weights, where not the best."""
+    """What reports of both kinds hold. kept: which epoch's weights, where not the best.
+
+    environment: see `core.environment`. sha256: of all the rest, in a file that `dumps` wrote.
+    """
 
     format: str = FORMAT
     version: int = CLASSES_VERSION
@@ -332,6 +337,8 @@ class Common(Struct, kw_only=True):
     protocol: Protocol
     stress: Stress | UnsetType = UNSET
     lineage: list[dict[str, Any]] | None = None
+    environment: dict[str, str] | UnsetType = UNSET
+    sha256: str | UnsetType = UNSET
 
     def params(self, stage: str) -> dict[str, Any]:
         """Return the parameters of the last stage of this name; {} if it is unknown."""
@@ -392,14 +399,16 @@ def _levelled(value: Any) -> Any:
 def dumps(report: AnyReport) -> str:
     """Return a report as JSON text: one line a field, and one a tested item.
 
-    Equal reports give equal text, and two of them can be compared line by line.
+    Equal reports give equal text, and two of them can be compared line by line. The last line is
+    the SHA-256 of the others' values.
     """
 
     def text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
     fields = []
-    for key, value in to_json(report).items():
+    values = {name: value for name, value in to_json(report).items() if name != "sha256"}
+    for key, value in (values | {"sha256": digest(values)}).items():
         if key in ("items", "undecided") and value:
             body = "[\n  " + ",\n  ".join(text(item) for item in value) + "\n ]"
         elif isinstance(value, dict) and key in ("by", "baselines", "per_class", "targets"):
@@ -409,6 +418,17 @@ def dumps(report: AnyReport) -> str:
             body = text(value)
         fields.append(f" {text(key)}: {body}")
     return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def digest(raw: dict[str, Any], left_out: Sequence[str] = ("sha256",)) -> str:
+    """Return the SHA-256 of a report's JSON values, in whatever order they stand in a file."""
+    kept = {name: value for name, value in raw.items() if name not in left_out}
+    return hashlib.sha256(canonical(kept).encode()).hexdigest()
+
+
+def identity(raw: dict[str, Any]) -> str:
+    """Return the SHA-256 without the environment: equal tests that gave the same, anywhere."""
+    return digest(raw, ("sha256", "environment"))
 
 
 def parse(raw: Any, name: str) -> AnyReport:
@@ -428,13 +448,16 @@ def parse(raw: Any, name: str) -> AnyReport:
         raise InputError(f"{name}: a report of kind {kind!r}, which this sertool does not know")
     try:
         json.dumps(raw, allow_nan=False)
-        report = schema.convert(_nested(raw, KINDS[kind]), KINDS[kind])
+        own = {key: value for key, value in raw.items() if key != "sha256"}
+        report = schema.convert(_nested(own, KINDS[kind]), KINDS[kind])
         _check(report)
     except ValueError as error:
         what = str(error)
         what = "a number is not finite" if what.startswith("Out of range float") else what
         what = re.sub(rf"\b({'|'.join(LEVELLED)})/", "", what)  # of which JSON knows nothing
         raise InputError(f"{name}: a damaged report: {what}") from error
+    if raw.get("sha256", "") not in ("", digest(raw)):
+        raise InputError(f"{name}: a damaged report: its checksum is wrong")
     return report
 
 

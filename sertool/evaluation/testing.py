@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import UNSET, to_builtins
+from msgspec import UNSET, convert, structs, to_builtins
 
 from sertool import metrics
+from sertool.core.environment import environment
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import recorded
 from sertool.core.paths import show
@@ -44,6 +45,7 @@ from sertool.evaluation.report import (
 )
 from sertool.evaluation.routing import ALONE, Routes, find_routes, of_checkpoint, summary
 from sertool.formats import lineage
+from sertool.formats.checkpoint import Header
 from sertool.formats.reuse import Made, State, decide
 from sertool.formats.store import Store
 from sertool.items import Item
@@ -164,7 +166,26 @@ def _whole(
 
 def _step(tests: Sequence[CheckpointTest], store: Store, options: EvalOptions) -> dict[str, Any]:
     params = recorded(options) | {"checkpoints": [[p.path.name, p.sha256] for p in tests]}
-    return lineage.record("eval", params, store.path.name, store.sha256)
+    sources = [_as_source(test, tests[0]) for test in tests[1:]]
+    trained = tests[0].header.lineage[-1:]
+    if not trained or trained[0].input.sha256 != store.sha256:
+        made = convert(store.lineage, list[lineage.Record])
+        sources.append(lineage.Source(store.path.name, store.sha256, "store", lineage=made))
+    return lineage.record("eval", params, store.path.name, store.sha256, sources=sources)
+
+
+def _as_source(test: CheckpointTest, first: CheckpointTest) -> lineage.Source:
+    """Return a checkpoint as a lineage has it; of a fold's only what differs from the first."""
+    own, other = test.header.lineage, first.header.lineage
+    name, content = test.path.name, test.sha256
+    pairs = zip(own, other, strict=True) if len(own) == len(other) else ()
+    same = [a == b for a, b in pairs]
+    if not same or not all(same[:-1]) or own[-1].params.keys() != other[-1].params.keys():
+        return lineage.Source(name, content, "checkpoint", lineage=own)
+    if structs.replace(own[-1], params=other[-1].params) != other[-1]:
+        return lineage.Source(name, content, "checkpoint", lineage=own)
+    changed = {n: v for n, v in own[-1].params.items() if v != other[-1].params[n]}
+    return lineage.Source(name, content, "checkpoint", params=changed)
 
 
 def _made(path: Path) -> Made:
@@ -453,7 +474,17 @@ def _common(
         "conditions": {name: v for name, v in degraded.items() if v is not None},
         "protocol": facts,
         "lineage": [*to_builtins(header.lineage), step],
+        "environment": environment(_device(header, options)),
     }
+
+
+def _device(header: Header, options: EvalOptions) -> str:
+    """Return where the model was computed; one that has no epochs knows the processor only."""
+    if "epochs" not in (header.training or {}):
+        return "cpu"
+    from sertool.models.device import choose as choose_device
+
+    return choose_device(options.device).type
 
 
 def _report(

@@ -11,6 +11,8 @@ from sertool.items import Item
 if TYPE_CHECKING:
     import numpy as np
 
+    from sertool.formats.lineage import Source
+
 KINDS = {
     "wave": "sertool.features.wave:KIND",
     "spectrogram": "sertool.features.spectrogram:KIND",
@@ -37,6 +39,11 @@ def no_remarks(sample_rate: int, settings: object) -> list[str]:
 def fitted_to_nothing(settings: object) -> list[Item] | None:
     """Return None: a kind that learns nothing was fitted to no items."""
     return None
+
+
+def without_files(settings: object) -> list[Source]:
+    """Return nothing: a kind that reads no file beside the recordings."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class Kind(Generic[S]):
     that a user should see once, and raises UsageError where the settings do not fit the rate.
     `dtypes` are the types that a store may keep, the first by default. `fitted_on(settings)`
     returns the items that the kind was fitted to, for audits; None where it was fitted to none, or
-    to unknown ones. `shown(sample_rate, settings)` names what a figure shows.
+    to unknown ones. `shown(sample_rate, settings)` names what a figure shows. `sources(settings)`
+    returns the files that it reads, for the lineage.
     """
 
     name: str
@@ -85,6 +93,7 @@ class Kind(Generic[S]):
     dtypes: tuple[str, ...] = ("float32", "float16")
     fitted_on: Callable[[S], list[Item] | None] = fitted_to_nothing
     shown: Callable[[int, S], Shown] = numbered
+    sources: Callable[[S], list[Source]] = without_files
 
 
 def kind(name: str) -> Kind[Any]:

@@ -22,7 +22,9 @@ from sertool.core.paths import absolute, from_text, show, to_text
 from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.pipeline import Pipeline
+from sertool.formats import checkpoint as checkpoints
 from sertool.formats import fitted, lineage
+from sertool.formats.checkpoint import Checkpoint
 from sertool.items import Item
 
 if TYPE_CHECKING:
@@ -34,22 +36,24 @@ TRIALS = (256, 64, 16)  # frames that are tried, to see which layers there are
 
 @dataclass(frozen=True)
 class Settings:
-    """Which layer of which checkpoint; its path is made absolute, and its content is kept."""
+    """Which layer of which checkpoint; its path is made absolute, and its identity is kept."""
 
     checkpoint: str = setting("", "checkpoint that train wrote")
     layer: str = setting("", "layer of its network; a wrong name lists them all")
-    sha256: str = setting("", "SHA-256 of the checkpoint file; by default that of the file given")
+    sha256: str = setting("", "identity (SHA-256) of the checkpoint; by default of the one given")
 
     def __post_init__(self) -> None:
         if self.checkpoint and not self.sha256:
             path = absolute(from_text(self.checkpoint))
             object.__setattr__(self, "checkpoint", to_text(path))
-            object.__setattr__(self, "sha256", _hash(path))
+            object.__setattr__(self, "sha256", _load(path).identity)
 
 
-def _hash(path: Path) -> str:
+def _load(path: Path) -> Checkpoint:
+    """Return a checkpoint; InputError where it is none, or not in its place."""
     try:
-        return lineage.file_sha256(path)
+        with open(path, "rb"):
+            return checkpoints.load(path)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise InputError(
@@ -128,7 +132,7 @@ def _embedder(path: str, sha256: str) -> _Embedder:
     from sertool.models.scoring import NetworkScorer, Routed, Scorer
 
     file = from_text(path)
-    if _hash(file) != sha256:
+    if sha256 not in (_load(file).identity, lineage.file_sha256(file)):  # older stores: the file's
         raise InputError(
             f"{show(file)}: not the checkpoint that the features come from: its SHA-256 is not"
             f" {sha256[:12]}…"
@@ -212,6 +216,13 @@ def fitted_on(settings: Settings) -> list[Item] | None:
     return fitted.seen(own, pipeline)
 
 
+def sources(settings: Settings) -> list[lineage.Source]:
+    """Return the checkpoint, with how it was made."""
+    path = from_text(settings.checkpoint)
+    made = _load(path).header.lineage
+    return [lineage.Source(to_text(path.name), settings.sha256, "checkpoint", "checkpoint", made)]
+
+
 KIND = Kind(
     name="embedding",
     summary="activations of a layer of a trained network; leakage checks cover its training items",
@@ -221,4 +232,5 @@ KIND = Kind(
     dims="(frames, units), or (1, units) where the layer has no time axis",
     remarks=remarks,
     fitted_on=fitted_on,
+    sources=sources,
 )

@@ -20,6 +20,7 @@ from sertool.corpora.discover import discover, is_foreign
 from sertool.features.spec import FeaturizeSpec
 from sertool.features.stage import Segment, Stage
 from sertool.formats import lineage
+from sertool.formats import made as side
 from sertool.formats.building import Built, Made, Run, Source, build_store, is_there
 from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.formats.outputs import check_output
@@ -91,7 +92,7 @@ def write_store(
     if source != "-" and _is_hdf5(source):
         _from_store(Path(source), output, Stage.from_dict(asked), run, force)
         return
-    utterances, name, digest = _utterances(source, corpus, console)
+    utterances, read, before = _utterances(source, corpus, console)
     _check(utterances)
     if output.exists():
         check_output(output, force, run.resume, (from_text(u.path) for u in utterances))
@@ -101,16 +102,19 @@ def write_store(
     root = _common_folder(utterances)
     params = asked | {"corpus": corpus, "compress": run.compress}
     job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
-    planned = lineage.record("featurize", params, name, digest)
+    sources = _sources(stage)
+
+    def _planned(content: str) -> dict[str, Any]:
+        return lineage.record("featurize", params, read.name, content, read.what, sources)
+
     origins = (utterance.id for utterance in utterances)
-    if is_there(output, planned, job, origins, run, force):
+    if is_there(output, _planned(read.sha256), job, origins, run, force):
         return
     _remark(stage, console)
 
     def attributes(built: Built) -> dict[str, Any]:
-        content = digest or _hash_pairs(built.hashes)
-        record = lineage.record("featurize", params, name, content)
-        return _attributes(stage, [_record(stage)], root, [record])
+        made = _planned(read.sha256 or _hash_pairs(built.hashes))
+        return _attributes(stage, [_record(stage)], root, [*before, made])
 
     built = build_store(AudioSource(stage, utterances, root), output, job, attributes, run, "files")
     _summary(built, output, stage, console)
@@ -126,7 +130,8 @@ def _from_store(source: Path, output: Path, stage: Stage, run: Run, force: bool)
         stage = dataclasses.replace(stage, sample_rate=store.sample_rate)
     params = stage.to_dict() | {"compress": run.compress}
     items = store.items()
-    record = lineage.record("featurize", params, source.name, store.sha256)
+    sources = _sources(stage)
+    record = lineage.record("featurize", params, source.name, store.sha256, sources=sources)
     job = {"stage": "featurize", "params": params, "input": store.sha256}
     origins = (item.origin for item in items)
     if is_there(output, record, job, origins, run, force):
@@ -201,18 +206,30 @@ def _is_hdf5(source: str) -> bool:
         return False
 
 
-def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Item], str, str]:
-    """Return (utterances, the input's name, its content's SHA-256 or "" to be taken later)."""
+def _sources(stage: Stage) -> list[lineage.Source]:
+    """Return what the kind reads beside the recordings: files, with how they were made."""
+    found, given = stage.prepared
+    return found.sources(given)
+
+
+def _utterances(
+    source: str, corpus: str, console: Console
+) -> tuple[list[Item], lineage.Input, list[dict[str, Any]]]:
+    """Return (utterances, the input, the stages that made it).
+
+    The input's SHA-256 is "" where it is only known once all of it has been decoded.
+    """
     if source == "-":
         lines = [os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip()]
         if not lines:
             raise InputError("standard input: no paths and no manifest lines")
-        return _from_lines(lines, corpus, console), "-", ""
+        return _from_lines(lines, corpus, console), lineage.Input("-", "", "list"), []
     path = Path(source)
     if not path.exists():
         raise InputError(f"{show(source)}: no such file or folder")
     if path.is_dir() or is_audio(path) or is_foreign(path):
-        return _discover([path], corpus, console), path.absolute().name, ""
+        read = lineage.Input(path.absolute().name, "", "folder" if path.is_dir() else "file")
+        return _discover([path], corpus, console), read, []
 
     bad: list[tuple[int, str]] = []
     found = list(read_manifest(path, lambda line, reason: bad.append((line, reason))))
@@ -221,7 +238,8 @@ def _utterances(source: str, corpus: str, console: Console) -> tuple[list[Item],
         raise InputError(f"{show(path)}: neither audio, nor a store, nor a manifest{why}")
     for line, reason in bad:
         console.failed(f"{show(path)}: line {line}", reason)
-    return found, path.name, lineage.file_sha256(path)
+    read = lineage.Input(path.name, lineage.file_sha256(path), "manifest")
+    return found, read, side.lineage_of(path) or []
 
 
 def _discover(paths: list[Path], corpus: str, console: Console) -> list[Item]:

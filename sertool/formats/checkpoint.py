@@ -26,6 +26,7 @@ FORMAT = "sertool-checkpoint"
 VERSION = 3  # 1: every stage recorded a seed, drawn from or not; 3: numbers, else 2 is written
 CLASSES_VERSION = 2
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
+ENVIRONMENT = "environment"  # the key of what is no part of a checkpoint's identity
 ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows
 ITEM_FIELDS = (
@@ -141,6 +142,7 @@ class Header(Trained, kw_only=True):
     training: dict[str, Any] | None = None
     target: Name | None = None
     kept: Name | None = None
+    environment: dict[str, str] | None = None
     per: Per | None = None
     fused: list[dict[str, Any]] | None = None
 
@@ -165,13 +167,16 @@ class Checkpoint:
     meta: JSON values: `classes`, `kind`, `pipeline`, `sample_rate`, `frame_rate`, `dims`,
         or `numbers`, `model` (name, settings, frames, outputs, heads, normalisation), `training`,
         `history`, `best_epoch`, `protocol`, `baselines` (names), `lineage`; `kept` is "last" where
-        the weights are the last epoch's, come what may; `save` adds `format`, `version` and
-        `sha256` of all that.
+        the weights are the last epoch's, come what may; `environment` (see `core.environment`);
+        `save` adds `format`, `version` and `sha256` of all that.
+    identity: the SHA-256 of all but the environment: what the same training on another machine
+        has, too, if it gave the same weights there. "" before `load`.
     """
 
     tensors: dict[str, np.ndarray]
     items: list[Item]
     meta: dict[str, Any]
+    identity: str = ""
 
     @property
     def header(self) -> Header:
@@ -248,6 +253,13 @@ def _digest(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
     return state.hexdigest()
 
 
+def _identity(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
+    """Return the checksum as it would be without the environment."""
+    if ENVIRONMENT not in meta:
+        return str(meta["sha256"])
+    return _digest(tensors, {name: v for name, v in meta.items() if name != ENVIRONMENT})
+
+
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint whole, or leave `path` as it was; equal content gives equal bytes."""
     lines = "".join(
@@ -299,6 +311,7 @@ def load(path: Path) -> Checkpoint:
         )
     if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
         raise InputError(f"{show(path)}: damaged, its checksum is wrong")
+    identity = _identity(tensors, meta)
     try:
         schema.convert(meta, Header)
         lines = tensors.pop(ITEMS).tobytes().decode()
@@ -310,7 +323,7 @@ def load(path: Path) -> Checkpoint:
         schema.convert(rows, list[Line])
     except ValueError as error:
         raise InputError(f"{show(path)}: damaged, its list of items: {error}") from error
-    return Checkpoint(tensors, [Item.from_row(row) for row in rows], meta)
+    return Checkpoint(tensors, [Item.from_row(row) for row in rows], meta, identity)
 
 
 def plain_weights(path: Path) -> dict[str, Any] | None:

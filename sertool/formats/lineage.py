@@ -4,29 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from sertool.core.version import VERSION
 from sertool.formats.schema import Count, Number
 
 
-class Input(Struct):
-    """What a stage read: its name, and the SHA-256 of its content."""
+class Input(Struct, omit_defaults=True):
+    """What a stage read: its name, and the SHA-256 of its content.
+
+    what: "folder", "manifest", "file" (audio, or a table) or "list", where it is no store.
+    """
 
     name: str
     sha256: str
+    what: str = ""
 
 
-class Record(Struct):
-    """One entry of a lineage: the normalised command of a stage."""
+class Source(Struct, omit_defaults=True):
+    """A file or folder that a stage read, too, and how it was made where that is known.
+
+    sha256: of its content; of a folder, of the listing: names and sizes of its audio files.
+    option: that named it, "" for an argument. params: of its last stage, those that differ from
+    the lineage that this stands in (another fold's checkpoint), in place of a `lineage`.
+    """
+
+    name: str
+    sha256: str
+    what: str = ""
+    option: str = ""
+    lineage: list[Record] = []
+    params: dict[str, Any] = {}
+
+
+class Record(Struct, omit_defaults=True):
+    """One entry of a lineage: the normalised command of a stage, and what it read beside `input`.
+
+    Of several arguments (`prepare`, `eval`) all but a store are `sources`.
+    """
 
     stage: str
     version: str
     params: dict[str, Any]
     input: Input
+    sources: list[Source] = []
 
 
 class Stage(Struct, kw_only=True):
@@ -57,19 +82,21 @@ def canonical(value: Any) -> str:
 
 
 def record(
-    stage: str, params: dict[str, Any], input_name: str, input_sha256: str
+    stage: str,
+    params: dict[str, Any],
+    input_name: str,
+    input_sha256: str,
+    what: str = "",
+    sources: Sequence[Source] = (),
 ) -> dict[str, Any]:
-    """Return the normalised command of a stage, as stores and checkpoints keep it.
+    """Return the normalised command of a stage, as files keep it.
 
     `params` holds every parameter that shapes the result, defaults included; never the output's
     name, the number of workers, or a time.
     """
-    return {
-        "stage": stage,
-        "version": VERSION,
-        "params": params,
-        "input": {"name": input_name, "sha256": input_sha256},
-    }
+    read = Input(input_name, input_sha256, what)
+    made: dict[str, Any] = to_builtins(Record(stage, VERSION, params, read, list(sources)))
+    return made
 
 
 def file_sha256(path: Path) -> str:

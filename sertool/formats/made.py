@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
 from sertool.formats import schema
 from sertool.formats.lineage import Record, canonical, file_sha256
@@ -43,6 +43,19 @@ def keep(output: Path, sha256: str, lineage: Sequence[dict[str, Any]]) -> None:
     text = canonical({"format": FORMAT, "sha256": sha256, "lineage": list(lineage)})
     with atomic(path_of(output)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read(output: Path) -> bytes:
+    """Return the file beside an output as it is; nothing where there is none."""
+    try:
+        return path_of(output).read_bytes()
+    except OSError:
+        return b""
+
+
+def records_of(output: Path) -> list[Record]:
+    """Return what made a file; nothing where `lineage_of` knows nothing."""
+    return convert(lineage_of(output) or [], list[Record])
 
 
 def lineage_of(output: Path) -> list[dict[str, Any]] | None:

@@ -1,4 +1,8 @@
-"""Manifests: one utterance per line of JSON, from `prepare` to every later stage."""
+"""Manifests: one utterance per line of JSON, from `prepare` to every later stage.
+
+A manifest is nothing but its lines, for `jq`, `cat` and whatever else reads JSON Lines; how it was
+made stands beside it (see `formats.made`).
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from sertool.core.environment import environment
 from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
@@ -122,6 +123,13 @@ def _params(job: Job, division: Division) -> dict[str, Any]:
     return plain
 
 
+def _sources(job: Job) -> list[lineage.Source]:
+    """Return what was read beside the store."""
+    init = job.plan.init if job.plan else None
+    unlabelled = job.plan.unlabelled if job.plan else None
+    return ([init.source] if init else []) + (unlabelled.sources if unlabelled else [])
+
+
 def _made(path: Path) -> Made:
     return Made(checkpoints.load(path).meta["lineage"][-1])
 
@@ -129,7 +137,9 @@ def _made(path: Path) -> Made:
 def _train_one(job: Job, division: Division, output: Path, run: RunOptions) -> None:
     """Train on one division and write its checkpoint."""
     store, console = job.store, job.console
-    record = lineage.record("train", _params(job, division), store.path.name, store.sha256)
+    record = lineage.record(
+        "train", _params(job, division), store.path.name, store.sha256, sources=_sources(job)
+    )
     outputs = [output, _last(output)] if job.options.keep_last else [output]
     parts = record if job.plan else None
     state = decide(outputs, record, _made, console, resume=run.resume, force=run.force, job=parts)
@@ -144,9 +154,10 @@ def _train_one(job: Job, division: Division, output: Path, run: RunOptions) -> N
         made, last = per_field.fit_each(job, division, record, start), None
     else:
         made, last = fit(job, division, record, start)
-    made.items = items
+    kept = environment(job.plan.device.type if job.plan else "cpu")
+    made.items, made.meta[checkpoints.ENVIRONMENT] = items, kept
     if last is not None:
-        last.items = items
+        last.items, last.meta[checkpoints.ENVIRONMENT] = items, kept
         checkpoints.save(last, _last(output))
         console.note(f"{show(_last(output))}: the weights after the last epoch")
     checkpoints.save(made, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import re
 import socket
@@ -33,7 +34,8 @@ class Initial:
 
     tensors: by their names in the network's state dict. classes: those of each group of logits,
     None where the file does not say. items: what they were trained on and chosen by, None where
-    nothing is known. record: what the lineage keeps, without the file's place.
+    nothing is known. record: what the lineage keeps, without the file's place. made_by: the
+    stages that made a checkpoint.
     """
 
     path: Path
@@ -41,6 +43,16 @@ class Initial:
     classes: list[list[str]] | None
     items: list[Item] | None
     record: dict[str, Any]
+    made_by: list[lineage.Record] = dataclasses.field(default_factory=list)
+
+    @property
+    def source(self) -> lineage.Source:
+        """The file as a lineage has it."""
+        what = "checkpoint" if self.made_by else "file"
+        if self.path.name == encoders.CONFIG:
+            what = "encoder"
+        name, sha256 = self.record["name"], self.record["sha256"]
+        return lineage.Source(name, sha256, what, "--init", self.made_by)
 
 
 def load(source: str, network: Network, console: Console) -> Initial:
@@ -93,7 +105,9 @@ def _check_word(source: str, name: str) -> None:
 def _record(path: Path, **known: Any) -> dict[str, Any]:
     """Return the lineage of `path`: `items` counts what it has seen, None where it is unknown."""
     empty = {"url": None, "items": None, "init": None}
-    return {"name": path.name, "sha256": lineage.file_sha256(path)} | empty | known
+    if "sha256" not in known:
+        known["sha256"] = lineage.file_sha256(path)
+    return {"name": path.name} | empty | known
 
 
 def _of_checkpoint(path: Path, name: str) -> Initial:
@@ -111,12 +125,12 @@ def _of_checkpoint(path: Path, name: str) -> Initial:
     classes = [head.classes for head in header.model.heads or ()]
     seen = [item for item in loaded.items if item.part in ("train", "val")]
     before = header.lineage[-1].params.get("init") if header.lineage else None
-    known: dict[str, Any] = {"items": len(seen), "init": before}
+    known: dict[str, Any] = {"items": len(seen), "init": before, "sha256": loaded.identity}
     if header.augment:
         known["augment"] = header.augment
     if speakers.declared(header):
         known[speakers.DECLARED] = True
-    return Initial(path, tensors, classes, seen, _record(path, **known))
+    return Initial(path, tensors, classes, seen, _record(path, **known), header.lineage)
 
 
 def _kind(path: Path) -> str:

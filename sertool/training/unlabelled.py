@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import convert
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
+from sertool.formats.lineage import Record, Source
 from sertool.formats.store import Store
 from sertool.items import Item
 from sertool.models import Examples, speaker_store, speakers
@@ -23,13 +25,15 @@ SAME = ("kind", "settings", "shape", "sample_rate", "frame_rate")  # of all stor
 class Unlabelled:
     """Items of further stores: `examples` reads them, `items` says what is known of each.
 
-    records: each store's name, content hash and number of items, for the lineage.
+    records: each store's name, content hash and number of items, for the lineage; sources: the
+    same, with how they were made.
     """
 
     examples: Examples
     items: list[Item]
     records: list[dict[str, Any]]
     paths: list[Path]
+    sources: list[Source]
 
 
 def load(
@@ -44,7 +48,7 @@ def load(
     if not paths:
         return None
     found: dict[str, tuple[Store, int]] = {}
-    items, records, lengths = [], [], []
+    items, records, lengths, sources = [], [], [], []
     for path in paths:
         other = stack.enter_context(speaker_store.opened(path, by_speaker))
         for name in SAME:
@@ -63,6 +67,8 @@ def load(
             found[item.id] = (other, i)
             items.append(item)
         lengths.append(other.lengths()[own])
+        made = convert(other.lineage, list[Record])
+        sources.append(Source(path.name, other.sha256, "store", "--init-unlabelled", made))
         records.append({"name": path.name, "sha256": other.sha256, "items": len(own)})
     where = list(found.values())
 
@@ -71,4 +77,4 @@ def load(
         return source.features(place).astype(np.float32)
 
     examples = Examples(np.concatenate(lengths), read, tuple(found))
-    return Unlabelled(examples, items, records, list(paths))
+    return Unlabelled(examples, items, records, list(paths), sources)
