@@ -31,8 +31,14 @@ SMALL = {
 }
 GROUP = ("Wav2Vec2", "Hubert", "WavLM")
 LAYER = ("Wav2Vec2-layer", "Hubert-layer", "WavLM-layer")
-OTHER = ("Data2VecAudio", "Whisper")
-NORMALISED = ("Wav2Vec2", "Wav2Vec2-layer", "Hubert-layer", "WavLM-layer")
+OTHER = ("Data2VecAudio", "Wav2Vec2Conformer-layer", "Whisper")
+NORMALISED = (
+    "Wav2Vec2",
+    "Wav2Vec2Conformer-layer",
+    "Wav2Vec2-layer",
+    "Hubert-layer",
+    "WavLM-layer",
+)
 
 
 def transformers() -> Any:
