@@ -293,6 +293,7 @@ def info(
     items: bool = False,
     *,
     figures: AnyPath | None = None,
+    commands: bool = False,
     all: bool = False,
     audio: bool = True,
     schema: str | None = None,
