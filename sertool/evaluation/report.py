@@ -423,7 +423,7 @@ def dumps(report: AnyReport) -> str:
 def digest(raw: dict[str, Any], left_out: Sequence[str] = ("sha256",)) -> str:
     """Return the SHA-256 of a report's JSON values, in whatever order they stand in a file."""
     kept = {name: value for name, value in raw.items() if name not in left_out}
-    return hashlib.sha256(canonical(kept).encode()).hexdigest()
+    return hashlib.sha256(canonical(kept).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def identity(raw: dict[str, Any]) -> str:
