@@ -118,7 +118,8 @@ class House(Network):
             return features
         floored = np.maximum(features, features.max() - FLOOR)
         if self.settings.trim:
-            level = 10 * np.log10((10 ** (floored.astype(np.float64) / 10)).sum(1))
+            below = floored.astype(np.float64) - floored.max()
+            level = 10 * np.log10((10 ** (below / 10)).sum(1))
             loud = np.flatnonzero(level >= level.max() - self.settings.trim)
             floored = floored[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN + 1]
         return floored - floored.mean() if self.settings.level else floored
