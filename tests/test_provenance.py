@@ -249,6 +249,21 @@ def test_fine_tuning_and_an_embedding(cli: Cli, here: Path) -> None:
     assert "sha256=" not in lines[-1]
 
 
+def test_a_fused_checkpoint(cli: Cli, here: Path) -> None:
+    run(
+        cli,
+        f"sertool prepare {DEMO} m.jsonl --split speakers:3",
+        "sertool featurize m.jsonl f.h5",
+        "sertool featurize m.jsonl g.h5 --kind mfcc",
+        "sertool train f.h5 a.ckpt --test-fold 0",
+        "sertool train g.h5 b.ckpt --test-fold 0 --model svm",
+        "sertool fuse a.ckpt b.ckpt c.ckpt --weights 3,1",
+    )
+    lines = told(cli, "c.ckpt")
+    assert stages(lines) == ["prepare", "featurize", "train", "featurize", "train", "fuse"]
+    same_again(lines, here / "c.ckpt", here / "again", CORPUS=DEMO)
+
+
 def test_files_of_one_name_get_folders(cli: Cli, here: Path) -> None:
     (here / "x").mkdir()
     run(
