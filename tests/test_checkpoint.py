@@ -165,7 +165,7 @@ def test_no_module_of_training_can_load_code() -> None:
     owned = [package / "formats/checkpoint.py", *package.glob("training/*.py")]
     owned += package.glob("models/*.py")
     for path in owned:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8").replace("safetensors.torch.save", "")
         if path.name == "initial.py":  # weights of others, in torch's own files
             text = text.replace('torch.load(path, map_location="cpu", weights_only=True)', "")
         for word in ("import pickle", "torch.load", "torch.save", "joblib", "eval(", "exec("):
