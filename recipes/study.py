@@ -460,6 +460,8 @@ def keep(options: argparse.Namespace) -> int:
 
 def _finished(folder: Path, what: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the summaries of the finished runs in a folder, each with its `run`."""
+    from sertool.evaluation.report import parse
+
     found = []
     for path in sorted((folder / "runs").glob("*.json")):
         record = Record.read(path)
@@ -467,14 +469,16 @@ def _finished(folder: Path, what: dict[str, Any]) -> list[dict[str, Any]]:
             continue
         made = {"name": path.stem, **what, "commits": record.commits, "seconds": round(record.cpu)}
         for summary in sorted((folder / "results" / path.stem).glob("*.json")):
-            found.append(json.loads(summary.read_text(encoding="utf-8")) | {"run": made})
+            raw = json.loads(summary.read_text(encoding="utf-8"))
+            parse(raw, str(summary))  # whole, or an error
+            found.append(raw | {"run": made})
     return found
 
 
 def _merge(new: Sequence[dict[str, Any]], target: Path, changed: dict[Path, list[int]]) -> None:
     """Put summaries into the kept files of their paper: in the place of their equals, or last."""
     from sertool.evaluation.pooling import result
-    from sertool.evaluation.report import parse
+    from sertool.evaluation.report import digest, parse
 
     def identity(raw: dict[str, Any]) -> tuple[Any, ...]:
         made = result("", parse(raw, str(target)))
@@ -487,7 +491,8 @@ def _merge(new: Sequence[dict[str, Any]], target: Path, changed: dict[Path, list
     places = {
         identity(raw): (path, i) for path, rows in files.items() for i, raw in enumerate(rows)
     }
-    for raw in new:
+    for unsigned in new:
+        raw = unsigned | {"sha256": digest(unsigned)}
         place = places.get(identity(raw))
         if place is None:
             files[target].append(raw)
@@ -499,6 +504,7 @@ def _merge(new: Sequence[dict[str, Any]], target: Path, changed: dict[Path, list
             settled = [old, *old.pop("replaces", [])]
             others = [one for one in settled if _key(one) != _key(raw["run"])]
             raw = raw | {"run": raw["run"] | ({"replaces": others} if others else {})}
+            raw = raw | {"sha256": digest(raw)}
         if files[path][i] != raw:
             files[path][i] = raw
             changed.setdefault(path, [0, 0])[1] += 1
