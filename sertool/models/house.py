@@ -132,7 +132,11 @@ class House(Network):
         ]
 
     def defaults(self) -> Hyperparameters:
-        """Return the training that the search found."""
+        """Return the training that the search found, in float32.
+
+        In bfloat16 a step takes 0.7 of the time on processors that have it, but with few bands or
+        maps torch 2.13's kernels give gradients that are not finite, or end the process.
+        """
         return Hyperparameters(
             epochs=50,
             batch_size=32,
@@ -145,5 +149,4 @@ class House(Network):
             label_smoothing=0.1,
             average=0.98,
             normalisation="feature",
-            precision="auto",
         )
