@@ -356,7 +356,7 @@ def test_refused(cli, store: Path, noises: Path, tmp_path: Path) -> None:
         (("--noise", noises, "--noise-snr", "900", store), 2, "--noise-snr 900: needs"),
         (("--noise", noises, tmp_path / "p.h5"), 2, "noise: not for pictures"),
         (("--spec-augment", "time-mask=4", store), 2, "time-mask: not for waveforms"),
-        (("--spec-augment", "awgn=9:9", store), 2, "--spec-augment awgn: needs freq-mask or"),
+        (("--spec-augment", "awgn=9:9", store), 2, "--spec-augment awgn: needs time-stretch or"),
         (("--noise", tmp_path / "empty", store), 3, "--noise"),
         (("--reverb", tmp_path / "empty", store), 3, "no audio files in it"),
         (("--reverb", tmp_path / "none", store), 3, "no such folder"),

@@ -164,7 +164,8 @@ def test_zero_ranges_change_nothing() -> None:
 
 
 def test_names_belong_to_a_kind() -> None:
-    assert suiting("frames") == ["freq-mask", "time-mask"]
+    stretched = ["time-stretch", "freq-stretch", "response", "crop"]
+    assert suiting("frames") == [*stretched, "freq-mask", "time-mask"]
     assert suiting("image") == ["shift", "zoom", "flip"]
     for steps, said in [
         ({"awgn": [1, 2]}, "shift, zoom, flip"),

@@ -166,6 +166,16 @@ def for_info() -> None:
     assert main(["featurize", "--kind", "mel", "recordings", "other.h5"]) == 0
 
 
+def for_fuse() -> None:
+    for seed in range(3):
+        linear(f"seed{seed}.ckpt", "--test-fold", "0", "--seed", str(seed))
+    assert main(["featurize", "--kind", "wave", "manifest.jsonl", "wave.h5"]) == 0
+    for name, kind in (("network", "mel"), ("functionals", "mfcc")):
+        assert main(["featurize", "--kind", kind, "wave.h5", f"{kind}.h5"]) == 0
+        parts = ("--test-fold", "0", "--val", "0.2")
+        assert main(["train", "--model", "linear", f"{kind}.h5", f"{name}.ckpt", *parts]) == 0
+
+
 FURTHER = {
     "featurize": lambda: Path("features.h5").unlink(),
     "prepare": for_prepare,
@@ -175,6 +185,7 @@ FURTHER = {
     "predict": for_predict,
     "report": for_report,
     "info": for_info,
+    "fuse": for_fuse,
     "separate": lambda: sounds("interview.wav left.wav right.wav anna.wav ben.wav"),
 }
 MORE = {"train": " --epochs 1 --batch-size 64"}  # of networks: linear-size

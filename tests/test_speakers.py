@@ -135,7 +135,7 @@ def test_reports_of_both_kinds_are_two_systems(store: Path, tmp_path: Path, cli:
         assert cli("train", *TRAIN, *words, store, made).code == 0
         assert cli("eval", "--json", reports[-1], made, store).code == 0
     table = cli("report", "--format", "markdown", *reports).out
-    rows = [line for line in table.splitlines() if "| model |" in line]
+    rows = [line for line in table.splitlines() if "| model |" in line and "| system |" not in line]
     assert "| normalised |" in table
     assert ["by speaker" in row for row in rows] == [False, True]
     made_of = json.loads(cli("report", "--format", "json", *reports).out)["systems"]

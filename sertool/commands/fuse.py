@@ -155,7 +155,7 @@ COMMAND = Command(
 
     sertool fuse network.ckpt functionals.ckpt both.ckpt --weights 0.6,0.4
 
-    sertool fuse network.ckpt functionals.ckpt both.ckpt --fit-on wave.h5 # after train --val 0.2
+    sertool fuse network.ckpt functionals.ckpt fitted.ckpt --fit-on wave.h5 # after train --val 0.2
 
     Exit codes: 0 done, 2 wrong usage, 3 checkpoints that cannot be read or do not go together.
     """,

@@ -40,12 +40,14 @@ class Residual(nn.Module):
         super().__init__()
         self.first = ConvNorm(inputs, outputs, 3, (2, 2))
         self.second = ConvNorm(outputs, outputs, 3, (1, 1))
-        self.shortcut = ConvNorm(inputs, outputs, 1, (2, 2))
+        self.shortcut = ConvNorm(inputs, outputs, 1, (1, 1))
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """Return maps (batch, outputs, ⌈frames / 2⌉, ⌈bands / 2⌉); lengths: of what comes out."""
         inner = self.second(self.first(x, lengths).relu_(), lengths)
-        return (inner + self.shortcut(x, lengths)).relu_()
+        # Every second value first: a 1 × 1 convolution with strides crashes in oneDNN where maps
+        # or bands are few and channels come last.
+        return (inner + self.shortcut(x[:, :, ::2, ::2], lengths)).relu_()
 
 
 class AttentiveStatistics(nn.Module):
