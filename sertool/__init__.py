@@ -58,6 +58,7 @@ _HOMES = {
     "augment": "sertool.api.stages",
     "train": "sertool.api.stages",
     "fuse": "sertool.api.stages",
+    "calibrate": "sertool.api.stages",
     "evaluate": "sertool.api.stages",
     "audit": "sertool.api.stages",
     "info": "sertool.api.stages",

@@ -247,6 +247,18 @@ def fuse(
     console: Console | None = None,
     verbose: bool = False,
 ) -> Checkpoint: ...
+def calibrate(
+    checkpoint: AnyPath | Checkpoint,
+    report: AnyPath,
+    out: AnyPath,
+    *,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Checkpoint: ...
 def evaluate(
     checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
     store: AnyPath | Store,
@@ -324,5 +336,5 @@ def separate(
     console: Console | None = None,
     verbose: bool = False,
 ) -> Separation: ...
-def load(path: AnyPath) -> Checkpoint: ...
+def load(path: AnyPath | None = None) -> Checkpoint: ...
 def open_store(path: AnyPath) -> Store: ...

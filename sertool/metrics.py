@@ -217,6 +217,35 @@ def log_loss(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> flo
     return float(-np.log(np.maximum(given, np.finfo(np.float64).eps)).mean())
 
 
+def calibration_error(
+    truth: NDArray[np.integer], posterior: NDArray[np.floating], bins: int = 15
+) -> float:
+    """Mean distance of confidence from accuracy over bins of equal width, weighted by their items.
+
+    The expected calibration error of Guo et al. 2017 (section 2, equation 3). truth: (n,) indices;
+    posterior: (n, classes). NaN without items.
+    """
+    if not len(truth):
+        return float("nan")
+    shares = np.asarray(posterior, np.float64)
+    sure, right = shares.max(1), shares.argmax(1) == truth
+    at = np.minimum((sure * bins).astype(np.int64), bins - 1)
+    apart = np.bincount(at, sure - right, bins)
+    return float(np.abs(apart).sum() / len(truth))
+
+
+def tempered(posterior: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """Return posteriors (n, classes) to the power 1 / temperature, each row of sum 1 again.
+
+    That is a softmax whose logits are divided by the temperature: above 1 it is less sure.
+    """
+    floor = np.finfo(np.float64).tiny
+    logits = np.log(np.maximum(np.asarray(posterior, np.float64), floor)) / temperature
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    shares: NDArray[np.float64] = odds / odds.sum(-1, keepdims=True)
+    return shares
+
+
 def cluster_matrices(
     truth: NDArray[np.integer],
     predicted: NDArray[np.integer],

@@ -21,6 +21,12 @@ EXPECTED: dict[str, dict[str, str | None]] = {
         "anxiety": "fear",
         **dict.fromkeys(["boredom", "calm", "contempt", "excitement", "frustration"], None),
     },
+    "five": {
+        "anxiety": "fear",
+        "calm": "neutral",
+        **dict.fromkeys(["boredom", "contempt", "disgust", "excitement", "frustration"], None),
+        "surprise": None,
+    },
     "iemocap4": {noun: None for noun in HOUSE if noun not in FOUR} | {"excitement": "happiness"},
     "ravdess4": {noun: None for noun in HOUSE if noun not in FOUR} | {"calm": "neutral"},
     "ravdess8": {

@@ -62,6 +62,8 @@ def test_the_wheel_runs_outside_the_repository(
     run("featurize", "--kind", "image", "--set", "colormap=jet", "m.jsonl", "i.h5")
     assert "a picture of 64 x 64 x 3" in run("info", "i.h5", "--figures", "f", "--items", 3)
     assert "20 published numbers" in run("report", "--paper", "sundharam")
+    assert "must not be used" in run("info", "box")
+    assert len(run("predict", sounds).splitlines()) == 12
     assert (installed / "bin" / "sertool").exists()
 
 

@@ -410,7 +410,7 @@ def test_an_empty_folder(toy, tmp_path, cli):
 
 def test_what_is_no_checkpoint(toy, tmp_path, cli):
     (tmp_path / "x.ckpt").write_text("hello")
-    for path in (tmp_path / "x.ckpt", toy / "all.h5", toy / "wav", tmp_path / "none"):
+    for path in (tmp_path / "x.ckpt", tmp_path / "none"):
         result = cli("predict", path, toy / "wav")
         assert (result.code, result.out) == (3, "")
         assert result.err.count("\n") == 1

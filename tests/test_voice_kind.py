@@ -275,6 +275,28 @@ def test_any_length(count: int, rate: int, whole: bool) -> None:
     assert np.isfinite(found).all()
 
 
+def test_without_level_a_louder_recording_says_the_same() -> None:
+    random = np.random.default_rng(0)
+    t = np.arange(2 * RATE) / RATE
+    swing = 0.6 + 0.4 * np.sin(2 * np.pi * 3 * t)
+    tone = np.sin(2 * np.pi * np.cumsum(150 + 30 * np.sin(2 * np.pi * 2 * t)) / RATE)
+    sound = 0.2 * swing * (tone + 0.3 * random.standard_normal(len(t)))
+    quiet, loud = (compute(sound * gain, RATE, Settings(level=False))[0] for gain in (1, 4))
+    assert len(quiet) == 1183
+    np.testing.assert_allclose(quiet, loud, atol=2e-2)
+    whole = [compute(sound * gain, RATE, Settings())[0] for gain in (1, 4)]
+    differ = np.abs(whole[0] - whole[1]) > 2e-2 * (1 + np.abs(whole[0]))
+    kept = functionals.without_level()
+    np.testing.assert_array_equal(whole[0][kept], quiet)
+    assert not set(np.flatnonzero(differ)) & set(kept.tolist())
+    assert differ.sum() > 150
+
+
+def test_level_is_of_functionals() -> None:
+    with pytest.raises(ValueError, match="functionals"):
+        Settings(functionals=False, level=False)
+
+
 @pytest.mark.parametrize("level", [0, 1, -2000])
 def test_silence_and_what_does_not_move(level: int) -> None:
     for whole in (True, False):

@@ -14,6 +14,7 @@ from sertool.api.reports import Audit, NumberReport, Report, printable
 from sertool.api.results import Manifest, Store
 from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
+from sertool.commands import calibrate as calibrating
 from sertool.commands import evaluate as evaluating
 from sertool.commands import featurize as featurizing
 from sertool.commands import fuse as fusing
@@ -21,10 +22,12 @@ from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
 from sertool.commands import separate as separating
 from sertool.commands import train as training
+from sertool.core.errors import InputError
 from sertool.core.options import Command
 from sertool.evaluation import audit_files
 from sertool.evaluation.options import AuditOptions
 from sertool.extras.options import Separation
+from sertool.formats import box
 from sertool.formats import made as side
 from sertool.formats.manifest import write_manifest
 from sertool.ui.console import Console
@@ -182,6 +185,32 @@ def fuse(
     return Checkpoint.open(out)
 
 
+@documented(calibrating.COMMAND)
+def calibrate(
+    checkpoint: AnyPath | Checkpoint,
+    report: AnyPath,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Checkpoint:
+    """Write a checkpoint whose confidences are fitted to a report's held-out items; return it.
+
+    report: of `sertool eval --json`, of models trained alike. out: the file to write (.ckpt).
+
+    >>> model = train("mel.h5", "one.ckpt", test_fold=0)
+    >>> evaluate(model, "mel.h5").save("one.json")
+    >>> calibrate(model, "one.json", "sure.ckpt").header.calibration.items
+    16
+
+    {options}
+    """
+    given = {"checkpoint": checkpoint, "report": report, "output": out}
+    call(calibrating.COMMAND, given, options, console, verbose)
+    return Checkpoint.open(out)
+
+
 @documented(evaluating.COMMAND)
 def evaluate(
     checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
@@ -299,14 +328,19 @@ def separate(
     return made
 
 
-def load(path: AnyPath) -> Checkpoint:
+def load(path: AnyPath | None = None) -> Checkpoint:
     """Open a checkpoint, whose `predict` takes recordings; InputError if it is not one.
+
+    Without a path, the model that comes with sertool (`print(info("box")["card"])`).
 
     >>> model = load("model.ckpt")
     >>> model.predict("corpus/spk01/spk01_sadness_s1_r2.flac").label
     'sadness'
     """
-    return Checkpoint.open(path)
+    known = box.model() if path is None else path
+    if known is None:
+        raise InputError("no model comes with this installation of sertool; name a checkpoint")
+    return Checkpoint.open(known)
 
 
 def open_store(path: AnyPath) -> Store:

@@ -26,6 +26,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "augment": "Write a store of originals and augmented copies, each linked to its original.",
     "train": "Train a model on a feature store.",
     "fuse": "Combine checkpoints into one that says the weighted mean of what they say.",
+    "calibrate": "Fit the confidences of a checkpoint to what models trained alike held out.",
     "eval": "Test checkpoints on the items that they held out, next to baselines.",
     "predict": "Predict the emotion of recordings, all of each: one line per file, in order.",
     "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",

@@ -14,6 +14,7 @@ from sertool.core.options import Argument, Command, Options, RunOptions, nested,
 from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation.options import AUDIT, AuditOptions
+from sertool.formats import box
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -99,13 +100,29 @@ class Schema:
         return {"what": "schema", "schema": self.schema}
 
 
+@dataclass(frozen=True)
+class Card:
+    """The card of the model in the box, and where that lies; None where there is only the card."""
+
+    card: str
+    model: Path | None
+
+    def to_json(self, with_items: bool = False) -> dict[str, Any]:
+        """Return it as `sertool.info` does."""
+        model = show(self.model) if self.model else None
+        return {"what": "card", "model": model, "card": self.card}
+
+
 def info(
-    files: Annotated[list[Path], Argument("FILE", "A manifest, store, checkpoint or report.")] = [],  # noqa: B006 (never changed)
+    files: Annotated[
+        list[Path], Argument("FILE", "A manifest, store, checkpoint or report; or box.")
+    ] = [],  # noqa: B006 (never changed)
     options: InfoOptions = InfoOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> Description | Schema | Audit:
-    """Return the description of a file, a format's schema, or what an audit found.
+) -> Description | Schema | Audit | Card:
+    """Return the description of a file, a format's schema, what an audit found, or, for the word
+    box where no file has that name, the card of the model that comes with sertool.
 
     Raises UsageError for options that do not suit the file, InputError for one that is not ours.
     """
@@ -124,6 +141,8 @@ def info(
         return audit(paths, dataclasses.replace(options.auditing, deep=deep), console)
     if options.auditing.deep or options.auditing.require or len(files) > 1:
         raise UsageError("describes one FILE; two files, --deep and --require go with --audit")
+    if files == [Path(box.NAME)] and not files[0].exists():
+        return Card(box.card(), box.model())
     return _described(files[0], options, run.force or run.resume, console)
 
 
@@ -193,12 +212,17 @@ def _draw(found: Description, folder: Path, wanted: int, console: Console) -> No
         console.note(f"{name}")
 
 
-def _show(found: Description | Schema | Audit, options: InfoOptions, console: Console) -> None:
+def _show(
+    found: Description | Schema | Audit | Card, options: InfoOptions, console: Console
+) -> None:
     """Print items, JSON or a page; InputError where what was found must not be so."""
     from sertool.evaluation.description import Description, StoreDescription, evenly
 
     if isinstance(found, Schema):
         print(json.dumps(found.schema, indent=1))
+        return
+    if isinstance(found, Card):
+        print(json.dumps(found.to_json(), ensure_ascii=False) if options.json else found.card)
         return
     if not isinstance(found, Description):
         _show_audit(found, options)
@@ -262,6 +286,8 @@ COMMAND = Command(
     sertool info --commands model.ckpt  # what to type to make it again
 
     sertool info --audit model.ckpt other.h5
+
+    sertool info box  # the card of the model that comes with sertool
 
     Exit codes: 0 fine, 1 a recording or line of a manifest is missing or bad, 2 wrong usage, 3 not
     sertool's, too new, damaged, or a required fact does not hold.

@@ -22,11 +22,12 @@ from sertool.core.options import (
     nested,
     recorded,
 )
-from sertool.core.paths import is_audio, show
+from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation import timed_labels
 from sertool.evaluation.options import INPUT, SPEAKERS, PredictOptions
 from sertool.evaluation.predictions import FORMATS, Formatter, Prediction, Row, Unread, formatter
+from sertool.formats import box
 from sertool.items import Item
 from sertool.ui.console import Console
 from sertool.ui.words import plural
@@ -144,7 +145,10 @@ class PredictOutputs(Options):
 
 
 def predict(
-    checkpoint: Annotated[Path, Argument("CHECKPOINT", "The model, which sertool train makes.")],
+    checkpoint: Annotated[
+        Path,
+        Argument("CHECKPOINT", "The model, by sertool train; without one, that in the box."),
+    ],
     paths: Annotated[
         list[str] | None,
         Argument("PATH", "Audio files, folders, or - (paths or manifest lines on standard input)."),
@@ -162,6 +166,8 @@ def predict(
     A model trained on features normalised by speaker hears all recordings twice: first for the
     statistics of their speakers.
 
+    Without a checkpoint, that is where no argument is one, the model in the box predicts.
+
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
     named path cannot be used; a recording that cannot be read gives a row with its error.
     """
@@ -169,8 +175,8 @@ def predict(
     from sertool.formats.checkpoint import load
     from sertool.formats.outputs import check_output
 
-    console, paths = console or Console.silent(), list(paths or ())
-    _check_model(checkpoint, paths)
+    console = console or Console.silent()
+    checkpoint, paths = _model(checkpoint, list(paths or ()), console)
     if options.stream and paths != ["-"]:
         raise UsageError("--stream reads sound from standard input: name - and nothing else")
     if options.output is not None:
@@ -207,31 +213,42 @@ def predict(
         _resumable(predictor, paths, options, run, console)
 
 
-def _check_model(checkpoint: Path, paths: Sequence[str]) -> None:
-    """Raise InputError where the first argument is what a model should predict.
+def _model(first: Path, paths: Sequence[str], console: Console) -> tuple[Path, list[str]]:
+    """Return the model and what it is to predict: the first argument and the others.
 
-    Raises UsageError where there is only a model.
+    Or the model that comes with sertool, which is named once, and all arguments, where none of them
+    is a model. Raises InputError where a model comes after recordings, or none is installed;
+    UsageError where there is only a model.
     """
-    found = str(checkpoint) == STDIN or checkpoint.is_dir() or is_audio(checkpoint)
-    given = [str(checkpoint), *paths]
-    model = next((path for path in paths if path.endswith(".ckpt")), None)
-    if found and model is not None:
-        rest = shlex.join(show(path) for path in given if path != model)
+    if str(first) != STDIN and box.is_model(first):
+        if not paths:
+            raise UsageError(
+                f"no recordings: sertool predict {shlex.join([show(first)])} and files, folders"
+                " or - after it"
+            )
+        return first, list(paths)
+    given = [str(first), *paths]
+    later = next((path for path in paths if path != STDIN and box.is_model(Path(path))), None)
+    if later is not None:
+        rest = shlex.join(show(path) for path in given if path != later)
         raise InputError(
-            f"the model comes first: sertool predict {shlex.join([show(model)])} {rest}"
+            f"the model comes first: sertool predict {shlex.join([show(later)])} {rest}"
         )
-    if found:
+    model = box.model()
+    if model is None:
         rest = shlex.join(map(show, given[:MOST_REPEATED]))
         rest += " …" * (len(given) > MOST_REPEATED)
         raise InputError(
-            f"{show(checkpoint)}: is no model, and none comes with sertool; train one"
+            f"{show(first)}: is no model, and none comes with sertool; train one"
             f" (sertool --help has the commands), then: sertool predict model.ckpt {rest}"
         )
-    if not paths:
-        raise UsageError(
-            f"no recordings: sertool predict {shlex.join([show(checkpoint)])} and files, folders"
-            " or - after it"
-        )
+    if given != [STDIN]:
+        check_arguments(given)
+    console.note(
+        f"no model named: the one that comes with sertool predicts (sertool info {box.NAME}: what"
+        " it knows, and how far to trust it)"
+    )
+    return model, given
 
 
 def _write_statistics(
@@ -419,7 +436,9 @@ def _opened(
 COMMAND = Command(
     "predict",
     predict,
-    """sertool predict model.ckpt recordings/ one.wav > predictions.jsonl
+    """sertool predict recordings/  # without a model: the one that comes with sertool
+
+    sertool predict model.ckpt recordings/ one.wav > predictions.jsonl
 
     sertool predict model.ckpt call.wav --segments
 

@@ -98,6 +98,7 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         *(_per(header.per) if header.per else []),
         *(_members(header) if header.fused else []),
         *_chosen(found.checkpoint),
+        *_calibration(header),
     ]
     if declared(header):
         lines.append(NOTE)
@@ -109,6 +110,17 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         lines.append(f"{part}: {n} items, {len(speakers)} speakers{listed}")
     made = [*_lineage(header.lineage), *_made_on(header.environment)]
     return [*lines, *made, f"identity: sha256 {found.checkpoint.identity}"]
+
+
+def _calibration(header: Header) -> list[str]:
+    """Return a line about the temperature of the posteriors, if there is one."""
+    known = header.calibration
+    if known is None:
+        return []
+    return [
+        f"calibrated: temperature {known.temperature:.3g}, of {known.items} held-out items;"
+        f" calibration error {known.error_before:.3f} before, {known.error_after:.3f} after"
+    ]
 
 
 def _chosen(found: Checkpoint) -> list[str]:

@@ -99,7 +99,7 @@ class FusedScorer(Scorer):
     ) -> np.ndarray:
         """Return the weighted mean of the members' posteriors (items, classes) float64."""
         each = self.each(arrays, batch_size)
-        return np.tensordot(self.weights, each, 1)
+        return self.calibrated(np.tensordot(self.weights, each, 1))
 
     def each(self, arrays: Sequence[np.ndarray], batch_size: int = 1) -> np.ndarray:
         """Return the members' posteriors (members, items, classes) float64, classes in our order.

@@ -134,7 +134,7 @@ class Predictor:
         scorer: Callable[[str], Scorer] | None = None,
         explain: Explain | None = None,
     ) -> None:
-        self.path, self.options = path, options
+        self.path, self.options, self._source = path, options, source
         encoders.settle(options.encoder, options.device)
         pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
         self.hearing = Hearing(
@@ -161,6 +161,7 @@ class Predictor:
         self.numbers = header.fields
         if self.numbers:
             _refuse_of_classes(options, explain is not None)
+        self.calibration = header.calibration
         known = header.classes
         self._kept = [known.index(name) for name in chosen_classes(options.only, known)]
         self.classes = [known[k] for k in self._kept]
@@ -220,7 +221,7 @@ class Predictor:
         if self._scorer is None:
             from sertool.models.scoring import Scorer
 
-            make = self._make or functools.partial(Scorer.load, self.path)
+            make = self._make or functools.partial(Scorer.of, self._source, path=show(self.path))
             self._scorer = make(self.options.device)
             if self._explain is not None:
                 self.explainer = self._explain(self._scorer)
@@ -434,7 +435,14 @@ class Giver:
                 f"--window {options.window:g}: the model was trained on {length:g} s; other windows"
                 f" are {done}"
             )
-        if options.reject is not None:
+        known = self.predictor.calibration
+        if options.reject is not None and known is not None:
+            self.console.note(
+                f"--reject {options.reject:g}: confidences are calibrated on"
+                f" {plural(known.items, 'recording')} that the model, or one trained alike, did not"
+                f" know (mean error there {known.error_after:.3f})"
+            )
+        elif options.reject is not None:
             self.console.warn(
                 f"--reject {options.reject:g}: the model's confidences are not calibrated, so that"
                 " its labels may be right more or less often than they say"

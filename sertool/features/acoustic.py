@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from sertool.audio.waveform import to_float
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
 from sertool.features import Kind, mfcc
+from sertool.features import fourier as fft
 from sertool.features.frames import window
 
 FORMANTS, CEPSTRA, BANDS = 4, 12, 26
@@ -88,7 +88,7 @@ def _plan(rate: int, settings: Settings) -> _Plan:
             f"a sample rate of {rate} Hz is too low for pitch up to {settings.fmax:g} Hz and"
             " formants; featurize with a higher --sample-rate"
         )
-    n_fft = fft.next_fast_len(2 * win, real=True)
+    n_fft = fft.next_fast_len(2 * win)
     n_fft += n_fft % 2
     used = 1 + int(min(settings.top, rate / 2) * n_fft / rate)
     # a pair of poles for every 1100 Hz: five up to 5500 Hz

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
-from scipy import fft
 
 from sertool.audio.waveform import FULL_SCALE
 from sertool.core.errors import ItemError
 from sertool.core.settings import setting
+from sertool.features import fourier as fft
 
 # Samples of one block of frames: 1 MB in float32. Measured best: smaller pays for the calls, larger
 # falls out of the cache.

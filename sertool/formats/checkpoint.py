@@ -86,6 +86,18 @@ class Scale(Struct):
     sd: Annotated[float, Meta(gt=0.0, lt=1e300)]
 
 
+class Calibration(Struct, kw_only=True):
+    """The temperature of the posteriors, and the items that it was fitted to (`sertool calibrate`).
+
+    error_before, error_after: the expected calibration error on these items.
+    """
+
+    temperature: Annotated[float, Meta(gt=0.0, lt=1e300)]
+    items: Count
+    error_before: Number
+    error_after: Number
+
+
 class Trained(Struct, kw_only=True):
     """One trained model: what it is, and how its training went.
 
@@ -99,6 +111,7 @@ class Trained(Struct, kw_only=True):
     best_epoch: Count | None = None
     baselines: list[Name] | None = None
     augment: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a class that is there twice, or epochs of different columns."""
@@ -286,6 +299,18 @@ def _read(path: Path) -> bytes:
             return head
         file.seek(0)
         return file.read()
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file begins as a checkpoint does, whole or not; nothing else is read."""
+    if not path.is_file():  # a pipe would wait for a writer
+        return False
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            return 0 < size <= LONGEST_HEADER and file.read(1) == b"{"
+    except OSError:
+        return False
 
 
 def load(path: Path) -> Checkpoint:

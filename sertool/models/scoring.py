@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sertool import metrics
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
@@ -72,6 +73,8 @@ class Scorer:
         self.outputs = self.header.outputs
         scales = self.header.numbers or []
         self._scale = np.array([(scale.mean, scale.sd) for scale in scales]).reshape(-1, 2).T
+        known = self.header.calibration
+        self.temperature = known.temperature if known else 1.0
         self.windows_averaged = 0
         self.padded = 0
 
@@ -166,7 +169,11 @@ class Scorer:
         if not np.isfinite(shares).all():
             raise InputError("features that are not finite have no posterior")
         ends = np.cumsum([len(self.window_starts(len(array))) for array in arrays])
-        return np.stack([part.mean(0) for part in np.split(shares, ends[:-1])])
+        return self.calibrated(np.stack([part.mean(0) for part in np.split(shares, ends[:-1])]))
+
+    def calibrated(self, shares: np.ndarray) -> np.ndarray:
+        """Return posteriors (n, classes) at the temperature that the checkpoint was given."""
+        return shares if self.temperature == 1.0 else metrics.tempered(shares, self.temperature)
 
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
         """Return posteriors (windows, classes) of features (frames, ...), at most `frames` each."""
@@ -211,6 +218,8 @@ class TabularScorer(Scorer):
     def __init__(self, checkpoint: Checkpoint, model: Tabular | Regressor, prefix: str) -> None:
         super().__init__(checkpoint, model)
         self.arrays = checkpoint.subset(prefix)
+        if prefix != "model":
+            self.temperature = 1.0  # a baseline says what it was fitted to
         trial = self._score([np.zeros((1, *self.header.dims), np.float32)], 1)
         if trial.shape != (1, len(self.outputs)):
             raise ValueError(f"outputs of shape {trial.shape}")

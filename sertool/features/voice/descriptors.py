@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from sertool.features import acoustic
+from sertool.features import fourier as fft
 from sertool.features.frames import window
 from sertool.features.voice import periods, pitch, spectrum
 from sertool.features.voice.spectrum import QUIET, RATE
@@ -94,7 +94,7 @@ def _voice(
 def _resonances(frames: np.ndarray, hertz: np.ndarray) -> np.ndarray:
     """Return formants, bandwidths, amplitudes of both, and the second harmonic's, (n, 10)."""
     length = frames.shape[1]
-    n_fft = max(N_FFT, fft.next_fast_len(length, real=True))
+    n_fft = max(N_FFT, fft.next_fast_len(length))
     frames = frames - frames.mean(1, keepdims=True)
     power = np.square(np.abs(fft.rfft(frames * window("hann", length, length), n_fft)))
     places, widths = acoustic.resonances(power, RATE, n_fft, TOP, ORDER)

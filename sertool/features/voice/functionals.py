@@ -7,13 +7,14 @@ what a voice has over those with a voice.
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 
 import numpy as np
-from scipy import fft
 
+from sertool.features import fourier as fft
 from sertool.features.acoustic import slopes
-from sertool.features.voice.descriptors import HOP, SPEECH, Frames
+from sertool.features.voice.descriptors import HOP, SPEECH, VOICE, Frames
 from sertool.features.voice.spectrum import BANDS, RATE
 
 GATE = 35.0  # dB
@@ -24,6 +25,8 @@ GROUPS = 8  # of mel bands, whose levels are modulated
 DEPTH = 9.0  # of natural logarithm: levels lower than this below the loudest are taken for it
 SMOOTH = 7  # frames that loudness is averaged over before its peaks are counted
 HIGH = 0.3  # of the highest peak of loudness, above which another one counts
+_STATISTICS = 18  # of each of SPEECH: see `functionals`
+DIMS = _STATISTICS * len(SPEECH) + 16 * len(VOICE) + 12 + (len(MODULATIONS) - 1) * GROUPS
 _ENERGY, _LOUDNESS, _MEL = (SPEECH.index(name) for name in ("energy", "loudness", "mel 1"))
 
 
@@ -56,6 +59,23 @@ def functionals(frames: Frames) -> np.ndarray:
         *_spread(sung), *_course(sung), *_spread(turn * within.any()),
         _timing(voiced, loud, speech[:, _LOUDNESS]), _modulation(speech[:, _MEL : _MEL + BANDS]),
     ])  # fmt: skip
+
+
+@functools.cache
+def without_level() -> np.ndarray:
+    """Return the columns (1183,) that stay as they are where a recording is made louder.
+
+    Left out are loudness, and mean and percentiles of energy and of the mel bands' levels: how
+    these vary over time, and the spectrum's shape (MFCC and others), stay.
+    """
+    absolute = np.zeros(len(SPEECH), bool)
+    absolute[[_ENERGY, *range(_MEL, _MEL + BANDS)]] = True
+    width, spread = len(SPEECH), 2 + len(PERCENTILES)
+    follows = np.zeros(DIMS, bool)
+    follows[_LOUDNESS : _STATISTICS * width : width] = True
+    for k in (0, *range(2, spread), 2 * spread + 2):  # of `_spread`, and the mean of `sounding`
+        follows[k * width : (k + 1) * width] |= absolute
+    return np.flatnonzero(~follows)
 
 
 def _some(chosen: np.ndarray) -> np.ndarray | slice:
@@ -107,7 +127,7 @@ def _modulation(levels: np.ndarray) -> np.ndarray:
     levels = np.maximum(levels, levels.max() - DEPTH)
     groups = np.stack([part.mean(1) for part in np.array_split(levels, GROUPS, axis=1)], 1)
     groups = (groups - groups.mean(0)) * np.hanning(len(groups) + 2)[1:-1, None]
-    length = max(256, fft.next_fast_len(len(groups), real=True))  # bins less than 1 Hz apart
+    length = max(256, fft.next_fast_len(len(groups)))  # bins less than 1 Hz apart
     power = np.square(np.abs(fft.rfft(groups, length, axis=0))) / len(groups)
     hertz = np.fft.rfftfreq(length, 1 / FRAMES)
     bands = [power[(hertz >= a) & (hertz < b)].mean(0) for a, b in pairwise(MODULATIONS)]

@@ -22,28 +22,33 @@ class Settings:
     """Whether a recording becomes one row, and where pitch is looked for."""
 
     functionals: bool = setting(True, "one row of statistics over time; false: every frame")
+    level: bool = setting(True, "false: leave out statistics that a louder recording has otherwise")
     fmin: float = setting(65.0, "lowest pitch", "Hz", least=20)
     fmax: float = setting(700.0, "highest pitch", "Hz", most=2000)
 
     def __post_init__(self) -> None:
         if not 2 * self.fmin <= self.fmax:
             raise ValueError("fmax must be at least an octave above fmin")
+        if not (self.functionals or self.level):
+            raise ValueError("level=false is of functionals")
 
 
 def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """Return the functionals (1, 1390), or every frame's descriptors (frames, 75), float32.
 
-    Of samples (n,): see `descriptors.describe` and `functionals.functionals`. Raises UsageError for
-    a sample rate that is too low for the highest pitch.
+    Without level there are 1183 functionals. Of samples (n,): see `descriptors.describe` and
+    `functionals.functionals`. Raises UsageError for a sample rate that is too low for the highest
+    pitch.
     """
     from sertool.features.voice.descriptors import describe
-    from sertool.features.voice.functionals import functionals
+    from sertool.features.voice.functionals import functionals, without_level
 
     remarks(sample_rate, settings)
     sound = resample(samples, sample_rate, RATE).astype(np.float64)
     frames = describe(sound, settings.fmin, settings.fmax)
     if settings.functionals:
-        return functionals(frames).astype(np.float32)[np.newaxis]
+        row = functionals(frames).astype(np.float32)[np.newaxis]
+        return row if settings.level else row[:, without_level()]
     return np.concatenate([frames.speech, frames.voice], 1).astype(np.float32)
 
 
@@ -70,6 +75,6 @@ KIND = Kind(
     Settings=Settings,
     compute=compute,
     frame_rate=frame_rate,
-    dims="(1, 1390), or (frames, 75) with functionals=false",
+    dims="(1, 1390), without level (1, 1183), or (frames, 75) with functionals=false",
     remarks=remarks,
 )

@@ -10,8 +10,8 @@ import functools
 import math
 
 import numpy as np
-from scipy import fft
 
+from sertool.features import fourier as fft
 from sertool.features.frames import window
 
 VOICED = 0.45  # Boersma 1993, sections 4 and 5: thresholds of voicing and of silence,
@@ -47,7 +47,7 @@ def candidates(
     peak; where there are fewer, both are 0.
     """
     length = frames.shape[1]
-    n_fft = fft.next_fast_len(length + math.ceil(rate / lowest) + 2, real=True)
+    n_fft = fft.next_fast_len(length + math.ceil(rate / lowest) + 2)
     shape, own = _window(length, n_fft)
     power = np.square(np.abs(fft.rfft(frames * shape, n_fft)))
     r = fft.irfft(power, LAGS * n_fft)

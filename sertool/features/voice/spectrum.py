@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy import fft
 
+from sertool.features import fourier as fft
 from sertool.features import mel, mfcc
 from sertool.features.frames import window
 
