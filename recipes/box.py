@@ -70,7 +70,7 @@ brackets 95 % intervals of a bootstrap over speakers.
 acts for a corpus. What is shipped knows all of these corpora, so that its own figures on them say
 nothing; these are of models trained alike on the others.
 
-Before {title} was trained on, and with no choice made by it, a model of the other corpora had
+Before {title} was trained on, a model of the other corpora had
 {_whole(reports["unseen"])} there{_compared(reports)}.
 
 Recall in a corpus that is not known: {_recalls(reports["corpora"])}.
