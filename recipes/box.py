@@ -123,7 +123,7 @@ sound was labelled, not what somebody feels.
 RAVDESS and nEMO are for non-commercial use and to be shared alike, and EMOVO is for research: take
 this model as CC BY-NC-SA 4.0, too. For commercial use train one of your own (`sertool train`).
 
-Made by `recipes/box.sh`, which prints this card from its reports.""")
+Made by `recipes/box.sh`; `recipes/box.py` prints this card from its reports.""")
 
 
 def _report(path: Path) -> Report:

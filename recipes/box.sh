@@ -10,8 +10,9 @@
 #   compare    the same with openSMILE's ComParE 2016 functionals; with OPENSMILE=1 alone, which
 #              needs sertool[opensmile] and 0.6 s a file
 #   speakers, corpora   as known and crossed, with UNSEEN among the corpora: what is shipped
-# OUTDIR/box.ckpt is trained on everything, calibrated by `corpora`; OUTDIR/box.md is its card. The
-# model and card in data/models are these, of RAVDESS, EmoDB (2 s), nEMO and, as UNSEEN, EMOVO.
+# OUTDIR/box.ckpt is trained on everything, calibrated by `corpora`. Its card is then printed by
+#   python recipes/box.py OUTDIR OUTDIR/results
+# The model and card in data/models are these, of RAVDESS, EmoDB (2 s), nEMO and, as UNSEEN, EMOVO.
 #
 # About five minutes. From the environment: FOLDS (5), WORKERS, RESULTS (OUTDIR/results),
 # OPENSMILE.
@@ -20,7 +21,6 @@ if [ $# -lt 4 ]; then
     echo "usage: recipes/box.sh CORPUS CORPUS... UNSEEN OUTDIR" >&2
     exit 2
 fi
-here=$(dirname "$0")
 n=$#
 for out in "$@"; do :; done
 results=${RESULTS:-$out/results}
@@ -67,5 +67,3 @@ tested corpora "$out/voice.h5" --resplit corpora --test-fold all
 sertool train --quiet --force --model logistic --set "$penalty" --no-baselines --test-fold none \
     "$out/voice.h5" "$out/all.ckpt"
 sertool calibrate --force "$out/all.ckpt" "$results/corpora.json" "$out/box.ckpt"
-python "$here/box.py" "$out" "$results" >"$out/box.md"
-cat "$out/box.md"
