@@ -7,7 +7,6 @@ from pathlib import Path
 from sertool.core.data import data_path
 from sertool.core.errors import InputError
 from sertool.core.paths import is_audio
-from sertool.formats.checkpoint import is_checkpoint
 
 NAME = "box"  # what `sertool info` and `sertool.load` call it
 SUFFIXES = (".ckpt", ".onnx")
@@ -28,4 +27,6 @@ def card() -> str:
 
 def is_model(path: Path) -> bool:
     """Return whether a path is a model's: by the suffix of its name, or by the file's head."""
+    from sertool.formats.checkpoint import is_checkpoint
+
     return path.suffix in SUFFIXES or (not is_audio(path) and is_checkpoint(path))
