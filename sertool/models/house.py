@@ -134,8 +134,8 @@ class House(Network):
     def defaults(self) -> Hyperparameters:
         """Return the training that the search found, in float32.
 
-        In bfloat16 a step takes 0.7 of the time on processors that have it, but with few bands or
-        maps torch 2.13's kernels give gradients that are not finite, or end the process.
+        In bfloat16 a step takes 0.7 of the time on processors that have it. Gradients that were not
+        finite came from a convolution that is gone (see `house_layers.Residual`), in float32, too.
         """
         return Hyperparameters(
             epochs=50,
