@@ -240,6 +240,7 @@ def fuse(
     *,
     weights: tuple[float, ...] = (),
     fit_on: AnyPath | None = None,
+    inner: AnyPath | Sequence[AnyPath] = (),
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,
     resume: bool = False,

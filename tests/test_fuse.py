@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_store import items, make
 
-from sertool.evaluation.fused import best_weights
+from sertool.evaluation.fused_weights import best_weights
 from sertool.formats import checkpoint
 
 DEMO = Path(__file__).parents[1] / "data" / "demo" / "corpus"
@@ -191,3 +192,121 @@ def test_members_of_different_features(cli, tmp_path: Path) -> None:
     refused = cli("fuse", pair[1], tmp_path / "short.ckpt", tmp_path / "x.ckpt")
     assert refused.code == 3
     assert "cut recordings differently" in refused.err
+
+
+@pytest.fixture
+def nested(cli, tmp_path: Path) -> Path:
+    """A folder with pairs of models: outer ones hold fold 0 out, inner ones never saw it."""
+    store = make(tmp_path / "s.h5", items(copies=0))
+    parts = {
+        "outer": (0,),
+        "inner1": (1, "--where", "fold!=0"),
+        "inner2": (2, "--where", "fold!=0"),
+        "leak": (1,),
+    }
+    for name, part in parts.items():
+        pair = [tmp_path / f"{name}-{model}.ckpt" for model in ("linear", "logistic")]
+        for path, model in zip(pair, ("linear", "logistic"), strict=True):
+            made = cli("train", store, path, "--model", model, "--test-fold", *part)
+            assert made.code == 0, made.err
+        assert cli("fuse", *pair, tmp_path / f"{name}.ckpt").code == 0
+    return tmp_path
+
+
+def refit(cli, folder: Path, *inner: str, pair: Any = ("linear", "logistic")) -> Any:
+    named = [word for name in inner for word in ("--inner", folder / f"{name}.ckpt")]
+    members_ = [folder / f"outer-{model}.ckpt" for model in pair]
+    return cli("fuse", *members_, folder / "fit.ckpt", "--fit-on", folder / "s.h5", *named)
+
+
+def test_weights_fitted_to_inner_folds(cli, nested: Path) -> None:
+    """They are those of what inner models held out, and of nothing that the test holds."""
+    result = refit(cli, nested, "inner1", "inner2")
+    assert result.code == 0, result.err
+    assert "weights fitted to 24 items held out by 2 inner folds" in result.err
+    made = checkpoint.load(nested / "fit.ckpt")
+    shares, truth = [], []
+    for model in ("linear", "logistic"):
+        names = [nested / f"inner{k}-{model}.ckpt" for k in (1, 2)]
+        out = nested / "r.json"
+        assert cli("eval", *names, nested / "s.h5", "--json", out, "--force").code == 0
+        report = json.loads(out.read_text())
+        rows = {row["id"]: row for row in report["items"]}
+        assert len(rows) == 24
+        shares.append([list(rows[name]["posterior"].values()) for name in sorted(rows)])
+        truth = [report["classes"].index(rows[name]["truth"]) for name in sorted(rows)]
+    wanted = best_weights(np.array(shares), np.array(truth))
+    np.testing.assert_allclose(made.meta["model"]["settings"]["weights"], wanted, atol=1e-6)
+    step = made.meta["lineage"][-1]
+    assert [name for name, _ in step["params"]["inner"]] == ["inner1.ckpt", "inner2.ckpt"]
+    assert [one["option"] for one in step["sources"][1:3]] == ["--inner", "--inner"]
+    tested = cli("eval", nested / "fit.ckpt", nested / "s.h5", "--require", "speaker-disjoint")
+    assert tested.code == 0, tested.err
+    assert "linear" in tested.out
+    assert "majority" in tested.out
+
+
+def test_inner_folds_that_would_leak_are_refused(cli, nested: Path) -> None:
+    for inner, code, said in [
+        (["leak"], 3, "knows what the members hold out"),
+        (["outer"], 3, "knows what the members hold out"),
+        (["inner1-linear"], 3, "is no fused checkpoint"),
+        (["inner1", "inner1x"], 3, "held out by two of them"),
+    ]:
+        (nested / "inner1x.ckpt").write_bytes((nested / "inner1.ckpt").read_bytes())
+        result = refit(cli, nested, *inner)
+        assert (result.code, said in result.err) == (code, True), result.err
+        assert not (nested / "fit.ckpt").exists()
+    swapped = refit(cli, nested, "inner1", pair=("logistic", "linear"))
+    assert swapped.code == 3
+    assert "other models" in swapped.err
+    pair = [nested / "outer-linear.ckpt", nested / "outer-logistic.ckpt"]
+    bare = cli("fuse", *pair, nested / "fit.ckpt", "--inner", nested / "inner1.ckpt")
+    assert bare.code == 2
+    assert "--fit-on STORE" in bare.err
+
+
+def test_what_an_inner_fold_knows_is_not_new_to_the_fused(cli, nested: Path) -> None:
+    """Trained with another corpus inside: a test on it is no test of speakers apart."""
+    rows = [dataclasses.replace(i, id=f"d/{i.id}", origin=f"d/{i.id}", corpus="d") for i in items()]
+    rows = [*items(copies=0), *(row for row in rows if not row.augmentation)]
+    both = make(nested / "both.h5", rows)
+    pair = []
+    for model in ("linear", "logistic"):
+        pair.append(nested / f"wide-{model}.ckpt")
+        part = ("--test-fold", 1, "--where", "fold!=0")
+        assert cli("train", both, pair[-1], "--model", model, *part).code == 0
+    assert cli("fuse", *pair, nested / "wide.ckpt").code == 0
+    result = cli(
+        "fuse", *(nested / f"outer-{m}.ckpt" for m in ("linear", "logistic")),
+        nested / "fit.ckpt", "--fit-on", both, "--inner", nested / "wide.ckpt",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    asked = ("eval", nested / "fit.ckpt", both, "--all", "--where", "corpus=d")
+    assert cli(*asked, "--require", "origin-disjoint").code == 3
+    plain = ("eval", nested / "outer.ckpt", both, "--all", "--where", "corpus=d")
+    assert cli(*plain, "--require", "origin-disjoint").code == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_are_those_of_another_optimiser(seed: int) -> None:
+    from scipy.optimize import minimize
+
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, 4, 200)
+    sure = np.array([1.0, 0.8, 1.5])[:, np.newaxis, np.newaxis]
+    logits = random.standard_normal((3, 200, 4)) + sure * np.eye(4)[truth]
+    shares = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    own = shares[:, np.arange(200), truth]
+
+    def loss(weights: np.ndarray) -> float:
+        return float(-np.log(weights @ own).mean())
+
+    whole = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    found = minimize(
+        loss, np.full(3, 1 / 3), method="SLSQP", bounds=[(0, 1)] * 3, constraints=[whole],
+        options={"ftol": 1e-14},
+    )  # fmt: skip
+    weights = best_weights(shares, truth)
+    assert loss(weights) <= found.fun + 1e-6
+    np.testing.assert_allclose(weights, found.x, atol=5e-3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +31,10 @@ def _numbers(texts: Any) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class FuseOptions(Options):
-    """How much each member counts: alike, as `weights` says, or as suits items of `fit_on` best."""
+    """How much each member counts: alike, as `weights` says, or as suits items of `fit_on` best.
+
+    Those were validated on, or held out by the checkpoints of `inner`.
+    """
 
     weights: tuple[float, ...] = option(
         (),
@@ -41,14 +44,23 @@ class FuseOptions(Options):
     )
     fit_on: Path | None = option(
         None,
-        "Fit the weights to the items of this store that were validated on, trained on by none.",
+        "Fit the weights to the items of this store that were validated on, trained on by none, or"
+        " to what the --inner checkpoints held out.",
         metavar="STORE",
+    )
+    inner: tuple[Path, ...] = option(
+        (),
+        "With --fit-on: fused from the same models, trained without what is held out here, and"
+        " tested on a part of the rest. Repeatable: a checkpoint for each inner fold.",
+        metavar="CHECKPOINT",
     )
 
     def check(self) -> None:
         """Raise UsageError for weights that are given and to be fitted."""
         if self.weights and self.fit_on:
             raise UsageError("--weights and --fit-on exclude each other")
+        if self.inner and not self.fit_on:
+            raise UsageError("--inner: needs --fit-on STORE, the features that they are tested on")
 
 
 def fuse(
@@ -65,7 +77,7 @@ def fuse(
     Raises UsageError for weights that do not fit, InputError for checkpoints that cannot be read or
     do not go together.
     """
-    from sertool.evaluation import fused
+    from sertool.evaluation import fused, fused_weights
     from sertool.formats import checkpoint as files
     from sertool.formats import lineage
     from sertool.formats.outputs import check_output
@@ -73,25 +85,28 @@ def fuse(
 
     console = console or Console.silent()
     store = options.fit_on
-    check_output(output, run.force, run.resume, [*checkpoints, *([store] if store else [])])
+    read = [*checkpoints, *options.inner, *([store] if store else [])]
+    check_output(output, run.force, run.resume, read)
     members = [files.load(path) for path in checkpoints]
+    inner = {path: files.load(path) for path in options.inner}
     made = fused.fuse(members, [show(path) for path in checkpoints])
     if options.weights:
-        made = fused.weighted(made, options.weights)
+        made = fused_weights.weighted(made, options.weights)
     if store is not None:
-        made = fused.fitted(made, store, console)
+        made = fused_weights.fitted(made, store, inner, console)
     hashes = [member.identity for member in members]
     params = {
         "members": [list(p) for p in zip([p.name for p in checkpoints], hashes, strict=True)],
         "weights": made.meta["model"]["settings"]["weights"],
         "fit_on": store.name if store else None,
+        **({"inner": [[path.name, one.identity] for path, one in inner.items()]} if inner else {}),
     }
     step = lineage.record(
         "fuse",
         params,
         checkpoints[0].name,
         hashes[0],
-        sources=_sources(checkpoints, members, store),
+        sources=_sources(dict(zip(checkpoints[1:], members[1:], strict=True)), inner, store),
     )
     state = decide(
         output,
@@ -110,17 +125,18 @@ def fuse(
 
 
 def _sources(
-    paths: Sequence[Path], members: Sequence[Checkpoint], store: Path | None
+    members: Mapping[Path, Checkpoint], inner: Mapping[Path, Checkpoint], store: Path | None
 ) -> list[Source]:
-    """Return the members after the first, and the store that weights are fitted to."""
+    """Return the members after the first, and what the weights are fitted to."""
     from msgspec import convert
 
     from sertool.formats.lineage import Record, Source
     from sertool.formats.store import Store
 
     found = [
-        Source(path.name, member.identity, "checkpoint", lineage=member.header.lineage)
-        for path, member in zip(paths[1:], members[1:], strict=True)
+        Source(path.name, one.identity, "checkpoint", option, lineage=one.header.lineage)
+        for option, several in {"": members, "--inner": inner}.items()
+        for path, one in several.items()
     ]
     if store is not None:
         with Store(store) as opened:
@@ -156,6 +172,8 @@ COMMAND = Command(
     sertool fuse network.ckpt functionals.ckpt both.ckpt --weights 0.6,0.4
 
     sertool fuse network.ckpt functionals.ckpt fitted.ckpt --fit-on wave.h5 # after train --val 0.2
+
+    sertool fuse network.ckpt functionals.ckpt fitted.ckpt --fit-on wave.h5 --inner inner.ckpt
 
     Exit codes: 0 done, 2 wrong usage, 3 checkpoints that cannot be read or do not go together.
     """,

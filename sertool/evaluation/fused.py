@@ -13,24 +13,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import show
 from sertool.core.settings import setting
-from sertool.evaluation.heldout import CheckpointTest, check_contract
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.fitted import FITTED, seen
 from sertool.items import Item
-from sertool.models import Combined, speaker_store
+from sertool.models import Combined
 from sertool.models.scoring import Scorer
 from sertool.models.speakers import DECLARED
-from sertool.targets import class_names
-from sertool.ui.console import Console
-from sertool.ui.words import plural
 
 if TYPE_CHECKING:
     from sertool.features.pipeline import Pipeline
@@ -38,8 +33,6 @@ if TYPE_CHECKING:
 WAVE = "wave"
 RANKS = {"train": 0, "val": 1, "test": 2}  # of an item that several members have, the first counts
 OWN_FILE = ("format", "version", "sha256")  # of a member's meta, what is of its file alone
-ROUNDS = 2000  # of expectation and maximisation, at most
-CONVERGED = 1e-9  # change of a weight
 
 
 @dataclass(frozen=True)
@@ -88,8 +81,8 @@ class FusedScorer(Scorer):
         if len(self.weights) != len(members) or not self.weights.sum() > 0:
             raise ValueError("weights that are not the members'")
         self.weights /= self.weights.sum()
-        self._columns = [[one.outputs.index(name) for name in self.outputs] for one in self.scorers]
         self._rate = int(self.header.sample_rate or 0)
+        self._made: list[tuple[Pipeline | None, Sequence[np.ndarray]]] = []  # of the last arrays
 
     def posterior(
         self,
@@ -109,26 +102,70 @@ class FusedScorer(Scorer):
         for array in arrays:
             self._check(array)
         found = []
-        made: list[tuple[Pipeline | None, Sequence[np.ndarray]]] = [(None, arrays)]
-        members = zip(self.scorers, self.pipelines, self._columns, strict=True)
-        for scorer, pipeline, columns in members:
-            given = next((rows for known, rows in made if known == pipeline), None)
-            if given is None:
-                assert pipeline is not None
-                given = [self._features(pipeline, array) for array in arrays]
-                made.append((pipeline, given))
+        for scorer, pipeline in zip(self.scorers, self.pipelines, strict=True):
             before = scorer.windows_averaged, scorer.padded
-            found.append(scorer.posterior(given, batch_size=batch_size)[:, columns])
+            found.append(self.asked(scorer, pipeline, arrays, batch_size))
             self.windows_averaged += scorer.windows_averaged - before[0]
             self.padded += scorer.padded - before[1]
         return np.stack(found)
 
-    def _features(self, pipeline: Pipeline, samples: np.ndarray) -> np.ndarray:
-        """Return a member's features of samples (n,); InputError where they have none."""
+    def asked(
+        self,
+        scorer: Scorer,
+        pipeline: Pipeline | None,
+        arrays: Sequence[np.ndarray],
+        batch_size: int,
+    ) -> np.ndarray:
+        """Return what `scorer` says of features made by `pipeline`, classes in our order."""
+        given = self._features(pipeline, arrays)
+        columns = [scorer.outputs.index(name) for name in self.outputs]
+        return scorer.posterior(given, batch_size=batch_size)[:, columns]
+
+    def _features(
+        self, pipeline: Pipeline | None, arrays: Sequence[np.ndarray]
+    ) -> Sequence[np.ndarray]:
+        """Return features of waveforms (n,), made once however many ask for them in turn.
+
+        Raises InputError where a waveform has none.
+        """
+        last = self._made[0][1] if self._made else ()
+        if len(last) != len(arrays) or any(a is not b for a, b in zip(arrays, last, strict=True)):
+            self._made = [(None, list(arrays))]
+        for known, rows in self._made:
+            if known == pipeline:
+                return rows
+        assert pipeline is not None
         try:
-            return pipeline.features(samples, self._rate)
+            rows = [pipeline.features(samples, self._rate) for samples in arrays]
         except ItemError as error:
             raise InputError(str(error)) from error
+        self._made.append((pipeline, rows))
+        return rows
+
+    def baseline(self, name: str) -> Scorer | None:
+        """Return a baseline of the first member that has it, fed as that member is."""
+        for scorer, pipeline in zip(self.scorers, self.pipelines, strict=True):
+            found = scorer.baseline(name)
+            if found is not None:
+                return FedScorer(found, self, pipeline)
+        return None
+
+
+class FedScorer(Scorer):
+    """A baseline of a member, given what the fused checkpoint is given."""
+
+    def __init__(self, scorer: Scorer, fused: FusedScorer, pipeline: Pipeline | None) -> None:
+        super().__init__(fused.checkpoint, scorer.model)
+        self._asked = partial(fused.asked, scorer, pipeline)
+
+    def posterior(
+        self,
+        arrays: Sequence[np.ndarray],
+        values: Sequence[str | None] | None = None,
+        batch_size: int = 1,
+    ) -> np.ndarray:
+        """Return posteriors (items, classes) float64, as the fused checkpoint orders them."""
+        return self._asked(arrays, batch_size)
 
 
 def fuse(members: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
@@ -149,7 +186,7 @@ def fuse(members: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
                 f"{name}: says {', '.join(header.outputs)}, not {', '.join(headers[0].outputs)} as"
                 f" {names[0]} does"
             )
-        if _by_speaker(header.protocol) != _by_speaker(headers[0].protocol):
+        if by_speaker(header.protocol) != by_speaker(headers[0].protocol):
             raise InputError(
                 f"{name} and {names[0]}: one is normalised by speaker, the other is not"
             )
@@ -169,7 +206,8 @@ def fuse(members: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
         },
         "parameters": sum(header.model.parameters for header in headers),
     }
-    meta |= {"history": [], "best_epoch": None, "training": None, "baselines": [], "kept": None}
+    meta |= {"history": [], "best_epoch": None, "training": None, "kept": None}
+    meta["baselines"] = sorted({name for header in headers for name in header.baselines or ()})
     changed = [header.augment for header in headers if header.augment]
     meta["augment"] = changed[0] if changed else None
     meta["fused"] = [
@@ -181,7 +219,7 @@ def fuse(members: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
         for k, member in enumerate(members)
         for name, array in member.tensors.items()
     }
-    return Checkpoint(tensors, _union(members), meta)
+    return Checkpoint(tensors, union(members), meta)
 
 
 def take_apart(checkpoint: Checkpoint) -> list[Checkpoint]:
@@ -195,76 +233,6 @@ def take_apart(checkpoint: Checkpoint) -> list[Checkpoint]:
     ]
 
 
-def weighted(checkpoint: Checkpoint, weights: Sequence[float]) -> Checkpoint:
-    """Return a fused checkpoint with other weights, scaled to a sum of 1.
-
-    Raises UsageError for another number of weights than of members, or a sum of 0.
-    """
-    model = checkpoint.meta["model"]
-    members = model["settings"]["members"]
-    total = sum(weights)
-    if len(weights) != len(members) or not total > 0 or min(weights) < 0:
-        raise UsageError(f"--weights: needs {len(members)} numbers, not negative nor all 0")
-    settings = model["settings"] | {"weights": [float(w) / total for w in weights]}
-    meta = checkpoint.meta | {"model": model | {"settings": settings}}
-    return dataclasses.replace(checkpoint, meta=meta)
-
-
-def fitted(checkpoint: Checkpoint, store_path: Path, console: Console) -> Checkpoint:
-    """Return a fused checkpoint with the weights that suit what was validated on, in a store.
-
-    Raises InputError for a store of other features, or without such items; UsageError for a
-    checkpoint of numbers.
-    """
-    if not checkpoint.header.classes:
-        raise UsageError("--fit-on: is of classes, and these models say numbers")
-    test = CheckpointTest(
-        store_path, checkpoint.header, checkpoint.meta["pipeline"], checkpoint.items, ""
-    )
-    wanted = {item.id for item in checkpoint.part("val") if not item.augmentation}
-    with speaker_store.opened(store_path, _by_speaker(checkpoint.meta["protocol"])) as store:
-        check_contract(test, store)
-        names = class_names(store.items(), test.target, "--target")
-        chosen = [
-            i
-            for i, item in enumerate(store.items())
-            if item.id in wanted and names[i] in checkpoint.header.classes
-        ]
-        if not chosen:
-            raise InputError(
-                f"{show(store_path)}: has none of the items that the members validated on; train"
-                " with --val, --val-fold or --val-speakers"
-            )
-        scorer = Scorer.of(checkpoint)
-        assert isinstance(scorer, FusedScorer)
-        shares = np.concatenate([scorer.each([store.features(i)]) for i in chosen], 1)
-    truth = np.array([scorer.classes.index(str(names[i])) for i in chosen])
-    console.note(f"weights fitted to {plural(len(chosen), 'item')} of validation")
-    return weighted(checkpoint, best_weights(shares, truth).tolist())
-
-
-def best_weights(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the weights (members,) of the mean that makes the truth likeliest.
-
-    shares: posteriors (members, items, classes); truth: class indices (items,). The likelihood of a
-    mixture is concave in its weights, and expectation-maximisation from equal ones climbs to its
-    maximum (Dempster, Laird & Rubin 1977, section 4.3).
-
-    >>> right, guess = np.array([[0.9, 0.1]] * 4), np.array([[0.5, 0.5]] * 4)
-    >>> best_weights(np.stack([right, guess]), np.zeros(4, int)).round(3).tolist()
-    [1.0, 0.0]
-    """
-    likelihood = np.maximum(shares[:, np.arange(len(truth)), truth], 1e-12)  # (members, items)
-    weights = np.full(len(shares), 1 / len(shares))
-    for _ in range(ROUNDS):
-        joint = weights[:, np.newaxis] * likelihood
-        new = (joint / joint.sum(0)).mean(1)
-        if np.abs(new - weights).max() < CONVERGED:
-            break
-        weights = new
-    return weights
-
-
 def _pipeline(records: Sequence[Mapping[str, Any]], path: str) -> Pipeline:
     """Return the pipeline of a member; it decodes audio, which members of one store never need."""
     from sertool.features.pipeline import Pipeline
@@ -272,7 +240,8 @@ def _pipeline(records: Sequence[Mapping[str, Any]], path: str) -> Pipeline:
     return Pipeline.of_file(records, path)
 
 
-def _by_speaker(protocol: Mapping[str, Any] | None) -> bool:
+def by_speaker(protocol: Mapping[str, Any] | None) -> bool:
+    """Return whether a checkpoint of this protocol is fed features normalised by speaker."""
     return bool((protocol or {}).get(DECLARED))
 
 
@@ -286,7 +255,7 @@ def _common_pipeline(members: Sequence[Checkpoint], names: Sequence[str]) -> dic
     first = members[0].meta
     if all(member.meta["pipeline"] == first["pipeline"] for member in members):
         return {key: first[key] for key in keys}
-    if _by_speaker(first.get("protocol")):
+    if by_speaker(first.get("protocol")):
         raise InputError(
             f"{names[0]}: normalised by speaker, and the members' features differ; fuse models of"
             " the same features"
@@ -312,7 +281,7 @@ def _common_pipeline(members: Sequence[Checkpoint], names: Sequence[str]) -> dic
     return described | {"sample_rate": rate, "frame_rate": float(rate)}
 
 
-def _union(members: Sequence[Checkpoint]) -> list[Item]:
+def union(members: Sequence[Checkpoint]) -> list[Item]:
     """Return the items of all members, each once, with the part that says most of them.
 
     What a member's pipeline was fitted to counts as trained on.
