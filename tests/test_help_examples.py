@@ -172,8 +172,11 @@ def for_fuse() -> None:
     assert main(["featurize", "--kind", "wave", "manifest.jsonl", "wave.h5"]) == 0
     for name, kind in (("network", "mel"), ("functionals", "mfcc")):
         assert main(["featurize", "--kind", kind, "wave.h5", f"{kind}.h5"]) == 0
-        parts = ("--test-fold", "0", "--val", "0.2")
-        assert main(["train", "--model", "linear", f"{kind}.h5", f"{name}.ckpt", *parts]) == 0
+        train = ["train", "--model", "linear", f"{kind}.h5"]
+        assert main([*train, f"{name}.ckpt", "--test-fold", "0", "--val", "0.2"]) == 0
+        inner = ["--where", "fold!=0", "--test-fold", "1"]
+        assert main([*train, f"inner-{name}.ckpt", *inner]) == 0
+    assert main(["fuse", "inner-network.ckpt", "inner-functionals.ckpt", "inner.ckpt"]) == 0
 
 
 FURTHER = {

@@ -173,7 +173,7 @@ COMMAND = Command(
 
     sertool fuse network.ckpt functionals.ckpt fitted.ckpt --fit-on wave.h5 # after train --val 0.2
 
-    sertool fuse network.ckpt functionals.ckpt fitted.ckpt --fit-on wave.h5 --inner inner.ckpt
+    sertool fuse network.ckpt functionals.ckpt inner-fitted.ckpt --fit-on wave.h5 --inner inner.ckpt
 
     Exit codes: 0 done, 2 wrong usage, 3 checkpoints that cannot be read or do not go together.
     """,
