@@ -60,6 +60,8 @@ _HOMES = {
     "fuse": "sertool.api.stages",
     "calibrate": "sertool.api.stages",
     "evaluate": "sertool.api.stages",
+    "push": "sertool.api.stages",
+    "pull": "sertool.api.stages",
     "audit": "sertool.api.stages",
     "info": "sertool.api.stages",
     "separate": "sertool.api.stages",

@@ -291,6 +291,35 @@ def evaluate(
     console: Console | None = None,
     verbose: bool = False,
 ) -> Report | NumberReport: ...
+def push(
+    checkpoint: AnyPath | Checkpoint,
+    place: AnyPath,
+    *,
+    report: AnyPath | Sequence[AnyPath] = (),
+    name: str | None = None,
+    licence: str | None = None,
+    language: str | Sequence[str] = (),
+    revision: str | None = None,
+    private: bool = False,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> None: ...
+def pull(
+    place: AnyPath,
+    out: AnyPath,
+    *,
+    revision: str | None = None,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Checkpoint: ...
 def audit(
     train: AnyPath | Manifest | Store | Checkpoint,
     test: AnyPath | Manifest | Store | Checkpoint | None = None,

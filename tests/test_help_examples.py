@@ -179,6 +179,10 @@ def for_fuse() -> None:
     assert main(["fuse", "inner-network.ckpt", "inner-functionals.ckpt", "inner.ckpt"]) == 0
 
 
+def for_pull() -> None:
+    assert main(["push", "box", "model"]) == 0
+
+
 FURTHER = {
     "featurize": lambda: Path("features.h5").unlink(),
     "prepare": for_prepare,
@@ -189,6 +193,7 @@ FURTHER = {
     "report": for_report,
     "info": for_info,
     "fuse": for_fuse,
+    "pull": for_pull,
     "separate": lambda: sounds("interview.wav left.wav right.wav anna.wav ben.wav"),
 }
 MORE = {"train": " --epochs 1 --batch-size 64"}  # of networks: linear-size

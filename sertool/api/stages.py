@@ -20,6 +20,8 @@ from sertool.commands import featurize as featurizing
 from sertool.commands import fuse as fusing
 from sertool.commands import info as describing
 from sertool.commands import prepare as preparing
+from sertool.commands import pull as pulling
+from sertool.commands import push as pushing
 from sertool.commands import separate as separating
 from sertool.commands import train as training
 from sertool.core.errors import InputError
@@ -236,6 +238,54 @@ def evaluate(
     given = {"checkpoints": checkpoints, "store": store}
     made, _ = call(evaluating.COMMAND, given, options, console, verbose)
     return printable(made)
+
+
+@documented(pushing.COMMAND)
+def push(
+    checkpoint: AnyPath | Checkpoint,
+    place: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> None:
+    """Write a checkpoint with its card into a folder, or to the hub.
+
+    checkpoint: "box" is the model that comes with sertool. place: a folder, or "hf:OWNER/NAME" on
+    the Hugging Face hub (extra `sertool[hub]`).
+
+    >>> push(train("mel.h5", "good.ckpt", test_fold=0), "pushed", report="report.json")
+    >>> Path("pushed/README.md").read_text().count("# How far to trust it")
+    1
+
+    {options}
+    """
+    given = {"checkpoint": checkpoint, "place": place}
+    call(pushing.COMMAND, given, options, console, verbose)
+
+
+@documented(pulling.COMMAND)
+def pull(
+    place: AnyPath,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Checkpoint:
+    """Write the checkpoint of a folder that `push` made, or of the hub's, verified; return it.
+
+    place: a folder, or "hf:OWNER/NAME". out: the file to write (.ckpt).
+
+    >>> push("box", "published")
+    >>> pull("published", "pulled.ckpt").identity == load().identity
+    True
+
+    {options}
+    """
+    given = {"place": place, "output": out}
+    call(pulling.COMMAND, given, options, console, verbose)
+    return Checkpoint.open(out)
 
 
 def _audit(

@@ -295,10 +295,20 @@ def _lines(path: Path) -> list[list[str]]:
         return []
 
 
+def _spec(path: Path) -> Spec:
+    return convert(tomllib.loads(path.read_text(encoding="utf-8")), Spec)
+
+
+def described(name: str) -> Spec | None:
+    """Return what data/corpora says of a corpus; None where it has no file there."""
+    known = {path.stem: path for path in data_path("corpora").iterdir()}
+    return _spec(known[name]) if name in known else None
+
+
 def read(path: Path) -> Corpus:
     """Return the corpus that a file declares; InputError where it is damaged."""
     try:
-        spec = convert(tomllib.loads(path.read_text(encoding="utf-8")), Spec)
+        spec = _spec(path)
         named = Named(spec)
         groups = set(named._patterns[0].groupindex)
         groups |= set(spec.table.columns) if spec.table else set()

@@ -10,8 +10,9 @@ import numpy as np
 from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.evaluation.report import Report, read
-from sertool.formats.checkpoint import Calibration, Checkpoint
+from sertool.evaluation.alike import of_model
+from sertool.evaluation.report import Report
+from sertool.formats.checkpoint import Calibration, Checkpoint, Header
 from sertool.models.inner_folds import fit_temperature
 
 
@@ -29,7 +30,7 @@ def apply(checkpoint: Checkpoint, name: str, report: Path) -> None:
         raise InputError(f"{name}: holds a model per {header.per.field}; calibrate single models")
     if not header.classes:
         raise InputError(f"{name}: says numbers; only posteriors of classes are calibrated")
-    truth, posterior = _items(report, header.model.name, header.classes)
+    truth, posterior = _items(report, header)
     temperature = temperature_of(truth, posterior)
     found = Calibration(
         temperature=temperature,
@@ -48,18 +49,10 @@ def temperature_of(truth: np.ndarray, posterior: np.ndarray) -> float:
     return 1 / fit_temperature(logits, truth, weights)
 
 
-def _items(path: Path, model: str, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _items(path: Path, header: Header) -> tuple[np.ndarray, np.ndarray]:
     """Return (truth (n,), posteriors (n, classes)) of a report's items; InputError for none."""
-    report = read(path)
-    if not isinstance(report, Report):
-        raise InputError(f"{show(path)}: is of numbers; only posteriors of classes are calibrated")
-    if sorted(report.classes) != sorted(classes):
-        raise InputError(
-            f"{show(path)}: its classes are {', '.join(report.classes)}, not {', '.join(classes)}"
-        )
-    if report.model is None or report.model.name != model:
-        said = report.model.name if report.model else "none"
-        raise InputError(f"{show(path)}: is of the model {said}, not {model}")
+    report, classes = of_model(path, header), header.classes
+    assert isinstance(report, Report)
     if report.protocol.facts.get("origin_disjoint") is False:
         raise InputError(f"{show(path)}: its models were trained on items that it tests")
     if not report.items:

@@ -86,7 +86,8 @@ def shown(metric: Metric, value: float | None, decimals: int = 1) -> str:
     return f"{value:.{decimals + 2}f}"
 
 
-def _with_interval(figures: Figures, metric: Metric, decimals: int) -> str:
+def with_interval(figures: Figures, metric: Metric, decimals: int = 1) -> str:
+    """Return a metric with its interval where there is one: "60.8 [56.8, 65.0]"."""
     if metric.name not in figures.metrics:
         return NOT_COMPUTED
     value = shown(metric, figures.metrics[metric.name])
@@ -112,7 +113,7 @@ def result_table(report: Report, width: int, chosen: Sequence[Metric]) -> Table:
     label = max(13, *(len(name) for name, _ in rows))
     decimals = 1 if width >= label + 2 + ACROSS * 20 else 0
     for i, (name, figures) in enumerate(rows):
-        cells = [_with_interval(figures, metric, decimals) for metric in chosen]
+        cells = [with_interval(figures, metric, decimals) for metric in chosen]
         table.add_row(name, *cells, style="bold" if i == 0 else "")
         mean = figures.mean_of_folds
         if mean:
@@ -166,10 +167,10 @@ def _unit(report: AnyReport) -> str:
 
 def warnings(protocol: Protocol, counted: bool = True) -> list[str]:
     """Return what weakens the test, as the protocol line has it; `counted`: with how many."""
-    return [text for text, weak in _pieces(protocol, counted) if weak]
+    return [text for text, weak in pieces(protocol, counted) if weak]
 
 
-def _pieces(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
+def pieces(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
     """Return the facts of a protocol, each with whether it weakens the test."""
     facts, shared = protocol.facts, protocol.shared if counted else {}
     pieces: list[tuple[str, bool]] = []
@@ -206,7 +207,7 @@ def protocol_line(protocol: Protocol, width: int = 80) -> Text:
     """
     line = Text("protocol  ", style="bold")
     column = len(line)
-    for i, (text, weak) in enumerate([*_pieces(protocol), (_counts(protocol), False)]):
+    for i, (text, weak) in enumerate([*pieces(protocol), (_counts(protocol), False)]):
         style = "bold red" if weak else "not bold"
         if i and column + len(text) + 3 > width:
             line.append("\n" + " " * len("protocol  "))

@@ -288,17 +288,23 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         temporary.write_bytes(content)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
     """Return a file's bytes, or the first few where it cannot be a safetensors file.
 
-    What is named by mistake may be a store that does not fit into memory.
+    What is named by mistake may be a store that does not fit into memory. InputError for a file
+    that cannot be read.
     """
-    with open(path, "rb") as file:
-        head = file.read(9)
-        if head[8:] != b"{" or int.from_bytes(head[:8], "little") > LONGEST_HEADER:
-            return head
-        file.seek(0)
-        return file.read()
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+            if head[8:] != b"{" or int.from_bytes(head[:8], "little") > LONGEST_HEADER:
+                return head
+            file.seek(0)
+            return file.read()
+    except IsADirectoryError as error:
+        raise InputError(f"{show(path)}: is a folder, not a checkpoint") from error
+    except OSError as error:
+        raise InputError(f"{show(path)}: {(error.strerror or 'cannot be read').lower()}") from error
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -319,23 +325,21 @@ def load(path: Path) -> Checkpoint:
     Raises InputError where the file is missing, is not a checkpoint, is damaged, or was written
     by a newer version of sertool.
     """
-    path = Path(path)
-    try:
-        content = _read(path)
-    except IsADirectoryError as error:
-        raise InputError(f"{show(path)}: is a folder, not a checkpoint") from error
-    except OSError as error:
-        raise InputError(f"{show(path)}: {(error.strerror or 'cannot be read').lower()}") from error
-    tensors, meta = undump(content, show(path))
+    return parse(read(Path(path)), show(path))
+
+
+def parse(content: bytes, name: str) -> Checkpoint:
+    """Return the checkpoint that a file's bytes are; InputError, as of `load`, calls it `name`."""
+    tensors, meta = undump(content, name)
     if meta.get("format") != FORMAT:
-        raise InputError(f"{show(path)}: a safetensors file, but not a sertool checkpoint")
+        raise InputError(f"{name}: a safetensors file, but not a sertool checkpoint")
     version = meta.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise InputError(
-            f"{show(path)}: checkpoint of version {version}; this sertool reads up to {VERSION}"
+            f"{name}: checkpoint of version {version}; this sertool reads up to {VERSION}"
         )
     if meta.get("sha256") != _digest(tensors, meta) or ITEMS not in tensors:
-        raise InputError(f"{show(path)}: damaged, its checksum is wrong")
+        raise InputError(f"{name}: damaged, its checksum is wrong")
     identity = _identity(tensors, meta)
     try:
         schema.convert(meta, Header)
@@ -343,11 +347,11 @@ def load(path: Path) -> Checkpoint:
         rows = [json.loads(line) for line in lines.split("\n") if line]
     except (ValueError, RecursionError) as error:
         why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"
-        raise InputError(f"{show(path)}: damaged, not the header of a checkpoint{why}") from error
+        raise InputError(f"{name}: damaged, not the header of a checkpoint{why}") from error
     try:
         schema.convert(rows, list[Line])
     except ValueError as error:
-        raise InputError(f"{show(path)}: damaged, its list of items: {error}") from error
+        raise InputError(f"{name}: damaged, its list of items: {error}") from error
     return Checkpoint(tensors, [Item.from_row(row) for row in rows], meta, identity)
 
 
