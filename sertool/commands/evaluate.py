@@ -24,6 +24,12 @@ class EvalOutputs(Options):
         None, "Write the report; - prints it instead of the tables.", metavar="FILE"
     )
     figures: Path | None = destination(None, "Draw figures into this folder.", metavar="DIR")
+    cost: tuple[Path, ...] = destination(
+        (),
+        "Keep in the report how many CPU seconds stages took by this log of theirs (--log), and"
+        " scoring; repeatable.",
+        metavar="LOG",
+    )
 
 
 def evaluate(
@@ -52,7 +58,7 @@ def evaluate(
     if options.figures is not None:
         check_folder(options.figures, testing.FIGURES, run.force or run.resume)
     finished = target if run.resume else None
-    report = testing.evaluate(checkpoints, store, options.test, console, finished)
+    report = testing.evaluate(checkpoints, store, options.test, console, finished, options.cost)
     if target is not None:
         with atomic(target) as temporary:
             temporary.write_text(dumps(report), encoding="utf-8")

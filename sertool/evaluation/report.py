@@ -203,10 +203,22 @@ class Figures(Struct, kw_only=True):
 
 
 class Model(Struct, kw_only=True):
-    """What was tested."""
+    """What was tested. parameters: numbers that one checkpoint learned, UNSET in older reports."""
 
     name: str | None = None
     settings: dict[str, Any] | None = None
+    parameters: Count | UnsetType = UNSET
+
+
+class Cost(Struct, kw_only=True):
+    """What a test took: CPU seconds of each stage by its log, and of computing its predictions.
+
+    sound: seconds of the tested recordings, None where they are not there any more.
+    """
+
+    stages: dict[str, Number]
+    scoring: Number
+    sound: Number | None
 
 
 class StoreUsed(Struct, kw_only=True):
@@ -338,6 +350,7 @@ class Common(Struct, kw_only=True):
     stress: Stress | UnsetType = UNSET
     lineage: list[dict[str, Any]] | None = None
     environment: dict[str, str] | UnsetType = UNSET
+    cost: Cost | UnsetType = UNSET
     sha256: str | UnsetType = UNSET
 
     def params(self, stage: str) -> dict[str, Any]:
@@ -427,8 +440,8 @@ def digest(raw: dict[str, Any], left_out: Sequence[str] = ("sha256",)) -> str:
 
 
 def identity(raw: dict[str, Any]) -> str:
-    """Return the SHA-256 without the environment: equal tests that gave the same, anywhere."""
-    return digest(raw, ("sha256", "environment"))
+    """Return the SHA-256 without environment and cost: tests that gave the same, anywhere."""
+    return digest(raw, ("sha256", "environment", "cost"))
 
 
 def parse(raw: Any, name: str) -> AnyReport:

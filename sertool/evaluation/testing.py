@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import UNSET, convert, structs, to_builtins
+from msgspec import UNSET, UnsetType, convert, structs, to_builtins
 
 from sertool import metrics
 from sertool.core.environment import environment
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import recorded
 from sertool.core.paths import show
-from sertool.evaluation import curves, numbered, results, voted
+from sertool.evaluation import cost, curves, numbered, results, voted
 from sertool.evaluation.heldout import (
     CheckpointTest,
     check_contract,
@@ -32,6 +33,7 @@ from sertool.evaluation.heldout import (
 from sertool.evaluation.options import EvalOptions
 from sertool.evaluation.report import (
     AnyReport,
+    Cost,
     Figures,
     Fold,
     Model,
@@ -67,27 +69,30 @@ def evaluate(
     options: EvalOptions,
     console: Console,
     finished: Path | None = None,
+    logs: Sequence[Path] = (),
 ) -> AnyReport:
     """Return the report of `checkpoints`, each tested on what it held out of the store, pooled.
 
-    finished: a report that may be there already; it is returned if this very test made it.
+    finished: a report that may be there already; it is returned if this very test made it. logs: of
+    the stages whose CPU seconds the report keeps.
     Raises UsageError for options that make no sense together, InputError where checkpoints and
     store do not belong together, nothing is held out, or a required fact does not hold.
     """
     if options.all and len(checkpoints) > 1:
         raise UsageError("--all tests every item with one checkpoint; name one")
     encoders.settle(options.encoder, options.device)
+    stages = cost.spent(logs)
     tests = [load_test(path) for path in checkpoints]
     classes = common_classes(tests)
     of_numbers = tests[0].header.numbers is not None
     if of_numbers and options.pool != "mean":
         raise UsageError(f"--pool {options.pool}: is of classes; numbers are averaged")
     if not options.stress:
-        return _tested(tests, store_path, classes, options, console, finished)
+        return _tested(tests, store_path, classes, options, console, finished, stages)
     from sertool.evaluation.stress import Replays
 
     with contextlib.closing(Replays(store_path, options)) as replays:
-        return _tested(tests, store_path, classes, options, console, finished, replays)
+        return _tested(tests, store_path, classes, options, console, finished, stages, replays)
 
 
 def _tested(
@@ -97,9 +102,13 @@ def _tested(
     options: EvalOptions,
     console: Console,
     finished: Path | None,
+    stages: dict[str, float],
     replays: Replays | None = None,
 ) -> AnyReport:
-    """Return the report of checkpoints of like models; `replays`: where it is of stress, too."""
+    """Return the report of checkpoints of like models; `replays`: where it is of stress, too.
+
+    stages: CPU seconds by stage, to be kept with those of this test; none where there are none.
+    """
     by_speaker = speakers.declared(tests[0].header)
     with speaker_store.opened(store_path, by_speaker) as store:
         if options.choose and tests[0].header.per is None:
@@ -136,19 +145,34 @@ def _tested(
         if replays is not None:
             members, owners = _whole(tests, store, options)
             plan = replays.plan(tests, store, members, owners, facts, console)
+        begun = time.process_time()
         scored = _score(tests, store, options, console)
+        scoring = time.process_time() - begun
         if tests[0].header.numbers is not None:
             tested, said = _numbers(tests, store, scored, options)
             numbers_report = _number_report(tests, store, tested, said, facts, step, options)
             if plan is not None:
                 numbers_report.stress = plan.of_numbers(tested, said["model"], console)
+            numbers_report.cost = _cost(tests, store, stages, scoring)
             return numbers_report
         pooled = _pool(tests, store, scored, classes, options)
         report = _report(tests, store, pooled, facts, step, options)
         if plan is not None:
             n = len(pooled.tested.units)
             report.stress = plan.of_classes(pooled.tested, pooled.systems["model"][1][:n], console)
+        report.cost = _cost(tests, store, stages, scoring)
         return report
+
+
+def _cost(
+    tests: Sequence[CheckpointTest], store: Store, stages: dict[str, float], scoring: float
+) -> Cost | UnsetType:
+    """Return what stages and scoring took; UNSET where no stage is known."""
+    if not stages:
+        return UNSET
+    items = store.items()
+    heard = cost.sound([items[i] for test in tests for i in test.tested], store.root)
+    return Cost(stages=stages, scoring=round(scoring, 3), sound=heard)
 
 
 def _whole(
@@ -467,7 +491,11 @@ def _common(
         "tags": options.tags,
         "target": tests[0].target,
         "kept": header.kept or UNSET,
-        "model": Model(name=header.model.name, settings=header.model.settings),
+        "model": Model(
+            name=header.model.name,
+            settings=header.model.settings,
+            parameters=header.model.parameters,
+        ),
         "store": StoreUsed(
             name=store.path.name, sha256=store.sha256, kind=store.kind, crop=_crop(store) or UNSET
         ),

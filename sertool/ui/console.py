@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import sys
@@ -101,7 +102,7 @@ class Console:
                 self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
             except OSError as error:
                 raise InputError(f"{log}: cannot write the log: {error.strerror}") from error
-        self._start = time.monotonic()
+        self._start, self._cpu = time.monotonic(), _cpu()
         self.event(event="start", host=platform.node(), version=VERSION, command=sys.argv)
 
     @classmethod
@@ -121,7 +122,8 @@ class Console:
         if self._log:
             told = (str(error) or type(error).__name__) if error else None
             seconds = time.monotonic() - self._start
-            self.event(event="end", error=told, failures=self.failures, seconds=seconds)
+            cpu = round(_cpu() - self._cpu, 3)
+            self.event(event="end", error=told, failures=self.failures, seconds=seconds, cpu=cpu)
             self._log.close()
             self._log = None
 
@@ -209,3 +211,8 @@ class Console:
                 yield Progress(self.stage, total, what, bar, True)
             finally:
                 self._bar = None
+
+
+def _cpu() -> float:
+    """Return the CPU seconds of this process and of its workers that have ended."""
+    return sum(os.times()[:4])
