@@ -2,7 +2,7 @@
 # Trained on one corpus, tested on each other: recipes/crosscorpus.sh CORPUS CORPUS... OUTDIR
 #
 # A matrix of the classes that all the corpora share: for each corpus a model of every other one, one
-# of all the others together (others), and one of itself with speakers apart, five folds. Features are
+# of all the others together (others), and one of itself with speakers apart, in folds. Features are
 # made of recordings at 16 kHz, so that the rate says nothing of the corpus; models choose their settings
 # by inner folds of the training speakers, classes weighed alike. Everything is run twice: as it is, and
 # with every speaker normalised by his or her own recordings, unlabelled.
@@ -11,6 +11,7 @@
 #   SYSTEMS    "voice-logistic compare-logistic"  a kind of features and a model; compare, openSMILE's
 #                                                 ComParE 2016, needs sertool[opensmile]
 #   VARIANTS   "none speaker"                     normalisation by speaker
+#   PARTS      5                                  folds of a corpus by itself
 #   WORKERS    one a core                         processes of featurize
 #   RESULTS    OUTDIR/results   where the summaries lie: a cell whose summary is there is skipped
 #   LIST       no               print the names of the cells without a summary, and run nothing
@@ -38,7 +39,7 @@ rm -f "$out/shared" "$out/all.jsonl"
 for corpus in "$@"; do
     i=$((i + 1))
     [ $i -lt "$n" ] || break
-    sertool prepare --quiet --resume --split speakers:5 "$corpus" "$out/$i.jsonl"
+    sertool prepare --quiet --resume --split "speakers:${PARTS:-5}" "$corpus" "$out/$i.jsonl"
     names="$names $(field corpus "$out/$i.jsonl")"
     field label "$out/$i.jsonl" >"$out/labels"
     [ -e "$out/shared" ] || cp "$out/labels" "$out/shared"

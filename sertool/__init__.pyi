@@ -284,6 +284,7 @@ def evaluate(
     workers: int = 1,
     json: str | None = None,
     figures: AnyPath | None = None,
+    cost: AnyPath | Sequence[AnyPath] = (),
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,
     resume: bool = False,
