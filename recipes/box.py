@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sertool import metrics
+from sertool.evaluation import reliability
 from sertool.evaluation.calibration import temperature_of
 from sertool.evaluation.report import Report, read
 from sertool.formats.checkpoint import load
@@ -153,7 +154,7 @@ def _apart(given: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray
 
 
 def _error(truth: np.ndarray, posterior: np.ndarray) -> float:
-    return metrics.calibration_error(truth, posterior)
+    return reliability.calibration_error(truth, posterior)
 
 
 def _uar(report: Report, corpus: str) -> str:

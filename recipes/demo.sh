@@ -42,6 +42,6 @@ head -n 3 "$out/predictions.jsonl"
 
 say "Where it lies"
 echo "report       $out/report.json"
-echo "figures      $out/figures/confusion.png, classes.png, speakers.png"
+echo "figures      $out/figures/confusion.png, classes.png, speakers.png, reliability.png"
 echo "predictions  $out/predictions.jsonl"
 echo "look inside  sertool info $out/mel.h5, sertool info $out/demo.0.ckpt"

@@ -45,41 +45,41 @@ def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_clas
     return cells.reshape(n_classes, n_classes).astype(np.int64)
 
 
-def _ratio(above: NDArray, below: NDArray) -> Rates:
-    """above / below with NaN where below is 0."""
+def ratio(above: NDArray, below: NDArray) -> Rates:
+    """Return above / below, NaN where below is 0."""
     below = np.asarray(below, np.float64)
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
 
 def _mean_where(values: Rates, present: NDArray[np.bool_]) -> Rates:
     """Mean over the last axis of the values marked present; NaN where none is."""
-    return _ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
+    return ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
 
 
 def accuracy(matrix: NDArray) -> Rates:
     """Weighted accuracy (WA), the share of items classified correctly."""
-    return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+    return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
 
 
 def recalls(matrix: NDArray) -> Rates:
     """Recall of each class, shape (..., classes); NaN for a class that the truth does not hold."""
-    return _ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
+    return ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
 
 
 def shares(matrix: NDArray) -> Rates:
     """Each row over its sum, shape (..., classes, classes); NaN for a class not in the truth."""
-    return _ratio(matrix, np.broadcast_to(matrix.sum(-1, keepdims=True), matrix.shape))
+    return ratio(matrix, np.broadcast_to(matrix.sum(-1, keepdims=True), matrix.shape))
 
 
 def precisions(matrix: NDArray) -> Rates:
     """Precision of each class, shape (..., classes); NaN for a class that was never predicted."""
-    return _ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
+    return ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
 
 
 def f1_scores(matrix: NDArray) -> Rates:
     """F1 of each class, 2 TP / (support + predicted); NaN for one neither true nor predicted."""
     right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return _ratio(2 * right, matrix.sum(-1) + matrix.sum(-2))
+    return ratio(2 * right, matrix.sum(-1) + matrix.sum(-2))
 
 
 def uar(matrix: NDArray) -> Rates:
@@ -108,8 +108,8 @@ def kappa(matrix: NDArray) -> Rates:
     scikit-learn's `cohen_kappa_score`. NaN where truth and prediction are one and the same class.
     """
     n = matrix.sum((-2, -1))
-    chance = _ratio((matrix.sum(-1) * matrix.sum(-2)).sum(-1), n.astype(np.float64) ** 2)
-    return _ratio(accuracy(matrix) - chance, 1 - chance)
+    chance = ratio((matrix.sum(-1) * matrix.sum(-2)).sum(-1), n.astype(np.float64) ** 2)
+    return ratio(accuracy(matrix) - chance, 1 - chance)
 
 
 def mcc(matrix: NDArray) -> Rates:
@@ -122,7 +122,7 @@ def mcc(matrix: NDArray) -> Rates:
     right = np.trace(matrix, axis1=-2, axis2=-1)
     covariance = right * n - (true * predicted).sum(-1)
     scale = np.sqrt((n**2 - (predicted**2).sum(-1)) * (n**2 - (true**2).sum(-1)))
-    return np.where(n > 0, np.nan_to_num(_ratio(covariance, scale)), np.nan)
+    return np.where(n > 0, np.nan_to_num(ratio(covariance, scale)), np.nan)
 
 
 Measure = Callable[[NDArray], Rates]
@@ -203,7 +203,7 @@ def true_probabilities(truth: NDArray[np.integer], posterior: NDArray[np.floatin
     truth, given = np.asarray(truth, np.int64), np.asarray(posterior, np.float64)
     n_classes = given.shape[1]
     own = np.bincount(truth, weights=given[np.arange(len(truth)), truth], minlength=n_classes)
-    return _ratio(own, np.bincount(truth, minlength=n_classes))
+    return ratio(own, np.bincount(truth, minlength=n_classes))
 
 
 def log_loss(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> float:
@@ -215,23 +215,6 @@ def log_loss(truth: NDArray[np.integer], posterior: NDArray[np.floating]) -> flo
         return float("nan")
     given = np.asarray(posterior, np.float64)[np.arange(len(truth)), truth]
     return float(-np.log(np.maximum(given, np.finfo(np.float64).eps)).mean())
-
-
-def calibration_error(
-    truth: NDArray[np.integer], posterior: NDArray[np.floating], bins: int = 15
-) -> float:
-    """Mean distance of confidence from accuracy over bins of equal width, weighted by their items.
-
-    The expected calibration error of Guo et al. 2017 (section 2, equation 3). truth: (n,) indices;
-    posterior: (n, classes). NaN without items.
-    """
-    if not len(truth):
-        return float("nan")
-    shares = np.asarray(posterior, np.float64)
-    sure, right = shares.max(1), shares.argmax(1) == truth
-    at = np.minimum((sure * bins).astype(np.int64), bins - 1)
-    apart = np.bincount(at, sure - right, bins)
-    return float(np.abs(apart).sum() / len(truth))
 
 
 def tempered(posterior: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from sertool.evaluation import audit, curves, pooling, results, testing
 from sertool.evaluation import report as reports
@@ -150,6 +151,7 @@ def report(
     baselines: Sequence[str] = ("majority", "linear"),
     checkpoint: np.ndarray | None = None,
     losses: Sequence[tuple[float, float]] | None = None,
+    items: bool = False,
 ) -> dict[str, Any]:
     """Return the report that `eval` makes, as it is when read back.
 
@@ -193,6 +195,7 @@ def report(
         baselines={name: figures(given[name]) for name in baselines},
         protocol=protocol,
         lineage=history(tags, trained),
+        items=testing.scored(tested, made.posterior, made.predicted) if items else UNSET,
     )
     back: dict[str, Any] = json.loads(reports.dumps(whole))
     del back["sha256"]  # so that tests may change it

@@ -13,30 +13,10 @@ from small_store import items, make
 
 from sertool import metrics
 from sertool.evaluation.calibration import temperature_of
+from sertool.evaluation.reliability import calibration_error
 from sertool.formats import checkpoint
 from sertool.formats.store import Store
 from sertool.models.scoring import Scorer
-
-
-@given(st.integers(1, 60), st.integers(2, 5), st.integers(1, 20), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_the_error_is_that_of_its_definition(n: int, classes: int, bins: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    shares = random.dirichlet(np.ones(classes), n)
-    truth = random.integers(0, classes, n)
-    error = 0.0
-    for b in range(bins):  # Guo et al. 2017, equation 3
-        low, high = b / bins, (b + 1) / bins
-        sure = shares.max(1)
-        own = (sure >= low) & ((sure < high) | (b == bins - 1))
-        if own.any():
-            right = (shares[own].argmax(1) == truth[own]).mean()
-            error += own.mean() * abs(right - sure[own].mean())
-    assert metrics.calibration_error(truth, shares, bins) == pytest.approx(error)
-
-
-def test_the_error_of_no_items() -> None:
-    assert np.isnan(metrics.calibration_error(np.empty(0, int), np.empty((0, 3))))
 
 
 @given(st.floats(0.2, 5), st.integers(0, 99))
@@ -88,7 +68,7 @@ def test_every_posterior_has_the_temperature(cli, folder: Path) -> None:
     assert found.items == len(report["items"])
     truth = np.array([report["classes"].index(row["truth"]) for row in report["items"]])
     shares = np.array([list(row["posterior"].values()) for row in report["items"]])
-    assert found.error_before == pytest.approx(metrics.calibration_error(truth, shares))
+    assert found.error_before == pytest.approx(calibration_error(truth, shares))
 
     def loss(t: float) -> float:
         given = metrics.tempered(shares, t)[np.arange(len(truth)), truth]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from made_reports import report, speech, write
 from made_stores import write_store
 from small_store import items
 from test_layer_choice import features
@@ -110,3 +113,34 @@ def test_eval_says_so(
     result = cli("eval", *paths, "--require", "speaker-disjoint,encoder-clean")
     assert result.code == (0 if why is None else 3)
     assert why is None or why in result.err
+
+
+def test_report_repeats_it(cli: Callable[..., Any], tmp_path: Path) -> None:
+    """Pooled over folds, where one is enough, and beside another system or a baseline."""
+    made, names = speech(), {"emotion2vec": [True, False], "wavlm-large": [True, True]}
+    every: dict[str, list[Path]] = {}
+    for encoder, folds in names.items():
+        for fold, clean in enumerate(folds):
+            given = made.only(np.arange(len(made.truth)) // 80 == fold)
+            raw = report(given, {"features": encoder}, fold=fold)
+            corpora = [] if clean else ["ravdess"]
+            raw["protocol"]["encoders"] = [
+                {"name": encoder, "clean": clean, "corpora": corpora}
+            ]  # fmt: skip
+            every.setdefault(encoder, []).append(write(tmp_path / f"{encoder}.{fold}.json", raw))
+    bad, good = every.values()
+    told = "encoder emotion2vec CONTAMINATED: trained on ravdess"
+    clean = "encoder wavlm-large: not trained on these"
+    page = " ".join(cli("report", *bad, *good, "--format", "markdown").out.split())
+    assert page.count(told) == 2  # beside its figures, and in how it was tested
+    assert clean in page
+    assert "CONTAMINATED" not in cli("report", *good).out
+    study = json.loads(cli("report", *bad, "--format", "json").out)
+    (used,) = study["systems"][0]["protocols"][""]["protocol"]["encoders"]
+    assert used == {"name": "emotion2vec", "clean": False, "corpora": ["ravdess"]}
+    for paths in ([*bad, *good], bad):
+        page = " ".join(cli("report", "--compare", *paths, "--format", "markdown").out.split())
+        assert page.count(told) == 1
+        pair = json.loads(cli("report", "--compare", *paths, "--format", "json").out)["pairs"][0]
+        assert pair["encoders"][0] == [used]
+    assert clean in " ".join(cli("report", "--compare", *bad, *good).out.split())

@@ -446,6 +446,7 @@ def test_command_line(toy, tmp_path, cli):
     assert sorted(p.name for p in figures.iterdir()) == [
         "classes.png",
         "confusion.png",
+        "reliability.png",
         "speakers.png",
     ]
     again = cli(*arguments, "--json", target)

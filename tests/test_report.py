@@ -242,12 +242,17 @@ def test_figures_are_whole_and_the_same_twice(tmp_path):
     for folder in (one, two):
         folder.mkdir()
         written = figures.draw(report, folder)
-        assert [path.name for path in written] == ["confusion.png", "classes.png", "speakers.png"]
+        assert [path.stem for path in written] == [
+            "confusion",
+            "classes",
+            "speakers",
+            "reliability",
+        ]
     for path in one.iterdir():
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG")
         assert content == (two / path.name).read_bytes()
-    assert len(list(one.iterdir())) == 3
+    assert len(list(one.iterdir())) == 4
 
 
 def test_what_figures_show():

@@ -33,7 +33,15 @@ class ReportOptions(Options):
     )
     figures: Path | None = destination(None, "Plot the training curves into DIR.", metavar="DIR")
     pack: Path | None = destination(
-        None, "Write the reports into one file, one per line.", metavar="RUNS.jsonl"
+        None,
+        "Write the reports into one file, one per line; .xz compresses.",
+        metavar="RUNS.jsonl[.xz]",
+    )
+    round: int | None = destination(
+        None, "With --pack: keep N significant digits of posteriors.", metavar="N"
+    )
+    recount: bool = option(
+        False, "Count every figure again from the items; exit 3 where one differs."
     )
     format: str = destination(
         "table", "Format of the output.", choices=("table", "markdown", "json")
@@ -45,8 +53,10 @@ class ReportOptions(Options):
             raise UsageError("--compare: takes reports, and no --paper")
         if self.headlines and not self.paper:
             raise UsageError("--headlines: of which paper? name it with --paper")
-        if self.pack is not None and (self.paper or self.compare or self.figures):
-            raise UsageError("--pack: takes reports, and no other option")
+        if self.pack is not None and (self.paper or self.compare or self.figures or self.recount):
+            raise UsageError("--pack: takes reports, and no other option but --round")
+        if self.round is not None and (self.pack is None or self.round < 1):
+            raise UsageError("--round: a number of digits, with --pack")
         if self.figures is not None and self.compare:
             raise UsageError("--figures: takes reports, and no --compare")
 
@@ -74,17 +84,17 @@ def report(
     if options.pack is not None:
         if not paths:
             raise UsageError("--pack: name the reports")
-        reporting.pack(paths, options.pack, run.force, console)
+        reporting.pack(paths, options.pack, run.force, console, options.round)
         return None
     if options.compare:
         if not paths:
             raise UsageError("--compare: takes reports, and no --paper")
-        return reporting.compare(paths, console)
+        return reporting.compare(paths, console, options.recount)
     if options.figures is not None:
         if not paths:
             raise UsageError("--figures: takes reports, and no --compare")
         check_folder(options.figures, [reporting.FIGURE], run.force or run.resume)
-    study = reporting.report(paths, options.paper, console)
+    study = reporting.report(paths, options.paper, console, options.recount)
     if options.figures is not None:
         reporting.draw_figures(study, options.figures, console)
     return study
@@ -127,6 +137,8 @@ COMMAND = Command(
     sertool report out/*.json --figures out/figures/
 
     sertool report out/*.json --pack runs.jsonl
+
+    sertool report --recount eval.json
 
     Reports whose tags (eval --tag) are equal except for fold and seed are one system: folds are
     pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers and,

@@ -10,6 +10,7 @@ import numpy as np
 from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.paths import show
+from sertool.evaluation import reliability
 from sertool.evaluation.alike import of_model
 from sertool.evaluation.report import Report
 from sertool.formats.checkpoint import Calibration, Checkpoint, Header
@@ -35,8 +36,8 @@ def apply(checkpoint: Checkpoint, name: str, report: Path) -> None:
     found = Calibration(
         temperature=temperature,
         items=len(truth),
-        error_before=metrics.calibration_error(truth, posterior),
-        error_after=metrics.calibration_error(truth, metrics.tempered(posterior, temperature)),
+        error_before=reliability.calibration_error(truth, posterior),
+        error_after=reliability.calibration_error(truth, metrics.tempered(posterior, temperature)),
     )
     checkpoint.meta["calibration"] = msgspec.to_builtins(found)
 

@@ -119,6 +119,15 @@ def together(folds: Iterable[Sequence[EncoderUsed]]) -> list[EncoderUsed]:
     ]
 
 
+def said(encoder: EncoderUsed) -> tuple[str, bool]:
+    """Return what is known of an encoder in words, and whether that weakens the test."""
+    name = f"encoder {show(encoder.name)}"
+    if encoder.clean is False:
+        corpora = ", ".join(map(show, encoder.corpora))
+        return f"{name} CONTAMINATED: trained on {corpora}", True
+    return f"{name}: {'not trained on these' if encoder.clean else 'training data unknown'}", False
+
+
 def require(found: Sequence[EncoderUsed]) -> None:
     """Raise InputError for an encoder that was, or may have been, trained on what is tested."""
     for one in found:

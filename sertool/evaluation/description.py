@@ -15,7 +15,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
-from sertool.evaluation.report import AnyReport, load, parse
+from sertool.evaluation.report import XZ_MAGIC, AnyReport, load, parse
 from sertool.formats import made as side
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 from sertool.formats.checkpoint import load as load_checkpoint
@@ -44,6 +44,8 @@ def recognise(path: Path) -> str:
         return "store"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "checkpoint"
+    if head.startswith(XZ_MAGIC):
+        return "report"  # nothing else is compressed
     if head.lstrip().startswith(b"{"):
         marked = b'"format":"sertool-report"' in head.replace(b" ", b"")
         return "report" if marked or _is_report(path) else "manifest"

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation import pooling
+from sertool.evaluation import pooling, reliability
 from sertool.evaluation.number_tables import interval
-from sertool.evaluation.report import AnyReport, NumberReport, Report
-from sertool.evaluation.terminal import percent, systems, warnings
+from sertool.evaluation.report import AnyReport, CalibrationFigures, NumberReport, Report
+from sertool.evaluation.terminal import percent, systems, three_digits, warnings
 from sertool.formats import figures as folders
 from sertool.ui.figures import (
     GRID,
@@ -82,7 +82,9 @@ def of_files(confusion: Sequence[Sequence[int]], level: float) -> tuple[float, f
     return float(rate.mean()) - below, float(rate.mean()) + above
 
 
-def _whiskers(values: Sequence[float], limits: Sequence[tuple[float, float]]) -> np.ndarray:
+def _whiskers(
+    values: Sequence[float], limits: Sequence[tuple[float, float]] | np.ndarray
+) -> np.ndarray:
     """Return how far intervals (fractions) reach below and above values (percent), (2, n)."""
     ends = 100 * np.array(limits)
     return np.maximum(0, [np.array(values) - ends[:, 0], ends[:, 1] - np.array(values)])
@@ -193,6 +195,60 @@ def speakers_figure(report: Report) -> Figure | None:
     return figure
 
 
+def reliability_figure(report: Report) -> Figure | None:
+    """How often the model is right by how sure it is, a bar for each bin that has items.
+
+    None for a report that does not say how the model is calibrated.
+    """
+    own = report.figures.calibration
+    if not own:
+        return None
+    figure, axes = one_panel(5.4, 4.6)
+    bins = reliability.by_bin(np.array(own.sums, np.float64))
+    there = np.flatnonzero(bins[:, 0])
+    width = 100 / own.bins
+    at = (there + 0.5) * width
+    right = 100 * bins[there, 1] / bins[there, 0]
+    limits = _right_by_bin(report, own)
+    axes.bar(at, right, 0.9 * width, color=MODEL, label="right",
+             yerr=None if limits is None else _whiskers(right.tolist(), limits[there]),
+             error_kw=WHISKER)  # fmt: skip
+    axes.plot([0, 100], [0, 100], color=LINEAR, linewidth=1.5, label="as sure as right")
+    for x, n in zip(at, bins[there, 0], strict=True):
+        axes.text(x, 1.5, f"{n:.0f}", ha="center", va="bottom", rotation=90, fontsize=7,
+                  color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8,
+                                   "alpha": 0.85})  # fmt: skip
+    axes.set_xlim(0, 100)
+    ci = report.figures.ci
+    whiskers = f"whiskers: {100 * ci.level:g} % intervals over {plural(ci.n_units, ci.unit)}"
+    words = "too few known speakers for intervals" if limits is None else whiskers
+    error = f"ECE {three_digits(own, 'ece')}, {own.bins} bins"
+    axes.set_xlabel(f"confidence, %\n{error}; in the bars their {report.level}s\n{words}",
+                    color=INK, fontsize=8)  # fmt: skip
+    _percent_axis(axes, "right, %")
+    _legend(axes, figure)
+    _title(figure, report)
+    return figure
+
+
+def _right_by_bin(report: Report, own: CalibrationFigures) -> np.ndarray | None:
+    """Return the interval of each bin's share of right ones, (bins, 2); None for few speakers.
+
+    Whole speakers are drawn again; a bin with tests of one of them alone has its own share.
+    """
+    pooled = pooling.pool([pooling.result("", report)]).calibration
+    if pooled is None or not all(pooled.clusters) or len(pooled.clusters) < metrics.FEWEST:
+        return None
+
+    def right(sums: np.ndarray) -> np.ndarray:
+        bins = reliability.by_bin(sums)
+        return metrics.ratio(bins[..., 1], bins[..., 0])
+
+    ci = report.figures.ci
+    drawn = metrics.resample(pooled.sums, {"right": right}, seed=ci.seed or 0)["right"][:, 0]
+    return np.array([metrics.limits(column, ci.level) for column in drawn.T])
+
+
 def _legend(axes: Axes, figure: Figure) -> None:
     """Put a legend above the axes, side by side or, where there is no room, in a column."""
     handles, names = axes.get_legend_handles_labels()
@@ -258,6 +314,7 @@ FIGURES = {
     "confusion.png": confusion_figure,
     "classes.png": classes_figure,
     "speakers.png": speakers_figure,
+    "reliability.png": reliability_figure,
 }
 
 

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from sertool import metrics, regression
 from sertool.core.seeds import rng
-from sertool.evaluation import curves, voted
-from sertool.evaluation.pooling import Pooled
+from sertool.evaluation import curves, reliability, voted
+from sertool.evaluation.pooling import Pooled, PooledSums
 from sertool.evaluation.report import Report
 from sertool.metrics import FEWEST, Measure, Rates
 
@@ -101,11 +101,13 @@ OF_FOLDS = {"fold_accuracy": "accuracy", "fold_uar": "uar"}  # mean over folds, 
 OF_REPORT_CLASS = ("auc", "mean_probability")
 OF_CORPUS = ("count", "class_share")
 OF_VOTES = tuple(voted.MEASURES)
+OF_CALIBRATION = tuple(reliability.MEASURES)
+OF_SUMS = {**voted.MEASURES, **reliability.MEASURES}
 GAINS = ("accuracy_gain", "accuracy_gain_relative", "uar_gain", "uar_gain_relative")
 # measure -> the further keys that it may come with
 KNOWN: dict[str, list[tuple[str, ...]]] = {}
 for _names, _keys in (
-    ((*WHOLE, *OF_REPORT, *OF_VOTES, *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
+    ((*WHOLE, *OF_REPORT, *OF_VOTES, "ece", "brier", *OF_FOLDS, *GAINS, *OF_CORPUS), ()),
     ((*OF_CLASS, *OF_REPORT_CLASS, *OF_CORPUS), ("class",)),
     (("share", "count"), ("truth", "prediction")),
     (tuple(regression.MEASURES), ("target",)),
@@ -117,7 +119,8 @@ for _names, _keys in (
 def overall(pooled: Pooled) -> list[dict[str, str]]:
     """Return every figure that sums up a system: each metric, or each measure of each target."""
     if not pooled.numbers:
-        names = [*metrics.known(), *(OF_VOTES if pooled.votes else ())]
+        names = [*metrics.known(), *(OF_CALIBRATION if pooled.calibration else ())]
+        names += OF_VOTES if pooled.votes else ()
         return [{"measure": name} for name in names]
     return [{"measure": m, "target": name} for name in pooled.classes for m in regression.MEASURES]
 
@@ -249,8 +252,9 @@ def values(
     total = given.sum(0)
     found: list[Value | None] = []
     for i, figure in enumerate(figures):
-        if figure["measure"] in OF_VOTES:
-            found.append(_of_votes(pooled, figure["measure"], weights, seed) if own else None)
+        sums = sums_of(pooled, figure) if own else None
+        if sums is not None:
+            found.append(_of_sums(pooled, sums, figure["measure"], weights, seed))
             continue
         measure = known.get(str(i))
         if measure is not None:
@@ -263,16 +267,25 @@ def values(
     return found
 
 
-def _of_votes(pooled: Pooled, name: str, weights: Rates, seed: int) -> Value | None:
-    """Return a figure of the votes; None where a system was not tested by any."""
-    votes = pooled.votes
-    if votes is None:
+def sums_of(pooled: Pooled, figure: Figure) -> PooledSums | None:
+    """Return the sums that a figure follows from; None if it is none of sums, or has none here."""
+    if len(figure) > 1:
         return None
-    ci, measure = None, voted.MEASURES[name]
-    if all(votes.clusters) and len(votes.clusters) >= FEWEST:
-        drawn = metrics.resample(votes.sums, {name: measure}, seed=seed)[name]
-        ci = metrics.limits(_mean(drawn, weights), LEVEL)
-    return _value(measure(votes.sums.sum(0)), ci, over(pooled))
+    name = figure["measure"]
+    known = {OF_VOTES: pooled.votes, OF_CALIBRATION: pooled.calibration}
+    return next((sums for names, sums in known.items() if name in names), None)
+
+
+def _of_sums(
+    pooled: Pooled, sums: PooledSums, name: str, weights: Rates, seed: int
+) -> Value | None:
+    """Return a figure of the votes or of the calibration."""
+    ci, measure = None, OF_SUMS[name]
+    runs = measure(sums.sums.sum(0))
+    if all(sums.clusters) and len(sums.clusters) >= FEWEST:
+        drawn = _mean(metrics.resample(sums.sums, {name: measure}, seed=seed)[name], weights)
+        ci = reliability.limits(name, float(np.mean(runs)), drawn, LEVEL)
+    return _value(runs, ci, over(pooled))
 
 
 def paired(pooled: Pooled) -> bool:
@@ -357,8 +370,7 @@ def differences(left: Pooled, right: Pooled, figures: Sequence[Figure], seed: in
     found: list[Difference | None] = []
     for name, measure in wanted.items():
         if measure is None:
-            told = figures[int(name)]["measure"]
-            found.append(_vote_gap(left, right, told, weights, seed) if told in OF_VOTES else None)
+            found.append(_gap_of_sums(left, right, figures[int(name)], weights, seed))
             continue
         found.append(_difference(measure(both.sum(0)), drawn[name], n, weights))
     return found
@@ -384,17 +396,20 @@ def _difference(whole: Rates, drawn: Rates, n: int, weights: Sequence[Rates]) ->
     return Difference(value, metrics.limits(rows, LEVEL), p)
 
 
-def _vote_gap(
-    left: Pooled, right: Pooled, name: str, weights: Sequence[Rates], seed: int
+def _gap_of_sums(
+    left: Pooled, right: Pooled, figure: Figure, weights: Sequence[Rates], seed: int
 ) -> Difference | None:
-    """Return the difference of a figure of the votes, None where their tests are not the same."""
-    ours, theirs = left.votes, right.votes
-    if ours is None or theirs is None or not same_votes(left, right):
+    """Return the difference of a figure of sums, None where their tests are not the same."""
+    ours, theirs = sums_of(left, figure), sums_of(right, figure)
+    name = figure["measure"]
+    if ours is None or theirs is None or ours.clusters != theirs.clusters:
+        return None
+    if name in OF_VOTES and not same_votes(left, right):
         return None
     if not all(ours.clusters) or len(ours.clusters) < FEWEST:
         return None
     both = np.concatenate([ours.sums, theirs.sums], axis=1)
-    measure = voted.MEASURES[name]
+    measure = OF_SUMS[name]
     drawn = metrics.resample(both, {name: measure}, seed=seed)[name]
     return _difference(measure(both.sum(0)), drawn, len(left.seeds), weights)
 

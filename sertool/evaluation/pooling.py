@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 from msgspec.structs import replace as changed
 
 from sertool import regression
 from sertool.core.errors import InputError
 from sertool.core.paths import show
+from sertool.evaluation import contamination
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.report import (
-    VOTE_SUMS,
     AnyReport,
+    CalibrationFigures,
+    EncoderUsed,
     Figures,
     NumberFigures,
     NumberReport,
@@ -64,11 +66,12 @@ class Result:
 
 
 @dataclass(frozen=True)
-class PooledVotes:
-    """What a system said of raters' votes, its folds pooled for each seed.
+class PooledSums:
+    """What adds up over a system's tests beside its counts, its folds pooled for each seed.
 
-    sums: (clusters, seeds, 3) as in `voted`; what is of unknown speakers is one cluster named "".
-    baselines: the same of each baseline that all reports have.
+    sums: (clusters, seeds, …) of raters' votes (as in `voted`) or of the calibration (as in
+    `reliability`); what is of unknown speakers is one cluster named "". baselines: the same of each
+    baseline that all reports have.
     """
 
     clusters: list[str]
@@ -84,7 +87,7 @@ class Pooled:
     7) sums of numbers (see `sertool.regression`), whose `classes` are the targets; `unit` is what a
     cluster is: "speaker", or "file" where speakers are unknown. baselines: the same of each
     baseline that all reports have. reports: those of each seed, fold by fold. votes: where all that
-    was pooled was tested by raters' votes, too.
+    was pooled was tested by raters' votes, too. calibration: where all reports have it.
     """
 
     tags: dict[str, str]
@@ -98,7 +101,8 @@ class Pooled:
     matrices: np.ndarray
     baselines: dict[str, np.ndarray] = field(default_factory=dict)
     numbers: bool = False
-    votes: PooledVotes | None = None
+    votes: PooledSums | None = None
+    calibration: PooledSums | None = None
 
     @property
     def tested(self) -> np.ndarray:
@@ -230,32 +234,46 @@ def pool(results: Sequence[Result]) -> Pooled:
         matrices=matrices,
         baselines=baselines,
         numbers=numbers,
-        votes=_votes(reports, sorted(names)),
+        votes=_beside(reports, sorted(names), "votes"),
+        calibration=_beside(reports, sorted(names), "calibration"),
     )
 
 
-def _votes(runs: Sequence[Sequence[AnyReport]], baselines: Sequence[str]) -> PooledVotes | None:
-    """Return the tests by votes of one system's reports; None where one has none."""
+def _beside(
+    runs: Sequence[Sequence[AnyReport]],
+    baselines: Sequence[str],
+    what: Literal["votes", "calibration"],
+) -> PooledSums | None:
+    """Return the sums of votes or of the calibration of one system's reports; None if one lacks it.
+
+    Baselines that lack it are left out.
+    """
 
     def found(name: str | None) -> tuple[list[str], np.ndarray] | None:
         rows = [
-            [(r.baselines[name] if name else r.figures).votes for r in run if isinstance(r, Report)]
+            [
+                getattr(r.baselines[name] if name else r.figures, what)
+                for r in run
+                if isinstance(r, Report)
+            ]
             for run in runs
         ]
-        given = [[own for own in row if own] for row in rows]
-        return _vote_sums(given) if rows[0] and given == rows else None
+        whole = rows[0] and all(own for row in rows for own in row)
+        return _speaker_sums(rows) if whole else None
 
     own = found(None)
     if own is None:
         return None
     others = {name: pair[1] for name in baselines if (pair := found(name)) is not None}
-    return PooledVotes(*own, others)
+    return PooledSums(*own, others)
 
 
-def _vote_sums(runs: Sequence[Sequence[VoteFigures]]) -> tuple[list[str], np.ndarray]:
-    """Return (speakers, sums (speakers, runs, 3)), the unknown ones last and called ""."""
+def _speaker_sums(
+    runs: Sequence[Sequence[VoteFigures | CalibrationFigures]],
+) -> tuple[list[str], np.ndarray]:
+    """Return (speakers, sums (speakers, runs, …)), the unknown ones last and called ""."""
     speakers: dict[str, np.ndarray] = {}
-    rest = np.zeros((len(runs), VOTE_SUMS))
+    rest = np.zeros((len(runs), len(runs[0][0].sums)))
     for i, run in enumerate(runs):
         for figures in run:
             rest[i] += figures.sums
@@ -265,7 +283,8 @@ def _vote_sums(runs: Sequence[Sequence[VoteFigures]]) -> tuple[list[str], np.nda
     names = sorted(speakers)
     unknown = bool((rest[:, 0] > 0.5).any())
     rows = [speakers[name] for name in names] + ([rest] if unknown else [])
-    return [*names, *([""] if unknown else [])], np.stack(rows)
+    stacked = np.stack(rows) if rows else np.zeros((0, *rest.shape))
+    return [*names, *([""] if unknown else [])], stacked
 
 
 def _names(report: AnyReport) -> list[str]:
@@ -419,16 +438,29 @@ def _cut(pooled: Pooled, speakers: set[str], seeds: set[str]) -> Pooled:
 def baseline(pooled: Pooled, name: str) -> Pooled:
     """Return one of a system's baselines as a system of its own."""
     made = _replaced(pooled, pooled.clusters, pooled.baselines[name])
-    own = pooled.votes
+    return replace(
+        made,
+        votes=_sums_of(pooled.votes, name),
+        calibration=_sums_of(pooled.calibration, name),
+    )
+
+
+def _sums_of(own: PooledSums | None, name: str) -> PooledSums | None:
     if own is None or name not in own.baselines:
-        return made
-    return replace(made, votes=PooledVotes(own.clusters, own.baselines[name]))
+        return None
+    return PooledSums(own.clusters, own.baselines[name])
 
 
 def _replaced(pooled: Pooled, clusters: list[str], matrices: np.ndarray) -> Pooled:
     """Return the system with other clusters; what only whole reports say is gone."""
     return replace(
-        pooled, reports=[], clusters=clusters, matrices=matrices, baselines={}, votes=None
+        pooled,
+        reports=[],
+        clusters=clusters,
+        matrices=matrices,
+        baselines={},
+        votes=None,
+        calibration=None,
     )
 
 
@@ -477,10 +509,12 @@ class Evidence:
     n_val: tuple[int, int]
     n_test: tuple[int, int]
     n_speakers: int
+    encoders: list[EncoderUsed]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, every fact beside the numbers."""
-        return self.facts | {k: v for k, v in vars(self).items() if k != "facts"}
+        rest = {k: v for k, v in vars(self).items() if k not in ("facts", "encoders")}
+        return self.facts | rest | {"encoders": to_builtins(self.encoders)}
 
 
 def evidence(pooled: Pooled) -> Evidence:
@@ -504,4 +538,11 @@ def evidence(pooled: Pooled) -> Evidence:
         n_val=span("n_val"),
         n_test=(int(tested.min()), int(tested.max())),
         n_speakers=len([name for name in pooled.clusters if name]),
+        encoders=encoders(pooled),
     )
+
+
+def encoders(pooled: Pooled) -> list[EncoderUsed]:
+    """Return what is known of the pre-trained encoders of all that was pooled."""
+    reports = (report for run in pooled.reports for report in run)
+    return contamination.together(report.protocol.encoders or [] for report in reports)

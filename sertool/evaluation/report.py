@@ -31,7 +31,10 @@ from sertool.formats.schema import Count, Name, Number, Rate
 FORMAT = "sertool-report"
 VERSION = 3  # of numbers; what a report of classes holds is that of version 2
 CLASSES_VERSION = 2
+XZ, XZ_MAGIC = ".xz", b"\xfd7zXZ\0"
+MOST_UNPACKED = 2**30  # bytes
 MOST_UNKNOWN = 1_000_000  # tests of unknown speakers: each is a cluster of its own in a bootstrap
+BINS = 15  # of confidence (see `evaluation.reliability`)
 VOTE_SUMS = 3  # how many, the sum of their divergences and that of their cross-entropies
 LEVELLED = ("figures", "metrics", "limits", "declared", "facts", "counts")
 
@@ -174,6 +177,24 @@ class VoteFigures(Struct, kw_only=True):
     speakers: dict[str, list[Number]] = {}
 
 
+class CalibrationFigures(Struct, kw_only=True):
+    """How sure a system is beside how often it is right; None where undefined.
+
+    ece: expected calibration error, over `bins` bins of confidence of equal width; brier: the
+    squared distance from the truth summed over classes, 0 to 2; log_loss: in nats; all are means
+    over tests. ci: their intervals (see `Figures.ci`). sums: from which they follow: tests, squared
+    distances, losses, then each bin's tests, right ones and confidence. speakers: those of each.
+    """
+
+    ece: Rate | None
+    brier: Number | None
+    log_loss: Number | None
+    bins: Count
+    ci: Limits
+    sums: list[Number]
+    speakers: dict[str, list[Number]] = {}
+
+
 class Figures(Struct, kw_only=True):
     """All figures of one system, the model or a baseline.
 
@@ -190,6 +211,7 @@ class Figures(Struct, kw_only=True):
     folds: list[Fold]
     mean_of_folds: Mean | None = None
     votes: VoteFigures | UnsetType = UNSET
+    calibration: CalibrationFigures | UnsetType = UNSET
 
     @property
     def n(self) -> int:
@@ -231,13 +253,21 @@ class StoreUsed(Struct, kw_only=True):
 
 
 class Scored(Struct, kw_only=True):
-    """One tested file or item, posteriors and, where raters voted, shares of votes by class."""
+    """One tested file or item, posteriors and, where raters voted, shares of votes by class.
+
+    corpus, speaker, gender: UNSET where unknown. checkpoint: which of the report's folds tested
+    it, by its place there; UNSET in reports that are older than it.
+    """
 
     id: str
     truth: str
     prediction: str
     posterior: dict[str, float]
     votes: dict[str, float] | UnsetType = UNSET
+    corpus: str | UnsetType = UNSET
+    speaker: str | UnsetType = UNSET
+    gender: str | UnsetType = UNSET
+    checkpoint: Count | UnsetType = UNSET
 
 
 class Undecided(Struct, kw_only=True):
@@ -571,6 +601,7 @@ def _check_classes(report: Report) -> None:
     for figures in (report.figures, *report.baselines.values()):
         _check_metrics(figures)
         _check_votes(figures)
+        _check_calibration(figures)
         _check_counts(figures, len(report.classes))
 
 
@@ -593,6 +624,16 @@ def _check_votes(figures: Figures) -> None:
         for row in (figures.votes.sums, *figures.votes.speakers.values()):
             if len(row) != VOTE_SUMS:
                 raise ValueError(f"the sums of votes are not {VOTE_SUMS} numbers")
+
+
+def _check_calibration(figures: Figures) -> None:
+    own = figures.calibration
+    if own is UNSET:
+        return
+    if own.bins != BINS or any(len(r) != 3 + 3 * BINS for r in (own.sums, *own.speakers.values())):
+        raise ValueError(f"the sums of the calibration are not those of {BINS} bins")
+    if own.sums[0] != figures.n:
+        raise ValueError("the calibration is not of what was tested")
 
 
 def _check_counts(figures: Figures, n: int) -> None:
@@ -619,18 +660,19 @@ def _matrix(rows: list[list[int]], n: int) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
-# --- files: one report in JSON, or several in JSON Lines ---
+# --- files: one report in JSON, or several in JSON Lines, compressed (.xz) or not ---
 
 
 def load(path: Path) -> list[tuple[str, Any]]:
     """Return what a file holds as (name, JSON values): one report, or each line of a `.jsonl`.
 
-    Raises InputError where it cannot be read or is not JSON; `parse` makes reports of them.
+    Either may end in `.xz`, too. Raises InputError where it cannot be read or is not JSON; `parse`
+    makes reports of them.
     """
     name = show(path)
     try:
-        text = path.read_bytes()
-        if path.suffix != ".jsonl":
+        text = _unpacked(path) if path.suffix == XZ else path.read_bytes()
+        if not path.name.removesuffix(XZ).endswith(".jsonl"):
             return [(name, json.loads(text))]
         lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
         return [(f"{name}:{i}", json.loads(line)) for i, line in lines]
@@ -638,6 +680,20 @@ def load(path: Path) -> list[tuple[str, Any]]:
         raise InputError(f"{name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: not a sertool report") from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return what a file compressed by xz holds; ValueError where it is none, or too much."""
+    import lzma
+
+    try:
+        with lzma.open(path) as file:
+            found = file.read(MOST_UNPACKED + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise ValueError(str(error)) from error
+    if len(found) > MOST_UNPACKED:
+        raise ValueError(f"more than {MOST_UNPACKED} bytes")
+    return found
 
 
 def read(path: Path) -> AnyReport:
@@ -653,10 +709,18 @@ def read_all(paths: Iterable[Path]) -> list[tuple[str, AnyReport]]:
     return [(name, parse(raw, name)) for path in paths for name, raw in load(path)]
 
 
-def packed(raw: Sequence[Any]) -> str:
-    """Return reports as JSON Lines, one line each, everything that they hold kept."""
+def packed(raw: Sequence[Any], path: Path) -> bytes:
+    """Return reports as JSON Lines, one line each, everything that they hold kept.
+
+    path: where they go; compressed where it ends in `.xz`.
+    """
     rows = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in raw)
-    return "".join(row + "\n" for row in rows)
+    text = "".join(row + "\n" for row in rows).encode("utf-8")
+    if path.suffix != XZ:
+        return text
+    import lzma
+
+    return lzma.compress(text, preset=9)
 
 
 def json_schema() -> dict[str, Any]:

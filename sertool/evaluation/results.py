@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sertool import metrics
+from sertool.evaluation import reliability
 from sertool.evaluation.report import ClassFigures, Figures, Fold, Group, Intervals, Mean
 from sertool.items import Item
 
@@ -84,6 +85,15 @@ def figures(
         by={field: _by(tested, predicted, field) for field in GROUPS},
         folds=folds,
         mean_of_folds=_mean(folds) if len(folds) > 1 else None,
+        calibration=reliability.figures(
+            truth,
+            posterior,
+            predicted,
+            clusters(tested.units)[0],
+            [group_of(unit, "speaker") for unit in tested.units],
+            level=level,
+            seed=seed,
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -18,10 +19,10 @@ from rich.text import Text
 
 from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation import number_tables
+from sertool.evaluation import contamination, number_tables, reliability
 from sertool.evaluation.report import (
     AnyReport,
-    EncoderUsed,
+    CalibrationFigures,
     Figures,
     Model,
     NumberReport,
@@ -197,7 +198,7 @@ def pieces(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
         pieces.append((speakers.NOTE, True))
     if protocol.declared.get(SOFT):
         pieces.append(("trained on shares of votes", False))
-    return pieces + [_encoder(one) for one in protocol.encoders or ()]
+    return pieces + [contamination.said(one) for one in protocol.encoders or ()]
 
 
 def protocol_line(protocol: Protocol, width: int = 80) -> Text:
@@ -205,28 +206,24 @@ def protocol_line(protocol: Protocol, width: int = 80) -> Text:
 
     Broken between facts where it is longer than `width`.
     """
-    line = Text("protocol  ", style="bold")
+    return _broken("protocol  ", [*pieces(protocol), (_counts(protocol), False)], width)
+
+
+def _broken(head: str, parts: Sequence[tuple[str, bool]], width: int) -> Text:
+    """Return parts after a head, broken between them at `width`; those that weaken are red."""
+    line = Text(head, style="bold")
     column = len(line)
-    for i, (text, weak) in enumerate([*pieces(protocol), (_counts(protocol), False)]):
+    for i, (text, weak) in enumerate(parts):
         style = "bold red" if weak else "not bold"
         if i and column + len(text) + 3 > width:
-            line.append("\n" + " " * len("protocol  "))
-            column = len("protocol  ")
+            line.append("\n" + " " * len(head))
+            column = len(head)
         elif i:
             line.append(" · ", style="not bold")
             column += 3
         line.append(text, style=style)
         column += len(text)
     return line
-
-
-def _encoder(encoder: EncoderUsed) -> tuple[str, bool]:
-    """Return what is known of an encoder, and whether that weakens the test."""
-    name = f"encoder {show(encoder.name)}"
-    if encoder.clean is False:
-        corpora = ", ".join(map(show, encoder.corpora))
-        return f"{name} CONTAMINATED: trained on {corpora}", True
-    return f"{name}: {'not trained on these' if encoder.clean else 'training data unknown'}", False
 
 
 def _counts(protocol: Protocol) -> str:
@@ -260,6 +257,18 @@ def model_line(report: Report) -> Text | None:
     if worth:
         line += "\n          chooser: " + "; ".join(worth)
     return Text.assemble(("models    ", "bold"), line)
+
+
+def calibration_line(report: Report, width: int = 80) -> Text | None:
+    """How sure the model is, and how far from right that is; None for a report without it."""
+    own = report.figures.calibration
+    if not own:
+        return None
+    sure = reliability.by_bin(np.array(own.sums)).sum(0)[2] / own.sums[0] if own.sums[0] else None
+    pieces = [f"{label} {three_digits(own, name)}" for name, label in reliability.LABELS.items()]
+    pieces[0] += f" of {own.bins} bins"
+    pieces.append(f"on average {percent(sure)} % sure")
+    return _broken("certainty ", [(piece, False) for piece in pieces], width)
 
 
 def _shade(share: float) -> str:
@@ -427,7 +436,7 @@ def vote_tables(report: Report) -> list[RenderableType]:
     table = columns("against votes, in nats", "KL", "cross-entropy")
     for i, (name, figures) in enumerate(systems(report)):
         if found := figures.votes:
-            cells = [_nats(found, key) for key in ("kl", "cross_entropy")]
+            cells = [three_digits(found, key) for key in ("kl", "cross_entropy")]
             table.add_row(name, *cells, style="bold" if i == 0 else "")
     line = plural(own.n, _unit(report)) + " with votes"
     if own.undecided:
@@ -437,7 +446,8 @@ def vote_tables(report: Report) -> list[RenderableType]:
     return [Text(), table, Text(line)]
 
 
-def _nats(figures: VoteFigures, name: str) -> str:
+def three_digits(figures: VoteFigures | CalibrationFigures, name: str) -> str:
+    """Return a figure of three digits with its interval: "0.512 [0.430, 0.601]"."""
     value = getattr(figures, name)
     low, high = figures.ci.get(name, (None, None))
     text = "–" if value is None else f"{value:.3f}"
@@ -471,7 +481,7 @@ def render(report: AnyReport, width: int = 80) -> Group:
         *result_tables(report, width),
         scope_line(report),
         protocol_line(report.protocol, width),
-        *filter(None, [model_line(report)]),
+        *filter(None, [model_line(report), calibration_line(report, width)]),
         Text(),
         confusion_matrix(report, width),
         Text(),

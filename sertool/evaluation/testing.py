@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from sertool.evaluation.stress import Replays
     from sertool.models.scoring import Scorer
 
-FIGURES = ("confusion.png", "classes.png", "speakers.png", "scatter.png", "stress.png")
+FIGURES = (
+    "confusion.png", "classes.png", "speakers.png", "reliability.png", "scatter.png", "stress.png",
+)  # fmt: skip
 
 
 def evaluate(
@@ -552,16 +554,25 @@ def _crop(store: Store) -> tuple[float, float] | None:
 
 
 def _items(pooled: _Pooled) -> list[Scored]:
-    tested = pooled.tested
-    votes = dict(zip(pooled.at.tolist(), pooled.votes.shares, strict=True))
-    posterior, predicted = pooled.systems["model"]
+    made = scored(pooled.tested, *pooled.systems["model"])
+    for i, shares_ in zip(pooled.at.tolist(), pooled.votes.shares, strict=True):
+        if i < len(made):
+            made[i].votes = _by_class(pooled.tested, shares_)
+    return made
+
+
+def scored(tested: results.Tested, posterior: np.ndarray, predicted: np.ndarray) -> list[Scored]:
+    """Return what was tested, item by item; posterior: (n, classes), predicted: (n,) indices."""
     return [
         Scored(
             id=unit.id,
             truth=tested.classes[tested.truth[i]],
             prediction=tested.classes[predicted[i]],
             posterior=_by_class(tested, posterior[i]),
-            votes=_by_class(tested, votes[i]) if i in votes else UNSET,
+            corpus=unit.corpus or UNSET,
+            speaker=unit.speaker or UNSET,
+            gender=unit.gender or UNSET,
+            checkpoint=int(tested.checkpoint[i]),
         )
         for i, unit in enumerate(tested.units)
     ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
+from sertool.evaluation import contamination
 from sertool.evaluation.measures import LEVEL
 from sertool.papers.study_json import difference_json, value_json
 from sertool.papers.words import difference, named, unit, value
@@ -31,6 +34,8 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
                 ]
             )
         blocks.append(Grid(["", pair.left, pair.right, "difference", "p"], rows, 1))
+    if told := _encoders(pairs):
+        blocks.append(Text(["", *told]))
     if pairs:
         several = next(iter(pairs[0].figures.values())).left
         seeds = " and seeds" if several and several.n_seeds > 1 else ""
@@ -44,6 +49,17 @@ def page(pairs: Sequence[Comparison]) -> list[Block]:
             )
         )
     return blocks
+
+
+def _encoders(pairs: Sequence[Comparison]) -> list[str]:
+    """Return what is known of each system's pre-trained encoders, said once."""
+    lines = [
+        f"{name}: {contamination.said(one)[0]}"
+        for pair in pairs
+        for name, own in zip((pair.left, pair.right), pair.encoders, strict=True)
+        for one in own
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def p_value(p: float) -> str:
@@ -61,6 +77,7 @@ def json_values(pairs: Sequence[Comparison]) -> dict[str, Any]:
                 "systems": [pair.left, pair.right],
                 "n_speakers": pair.n_speakers,
                 "n_tested": pair.n_tested,
+                "encoders": to_builtins(pair.encoders),
                 "figures": {
                     name: {
                         "systems": [value_json(line.left), value_json(line.right)],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation import measures, pooling
+from sertool.evaluation import contamination, measures, pooling
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FEWEST, LEVEL
 from sertool.models import NUMBER_BASELINES
@@ -207,6 +207,8 @@ def _overviews(study: Study) -> list[Grid]:
     chosen: list[dict[str, str]] = [
         {"measure": metric.name} for metric in metrics.known().values() if metric.overview
     ]
+    if any(run.calibration for run in _runs(study)):
+        chosen.append({"measure": "ece"})
     if any(run.votes for run in _runs(study)):
         chosen += [{"measure": name} for name in measures.OF_VOTES]
     targets = dict.fromkeys(n for run in _runs(study) if run.numbers for n in run.classes)
@@ -245,7 +247,8 @@ def shared(run: pooling.Pooled) -> str:
     found = [what for name, what in FACTS.items() if evidence.facts[name] is False]
     unknown = [f"{FACTS[name]}?" for name, _ in APART if evidence.facts[name] is None]
     copies = ["copies in the test set"] if evidence.test_augmented else []
-    return ", ".join([*found, *unknown, *copies]) or "nothing"
+    known = [contamination.said(one) for one in evidence.encoders]
+    return ", ".join([*found, *unknown, *copies, *(t for t, weak in known if weak)]) or "nothing"
 
 
 COLUMNS = {"shared with training": shared, "runs": runs_of}  # of the overview, after the metrics
@@ -287,6 +290,7 @@ def _facts(run: pooling.Pooled) -> str:
         *(f"{words}: {WORDS[told.facts[name]]}" for name, words in APART),
         "COPIES IN THE TEST SET" if told.test_augmented else "no copies in the test set",
         NOTE if told.speaker_normalisation else "",
+        *(contamination.said(one)[0] for one in told.encoders),
     ]
     return "; ".join(part for part in parts if part)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,16 @@ import numpy as np
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
-from sertool.evaluation import measures, pooling
+from sertool.evaluation import measures, pooling, recount
 from sertool.evaluation.measures import Difference, Value
-from sertool.evaluation.pooling import Pooled
-from sertool.evaluation.report import load, packed, parse
+from sertool.evaluation.pooling import Pooled, Result
+from sertool.evaluation.report import EncoderUsed, dumps, load, packed, parse
 from sertool.formats.outputs import atomic, check_output
 from sertool.models import NUMBER_BASELINES
 from sertool.papers.papers import paper
 from sertool.papers.study import BASELINES, Study, study
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
 FIGURE = "curves.png"
 
@@ -34,29 +36,46 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems tested alike: their names, and each metric of both."""
+    """Two systems tested alike: their names, each metric of both, and their encoders,
+    which are said once of a system beside its own baseline."""
 
     left: str
     right: str
     figures: dict[str, Beside]
     n_speakers: int
     n_tested: int
+    encoders: tuple[list[EncoderUsed], list[EncoderUsed]]
 
 
-def report(paths: Sequence[Path], paper_name: str | None, console: Console) -> Study:
+def report(
+    paths: Sequence[Path], paper_name: str | None, console: Console, again: bool = False
+) -> Study:
     """Return what reports say together; `paper_name` sets a paper's numbers beside.
 
-    Raises UsageError for no report and no paper, InputError where a report is none or contradicts
-    another one, or the protocol that it is tagged for.
+    again: count every figure again from the items. Raises UsageError for no report and no paper,
+    InputError where a report is none or contradicts its items, another one, or the protocol that it
+    is tagged for.
     """
     known = paper(paper_name) if paper_name else None
     if not paths and known is None:
         raise UsageError("name a report of eval --json, or a paper with --paper")
-    made = study(pooling.load(paths), known)
+    results = pooling.load(paths)
+    if again:
+        recount_all(results, console)
+    made = study(results, known)
     for system in made.systems:
         for run in system.runs.values():
             _warn(run, console)
     return made
+
+
+def recount_all(results: Sequence[Result], console: Console) -> None:
+    """Raise InputError where a figure is not that of its report's items; note how many were."""
+    for each in results:
+        recount.check(each.report, each.name)
+    items = sum(each.report.figures.n for each in results)
+    reports = f"{plural(len(results), 'report')} of {plural(items, 'item')}"
+    console.note(f"counted again: {reports}; the figures are theirs")
 
 
 def _warn(run: Pooled, console: Console) -> None:
@@ -81,21 +100,27 @@ def draw_figures(made: Study, folder: Path, console: Console) -> None:
         console.warn("no report has training curves: no figure")
 
 
-def pack(paths: Sequence[Path], target: Path, force: bool, console: Console) -> None:
+def pack(
+    paths: Sequence[Path], target: Path, force: bool, console: Console, digits: int | None = None
+) -> None:
     """Write the reports of files into one file of JSON Lines, whole or not at all.
 
-    `target` may be one of `paths`: what it held stays, and the others follow.
+    `target` may be one of `paths`: what it held stays, and the others follow. digits: significant
+    ones of posteriors, of which the figures are then counted; None for all.
     """
     check_output(target, force)
     rows = [(name, raw) for path in paths for name, raw in load(path)]
-    for name, raw in rows:
-        parse(raw, name)
+    found = [(name, parse(raw, name)) for name, raw in rows]
+    kept = [raw for _, raw in rows]
+    if digits is not None:
+        made = [recount.rounded(report, name, digits) for name, report in found]
+        kept = [json.loads(dumps(report)) for report in made]
     with atomic(target) as temporary:
-        temporary.write_text(packed([raw for _, raw in rows]), encoding="utf-8")
+        temporary.write_bytes(packed(kept, target))
     console.note(f"{show(target)}: {len(rows)} reports")
 
 
-def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
+def compare(paths: Sequence[Path], console: Console, again: bool = False) -> list[Comparison]:
     """Return the first system against the second, or one alone against each of its baselines.
 
     Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap
@@ -103,6 +128,8 @@ def compare(paths: Sequence[Path], console: Console) -> list[Comparison]:
     of systems, InputError where they were not tested on the same recordings.
     """
     results = pooling.load(paths)
+    if again:
+        recount_all(results, console)
     pairs = len(results) == 2 and results[0].seed == results[1].seed
     alone = pairs and results[0].fold == results[1].fold
     groups = [[r] for r in results] if alone else pooling.group(results)
@@ -159,6 +186,7 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
         {measures.name_of(f): Beside(*row) for f, row in zip(figures, rows, strict=True)},
         len(left.clusters),
         int(left.tested[:, 0].sum()),
+        (pooling.encoders(left), pooling.encoders(right)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sertool import metrics, regression
-from sertool.evaluation import pooling, voted
+from sertool.evaluation import pooling, reliability, voted
 from sertool.evaluation.measures import Difference, Value
 from sertool.evaluation.stuck import Stuck
 from sertool.papers.papers import UNITS
@@ -15,7 +15,6 @@ COUNTED = ("files", "items")  # units
 NAMES = {
     "fold_accuracy": "WA, mean of folds",
     "fold_uar": "UAR, mean of folds",
-    "log_loss": "cross-entropy",
     "auc": "AUC",
     "f1": "F1",
     "weighted_f1": "weighted F1",
@@ -32,7 +31,7 @@ def named(measure: str) -> str:
     of, _, target = measure.partition(" ")
     if number := regression.MEASURES.get(of):
         return f"{number.label} {target}".strip()
-    return (NAMES | voted.LABELS).get(measure, measure.replace("_", " "))
+    return (NAMES | reliability.LABELS | voted.LABELS).get(measure, measure.replace("_", " "))
 
 
 def unit(measure: str) -> str:

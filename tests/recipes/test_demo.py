@@ -23,7 +23,7 @@ def test_demo(tmp_path: Path) -> None:
     assert report["protocol"]["test_augmented"] is False
     assert report["baselines"]["majority"]["uar"] == 0.25
     assert report["baselines"]["linear"]["uar"] > 0.5
-    for figure in ("confusion.png", "classes.png", "speakers.png"):
+    for figure in ("confusion.png", "classes.png", "speakers.png", "reliability.png"):
         assert (tmp_path / "out" / "figures" / figure).stat().st_size > 10_000
     lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     assert len(lines) == 32
