@@ -60,6 +60,9 @@ def test_mel_needs_neither_torch_nor_librosa(sounds: Path, tmp_path: Path) -> No
     found = imported_by(["featurize", "-j1", "--kind", "mel", str(sounds), str(tmp_path / "m.h5")])
     assert not found & {"torch", "librosa", "sklearn", "matplotlib", "numba"}
     assert "soundfile" in found
+    rate = ["--sample-rate", "16000"]  # else that of the files is asked for
+    again = ["featurize", "--kind", "mel", *rate, "--resume", str(sounds), str(tmp_path / "m.h5")]
+    assert "soundfile" not in imported_by(again)  # it is complete
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -124,6 +127,23 @@ def test_ctrl_c_is_130_and_one_line(sounds: Path, tmp_path: Path) -> None:
     assert said == "sertool featurize: interrupted\n"
     assert not (tmp_path / "o.h5").exists()
     os.close(writer)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_while_sertool_is_loaded(tmp_path: Path, ignored: bool) -> None:
+    """A typer that interrupts as it is imported; under nohup that must change nothing."""
+    (tmp_path / "typer.py").write_text(
+        "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nsys.exit(7)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    handed_down = signal.SIG_IGN if ignored else signal.SIG_DFL
+    done = subprocess.run(
+        [sys.executable, "-m", "sertool", "--help"],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, handed_down),
+    )
+    assert (done.returncode, done.stderr) == (7 if ignored else 130, b"")
 
 
 def test_no_permission_to_write(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import made
+import options_page
 import pytest
 import typer
 
@@ -221,3 +222,9 @@ def test_verbose_says_more(cli, sounds: Path, tmp_path: Path) -> None:
     assert "s00.wav" not in quiet
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     assert cli(*given, tmp_path / "c.h5", "--quiet", "--verbose").code == 2
+
+
+def test_the_page_of_options_is_up_to_date() -> None:
+    path = Path(__file__).parent.parent / "docs" / "options.md"
+    expected = options_page.page()
+    assert path.read_text(encoding="utf-8") == expected, "python tests/options_page.py > that file"

@@ -139,9 +139,25 @@ def test_every_command_takes_parts_from_outside(
     path = birds / "finch-happy-1.wav"
     row = json.loads(run("predict", model, path, "--format", "jsonl"))
     assert row["label"] == "happiness"
+    lines = run("info", "--commands", model).splitlines()
+    named = [line.split()[1] for line in lines if line.endswith(' --plugin "$PLUGIN"')]
+    assert named == (["augment", "featurize", "train"] if option else [])
+    assert ("# PLUGIN: the plug-in parts.py" in lines) is bool(option)
+
     with Store(features) as store:
         item = next(i for i in store.items() if i.id == "birds/finch-happy-1")
         assert item.augmentation == ""
+
+
+def test_lines_of_a_part_that_nobody_knows(
+    cli, file: list[str], birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "z.h5"
+    assert cli("featurize", "--kind", "zero-crossings", birds, store, *file).code == 0
+    monkeypatch.setattr(plugins, "_files", {})
+    result = cli("info", "--commands", store)
+    assert (result.code, result.out) == (2, "")
+    assert "zero-crossings among features is a plug-in's: name its file by --plugin" in result.err
 
 
 def test_listed(cli, installed: list[str]) -> None:

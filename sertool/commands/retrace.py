@@ -17,12 +17,14 @@ from typing import Any
 
 from msgspec import structs
 
+from sertool import augmentations, corpora, features, models
 from sertool.augmentations import declared as fields_of
 from sertool.augmentations import every, main_fields
 from sertool.commands.augment import AugmentOptions
 from sertool.commands.evaluate import EvalOutputs
 from sertool.commands.featurize import FeaturizeOptions
 from sertool.commands.prepare import PrepareOptions
+from sertool.core import plugins
 from sertool.core.errors import InputError
 from sertool.core.options import Declared, declared
 from sertool.core.paths import show
@@ -31,7 +33,7 @@ from sertool.formats.lineage import Record, Source, canonical
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.training.options import TrainOptions
 
-CORPUS, LIST = "CORPUS", "LIST"
+CORPUS, LIST, PLUGIN = "CORPUS", "LIST", "PLUGIN"
 SHOWN = 12  # digits of a SHA-256 in a remark
 LAST = ".last"  # before the suffix of the checkpoint that `train --keep-last` adds
 
@@ -122,9 +124,29 @@ def _make(script: Script, lineage: Sequence[Record], name: str) -> str:
         record = lineage[-1]
         if record.stage not in STAGES:
             raise InputError(f"{show(name)}: made by the stage {record.stage}, unknown here")
+        added = _plugins(script, record)
         line = STAGES[record.stage](script, record, lineage[:-1], path)
-        script.lines.append([*start, *line])
+        script.lines.append([*start, *line, *added])
     return path
+
+
+def _plugins(script: Script, record: Record) -> list[Word]:
+    """Return the options that name the plug-ins whose parts a stage was told to use."""
+    params = record.params
+    every = plugins.names(augmentations.AUGMENTATIONS, augmentations.GROUP)
+    steps = [name for name, _ in params.get("steps") or ()]
+    full = [next((one for one in every if one.partition(".")[2] == n), n) for n in steps]
+    used = [(augmentations.AUGMENTATIONS, augmentations.GROUP, name) for name in full]
+    if params.get("kind"):
+        used.append((features.KINDS, features.GROUP, params["kind"]))
+    if params.get("model"):
+        used.append((models.MODELS, models.GROUP, params["model"]))
+    corpus = params.get("corpus", "auto")
+    if corpus != "auto" and not corpus.endswith(".toml"):
+        used.append((corpora.CORPORA, corpora.GROUP, corpus))
+    files = dict.fromkeys(filter(None, (plugins.file_of(*one) for one in used)))
+    variables = [script.variable(PLUGIN, f"the plug-in {name}") for name in files]
+    return [word for one in variables for word in ("--plugin", one)]
 
 
 def _plain(lineage: Sequence[Record]) -> list[Record]:

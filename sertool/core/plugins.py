@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GROUPS = ("corpora", "features", "augmentations", "models", "metrics")
 _files: dict[str, dict[str, Any]] = {}  # by group: the parts of files that were loaded, by name
+_origins: dict[tuple[str, str], str] = {}  # the name of the file that a part came from
 _loaded: set[Path] = set()
 
 
@@ -30,6 +31,19 @@ def names(table: Mapping[str, Any], group: str) -> list[str]:
     """Return the names of a table, then those that plug-ins add under `group`."""
     added = {*_files.get(group, ()), *(point.name for point in _points(group))}
     return [*table, *sorted(added - set(table))]
+
+
+def file_of(table: Mapping[str, Any], group: str, name: str) -> str | None:
+    """Return the name of the file that a part came from by `--plugin`; None for any other part.
+
+    Raises UsageError where nobody knows the part: a plug-in's that was not named.
+    """
+    if name in table:
+        return None
+    if name not in names(table, group):
+        what = group.removeprefix("sertool.")
+        raise UsageError(f"{show(name)} among {what} is a plug-in's: name its file by --plugin")
+    return _origins.get((group, name))
 
 
 def lookup(table: Mapping[str, str], group: str, name: str) -> Any:
@@ -109,4 +123,5 @@ def load_file(path: Path) -> None:
         )
     for group, parts in table.items():
         _files.setdefault(group, {}).update(parts)
+        _origins.update({(group, name): path.name for name in parts})
     _loaded.add(path)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sertool.audio import decoding, waveform
-from sertool.audio.decoding import Decoded, Recording
+from sertool.audio import waveform
 from sertool.core.errors import ItemError
 from sertool.features.spec import FeaturizeSpec
+
+if TYPE_CHECKING:
+    from sertool.audio.decoding import Decoded, Recording
 
 
 class Segment(NamedTuple):
@@ -69,6 +71,8 @@ class Stage(FeaturizeSpec):
         Adds the note "cropped" where the end was left out, "padded" where zeros were appended.
         Raises ItemError.
         """
+        from sertool.audio import decoding  # soundfile
+
         decoded = decoding.decode(
             path,
             start=start,
@@ -86,6 +90,8 @@ class Stage(FeaturizeSpec):
 
         For an item of a waveform store and for sound that never was a file. Raises ItemError.
         """
+        from sertool.audio import decoding  # soundfile
+
         decoded = decoding.from_samples(
             samples,
             sample_rate,
