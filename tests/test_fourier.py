@@ -29,6 +29,14 @@ def test_the_bits_of_scipy(dtype: type[np.floating]) -> None:
             np.testing.assert_array_equal(back, scipy.fft.irfft(given, 2 * n))
 
 
+@pytest.mark.parametrize("n", [2, 4, 6, 30, 1000, 1024])
+def test_even_values_are_those_of_the_inverse(n: int) -> None:
+    x = np.random.default_rng(n).uniform(0, 1, (3, n // 2 + 1))
+    whole = np.fft.irfft(x, 2 * n)
+    for count in range(1, n + 1, max(1, n // 7)):
+        np.testing.assert_allclose(fourier.irfft_even(x, n, count), whole[:, :count], atol=1e-14)
+
+
 def test_lengths() -> None:
     for n in range(1, 3000):
         assert fourier.next_fast_len(n) == scipy.fft.next_fast_len(n, real=True)

@@ -173,6 +173,40 @@ def test_the_path_is_the_best_of_all(seed: int, n: int) -> None:
     assert worth(tuple(found.tolist())) == pytest.approx(worth(best))
 
 
+@given(st.integers(0, 99))
+@settings(deadline=None, max_examples=25)
+def test_no_path_has_a_voice_where_it_is_silent(seed: int) -> None:
+    """However strong its candidates: what is not looked for there is not missed."""
+    random = np.random.default_rng(seed)
+    plan = pitch.plan(RATE, 65, 700)
+    lags = random.uniform(RATE / 700, RATE / 65, (40, 6))
+    loudness = np.where(random.random(40) < 0.3, random.uniform(0, 0.04, 40), 1)
+    silent = pitch.silent(loudness, plan)
+    found = pitch.path(lags, np.ones((40, 6)), loudness, RATE, 65)
+    assert (found[silent] == -1).all()
+    assert (found[loudness == 1] >= 0).any()
+    assert pitch.silent(np.array([0, 0.023, 0.03]), plan).tolist() == [True, True, False]
+
+
+def test_frames_around_the_sound_are_left_out_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only those within the gate, and the same whether spectra are kept or taken again."""
+    samples = to_float(decode(sorted((ROOT / "data/demo/corpus/spk02").glob("*.flac"))[0]).samples)
+    sound = np.pad(samples.astype(np.float64), (8000, 4000))
+    sound += np.random.default_rng(0).normal(0, 1e-4, len(sound))
+    every, part = descriptors.describe(sound, 65, 700), descriptors.describe(sound, 65, 700, 35.0)
+    monkeypatch.setattr(descriptors, "KEPT", 0)
+    again = descriptors.describe(sound, 65, 700, 35.0)
+    energy = every.speech[:, SPEECH.index("energy")]
+    loud = np.flatnonzero(energy >= energy.max() - 35)
+    heard = slice(loud[0], loud[-1] + 1)
+    assert 40 < loud[0] < loud[-1] < len(energy) - 20
+    for field in ("speech", "voice", "voiced"):
+        np.testing.assert_array_equal(getattr(again, field), getattr(part, field))
+        np.testing.assert_allclose(getattr(part, field), getattr(every, field)[heard], rtol=1e-9)
+
+
 @pytest.mark.parametrize("tone", [66.0, 123.4, 350.0, 690.0])
 def test_pitch_of_tones(tone: float) -> None:
     time = np.arange(RATE) / RATE

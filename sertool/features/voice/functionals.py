@@ -85,7 +85,11 @@ def _some(chosen: np.ndarray) -> np.ndarray | slice:
 
 def _spread(values: np.ndarray) -> list[np.ndarray]:
     """Return mean, sd and PERCENTILES of each column of values (frames, dims)."""
-    return [values.mean(0), values.std(0), *np.percentile(values, PERCENTILES, axis=0)]
+    ranked = np.sort(np.ascontiguousarray(values.T), axis=1)  # along memory: ten times as fast
+    place = np.array(PERCENTILES) / 100 * (len(values) - 1)
+    below = place.astype(np.int64)
+    low, high = (ranked[:, np.minimum(at, len(values) - 1)] for at in (below, below + 1))
+    return [values.mean(0), values.std(0), *(low + (place - below) * (high - low)).T]
 
 
 def _course(values: np.ndarray) -> list[np.ndarray]:
@@ -125,10 +129,23 @@ def _timing(voiced: np.ndarray, loud: np.ndarray, loudness: np.ndarray) -> np.nd
 def _modulation(levels: np.ndarray) -> np.ndarray:
     """Return the log power of how the levels (frames, BANDS) of groups of bands swing, (56,)."""
     levels = np.maximum(levels, levels.max() - DEPTH)
-    groups = np.stack([part.mean(1) for part in np.array_split(levels, GROUPS, axis=1)], 1)
+    groups = levels @ _groups()
     groups = (groups - groups.mean(0)) * np.hanning(len(groups) + 2)[1:-1, None]
     length = max(256, fft.next_fast_len(len(groups)))  # bins less than 1 Hz apart
     power = np.square(np.abs(fft.rfft(groups, length, axis=0))) / len(groups)
+    return np.log((_modulations(length) @ power).ravel() + 1e-4)
+
+
+@functools.cache
+def _groups() -> np.ndarray:
+    """Return what takes the mean of each group of bands, (BANDS, GROUPS)."""
+    parts = np.array_split(np.eye(BANDS), GROUPS)
+    return np.stack([part.mean(0) for part in parts], 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _modulations(length: int) -> np.ndarray:
+    """Return what takes the mean of each of MODULATIONS' bands of bins, (bands, bins)."""
     hertz = np.fft.rfftfreq(length, 1 / FRAMES)
-    bands = [power[(hertz >= a) & (hertz < b)].mean(0) for a, b in pairwise(MODULATIONS)]
-    return np.log(np.concatenate(bands) + 1e-4)
+    inside = np.array([(hertz >= a) & (hertz < b) for a, b in pairwise(MODULATIONS)])
+    return inside / inside.sum(1, keepdims=True)

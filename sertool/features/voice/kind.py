@@ -6,6 +6,7 @@ The set is ours, after those of Eyben et al. (2016) and Schuller et al. (2016). 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,12 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     pitch.
     """
     from sertool.features.voice.descriptors import describe
-    from sertool.features.voice.functionals import functionals, without_level
+    from sertool.features.voice.functionals import GATE, functionals, without_level
 
     remarks(sample_rate, settings)
     sound = resample(samples, sample_rate, RATE).astype(np.float64)
-    frames = describe(sound, settings.fmin, settings.fmax)
+    gate = GATE if settings.functionals else math.inf
+    frames = describe(sound, settings.fmin, settings.fmax, gate)
     if settings.functionals:
         row = functionals(frames).astype(np.float32)[np.newaxis]
         return row if settings.level else row[:, without_level()]

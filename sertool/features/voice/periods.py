@@ -7,6 +7,7 @@ a period from the one before: the lag around the known pitch at which the sound 
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 SHORTEST, LONGEST = 0.75, 1.3  # of the pitch's period, between which the next period is looked for
 ALIKE = 0.3  # correlation below which no period follows
 JUMP = 1.3, 1.6  # Boersma 2009: periods, and amplitudes, of a larger ratio are no neighbours
+LEAST = 1e-15  # of the whole sound's energy, added to each sample: below lie errors of rounding
 FEWEST = 3  # frames of a voiced stretch
 
 
@@ -22,11 +24,13 @@ class Sound:
 
     def __init__(self, samples: np.ndarray) -> None:
         self.samples = samples
-        self._sums = np.concatenate([[0.0], np.cumsum(np.square(samples))])
+        squares = np.square(samples)
+        squares += LEAST * squares.sum()
+        self.sums = np.concatenate([[0.0], np.cumsum(squares)])  # before each sample
 
-    def energy(self, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
+    def energy(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         """Return the sum of squares from each `first` to before each `last`."""
-        energies: np.ndarray = np.maximum(self._sums[last] - self._sums[first], 0)
+        energies: np.ndarray = self.sums[last] - self.sums[first]
         return energies
 
 
@@ -68,22 +72,25 @@ def _stretch(sound: Sound, periods: np.ndarray, begin: int, hop: int) -> np.ndar
 def _next(sound: Sound, centre: int, period: float, step: int) -> float:
     """Return how far the next period lies from the one around a sample, 0 where none is like it."""
     half = int(period / 2) + 1
-    near, far = int(SHORTEST * period) - 1, int(LONGEST * period) + 2
-    first, last = (near, far) if step > 0 else (-far, -near)
-    first, last = first + centre - half, last + centre + half
     begin, end = centre - half, centre + half
+    near, far = int(SHORTEST * period) - 1, int(LONGEST * period) + 2
+    first, last = (begin + near, end + far) if step > 0 else (begin - far, end - near)
     if min(first, begin) < 0 or max(last, end) > len(sound.samples):
         return 0.0
-    products = np.correlate(sound.samples[first:last], sound.samples[begin:end])
-    starts = np.arange(first, last - 2 * half + 1)
-    energies = sound.energy(starts, starts + 2 * half) * sound.energy(begin, end)
-    r = products / np.sqrt(np.where(energies > 0, energies, np.inf))
-    best = int(r[1:-1].argmax()) + 1
-    bend = r[best - 1] - 2 * r[best] + r[best + 1]
-    if r[best] < ALIKE or not bend < 0:
+    samples, sums = sound.samples, sound.sums
+    r = np.correlate(samples[first:last], samples[begin:end])
+    energies = sums[first + 2 * half : last + 1] - sums[first : last + 1 - 2 * half]
+    r /= np.sqrt(energies, out=energies)
+    best = int(r.argmax())
+    if not 0 < best < len(r) - 1:
+        best = int(r[1:-1].argmax()) + 1
+    before, here, after = r[best - 1 : best + 2].tolist()
+    own = math.sqrt(sums[end] - sums[begin])
+    bend = before - 2 * here + after
+    if here < ALIKE * own or not bend < 0:
         return 0.0
-    shift = 0.5 * (r[best - 1] - r[best + 1]) / bend  # a parabola through three points
-    return abs(int(starts[best]) + min(max(shift, -1), 1) - begin)
+    shift = 0.5 * (before - after) / bend  # a parabola through three points
+    return abs(first + best + min(max(shift, -1), 1) - begin)
 
 
 def jitter(runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,59 +22,96 @@ LEAP = 0.35
 CHANGE = 0.14
 CANDIDATES = 6  # periods of a frame
 PERIODS = 3  # of the lowest pitch that a window holds
+N_FFT = 1024  # samples of a transform, at least
 LAGS = 2  # per sample: peaks lie between samples
 SURE = 1 - 1e-6  # the largest share of a frame's energy that is called periodic: 60 dB
 
 
-@functools.lru_cache(maxsize=8)
-def _window(length: int, n_fft: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a Hann window (length,) and its own normalised autocorrelation (LAGS · n_fft,)."""
-    shape = window("hann", length, length)
-    own = fft.irfft(np.square(np.abs(fft.rfft(shape, n_fft))), LAGS * n_fft)
-    return shape, own / own[0]
+@dataclass(frozen=True)
+class Plan:
+    """Where pitch is looked for, lowest to highest (Hz), in a sound of `rate`."""
+
+    rate: int
+    lowest: float
+    highest: float
+
+    @functools.cached_property
+    def length(self) -> int:
+        """Samples of a frame, which holds three periods of the lowest pitch."""
+        return 2 * math.ceil(PERIODS * self.rate / self.lowest / 2)
+
+    @functools.cached_property
+    def n_fft(self) -> int:
+        """Samples of a frame's transform, a power of two, so that no lag meets another end."""
+        needed = self.length + math.ceil(self.rate / self.lowest) + 2
+        return max(N_FFT, 1 << (needed - 1).bit_length())
+
+    @functools.cached_property
+    def window(self) -> np.ndarray:
+        """A Hann window (length,)."""
+        return window("hann", self.length, self.length)
+
+    @functools.cached_property
+    def lags(self) -> np.ndarray:
+        """The lags (n,) of which one may be a period, and one more on either side."""
+        first = int(LAGS * self.rate / self.highest)
+        return np.arange(first - 1, math.ceil(LAGS * self.rate / self.lowest) + 2)
+
+    @functools.cached_property
+    def own(self) -> np.ndarray:
+        """The window's own normalised autocorrelation at these lags (n,)."""
+        power = np.square(np.abs(np.fft.rfft(self.window, self.n_fft)))
+        r: np.ndarray = np.fft.irfft(power, LAGS * self.n_fft)
+        return r[self.lags] / r[0]
+
+    def power(self, frames: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Return the power spectra (n, 1 + n_fft // 2) of frames (n, length) less their means."""
+        frames = frames - means[:, None]
+        frames *= self.window
+        return np.square(np.abs(np.fft.rfft(frames, self.n_fft)))
 
 
-def frame_length(rate: int, lowest: float) -> int:
-    """Return the samples of a frame that holds three periods of the lowest pitch (Hz)."""
-    return 2 * math.ceil(PERIODS * rate / lowest / 2)
+plan = functools.lru_cache(maxsize=8)(Plan)
 
 
-def candidates(
-    frames: np.ndarray, rate: int, lowest: float, highest: float
-) -> tuple[np.ndarray, np.ndarray]:
+def candidates(power: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Return the periods (n, CANDIDATES) in samples and their strengths, 0 to 1, strongest first.
 
-    frames: (n, frame_length) without an offset. A strength is the normalised autocorrelation at its
-    peak; where there are fewer, both are 0.
+    Of `plan.power`. A strength is the normalised autocorrelation at its peak; where there are
+    fewer, both are 0.
     """
-    length = frames.shape[1]
-    n_fft = fft.next_fast_len(length + math.ceil(rate / lowest) + 2)
-    shape, own = _window(length, n_fft)
-    power = np.square(np.abs(fft.rfft(frames * shape, n_fft)))
-    r = fft.irfft(power, LAGS * n_fft)
-    lags = np.arange(int(LAGS * rate / highest), math.ceil(LAGS * rate / lowest) + 1)
-    around = slice(lags[0] - 1, lags[-1] + 2)
-    r = r[:, around] / np.where(r[:, :1] > 0, r[:, :1], 1) / own[around]
-    before, here, after = r[:, :-2], r[:, 1:-1], r[:, 2:]
-    bend = before - 2 * here + after  # a parabola through three points, its peak between them
-    tops = (here >= before) & (here > after) & (here > 0) & (bend < 0)
-    rows, columns = np.nonzero(tops)
-    low, mid, high = (part[rows, columns] for part in (before, here, after))
-    shift = 0.5 * (low - high) / bend[rows, columns]
+    r = fft.irfft_even(power, plan.n_fft, plan.lags[-1] + 1)  # LAGS a sample
+    whole = r[:, :1]
+    r = r[:, plan.lags[0] :] / np.where(whole > 0, whole, 1) / plan.own
+    rising = r[:, 1:] >= r[:, :-1]
+    tops = rising[:, :-1] & ~rising[:, 1:] & (r[:, 1:-1] > 0)
+    rows, columns = np.divmod(np.flatnonzero(tops), tops.shape[1])
+    low, mid, high = (r[rows, columns + k] for k in range(3))
+    # a parabola through three points, its peak between them
+    shift = 0.5 * (low - high) / (low - 2 * mid + high)
     strength = mid - 0.25 * (low - high) * shift
     strength = np.where(strength > 1, 1 / strength, strength)
-    period = (lags[columns] + shift) / LAGS
-    inside = (period >= rate / highest) & (period <= rate / lowest)
+    period = (plan.lags[1 + columns] + shift) / LAGS
+    inside = (period >= plan.rate / plan.highest) & (period <= plan.rate / plan.lowest)
     rows, period, strength = rows[inside], period[inside], strength[inside]
-    worth = strength - OCTAVE * np.log2(lowest * period / rate)
-    order = np.lexsort([-worth, rows])
-    rows, period, strength = rows[order], period[order], strength[order]
+    worth = strength - OCTAVE * np.log2(plan.lowest * period / plan.rate)
+    order = np.argsort(4 * rows - worth)  # row by row, the worthiest first
+    period, strength = period[order], strength[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
     kept = place < CANDIDATES
-    periods, strengths = np.zeros((2, len(frames), CANDIDATES))
+    periods, strengths = np.zeros((2, len(power), CANDIDATES))
     periods[rows[kept], place[kept]] = period[kept]
     strengths[rows[kept], place[kept]] = strength[kept]
     return periods, strengths
+
+
+def silent(loudness: np.ndarray, plan: Plan) -> np.ndarray:
+    """Return which frames are so soft that `path` finds no voice in them, whatever they are like.
+
+    No strength is above 1, and no more than two changes of voicing are saved by a voice.
+    """
+    most = 1 + OCTAVE * math.log2(plan.highest / plan.lowest) + 2 * CHANGE
+    return loudness * (1 + VOICED) / SILENT < 2 + VOICED - most
 
 
 def path(
@@ -93,34 +131,48 @@ def path(
     worth[:, 0] = VOICED + np.maximum(0, 2 - loudness * (1 + VOICED) / SILENT)
     worth[:, 1:] = strengths - OCTAVE * (octaves + math.log2(lowest / rate))
     worth[:, 1:][~given] = -np.inf
-    cost = np.full((n - 1, many + 1, many + 1), CHANGE)
-    cost[:, 0, 0] = 0
-    cost[:, 1:, 1:] = LEAP * np.abs(octaves[1:, None, :] - octaves[:-1, :, None])
-    score, came = worth[0], np.zeros((n, many + 1), np.int64)
-    everyone = np.arange(many + 1)
-    for i in range(1, n):
-        sums = score[:, None] - cost[i - 1]
-        came[i] = sums.argmax(0)
-        score = sums[came[i], everyone] + worth[i]
-    best = np.zeros(n, np.int64)
-    best[-1] = score.argmax()
-    for i in range(n - 1, 0, -1):
-        best[i - 1] = came[i, best[i]]
-    return best - 1
+    gain = np.full((many + 1, many + 1, n), -CHANGE)  # of a state, after another one
+    gain[0, 0] = 0
+    gain[1:, 1:, 1:] = -LEAP * np.abs(octaves.T[:, None, 1:] - octaves.T[None, :, :-1])
+    gain += worth.T[:, None]
+    scores = _sums(worth[0], gain[:, :, 1:])
+    came = (scores[:, :-1] + gain[:, :, 1:]).argmax(1).T.tolist()
+    best = [int(scores[:, -1].argmax())]
+    for before in came[::-1]:
+        best.append(before[best[-1]])
+    return np.array(best[::-1]) - 1
+
+
+def _sums(first: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Return the highest sums (states, n + 1) of paths that begin with `first` (states,).
+
+    gain: (to, from, n) of each step. Steps are taken two at a time, and these two at a time, …: a
+    few calls on all frames instead of one a frame.
+    """
+    n = gain.shape[2]
+    found = np.empty((len(first), n + 1))
+    found[:, 0] = first
+    if n > 1:
+        before, after = gain[:, :, : n // 2 * 2 : 2], gain[:, :, 1::2]
+        both = (after[:, :, None] + before[None]).max(1)
+        found[:, : n // 2 * 2 + 1 : 2] = _sums(first, both)
+    if n:
+        found[:, 1::2] = (found[:, :n:2] + gain[:, :, ::2]).max(1)
+    return found
 
 
 def track(
-    periods: np.ndarray, strengths: np.ndarray, loudness: np.ndarray, rate: int, lowest: float
+    periods: np.ndarray, strengths: np.ndarray, loudness: np.ndarray, plan: Plan
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each frame's pitch (n,) in Hz, 0 without a voice, and the share (n,) that is periodic.
 
     Of candidates, and loudness as `path` takes it. The share is the strength of the candidate
     taken, or of the strongest where there is no voice.
     """
-    taken = path(periods, strengths, loudness, rate, lowest)
+    taken = path(periods, strengths, loudness, plan.rate, plan.lowest)
     voiced = taken >= 0
     at = np.maximum(taken, 0)[:, None]
     period = np.take_along_axis(periods, at, 1)[:, 0]
     share = np.where(voiced, np.take_along_axis(strengths, at, 1)[:, 0], strengths.max(1))
-    hertz = np.where(voiced, rate / np.where(voiced, period, 1), 0)
+    hertz = np.where(voiced, plan.rate / np.where(voiced, period, 1), 0)
     return hertz, np.minimum(share, SURE)
