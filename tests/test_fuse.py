@@ -259,7 +259,7 @@ def test_inner_folds_that_would_leak_are_refused(cli, nested: Path) -> None:
         assert not (nested / "fit.ckpt").exists()
     swapped = refit(cli, nested, "inner1", pair=("logistic", "linear"))
     assert swapped.code == 3
-    assert "other models" in swapped.err
+    assert "members' models are not" in swapped.err
     pair = [nested / "outer-linear.ckpt", nested / "outer-logistic.ckpt"]
     bare = cli("fuse", *pair, nested / "fit.ckpt", "--inner", nested / "inner1.ckpt")
     assert bare.code == 2

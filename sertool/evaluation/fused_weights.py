@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.fitted import TRAINED_PARTS
 from sertool.formats.store import Store
 from sertool.items import Item
-from sertool.models import speaker_store
+from sertool.models import create, speaker_store
 from sertool.models.scoring import Scorer
 from sertool.targets import class_names
 from sertool.ui.console import Console
@@ -106,8 +107,13 @@ def _with(made: Checkpoint, outer: Checkpoint, inner: Checkpoint, name: str) -> 
     """
     if inner.header.model.name != Fused.name:
         raise InputError(f"{name}: is no fused checkpoint; fuse the models of the inner fold first")
-    if _models(inner) != _models(outer) or inner.header.outputs != outer.header.outputs:
-        raise InputError(f"{name}: is fused from other models, features or classes, or in order")
+    mine, theirs = _members(inner), _members(outer)
+    for what, own in mine.items():
+        if own != theirs[what]:
+            raise InputError(
+                f"{name}: its members' {what} are not, in this order, those of the members here;"
+                " train and fuse them alike"
+            )
     known = [dataclasses.replace(i, part="val") if i.part == "test" else i for i in inner.items]
     items = union([made, dataclasses.replace(inner, items=known)])
     held, pipeline = outer.part("test"), outer.meta["pipeline"]
@@ -122,12 +128,16 @@ def _with(made: Checkpoint, outer: Checkpoint, inner: Checkpoint, name: str) -> 
     return dataclasses.replace(made, items=items)
 
 
-def _models(checkpoint: Checkpoint) -> list[tuple[object, ...]]:
-    """Return what must be the same of two fused checkpoints' members."""
-    return [
-        (one.header.model.name, one.header.model.settings, one.meta["pipeline"])
-        for one in take_apart(checkpoint)
-    ]
+def _members(checkpoint: Checkpoint) -> dict[str, list[Any]]:
+    """Return what must be the same of two fused checkpoints' members, settings with defaults."""
+    members = take_apart(checkpoint)
+    models = [one.header.model for one in members]
+    return {
+        "models": [model.name for model in models],
+        "settings": [create(model.name, model.settings).settings for model in models],
+        "features": [one.meta["pipeline"] for one in members],
+        "classes": checkpoint.header.outputs,
+    }
 
 
 def _say_known(judges: Sequence[Judge], outer: Checkpoint, console: Console) -> None:
