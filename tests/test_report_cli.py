@@ -427,6 +427,18 @@ def rounded(values):
     return json.loads(json.dumps(values), parse_float=lambda text: round(float(text), 9))
 
 
+def test_a_single_run_stands_beside_every_seed(cli, files):
+    one, several = speech(9), [speech(i) for i in range(3)]
+    seeds = [report(made, {"n": "a"}, seed=i) for i, made in enumerate(several)]
+    for order in (1, -1):
+        (pair,) = compared(cli, *files(*[*seeds, report(one, {"n": "b"}, seed=7)][::order]))
+        uar = pair["figures"]["uar"]
+        own = [reference.balanced_accuracy_score(m.truth, m.predicted) for m in [*several, one]]
+        assert uar["difference"]["value"] == pytest.approx(order * (np.mean(own[:3]) - own[3]))
+    two = [report(speech(5 + i), {"n": "b"}, seed=i) for i in range(2)]
+    refused(cli("report", "--compare", *files(*seeds, *two)), 3, "seeds 0, 1, 2, the other 0, 1")
+
+
 def test_a_system_with_itself(cli, files):
     one, two = files(*(report(speech(), {"n": "a"}) for _ in range(2)))
     for paths in ((one, two), (one, one)):

@@ -124,8 +124,9 @@ def compare(paths: Sequence[Path], console: Console, again: bool = False) -> lis
     """Return the first system against the second, or one alone against each of its baselines.
 
     Two files of one seed and fold are two systems; others are pooled by their tags. The bootstrap
-    is paired: the same speakers and seeds are drawn for both. Raises UsageError for another number
-    of systems, InputError where they were not tested on the same recordings.
+    is paired: the same speakers and seeds are drawn for both. A system of a single run, as one that
+    draws nothing at random, stands beside every seed of the other. Raises UsageError for another
+    number of systems, InputError where they were not tested on the same recordings.
     """
     results = pooling.load(paths)
     if again:
@@ -192,7 +193,8 @@ def _compared(left: Pooled, right: Pooled, left_name: str, right_name: str) -> C
 
 def _untestable(left: Pooled, right: Pooled) -> str | None:
     """Return why two systems of the same speakers are not a pair; None where they are one."""
-    if left.seeds != right.seeds:
+    counts = sorted((len(left.seeds), len(right.seeds)))
+    if left.seeds != right.seeds and not counts[0] == 1 < counts[1]:
         return f"one has the seeds {', '.join(left.seeds)}, the other {', '.join(right.seeds)}"
     order = [right.clusters.index(name) for name in left.clusters]
     if not np.allclose(left.truth, right.truth[order], rtol=1e-9, atol=1e-9):
