@@ -10,12 +10,12 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from sertool.ui.figures import GRID, INK, LINEAR, MODEL, one_panel, panels_of
+from sertool.ui.figures import GRID, INK, LINEAR, MODEL, one_panel, panels_of, title
 
 ROW = 0.25  # inches
 MARKS = {"none": (MODEL, "o", -0.14), "speaker": (LINEAR, "s", 0.14)}  # colour, marker, offset
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#a9cbd6", MODEL])
-LIGHT = 0.6  # of the shades: above it figures are white
+LIGHT = 0.7  # of the shades: above it figures are white
 
 
 def leaderboard(made: Board) -> Figure:
@@ -92,13 +92,11 @@ def crosscorpus(made: Matrix) -> Figure:
         axes.set_yticks(range(len(names)), short, fontsize=8, color=INK)
         axes.set_xlabel("trained on", color=INK, fontsize=8)
         axes.set_ylabel("tested on", color=INK, fontsize=8)
-        title = f"{boards.SYSTEMS[system[0], system[1]]}, {boards.NORMALISATIONS[system[2]]}"
-        axes.set_title(title, fontsize=9, color=INK)
+        name = f"{boards.SYSTEMS[system[0], system[1]]}, {boards.NORMALISATIONS[system[2]]}"
+        axes.set_title(name, fontsize=9, color=INK)
     classes = next(iter(made.values())).run.classes
-    figure.suptitle(
-        f"UAR, %, of {', '.join(classes)} (chance {guess:.0f}); framed: speakers apart, five folds",
-        fontsize=9, color=INK,
-    )  # fmt: skip
+    parts = [f"UAR, %, of {', '.join(classes)}", f"chance {guess:.0f}", "framed: speakers apart"]
+    title(figure, parts)
     return figure
 
 

@@ -15,6 +15,7 @@
 #   SEEDS      "0 1 2"          of networks; what is fitted in one step draws nothing, and runs once
 #   SPLIT      speakers:6 of RAVDESS, else loso: the folds, as in prepare --split
 #   DEVICE     auto             where networks are trained
+#   PRECISION  bfloat16         of their training, as in benchmarks/search.md
 #   WORKERS    one a core       processes of featurize
 #   RESULTS    OUTDIR/results   where the summaries lie: a cell whose summary is there is skipped
 #   LIST       no               print the names of the cells without a summary, and run nothing
@@ -74,7 +75,7 @@ run() { # CORPUS DATA SYSTEM NORMALISATION [SEED]
     fi
     set -- --model "$model"
     if [ -n "$seed" ]; then
-        set -- "$@" --seed "$seed" --device "${DEVICE:-auto}"
+        set -- "$@" --seed "$seed" --device "${DEVICE:-auto}" --precision "${PRECISION:-bfloat16}"
     else
         set -- "$@" --class-weights balanced
     fi

@@ -1,4 +1,4 @@
-"""The page of all papers and each paper's tables, made from the kept summaries.
+"""The page of all papers, each paper's tables and those of several corpora, from kept summaries.
 
 `make results` runs it. A number on these pages comes from recipes/results/PAPER/*.jsonl, one line
 per run as `eval --summary` wrote it, or from data/papers/PAPER.toml, what the paper printed.
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+
+import boards
 
 from sertool.evaluation import pooling
 from sertool.formats import figures
@@ -27,9 +29,14 @@ def kept(name: str) -> list[Path]:
     return sorted((KEPT / name).glob("*.jsonl"))
 
 
+def runs(name: str) -> list[pooling.Result]:
+    """Return the kept runs of a recipe."""
+    return pooling.load(kept(name))
+
+
 def of_paper(name: str) -> Study:
     """Return a paper's kept runs beside what it printed."""
-    return study(pooling.load(kept(name)), papers.paper(name))
+    return study(runs(name), papers.paper(name))
 
 
 def pages_of(studies: Mapping[str, Study]) -> dict[str, str]:
@@ -43,9 +50,14 @@ def pages_of(studies: Mapping[str, Study]) -> dict[str, str]:
         made[f"results/{name}/TABLES.md"] = markdown(pages.page(each, told=False), level=1)
     status = markdown([front.status(list(studies.values()))])
     made["README.md"] = filled(KEPT, status=status, papers="\n".join(parts))
-    order = [KEPT / "leakage" / f"{tag}.jsonl" for tag in ("speakers", "random", "copies")]
-    tables = markdown(pages.page(study(pooling.load(order))))
-    made["results/leakage/TABLES.md"] = filled(KEPT / "leakage", tables=tables)
+    tables = {
+        "leaderboard": boards.leaderboard(boards.board(runs("leaderboard"))),
+        "crosscorpus": boards.crosscorpus(boards.matrix(runs("crosscorpus"))),
+        "leakage": boards.inflation(runs("leakage")),
+    }
+    for name, blocks in tables.items():
+        page = filled(KEPT / name, tables=markdown(blocks, level=1))
+        made[f"results/{name}/TABLES.md"] = page
     return made
 
 
@@ -59,6 +71,8 @@ def filled(folder: Path, **parts: str) -> str:
 
 def main(out: Path) -> None:
     """Write the pages and the picture below `out`."""
+    import board_figures
+
     from sertool.papers.forest import forest, rows
 
     studies = {name: of_paper(name) for name in papers.names()}
@@ -66,6 +80,15 @@ def main(out: Path) -> None:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text, encoding="utf-8")
     figures.draw(out, {FOREST: lambda: forest(list(studies.values()))})
+    board, matrix = boards.board(runs("leaderboard")), boards.matrix(runs("crosscorpus"))
+    figures.draw(
+        out / "results/leaderboard",
+        {"leaderboard.svg": partial(board_figures.leaderboard, board)},
+    )
+    figures.draw(
+        out / "results/crosscorpus",
+        {"matrix.svg": partial(board_figures.crosscorpus, matrix)},
+    )
     for name, each in studies.items():
         drawn = {
             picture.file: partial(rows, each, picture)
