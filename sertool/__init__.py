@@ -59,6 +59,7 @@ _HOMES = {
     "train": "sertool.api.stages",
     "fuse": "sertool.api.stages",
     "calibrate": "sertool.api.stages",
+    "export": "sertool.api.stages",
     "evaluate": "sertool.api.stages",
     "push": "sertool.api.stages",
     "pull": "sertool.api.stages",

@@ -260,6 +260,17 @@ def calibrate(
     console: Console | None = None,
     verbose: bool = False,
 ) -> Checkpoint: ...
+def export(
+    checkpoint: AnyPath | Checkpoint,
+    out: AnyPath,
+    *,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Checkpoint: ...
 def evaluate(
     checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
     store: AnyPath | Store,

@@ -183,7 +183,14 @@ def for_pull() -> None:
     assert main(["push", "box", "model"]) == 0
 
 
+def for_export() -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    linear("model.ckpt", "--test-fold", "0")
+
+
 FURTHER = {
+    "export": for_export,
     "featurize": lambda: Path("features.h5").unlink(),
     "prepare": for_prepare,
     "augment": for_augment,

@@ -18,6 +18,7 @@ from sertool.commands.recordings import check_arguments, sources
 from sertool.core.errors import ItemError, UsageError
 from sertool.core.options import Command
 from sertool.core.paths import show
+from sertool.evaluation.loading import load, scorer
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import Prediction, Row
 from sertool.evaluation.predictor import Predictor, predict
@@ -70,8 +71,8 @@ PREDICT = Command("predict", _predict, "")
 class Checkpoint(checkpoints.Checkpoint):
     """A trained model, with everything it needs to predict from a recording.
 
-    items: what it was trained and validated on and what was held out (`item.part`). meta: the
-    pipeline, model, history and lineage. path: the file.
+    items: what it was trained and validated on and what was held out (`item.part`); none of an
+    ONNX model. meta: the pipeline, model, history and lineage. path: the file.
 
     >>> model = load("model.ckpt")
     >>> model.model, model.classes, len(model.part("train")), len(model.part("test"))
@@ -79,17 +80,19 @@ class Checkpoint(checkpoints.Checkpoint):
     """
 
     path: Path = Path()
+    source: checkpoints.Checkpoint | None = None
     _scorers: dict[str, Scorer] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: AnyPath) -> Checkpoint:
-        """Open a checkpoint; InputError if the file is not one.
+        """Open a checkpoint, or an ONNX model; InputError if the file is neither.
 
         >>> Checkpoint.open("model.ckpt").path.name
         'model.ckpt'
         """
-        loaded = checkpoints.load(Path(path))
-        return cls(loaded.tensors, loaded.items, loaded.meta, loaded.identity, Path(path))
+        loaded = load(Path(path))
+        parts = loaded.tensors, loaded.items, loaded.meta, loaded.identity
+        return cls(*parts, Path(path), source=loaded)
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.path}, model {self.model}, classes {', '.join(self.classes)}>"
@@ -182,9 +185,7 @@ class Checkpoint(checkpoints.Checkpoint):
     def _scorer(self, device: str) -> Scorer:
         """Return the model on a device, made once."""
         if device not in self._scorers:
-            from sertool.models.scoring import Scorer
-
-            self._scorers[device] = Scorer.of(self, device, show(self.path))
+            self._scorers[device] = scorer(self.source or self, device, show(self.path))
         return self._scorers[device]
 
 

@@ -16,6 +16,7 @@ from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
 from sertool.commands import calibrate as calibrating
 from sertool.commands import evaluate as evaluating
+from sertool.commands import export as exporting
 from sertool.commands import featurize as featurizing
 from sertool.commands import fuse as fusing
 from sertool.commands import info as describing
@@ -213,6 +214,29 @@ def calibrate(
     return Checkpoint.open(out)
 
 
+@documented(exporting.COMMAND)
+def export(
+    checkpoint: AnyPath | Checkpoint,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Checkpoint:
+    """Write a checkpoint as an ONNX model, which predicts without torch, and return it.
+
+    out: the file to write (.onnx).
+
+    >>> model = export("model.ckpt", "model.onnx")  # doctest: +SKIP
+    >>> model.predict("corpus/spk01/spk01_sadness_s1_r2.flac").label  # doctest: +SKIP
+    'sadness'
+
+    {options}
+    """
+    call(exporting.COMMAND, {"checkpoint": checkpoint, "output": out}, options, console, verbose)
+    return Checkpoint.open(out)
+
+
 @documented(evaluating.COMMAND)
 def evaluate(
     checkpoints: AnyPath | Checkpoint | Sequence[AnyPath | Checkpoint],
@@ -334,7 +358,7 @@ def info(
     verbose: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
-    """Return what a manifest, store, checkpoint or report holds and how it was made.
+    """Return what a manifest, store, checkpoint, ONNX model or report holds and how it was made.
 
     As JSON values, like `sertool info --json`. items: list every item as well, but examine no
     recordings.
@@ -379,7 +403,7 @@ def separate(
 
 
 def load(path: AnyPath | None = None) -> Checkpoint:
-    """Open a checkpoint, whose `predict` takes recordings; InputError if it is not one.
+    """Open a checkpoint or ONNX model, whose `predict` takes recordings; InputError for neither.
 
     Without a path, the model that comes with sertool (`print(info("box")["card"])`).
 

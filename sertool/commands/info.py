@@ -115,7 +115,7 @@ class Card:
 
 def info(
     files: Annotated[
-        list[Path], Argument("FILE", "A manifest, store, checkpoint or report; or box.")
+        list[Path], Argument("FILE", "A manifest, store, checkpoint, ONNX model or report; or box.")
     ] = [],  # noqa: B006 (never changed)
     options: InfoOptions = InfoOptions(),
     run: RunOptions = RunOptions(),

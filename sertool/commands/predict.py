@@ -172,7 +172,7 @@ def predict(
     named path cannot be used; a recording that cannot be read gives a row with its error.
     """
     from sertool.evaluation import predictor as predicting
-    from sertool.formats.checkpoint import load
+    from sertool.evaluation.loading import load
     from sertool.formats.outputs import check_output
 
     console = console or Console.silent()
@@ -199,7 +199,13 @@ def predict(
 
         replace = run.force or run.resume
         explain = functools.partial(explaining.explainer, folder=options.explain, replace=replace)
-    predictor = predicting.Predictor(checkpoint, load(checkpoint), options.how, explain=explain)
+    model = load(checkpoint)
+    if explain is not None and not model.tensors:
+        raise UsageError(
+            "--explain: draws what a network computes, which an ONNX model does not tell; name its"
+            " checkpoint"
+        )
+    predictor = predicting.Predictor(checkpoint, model, options.how, explain=explain)
     if options.figure is not None and predictor.numbers:
         raise UsageError("--figure: is of classes, and the model says numbers")
     if options.explain is not None:

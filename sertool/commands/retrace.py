@@ -381,6 +381,10 @@ def _fuse(script: Script, record: Record, before: Sequence[Record], output: str)
     return ["sertool", "fuse", *members, output, *fit_on]
 
 
+def _export(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
+    return ["sertool", "export", _make(script, before, record.input.name), output]
+
+
 STAGES: dict[str, Callable[[Script, Record, Sequence[Record], str], list[Word]]] = {
     "prepare": _prepare,
     "featurize": _featurize,
@@ -388,6 +392,7 @@ STAGES: dict[str, Callable[[Script, Record, Sequence[Record], str], list[Word]]]
     "train": _train,
     "eval": _eval,
     "fuse": _fuse,
+    "export": _export,
 }
 
 

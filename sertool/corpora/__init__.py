@@ -79,7 +79,7 @@ class Corpus:
     recordings. `utterances` takes that folder and the paths of all audio files below it, and
     yields an utterance (see `make`) or a `Skipped` for each, and any `Note`. `published` gives the
     counts to compare with, for what was found. A `generic` corpus never competes with named ones;
-    it is taken where its `claims` says that the folder is one.
+    it is taken where its `claims` says that the folder is one. licence: in a few words.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Corpus:
     published: Callable[[Path, Sequence[Item]], Published | None] = _unpublished
     generic: bool = False
     claims: Callable[[Path, Sequence[str]], bool] | None = None
+    licence: str = ""
 
     def claim(self, root: Path, files: Sequence[str]) -> bool:
         """Return whether the folder is such a corpus: at least half of its audio files fit."""

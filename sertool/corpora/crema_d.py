@@ -221,4 +221,5 @@ CORPUS = Corpus(
     fits=fits,
     utterances=utterances,
     published=published,
+    licence="Open Database License 1.0, contents under the Database Contents License 1.0",
 )

@@ -82,4 +82,5 @@ CORPUS = Corpus(
     fits=fits,
     utterances=utterances,
     published=published,
+    licence="CC0 1.0",
 )

@@ -149,4 +149,5 @@ CORPUS = Corpus(
     fits=fits,
     utterances=utterances,
     published=published,
+    licence="for research only",
 )

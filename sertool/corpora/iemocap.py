@@ -286,4 +286,5 @@ CORPUS = Corpus(
     fits=fits,
     utterances=utterances,
     published=published,
+    licence="for research, by the University of Southern California's release form",
 )

@@ -234,4 +234,5 @@ CORPUS = Corpus(
     utterances=utterances,
     published=published,
     claims=claims,
+    licence="GPL 3.0 for the annotations; the films belong to others",
 )

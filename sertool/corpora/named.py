@@ -326,6 +326,7 @@ def read(path: Path) -> Corpus:
         named.utterances,
         named.published,
         claims=named.claims,
+        licence=spec.licence.rstrip("."),
     )
 
 

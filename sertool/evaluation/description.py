@@ -1,4 +1,4 @@
-"""What a manifest, store, checkpoint or report is, and how it was made."""
+"""What a manifest, store, checkpoint, ONNX model or report is, and how it was made."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
 from sertool.evaluation.report import XZ_MAGIC, AnyReport, load, parse
 from sertool.formats import made as side
+from sertool.formats import onnx
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 from sertool.formats.checkpoint import load as load_checkpoint
 from sertool.formats.lineage import Record
@@ -33,7 +34,7 @@ COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "p
 
 
 def recognise(path: Path) -> str:
-    """Return "store", "checkpoint", "report" or "manifest"; InputError for anything else."""
+    """Return "store", "checkpoint", "onnx", "report" or "manifest"; InputError for all else."""
     try:
         with open(path, "rb") as file:
             head = file.read(512)
@@ -42,6 +43,8 @@ def recognise(path: Path) -> str:
         raise InputError(f"{show(path)}: {reason}") from error
     if head.startswith(HDF5_MAGIC):
         return "store"
+    if onnx.is_onnx(path) or path.suffix == onnx.SUFFIX:
+        return "onnx"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "checkpoint"
     if head.startswith(XZ_MAGIC):
@@ -231,6 +234,21 @@ class CheckpointDescription(Description):
 
 
 @dataclass(frozen=True)
+class OnnxDescription(Description):
+    """An ONNX model that `export` made."""
+
+    what = "onnx"
+    model: onnx.OnnxModel
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        return {**self.model.meta, "identity": self.model.identity}
+
+    def lineage(self) -> list[Record]:
+        """Return the stages that made it."""
+        return self.model.header.lineage
+
+
+@dataclass(frozen=True)
 class ReportDescription(Description):
     """A report, or those on the lines of a file, as JSON values and typed."""
 
@@ -261,6 +279,8 @@ def describe(path: Path, listen: Listen | None = None) -> Description:
         return ReportDescription(path, [raw for _, raw in rows], parsed)
     if what == "manifest":
         return _manifest(path, listen)
+    if what == "onnx":
+        return OnnxDescription(path, onnx.load(path))
     return _store(path) if what == "store" else _checkpoint(path)
 
 

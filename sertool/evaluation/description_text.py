@@ -13,6 +13,7 @@ from sertool.evaluation.description import (
     CheckpointDescription,
     Description,
     ManifestDescription,
+    OnnxDescription,
     ReportDescription,
     StoreDescription,
     counts,
@@ -41,6 +42,8 @@ def page(found: Description) -> list[Any]:
         return _manifest(found)
     if isinstance(found, CheckpointDescription):
         return _checkpoint(found)
+    if isinstance(found, OnnxDescription):
+        return _onnx(found)
     assert isinstance(found, ReportDescription)
     single = len(found.reports) == 1
     return [describe_report(found.reports[0])] if single else _packed(found.reports)
@@ -87,13 +90,8 @@ def _manifest(found: ManifestDescription) -> list[Any]:
 
 def _checkpoint(found: CheckpointDescription) -> list[Any]:
     header = found.checkpoint.header
-    model = header.model
-    settings = ", ".join(
-        f"{k}={v.get('name', '…') if isinstance(v, dict) else v}" for k, v in model.settings.items()
-    )
     lines: list[Any] = [
-        f"checkpoint, version {found.checkpoint.meta['version']}: model {model.name}"
-        + (f" ({settings})" if settings else ""),
+        f"checkpoint, version {found.checkpoint.meta['version']}: {_model(header)}",
         f"{_size(header)}{_epoch(header)}",
         *(_per(header.per) if header.per else []),
         *(_members(header) if header.fused else []),
@@ -110,6 +108,31 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
         lines.append(f"{part}: {n} items, {len(speakers)} speakers{listed}")
     made = [*_lineage(header.lineage), *_made_on(header.environment)]
     return [*lines, *made, f"identity: sha256 {found.checkpoint.identity}"]
+
+
+def _onnx(found: OnnxDescription) -> list[Any]:
+    header = found.model.header
+    licences = found.model.meta.get("licences") or {}
+    known = (f"{name} ({licence or 'licence not known'})" for name, licence in licences.items())
+    return [
+        f"ONNX model, version {found.model.meta['version']}: {_model(header)}",
+        _size(header),
+        *(_members(header) if header.fused else []),
+        *_calibration(header),
+        *([NOTE] if declared(header) else []),
+        f"trained on: {', '.join(known) or 'nothing that it names'}",
+        *_lineage(header.lineage),
+        f"identity: sha256 {found.model.identity}",
+    ]
+
+
+def _model(header: Header) -> str:
+    """Return the model's name and its settings."""
+    model = header.model
+    settings = ", ".join(
+        f"{k}={v.get('name', '…') if isinstance(v, dict) else v}" for k, v in model.settings.items()
+    )
+    return f"model {model.name}" + (f" ({settings})" if settings else "")
 
 
 def _calibration(header: Header) -> list[str]:

@@ -23,12 +23,13 @@ from sertool.core.settings import setting
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.fitted import FITTED, seen
 from sertool.items import Item
-from sertool.models import Combined
+from sertool.models import Combined, graphs
 from sertool.models.scoring import Scorer
 from sertool.models.speakers import DECLARED
 
 if TYPE_CHECKING:
     from sertool.features.pipeline import Pipeline
+    from sertool.formats.onnx_graph import Graph
 
 WAVE = "wave"
 RANKS = {"train": 0, "val": 1, "test": 2}  # of an item that several members have, the first counts
@@ -108,6 +109,18 @@ class FusedScorer(Scorer):
             self.windows_averaged += scorer.windows_averaged - before[0]
             self.padded += scorer.padded - before[1]
         return np.stack(found)
+
+    def graph(self, graph: Graph, suffix: str = "") -> str:
+        """Add the members to an ONNX graph, and their weighted mean."""
+        total = None
+        for k, scorer in enumerate(self.scorers):
+            columns = [scorer.outputs.index(name) for name in self.outputs]
+            own = scorer.graph(graph, f"{suffix}.{k}")
+            own = graph.op("Gather", own, graph.constant(columns), axis=1)
+            own = graph.op("Mul", own, graph.constant(self.weights[k]))
+            total = own if total is None else graph.op("Add", total, own)
+        assert total is not None
+        return graphs.tempered(graph, total, self.temperature)
 
     def asked(
         self,

@@ -219,10 +219,10 @@ class Predictor:
     def load(self) -> Scorer:
         """Return the scorer, loaded once: after worker processes are started."""
         if self._scorer is None:
-            from sertool.models.scoring import Scorer
+            from sertool.evaluation import loading
 
-            make = self._make or functools.partial(Scorer.of, self._source, path=show(self.path))
-            self._scorer = make(self.options.device)
+            own = functools.partial(loading.scorer, self._source, path=show(self.path))
+            self._scorer = (self._make or own)(self.options.device)
             if self._explain is not None:
                 self.explainer = self._explain(self._scorer)
         return self._scorer

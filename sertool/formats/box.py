@@ -28,5 +28,8 @@ def card() -> str:
 def is_model(path: Path) -> bool:
     """Return whether a path is a model's: by the suffix of its name, or by the file's head."""
     from sertool.formats.checkpoint import is_checkpoint
+    from sertool.formats.onnx import is_onnx
 
-    return path.suffix in SUFFIXES or (not is_audio(path) and is_checkpoint(path))
+    if path.suffix in SUFFIXES:
+        return True
+    return not is_audio(path) and (is_checkpoint(path) or is_onnx(path))

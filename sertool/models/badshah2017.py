@@ -178,7 +178,7 @@ class Badshah2017Alexnet(Network):
         """
         from torch import nn
 
-        from sertool.models.layers import OverPictures, check_size
+        from sertool.models.layers import AveragedTo, OverPictures, check_size
 
         def pool() -> nn.Module:
             return nn.MaxPool2d(POOL, POOL_STRIDE)
@@ -199,7 +199,7 @@ class Badshah2017Alexnet(Network):
             *[nn.Dropout(self.settings.dropout), nn.Linear(4096, 4096), relu()],
             nn.Linear(4096, outputs),
         ]
-        pooled = nn.AdaptiveAvgPool2d(6)
+        pooled = AveragedTo(6)
         network = OverPictures(nn.Sequential(*features), nn.Sequential(*dense), pooled)
         if self.settings.caffe:
             _caffe(network, CAFFE_BIAS)

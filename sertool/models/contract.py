@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sertool.formats.checkpoint import Checkpoint
+    from sertool.formats.onnx_graph import Graph
+    from sertool.models.graphs import Values
     from sertool.models.scoring import Scorer
 
 
@@ -45,7 +47,22 @@ class Model(ABC):
         return ANY_LENGTH
 
 
-class Tabular(Model):
+class OfTables(Model):
+    """A model of rows of numbers, one per item; what it may add to an ONNX graph."""
+
+    def row_graph(self, graph: Graph, values: Values) -> str:
+        """Return the rows (rows, columns) that `row` makes of features, float64."""
+        raise self._none()
+
+    def answer_graph(self, graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+        """Return the posteriors, or numbers, (rows, outputs) of rows (rows, columns), float64."""
+        raise self._none()
+
+    def _none(self) -> UsageError:
+        return UsageError(f"the model {self.name} has no ONNX graph; predict takes its checkpoint")
+
+
+class Tabular(OfTables):
     """A model fitted in one step to a table: one row of numbers per item.
 
     needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`. chooses:
@@ -104,7 +121,7 @@ class Tabular(Model):
         return None
 
 
-class Regressor(Model):
+class Regressor(OfTables):
     """A model of numbers fitted in one step to a table: one row of numbers per item.
 
     needs: a package beyond NumPy that `fit` imports.
@@ -276,6 +293,11 @@ class Network(Model):
     def shortest(self) -> int:
         """Frames up to which `forward` zero-pads a shorter item."""
         return 1
+
+    @property
+    def longest(self) -> int | None:
+        """The most frames of an item that `forward` takes; None for any number."""
+        return None
 
     @property
     def takes_shorter(self) -> bool:

@@ -6,17 +6,21 @@ of the best held-out predictions within the training part: never chosen by what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
+from sertool.models import graphs
 from sertool.models.contract import Regressor, Tabular
 from sertool.models.inner_folds import inner_folds
+
+if TYPE_CHECKING:
+    from sertool.formats.onnx_graph import Graph
 
 FOLDS = 3
 LAYER, SCORES = "layer", "layer_scores"  # arrays of a model that chose
@@ -54,6 +58,28 @@ def row(model: Tabular | Regressor, features: np.ndarray) -> np.ndarray:
     if isinstance(model, Regressor):
         return np.asarray(pooled.mean(0))
     return pooled.astype(features.dtype)  # no more memory than the store's for all of them
+
+
+def row_graph(
+    model: Tabular | Regressor,
+    graph: Graph,
+    given: graphs.Inputs,
+    dims: Sequence[int],
+    arrays: Mapping[str, np.ndarray],
+) -> str:
+    """Return what `row` makes of features in an ONNX graph: (rows, columns) of the layer chosen."""
+    if len(dims) != 2:
+        return model.row_graph(graph, graphs.Values(graph, given, dims))
+    layer = getattr(model.settings, "layer", None)
+    layer = int(arrays[LAYER][0]) if LAYER in arrays else layer
+    layers, width = dims
+    every = [layer] if isinstance(layer, int) else list(range(layers))
+    pooled = graphs.Values(graph, given, [layers * width]).mean()
+    pooled = graph.op("Reshape", pooled, graph.constant([-1, layers, width]))
+    if LAYER in arrays:  # as they were kept while one was chosen
+        pooled = graph.cast(graph.cast(pooled, "f4"), "f8")
+    own = graph.op("Gather", pooled, graph.constant(every), axis=1)
+    return graph.op("ReduceMean", own, graph.constant([1]), keepdims=0)
 
 
 def fit(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sertool.core.errors import InputError
 from sertool.models.masking import mean_over_time
@@ -96,6 +97,22 @@ class Dropout(nn.Dropout):
         layout = torch.empty_like(x, device="meta")  # in that of `x` it is multiplied fastest
         kept = drawn.view(torch.int16)[: x.numel()] < wanted - DRAWS // 2
         return (x * kept.as_strided(x.shape, layout.stride())).mul_(DRAWS / wanted)
+
+
+class AveragedTo(nn.AdaptiveAvgPool2d):
+    """Means over so many windows of maps, of any size, along both sides."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return maps (batch, maps, output_size, output_size)."""
+        if not torch.onnx.is_in_onnx_export():
+            return super().forward(x)
+        # Windows of unequal size are no pooling of ONNX's, but as any mean they are a product.
+        high, wide = (self._weights(size).to(x) for size in x.shape[2:])
+        return high @ x @ wide.T
+
+    def _weights(self, size: int) -> torch.Tensor:
+        count = int(self.output_size)  # type: ignore[arg-type]
+        return functional.adaptive_avg_pool1d(torch.eye(int(size)), count).T
 
 
 class LayerMix(nn.Module):

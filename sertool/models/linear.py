@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sertool.core.settings import setting
+from sertool.models import graphs
 from sertool.models.contract import Tabular
 from sertool.models.layer_choice import LayerSettings
 from sertool.models.statistics import mean_and_deviation
+
+if TYPE_CHECKING:
+    from sertool.formats.onnx_graph import Graph
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,17 @@ def regressed(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
     """
     z = (rows - arrays["mean"]) / arrays["sd"]
     return softmax(np.stack([arrays["coef"] @ row for row in z]) + arrays["intercept"])
+
+
+def mean_and_sd_graph(graph: Graph, values: graphs.Values) -> str:
+    """Return what `mean_and_sd` does of features."""
+    return graph.op("Concat", values.mean(), values.sd(), axis=1)
+
+
+def regressed_graph(graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+    """Return what `regressed` does of rows."""
+    z = graphs.scaled(graph, rows, arrays["mean"], arrays["sd"])
+    return graph.softmax(graphs.dense(graph, z, arrays["coef"], arrays["intercept"]))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -127,3 +143,11 @@ class Linear(Tabular):
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Return softmax posteriors (n, n_classes) float64 of rows (n, columns): `regressed`."""
         return regressed(arrays, rows)
+
+    def row_graph(self, graph: Graph, values: graphs.Values) -> str:
+        """Return mean and standard deviation."""
+        return mean_and_sd_graph(graph, values)
+
+    def answer_graph(self, graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+        """Return posteriors."""
+        return regressed_graph(graph, arrays, rows)

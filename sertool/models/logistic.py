@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,8 +14,12 @@ from sertool.core.settings import setting
 from sertool.models.contract import Tabular
 from sertool.models.inner_folds import candidates, fit_temperature, inner_folds, rates, said
 from sertool.models.layer_choice import LayerSettings
-from sertool.models.linear import mean_and_sd, regressed
+from sertool.models.linear import mean_and_sd, mean_and_sd_graph, regressed, regressed_graph
 from sertool.models.statistics import mean_and_deviation
+
+if TYPE_CHECKING:
+    from sertool.formats.onnx_graph import Graph
+    from sertool.models.graphs import Values
 
 ROUGH, EXACT = 1e-3, 1e-6  # gradients at which the solver ends, while choosing and in the end
 NOTHING = 1e-12  # share of the largest square below which rows do not differ along an axis
@@ -170,6 +174,14 @@ class Logistic(Tabular):
     def posterior(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Return softmax posteriors (n, n_classes) float64 of rows (n, columns), as `linear`."""
         return regressed(arrays, rows)
+
+    def row_graph(self, graph: Graph, values: Values) -> str:
+        """Return mean and standard deviation."""
+        return mean_and_sd_graph(graph, values)
+
+    def answer_graph(self, graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+        """Return posteriors."""
+        return regressed_graph(graph, arrays, rows)
 
     def score(self, arrays: Mapping[str, np.ndarray]) -> float | None:
         """Return the UAR or accuracy of the inner folds, None where there were none."""

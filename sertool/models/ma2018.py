@@ -77,7 +77,6 @@ class Ma2018(Network):
     summary = (
         "CNN and BiLSTM over a whole sentence of any length (Ma et al. 2018), a reconstruction"
     )
-    longest: int | None = None  # frames of an item
     Settings: type[Sizes] = Ma2018Settings
     settings: Sizes
 
@@ -207,7 +206,10 @@ class Ma2018Fixed(Ma2018):
         """Frames up to which a shorter piece is zero-padded, and the most that it may have."""
         return self.settings.frames
 
-    longest = shortest
+    @property
+    def longest(self) -> int:
+        """The same."""
+        return self.shortest
 
     def defaults(self) -> Hyperparameters:
         """Return the same, with one vote for each recording: all pieces are equally long."""

@@ -35,9 +35,10 @@ def zero_after(x: torch.Tensor, lengths: torch.Tensor | None, axis: int) -> torc
     """Return `x`, whose frames run along `axis`, with zeros after each item's end."""
     if lengths is None:
         return x
-    shape = [1] * x.ndim
-    shape[0], shape[axis] = x.shape[0], x.shape[axis]
-    return x.masked_fill(outside(lengths, x.shape[axis]).view(shape), 0)
+    beyond = outside(lengths, x.shape[axis])
+    for other in range(1, x.ndim):
+        beyond = beyond if other == axis else beyond.unsqueeze(other)
+    return x.masked_fill(beyond, 0)
 
 
 def at_least(
@@ -179,6 +180,10 @@ class Recurrent(nn.Module):
 
         Last is an item's last frame forwards, its first backwards. States after its end are 0.
         """
+        if torch.onnx.is_in_onnx_export():
+            from sertool.models.traced_cells import recurrent
+
+            return recurrent(self.cells, x, lengths)
         if lengths is None:
             states, last = self.cells(x)
             last = last[0] if isinstance(last, tuple) else last

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sertool.core.settings import setting
+from sertool.models import graphs
 from sertool.models.contract import Regressor
-from sertool.models.linear import mean_and_sd
+from sertool.models.linear import mean_and_sd, mean_and_sd_graph
 from sertool.models.statistics import mean_and_deviation
+
+if TYPE_CHECKING:
+    from sertool.formats.onnx_graph import Graph
 
 ALPHAS = np.logspace(-2, 5, 15)  # that ridge chooses among
 
@@ -95,6 +99,15 @@ class Ridge(Regressor):
         """Return the numbers (n, targets) float64 of rows (n, columns), row by row."""
         z = (rows - arrays["mean"]) / arrays["sd"]
         return np.stack([arrays["coef"] @ row for row in z]) + arrays["intercept"]
+
+    def row_graph(self, graph: Graph, values: graphs.Values) -> str:
+        """Return mean and standard deviation."""
+        return mean_and_sd_graph(graph, values)
+
+    def answer_graph(self, graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+        """Return the numbers."""
+        z = graphs.scaled(graph, rows, arrays["mean"], arrays["sd"])
+        return graphs.dense(graph, z, arrays["coef"], arrays["intercept"])
 
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
         """Return the penalty of each number."""

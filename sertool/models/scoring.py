@@ -24,6 +24,7 @@ from sertool.models import (
     Regressor,
     Tabular,
     create,
+    graphs,
     layer_choice,
     per_field,
     regressor,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from sertool.formats.onnx_graph import Graph
+    from sertool.models.graphs import Inputs
     from sertool.models.inspection import Recorder
 
 STRETCH = 2  # times its shortest item's frames: no item of a batch is longer
@@ -59,11 +62,13 @@ class Scorer:
     fields of numbers: what is said here of posteriors is true of numbers, in their own units, too,
     but that they do not sum to 1. frames: of a network of fixed length, else None.
     windows_averaged: how many arrays so far were longer than that; padded: how many were shorter
-    than `shortest`, the fewest frames that need no zero-padding.
+    than `shortest`, the fewest frames that need no zero-padding. longest: the most frames that it
+    takes, None for any number.
     """
 
     frames: int | None = None
     shortest: int = 1
+    longest: int | None = None
 
     def __init__(self, checkpoint: Checkpoint, model: Model) -> None:
         self.checkpoint = checkpoint
@@ -114,6 +119,11 @@ class Scorer:
     def name(self) -> str:
         """The model's name."""
         return self.model.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a frame as the model is given it."""
+        return tuple(self.header.dims)
 
     @property
     def pipeline(self) -> list[dict[str, Any]]:
@@ -179,6 +189,21 @@ class Scorer:
         """Return posteriors (windows, classes) of features (frames, ...), at most `frames` each."""
         raise NotImplementedError
 
+    def graph(self, graph: Graph, suffix: str = "") -> str:
+        """Add the model to an ONNX graph; return its posteriors (items, outputs), float64.
+
+        suffix: what ends the names of its inputs (see `formats.onnx`). Raises UsageError for a
+        model that has no graph.
+        """
+        frames = self.frames or self.longest
+        given = graphs.inputs(graph, suffix, frames or f"frames{suffix}", self.shape)
+        shares = graphs.averaged(graph, self._graph(graph, given), given.item)
+        return graphs.tempered(graph, shares, self.temperature)
+
+    def _graph(self, graph: Graph, given: Inputs) -> str:
+        """Return the posteriors (rows, outputs), float64, of rows of features."""
+        raise UsageError(f"{self.model.name} has no ONNX graph; predict takes its checkpoint")
+
     def _check(self, array: np.ndarray) -> None:
         dims = tuple(self.header.dims)
         if array.shape[1:] != dims:
@@ -231,6 +256,10 @@ class TabularScorer(Scorer):
             return np.concatenate([model.numbers(self.arrays, row) for row in rows])
         return np.concatenate([layer_choice.posterior(model, self.arrays, row) for row in rows])
 
+    def _graph(self, graph: Graph, given: Inputs) -> str:
+        rows = layer_choice.row_graph(self.model, graph, given, self.header.dims, self.arrays)
+        return self.model.answer_graph(graph, self.arrays, rows)
+
 
 class NetworkScorer(Scorer):
     """A network, and the classifier that decides after it, if there is one.
@@ -262,6 +291,26 @@ class NetworkScorer(Scorer):
             found = create(head.name, head.settings)
             assert isinstance(found, Tabular)
             self.classifier = found, checkpoint.subset("head")
+        self.longest = model.longest
+
+    def _graph(self, graph: Graph, given: Inputs) -> str:
+        from sertool.models.traced import trace
+
+        frames = self.frames or self.longest
+        network = trace(self.module, self._statistics, frames, self.shape, self.model.shortest)
+        found = graph.cast(graph.insert(network, [given.features, given.lengths]), "f8")
+        if self.header.numbers:
+            mean, sd = self._scale
+            return graphs.dense(graph, found, np.diag(sd), mean)
+        if self.classifier is None:
+            return graph.softmax(graph.first(found, len(self.classes)))
+        model, arrays = self.classifier
+        if not self.model.masks_padding:
+            raise UsageError(
+                f"{self.model.name}: several rows of one recording that are classified apart have"
+                " no ONNX graph; predict takes the checkpoint"
+            )
+        return model.answer_graph(graph, arrays, found)
 
     def recorder(self) -> Recorder:
         """Return what records the passes of the network from now on."""
@@ -271,6 +320,11 @@ class NetworkScorer(Scorer):
             self.module, self.model.pictures, self.shortest, self.model.time_axis
         )
         return self._recorder
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a frame of a view."""
+        return tuple(self.header.model.inputs or ())
 
     @property
     def one_pass(self) -> bool:
@@ -414,6 +468,13 @@ class Routed(Scorer):
         rows = [self.chooser.posterior(arrays) for arrays in parts]
         found = np.concatenate(rows) if rows else np.zeros((0, 0))
         return Route(self.chosen(found), "chooser") if len(found) else None
+
+    def graph(self, graph: Graph, suffix: str = "") -> str:
+        """Raise UsageError: what chooses among the models is no graph."""
+        raise UsageError(
+            f"holds a model per {self.field} and what chooses among them, which no ONNX graph can;"
+            " export single models"
+        )
 
     def chosen(self, posteriors: np.ndarray) -> str:
         """Return the chooser's value of a recording from its posteriors (arrays, values)."""

@@ -12,12 +12,13 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
+from sertool.models import graphs
 from sertool.models.contract import Tabular
 from sertool.models.inner_folds import (
     candidates,
@@ -29,6 +30,9 @@ from sertool.models.inner_folds import (
 from sertool.models.layer_choice import LayerSettings
 from sertool.models.linear import over_time, softmax
 from sertool.models.statistics import mean_and_deviation
+
+if TYPE_CHECKING:
+    from sertool.formats.onnx_graph import Graph
 
 STATISTICS = {
     "mean": lambda values: values.mean(0),
@@ -176,8 +180,36 @@ class SupportVectors(Tabular):
                 squares = np.maximum(lengths - 2 * (support @ row) + row @ row, 0)
                 seen = np.exp(scale * squares)
             pairs[i] = arrays["coefficients"] @ seen + arrays["intercepts"]
-        classes = int((1 + np.sqrt(1 + 8 * pairs.shape[1])) / 2)
+        classes = _classes(pairs.shape[1])
         return softmax(float(arrays["temperature"][0]) * decide(pairs, classes))
+
+    def row_graph(self, graph: Graph, values: graphs.Values) -> str:
+        """Return the statistics, in the settings' order."""
+        made = {
+            "mean": values.mean,
+            "sd": values.sd,
+            "min": lambda: values.extreme("Min"),
+            "max": lambda: values.extreme("Max"),
+            "range": lambda: graph.op("Sub", values.extreme("Max"), values.extreme("Min")),
+        }
+        return graph.op("Concat", *(made[word]() for word in self.settings.statistics), axis=1)
+
+    def answer_graph(self, graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+        """Return posteriors."""
+        seen = graphs.scaled(graph, rows, arrays["mean"], arrays["sd"])
+        support = arrays.get("support")
+        if support is not None:
+            lengths = np.square(support).sum(1)
+            scale = -0.5 / float(arrays["sigma"][0]) ** 2
+            squares = graphs.dense(graph, seen, -2 * support, lengths)
+            own = graph.total(graph.op("Mul", seen, seen), 1)
+            squares = graph.op("Max", graph.op("Add", squares, own), graph.constant(0.0))
+            seen = graph.op("Exp", graph.op("Mul", squares, graph.constant(scale)))
+        pairs = graphs.dense(graph, seen, arrays["coefficients"], arrays["intercepts"])
+        decisions = _decide_graph(graph, pairs, len(arrays["intercepts"]))
+        return graph.softmax(
+            graph.op("Mul", decisions, graph.constant(float(arrays["temperature"][0])))
+        )
 
     def score(self, arrays: Mapping[str, np.ndarray]) -> float | None:
         """Return the UAR or accuracy of the inner folds, None where there were none."""
@@ -364,3 +396,24 @@ def decide(pairs: np.ndarray, classes: int) -> np.ndarray:
         sums[:, j] -= pairs[:, pair]
     decisions: np.ndarray = votes + sums / (3 * (np.abs(sums) + 1))
     return decisions
+
+
+def _classes(pairs: int) -> int:
+    """Return of how many classes there are so many pairs."""
+    return int((1 + np.sqrt(1 + 8 * pairs)) / 2)
+
+
+def _decide_graph(graph: Graph, pairs: str, count: int) -> str:
+    """Return what `decide` does of the decisions (rows, count) of pairs."""
+    classes = _classes(count)
+    first, second = np.zeros((2, count, classes))
+    for pair, (i, j) in enumerate(_pairs(classes)):
+        first[pair, i] = second[pair, j] = 1
+    if classes == 2:
+        return graph.op("MatMul", pairs, graph.constant((first - second) / 2))
+    won = graph.cast(graph.op("GreaterOrEqual", pairs, graph.constant(0.0)), "f8")
+    votes = graph.op("MatMul", won, graph.constant(first - second))
+    votes = graph.op("Add", votes, graph.constant(second.sum(0)))
+    sums = graph.op("MatMul", pairs, graph.constant(first - second))
+    size = graph.op("Add", graph.op("Abs", sums), graph.constant(1.0))
+    return graph.op("Add", votes, graph.op("Div", sums, graph.op("Mul", size, graph.constant(3.0))))

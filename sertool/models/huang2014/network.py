@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,8 +53,10 @@ class OverFragments(nn.Module):
         """
         size = self.settings.frames
         counts = 1 + (lengths - size).clamp(min=0).add(hop - 1).div(hop, rounding_mode="floor")
-        most = int(counts.max())
         z = self.squashed(x)
+        if torch.onnx.is_in_onnx_export():
+            return _gathered(z, lengths, counts, size, hop)
+        most = int(counts.max())
         beyond = torch.arange(z.shape[1], device=z.device) >= lengths.unsqueeze(1)
         z = z.masked_fill(beyond.unsqueeze(2), MIDDLE)
         needed = (most - 1) * hop + size
@@ -115,6 +118,18 @@ class OverFragments(nn.Module):
         named = terms._asdict()
         total = named.pop("total")
         return Losses(total, _means(outputs.logits, owner, there), named, shown)
+
+
+def _gathered(
+    z: torch.Tensor, lengths: torch.Tensor, counts: torch.Tensor, size: int, hop: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what `OverFragments.fragments` does, frame by frame: to be traced at any length."""
+    number = torch.arange(cast(Any, counts.max()), device=z.device)  # traced as it is
+    places = number.unsqueeze(1) * hop + torch.arange(size, device=z.device)  # (n, size)
+    beyond = places >= lengths.view(-1, 1, 1)
+    last = torch.full_like(places, 1) * (z.shape[1] - 1)
+    frames = z[:, torch.minimum(places, last)]  # (batch, n, size, components)
+    return frames.masked_fill(beyond.unsqueeze(3), MIDDLE), number < counts.unsqueeze(1)
 
 
 def _means(values: torch.Tensor, owner: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
