@@ -19,6 +19,7 @@ LOOSE_DICTIONARIES = 13
 SCREEN = 30  # lines of a function of the command line
 DOORS = {  # the modules that may import a library which reads or writes a format
     "h5py": "sertool.formats.store",
+    "onnx": "sertool.formats.onnx",  # and its graph
     "soundfile": "sertool.audio.decoding",
     "safetensors": "sertool.formats.checkpoint",
 }
@@ -41,6 +42,7 @@ MAKES_JSON = ("to_dict", "to_json", "json_schema", "json_value", "json_values")
 CALLED_FROM_OUTSIDE = {
     "__all__": "Python, `from sertool import *`",
     "parse_args": "typer, an override",
+    "symbolic": "torch.onnx, of a function that it exports",
     "section": "recipes/results.py, the page of all papers",
     "forest": "recipes/results.py, its picture",
 }

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from made_checkpoints import CLASSES, STAGE, checkpoint, features
 
-from sertool.evaluation import fused
+from sertool.evaluation import fused, fused_weights
 from sertool.evaluation.onnx_scoring import OnnxScorer
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import onnx
@@ -103,7 +103,7 @@ def several(tmp_path_factory) -> Path:
     stage = STAGE | {"kind": "mfcc", "settings": {"n_mfcc": 13}, "sample_rate": 22050}
     table = checkpoint("logistic", (13,), "C=0.1", stage=stage)
     table.meta["sample_rate"] = 22050
-    both = fused.weighted(fused.fuse([network, table], ["a", "b"]), [0.7, 0.3])
+    both = fused_weights.weighted(fused.fuse([network, table], ["a", "b"]), [0.7, 0.3])
     both.meta["calibration"] = CALIBRATION
     again = fused.fuse([both, network], ["c", "a"])
     made = {"network": network, "table": table, "both": both, "again": again}
