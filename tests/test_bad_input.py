@@ -101,7 +101,7 @@ def test_an_output_that_is_an_input(cli, sounds: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     one_line(cli("featurize", "--force", manifest, manifest), 2, "same file")
     one_line(cli("featurize", "--force", wave, wave), 2, "same file")
-    one_line(cli("featurize", "--force", manifest, wave), 2, "same file")
+    one_line(cli("featurize", "--force", manifest, wave), 2, "name of a recording")
     assert cli("prepare", "--corpus", "folder", "--force", wave, wave).code != 0
     assert (wave.read_bytes(), manifest.read_text()) == before
     for command in (["featurize"], ["augment", "--awgn", "9"]):

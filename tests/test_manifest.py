@@ -15,11 +15,12 @@ from sertool.core.paths import from_text, show, to_text
 from sertool.formats.manifest import parse_line, read_manifest, write_manifest
 from sertool.items import FIELDS, Item
 
-TEXT = st.none() | st.text(min_size=1, max_size=10)
+WORD = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=10)
+TEXT = st.none() | WORD
 UTTERANCE = st.builds(
     Item,
-    id=st.text(min_size=1, max_size=10),
-    path=st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=10),
+    id=WORD,
+    path=WORD,
     start=st.none() | st.floats(0, 1e6),
     end=st.none() | st.floats(0, 1e6),
     speaker=TEXT,

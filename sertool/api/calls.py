@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin
 
 from sertool.core import plugins, workers
 from sertool.core.errors import UsageError
-from sertool.core.options import Command, Declared, build, declared
+from sertool.core.options import Command, Declared, build, declared, paths_in
+from sertool.formats.outputs import naming
 from sertool.ui.console import Console, Failure
 
 AnyPath = str | PathLike[str]
@@ -74,7 +75,8 @@ def call(
             name: _argument(declared_as[name][0], value) if name in declared_as else value
             for name, value in arguments.items()
         }
-        with one_thread() if command.threads == 1 else contextlib.nullcontext():
+        threads = one_thread() if command.threads == 1 else contextlib.nullcontext()
+        with threads, naming(paths_in([taken, groups])):
             result = command.function(**taken, **groups, console=voice)
     return result, failures
 

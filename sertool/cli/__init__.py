@@ -17,7 +17,7 @@ from sertool.cli.guard import drop_stdout, guarded, say
 from sertool.cli.parameters import help_page, parser_of, signature_of
 from sertool.core import plugins
 from sertool.core.errors import SertoolError
-from sertool.core.options import Command, RunOptions, build, declared, recorded
+from sertool.core.options import Command, RunOptions, build, declared, paths_in, recorded
 from sertool.core.version import VERSION
 
 COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares its `COMMAND`
@@ -115,6 +115,7 @@ def _callback(command: Command) -> Callable[..., None]:
 def _call(command: Command, values: dict[str, Any]) -> None:
     """Run a command and leave with its exit code."""
     from sertool.core import workers
+    from sertool.formats.outputs import naming
     from sertool.ui.console import Console
 
     (workers.single_thread if command.threads == 1 else workers.patient_threads)()
@@ -130,7 +131,8 @@ def _call(command: Command, values: dict[str, Any]) -> None:
         if "options" in groups:
             console.detail(f"options: {_spelled(recorded(groups['options']))}")
         given = {name: values[name] for name in command.arguments}
-        result = command.function(**given, **groups, console=console)
+        with naming(paths_in([given, groups])):
+            result = command.function(**given, **groups, console=console)
         if command.show is not None:
             command.show(result, groups.get("options"), console)
         console.detail(f"took {time.monotonic() - start:.2f} s")

@@ -12,6 +12,7 @@ import typer
 
 from sertool.core.errors import SertoolError
 from sertool.core.paths import show
+from sertool.ui.console import tell
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST = 2000  # characters of a line on standard error
@@ -65,7 +66,7 @@ def say(name: str, text: str) -> None:
     line = show(" ".join(text.split("\n")))
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
-    print(f"sertool {name}: {line}" if name else f"sertool: {line}", file=sys.stderr, flush=True)
+    tell(f"sertool {name}: {line}" if name else f"sertool: {line}")
 
 
 def drop_stdout() -> None:

@@ -48,7 +48,7 @@ from sertool.corpora.discover import AUTO, TABLE, Found, Manners, find
 from sertool.formats import made as side
 from sertool.formats.journal import Journal
 from sertool.formats.lineage import Record, file_sha256
-from sertool.formats.outputs import Parts, atomic, remove_left
+from sertool.formats.outputs import Parts, atomic, atomic_folder, check_output, remove_left
 from sertool.formats.reuse import State, decide
 from sertool.items import Item
 from sertool.splits import disjoint, protocols
@@ -249,6 +249,9 @@ def _utterances(
     console.tally()
     _report(sources, console)
     utterances = [utterance for part in sources for utterance in part.utterances]
+    if manifest.is_file():
+        paths = {utterance.path for utterance in utterances}
+        check_output(manifest, True, inputs=[*(s.root for s in sources), *map(from_text, paths)])
     made = provenance.record(corpora, sources, recorded(options))
     if template is not None:
         _write_template(template, utterances)
@@ -350,7 +353,7 @@ class _Output:
             if journal.resumed:
                 done = plural(journal.resumed, "header")
                 console.note(f"{show(self.path)}: {done} read before")
-            with export.whole_folder(path) as folder:
+            with atomic_folder(path) as folder:
                 count = self._lhotse(utterances, folder, journal)
                 if not count:
                     parts.remove_all()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -217,6 +218,26 @@ class Command:
         """The dataclasses of options by parameter: `options`, `run`."""
         names = ("options", "run")
         return {name: self._hints[name].complete() for name in names if name in self._hints}
+
+
+def paths_in(values: Any) -> list[Path]:
+    """Return the paths among arguments and options, and the texts that are the name of a file.
+
+    values: dataclasses, dictionaries and sequences of them, as deep as they go. A text may have a
+    word before the name, as file:FOLDS.csv.
+    """
+    if isinstance(values, Path):
+        return [values]
+    if isinstance(values, str):
+        names = (values, values.partition(":")[2])
+        return [Path(name) for name in names if name and "\0" not in name and os.path.isfile(name)]
+    if dataclasses.is_dataclass(values):
+        values = [getattr(values, field.name) for field in dataclasses.fields(values)]
+    elif isinstance(values, Mapping):
+        values = list(values.values())
+    if not isinstance(values, list | tuple):
+        return []
+    return [path for value in values for path in paths_in(value)]
 
 
 EVERY = "Every stage"  # the heading of what all stages share

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
+from typing import IO
 
 # what soundfile decodes, then what needs ffmpeg
 _SOUNDFILE = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 sph nist"
@@ -43,6 +46,26 @@ def absolute(path: Path) -> Path:
     if ".." in path.parts:  # what follows a link's .. is not what the text says: ask the system
         return path.parent.resolve() / path.name
     return path.absolute()
+
+
+def regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[bytes]:
+    """Open a regular file for reading; OSError for anything else, which is never waited for.
+
+    A pipe, a device or a socket may block, or have no end. Of a link its target is opened, unless
+    not `follow`.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def is_audio(path: str | os.PathLike[str]) -> bool:

@@ -8,13 +8,10 @@ audformat (https://audeering.github.io/audformat/data-tables.html): one CSV file
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import glob
 import gzip
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,7 +22,7 @@ from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show, to_text
 from sertool.corpora.discover import cut_suffix
 from sertool.formats.manifest import write_manifest
-from sertool.formats.outputs import _runs, check_output
+from sertool.formats.outputs import check_output
 from sertool.items import Item
 
 if TYPE_CHECKING:
@@ -264,44 +261,3 @@ def _supervision(utterance: Item, recording: str, header: Header) -> dict[str, A
         "gender": utterance.gender,
         "custom": custom | {further[name]: value for name, value in utterance.extra.items()},
     }
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`; it takes that name only if the block succeeds.
-
-    What killed runs left of the same output is removed; an old folder is kept until then.
-    """
-    path = Path(os.path.realpath(path))
-    mine = f".{path.name}.{os.getpid()}"
-    for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _runs(old.name.split(".")[-2]):
-            shutil.rmtree(old, ignore_errors=True)
-    temporary, aside = path.with_name(f"{mine}.tmp"), path.with_name(f"{mine}.old")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for name in (*sorted(temporary.iterdir()), temporary):
-            _sync(name)
-        if path.is_dir() and any(path.iterdir()):
-            os.rename(path, aside)
-        try:
-            os.rename(temporary, path)
-        except BaseException:
-            if aside.is_dir():
-                os.rename(aside, path)
-            raise
-        _sync(path.parent)
-        shutil.rmtree(aside, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _sync(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -16,7 +16,7 @@ from sertool.core.paths import show
 from sertool.core.seeds import rng
 from sertool.extras.mixtures import FRAMES, check_folder, file_facts
 from sertool.formats import lineage
-from sertool.formats.outputs import atomic, check_output
+from sertool.formats.outputs import atomic_set, check_output, complete_set
 from sertool.ui.console import Console
 
 OTHERS = (0.3, 0.8)  # of the level of a microphone's own voice: that of every other
@@ -38,8 +38,10 @@ def mix(
     names = [f"source-{i + 1}.wav" for i in range(len(paths))]
     mixtures = [f"microphone-{i + 1}.wav" for i in range(len(paths))]
     check_folder(folder)
-    for name in [*names, *mixtures] if folder.is_dir() else []:
-        check_output(folder / name, force, inputs=paths)
+    outputs = [folder / name for name in (*names, *mixtures)]
+    complete_set(outputs)
+    for output in outputs if folder.is_dir() else []:
+        check_output(output, force, inputs=paths, audio=True)
     rate = _rate(paths)
     peaks, frames = zip(*(_measure(path) for path in paths), strict=True)
     matrix = np.eye(len(paths))
@@ -54,10 +56,10 @@ def mix(
     folder.mkdir(exist_ok=True)
     length = max(frames)
     with contextlib.ExitStack() as stack:
-        outputs = [stack.enter_context(atomic(folder / name)) for name in [*names, *mixtures]]
+        targets = stack.enter_context(atomic_set(outputs))
         with contextlib.ExitStack() as files:
             writers = [
-                files.enter_context(wav_writer(path, rate, length, comment)) for path in outputs
+                files.enter_context(wav_writer(path, rate, length, comment)) for path in targets
             ]
             for block in _together(paths, np.array(peaks)):
                 mixed = np.concatenate([block, block @ matrix.T], 1)

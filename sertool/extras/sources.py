@@ -32,7 +32,7 @@ from sertool.extras.mixtures import (
 from sertool.extras.options import Recovered, SeparateOptions, Separation
 from sertool.extras.separation import Follower, Sample, Settings, Unmixing
 from sertool.formats import lineage
-from sertool.formats.outputs import atomic, check_output
+from sertool.formats.outputs import atomic_set, check_output, complete_set
 from sertool.formats.reuse import Made, State, decide
 from sertool.models.statistics import Covariance
 from sertool.ui.console import Console, Progress
@@ -62,8 +62,9 @@ def separate(
     name = name or name_of(mixtures.paths)
     outputs = [folder / f"{name}-{i + 1}.wav" for i in range(count)]
     check_folder(folder)
+    complete_set(outputs)
     for output in outputs if folder.is_dir() else []:
-        check_output(output, force, resume, [*paths, *options.against])
+        check_output(output, force, resume, [*paths, *options.against], audio=True)
     record = _record(mixtures, options, count)
     state = decide(outputs, record, _made, console, resume=resume, force=force)
     if state is not State.WHOLE:
@@ -281,7 +282,7 @@ def _write_files(
     count = len(outputs)
     gains = (PEAK / np.where(peaks > 0, peaks, 1.0)).astype(np.float32)
     with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(atomic(path)) for path in outputs]
+        targets = stack.enter_context(atomic_set(outputs))
         with contextlib.ExitStack() as files:
             writers = [
                 files.enter_context(wav_writer(target, rate, frames, _comment(record, i + 1)))

@@ -41,11 +41,6 @@ class Line(Struct, kw_only=True):
     fold: Count | None = None
     part: Literal["train", "val", "test"] | None = None
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for a path that no file can have."""
-        if "\0" in self.path:
-            raise ValueError("path holds a NUL")
-
 
 _TEXTS = frozenset(FIELDS) - {"start", "end", "fold"}
 
@@ -60,7 +55,12 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _utf8(name: str, text: str) -> str:
-    """Return text with escapes for bytes that are not UTF-8; ValueError for half a surrogate."""
+    """Return text with escapes for bytes that are not UTF-8.
+
+    ValueError for half a surrogate, and for a NUL: a store's columns end in them.
+    """
+    if "\0" in text:
+        raise ValueError(f"{name} holds a NUL")
     if text.isascii():
         return text
     try:

@@ -395,8 +395,9 @@ class StoreWriter:
     def __init__(
         self, path: Path, shape: tuple[int, ...], dtype: str, compress: str = "none"
     ) -> None:
-        # the newer headers of HDF5 before 2.0 hold times, and would differ from run to run
-        self._file = h5py.File(path, "w", libver="earliest")
+        # the newer headers of HDF5 before 2.0 hold times, and would differ from run to run; the
+        # file is locked already, by whoever made it (see `outputs.atomic`)
+        self._file = h5py.File(path, "w", libver="earliest", locking=False)
         self._path = path
         row = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         chunk = max(1, CHUNK_BYTES // max(1, row))
@@ -473,9 +474,10 @@ class StoreWriter:
         self._need(0)
         seen: set[str] = set()
         for item in self._items:
-            if item.id in seen:
-                raise InputError(f"two items are called {item.id}")
-            seen.add(item.id)
+            name = _text(item.id)  # as the column keeps it
+            if name in seen:
+                raise InputError(f"two items are called {name}")
+            seen.add(name)
         self._file.create_dataset("offsets", data=np.asarray(self._offsets, np.int64))
         self._file.create_dataset("crc32", data=np.asarray(self._sums, np.uint32))
         group = self._file.create_group("items")

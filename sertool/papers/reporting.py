@@ -108,7 +108,7 @@ def pack(
     `target` may be one of `paths`: what it held stays, and the others follow. digits: significant
     ones of posteriors, of which the figures are then counted; None for all.
     """
-    check_output(target, force)
+    check_output(target, force, among=True)
     rows = [(name, raw) for path in paths for name, raw in load(path)]
     found = [(name, parse(raw, name)) for name, raw in rows]
     kept = [raw for _, raw in rows]

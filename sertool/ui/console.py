@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import re
+import stat
 import sys
 import time
 from collections import Counter
@@ -16,12 +18,58 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from sertool.core.errors import InputError, UsageError
+from sertool.core.paths import regular, show
 from sertool.core.version import VERSION
 
 MOST_ALIKE = 10  # lines of one complaint; more are counted
 PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is not a terminal
 # what differs between complaints that are alike: names and numbers
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
+
+_LOG = re.compile(rb'\{"time": [0-9.e+]+, "stage": "')  # how a log of ours begins
+_logs: list[IO[str]] = []  # those that are open
+
+
+def tell(line: str) -> None:
+    """Print a line on standard error; where nobody can read it any more, the work goes on."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # its reader has gone, or its disk is full
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stderr.fileno())
+            os.close(nowhere)
+
+
+def is_log(path: Path) -> bool:
+    """Return whether a path leads to a log that is being written."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(path)
+        return any(os.path.samestat(os.fstat(file.fileno()), found) for file in _logs)
+    return False
+
+
+def _open_log(path: Path) -> IO[str]:
+    """Open a log to append to: a new file, one of ours, a terminal, or a pipe that is being read.
+
+    Raises InputError for anything else, which is left as it is.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        file = open(os.open(path, flags, 0o666), "w", encoding="utf-8")  # noqa: SIM115 (kept)
+        os.set_blocking(file.fileno(), True)
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            with regular(path) as old:
+                ours = _LOG.match(old.read(64))
+            if not ours:
+                file.close()
+                raise InputError(f"{show(path)}: exists and is no log; --log needs another name")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{show(path)}: cannot write the log: {reason}") from error
+    _logs.append(file)
+    return file
 
 
 class Progress:
@@ -58,7 +106,7 @@ class Progress:
                 left = f", {_duration(seconds)} left"
             total = f" of {self.total}" if self.total else ""
             line = f"sertool {self.stage}: {self.what} {self.done}{total}{left} {text}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            tell(line.rstrip())
 
 
 def _number(value: str | float) -> str:
@@ -96,12 +144,7 @@ class Console:
         self._muted = False
         self._alike: Counter[str] = Counter()
         self._bar: Any = None
-        self._log: IO[str] | None = None
-        if log is not None:
-            try:
-                self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
-            except OSError as error:
-                raise InputError(f"{log}: cannot write the log: {error.strerror}") from error
+        self._log = None if log is None else _open_log(log)
         self._start, self._cpu = time.monotonic(), _cpu()
         self.event(event="start", host=platform.node(), version=VERSION, command=sys.argv)
 
@@ -125,6 +168,7 @@ class Console:
             cpu = round(_cpu() - self._cpu, 3)
             self.event(event="end", error=told, failures=self.failures, seconds=seconds, cpu=cpu)
             self._log.close()
+            _logs.remove(self._log)
             self._log = None
 
     @property
@@ -155,8 +199,6 @@ class Console:
         Of reasons that are alike the first ten are printed, all of them with `--verbose`; `tally`
         counts the rest.
         """
-        from sertool.core.paths import show
-
         failure = Failure(show(path), reason)
         self.failures += 1
         self.failed_files.append(failure)
@@ -185,7 +227,7 @@ class Console:
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(line, file=sys.stderr, flush=True)
+            tell(line)
 
     @contextmanager
     def progress(self, total: int | None, what: str) -> Iterator[Progress]:
