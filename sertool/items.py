@@ -6,6 +6,7 @@ An item is an utterance of a manifest, and in a store also a segment of one or a
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -92,11 +93,17 @@ FIELDS = tuple(name for name in STORE_FIELDS if name not in _TEXTS)  # of a mani
 
 
 def number(value: Value) -> float | None:
-    """Return a value that is a number, or the text of one; None for any other.
+    """Return a value that is a finite number, or the text of one; None for any other.
 
-    >>> number(2), number("2.5"), number("007"), number("anger"), number(True)
-    (2.0, 2.5, None, None, None)
+    >>> number(2), number("2.5"), number("007"), number("anger"), number(True), number("1e400")
+    (2.0, 2.5, None, None, None, None)
     """
-    if isinstance(value, str):
-        return float(value) if _PLAIN.fullmatch(value) else None
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    if isinstance(value, bool) or not (
+        isinstance(value, int | float) or (isinstance(value, str) and _PLAIN.fullmatch(value))
+    ):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return found if math.isfinite(found) else None

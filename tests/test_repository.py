@@ -131,21 +131,33 @@ def test_an_input_is_no_output(folder: Path, cli: Cli) -> None:
     assert own.read_bytes() == before
 
 
-def test_a_set_that_was_half_replaced_is_refused(
-    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(path: Path) -> Any:
-        if path.name == repository.CARD:
-            raise KeyboardInterrupt
-        return kept(path)
+@pytest.mark.parametrize("name", FILES)
+def test_a_mixed_set_is_refused(folder: Path, cli: Cli, name: str) -> None:
+    assert cli("push", folder / "m.1.ckpt", folder / "q").code == 0
+    shutil.copy(folder / "q" / name, folder / "p")
+    if name != repository.CARD:  # which people edit
+        refused(cli, folder, "damaged")
 
-    kept = repository.atomic
-    monkeypatch.setattr(repository, "atomic", stop)
-    assert cli("push", folder / "m.1.ckpt", folder / "p", "--force").code == 130
-    refused(cli, folder, "damaged")
-    assert cli("push", folder / "m.1.ckpt", folder / "new").code == 130
+
+@pytest.mark.parametrize("place", ["p", "new"])
+def test_an_interrupted_push_leaves_what_was_there(
+    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def stop(path: Path, content: bytes) -> int:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        return kept(path, content)
+
+    written: list[Path] = []
+    kept = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    assert cli("push", folder / "m.1.ckpt", folder / place, "--force").code == 130
+    monkeypatch.undo()
     assert not (folder / "new").exists()
-    assert not list(folder.glob(".*"))
+    assert not [*folder.glob(".*"), *(folder / "p").glob(".*")]
+    assert pulled(cli, folder).code == 0
+    assert (folder / "out.ckpt").read_bytes() == (folder / "m.0.ckpt").read_bytes()
 
 
 def test_the_model_in_the_box_has_its_own_card(tmp_path: Path, cli: Cli) -> None:
@@ -170,7 +182,7 @@ def test_a_flipped_bit_a_cut_file_and_a_longer_one(folder: Path, cli: Cli) -> No
         path.write_bytes(other)
         refused(cli, folder, "damaged")
     path.write_bytes(content + b"\0")
-    refused(cli, folder, "bytes, at most")
+    refused(cli, folder, "bytes expected")
     path.unlink()
     refused(cli, folder, "no such file")
 
@@ -198,7 +210,7 @@ def test_links_are_not_followed(folder: Path, cli: Cli, name: str) -> None:
     refused(cli, folder, "not a regular file")
     own.unlink()
     own.mkdir()
-    refused(cli, folder, "not a regular file")
+    refused(cli, folder, "is a directory")
 
 
 def test_no_name_in_the_list_is_opened(folder: Path, cli: Cli) -> None:
@@ -235,7 +247,7 @@ def test_push_replaces_a_link_not_what_it_leads_to(folder: Path, cli: Cli) -> No
             "damaged",
         ),
         ('{"format": ' + "9" * 5000 + "}", "damaged"),
-        (" " * (repository.MOST_CONFIG + 1), "bytes, at most"),
+        (" " * (repository.MOST_CONFIG + 1), "bytes expected"),
     ],
 )
 def test_a_list_that_is_none(folder: Path, cli: Cli, text: str, words: str) -> None:

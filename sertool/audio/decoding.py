@@ -6,8 +6,11 @@ import contextlib
 import io
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 import soundfile
@@ -34,6 +37,8 @@ INT16_EXACT = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ALAC_16", "DPCM_16", "DP
 _SHORTENED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # a pipe's writer puts such a size where it cannot know the real one
 _WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes: beyond, a WAV's own sizes overflow
+_UNSTATED = (1 << 63) - 1  # libsndfile's number of samples where a FLAC's header has none
+_FLAC_HEAD = 1 << 16  # bytes among which a FLAC begins; other programs' tags may come first
 _BLOCK = 1 << 18  # samples read at a time where all channels of the whole would be large
 _CODED_BLOCK = 1 << 14  # samples encoded at a time: Vorbis puts each block on the stack
 
@@ -272,7 +277,46 @@ def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     with file:
         if file.samplerate > FASTEST:
             raise ItemError(f"a sample rate of {file.samplerate} Hz: this is not audio")
+        if file.frames < _UNSTATED:
+            yield file
+            return
+    with _stated(name) as copy, soundfile.SoundFile(copy) as file:
         yield file
+
+
+@contextlib.contextmanager
+def _stated(name: bytes | str) -> Iterator[IO[bytes]]:
+    """Yield a copy of a FLAC whose header leaves out the length, as a stream's, with it; ItemError.
+
+    The number of samples is the last 36 bits of the 64 that begin 18 bytes after the mark.
+    """
+    with tempfile.TemporaryFile() as copy:
+        with open(name, "rb") as file:
+            shutil.copyfileobj(file, copy)
+        try:
+            total = _count(name)
+        except soundfile.LibsndfileError as error:
+            raise ItemError(f"truncated or damaged: {_reason(error)}") from None
+        copy.seek(0)
+        mark = copy.read(_FLAC_HEAD).find(b"fLaC")
+        if mark < 0 or not total:
+            raise ItemError("no samples" if not total else "its header does not say how long it is")
+        at = copy.seek(mark + 18)
+        stated = int.from_bytes(copy.read(8), "big") | min(total, (1 << 36) - 1)
+        copy.seek(at)
+        copy.write(stated.to_bytes(8, "big"))
+        copy.seek(0)
+        yield copy
+
+
+def _count(name: bytes | str) -> int:
+    """Return how many samples a file holds; it is decoded for that."""
+    with soundfile.SoundFile(name) as file:
+        file.seekable = lambda: False  # where it ends is not known, so soundfile must not seek
+        total = 0
+        while block := len(file.read(_BLOCK, dtype="int16")):
+            total += block
+        return total
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

@@ -13,6 +13,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
 from sertool.core.paths import show
 from sertool.core.settings import option
+from sertool.core.texts import whole
 from sertool.evaluation.options import AUDIT, AuditOptions
 from sertool.formats import box
 from sertool.ui.console import Console
@@ -80,8 +81,7 @@ class InfoOptions(Options):
     @property
     def number(self) -> int | None:
         """The number after --items; None for none."""
-        text = self.items or ""
-        return int(text) if text.isascii() and text.isdigit() and int(text) else None
+        return whole(self.items or "") or None
 
     @property
     def listed(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sertool.core.errors import UsageError
+from sertool.core.texts import LARGEST, toml
 
 T = TypeVar("T")
 LONGEST = 80  # characters of a value in a message
-LARGEST = 2**31 - 1  # the largest whole number a setting may be
 HUGE = 1e6  # an upper limit from here on is there for safety, and no help to anybody
 
 
@@ -133,8 +132,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def read_value(text: str) -> Any:
     """Return `text` read as a TOML value, or as a string where it is none."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import re
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.settings import meant
+from sertool.core.texts import toml
 
 NATIVE = "native"
 FORMAT = """\
@@ -178,7 +178,7 @@ def _toml(text: str) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """Return the content of a label map's file with its classes and drops checked."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
     except ValueError as error:  # TOML's and UTF-8's

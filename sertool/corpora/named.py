@@ -19,7 +19,6 @@ import csv
 import functools
 import io
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ import msgspec
 from sertool.core.data import data_path
 from sertool.core.errors import InputError
 from sertool.core.paths import show, to_text
+from sertool.core.texts import toml
 from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
 from sertool.corpora.layout import (
     NAME_FLAGS,
@@ -296,7 +296,7 @@ def _lines(path: Path) -> list[list[str]]:
 
 
 def _spec(path: Path) -> Spec:
-    return convert(tomllib.loads(path.read_text(encoding="utf-8")), Spec)
+    return convert(toml(path.read_text(encoding="utf-8")), Spec)
 
 
 def described(name: str) -> Spec | None:

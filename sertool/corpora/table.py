@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import math
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from typing import Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show, to_text
+from sertool.core.texts import whole
 from sertool.corpora import Corpus, Note, Skipped, labels, located, proposals, raters, reading
 from sertool.corpora.layout import GENDERS
 from sertool.formats.manifest import FIELDS, MAX_SECONDS
@@ -414,7 +416,7 @@ def find_extras(
 ) -> dict[str, tuple[str, type]]:
     """Return {name: (column, type)} of the columns that pass through, without the `others`.
 
-    A column whose every cell is a plain number holds numbers; 007 is not a plain number.
+    A column whose every cell is a plain finite number holds numbers; 007 and 1e400 are not such.
     """
     extras: dict[str, tuple[str, type]] = {}
     # a split's own words (Test1, Test2) stay too, for --where, beside the part made of them
@@ -428,7 +430,8 @@ def find_extras(
         cells = [known for _, row in lines if i < len(row) and (known := known_cell(row[i]))]
         matches = [_NUMBER.fullmatch(cell) for cell in cells]
         kind: type = str
-        if cells and all(matches) and max(map(len, cells)) < MAX_DIGITS:
+        short = bool(cells) and all(matches) and max(map(len, cells)) < MAX_DIGITS
+        if short and all(math.isfinite(float(cell)) for cell in cells):
             kind = float if any(m and (m[2] or m[3]) for m in matches) else int
         name = f"table_{column}" if column in RESERVED else column
         extras[renamed.get(column, name)] = (column, kind)
@@ -481,7 +484,7 @@ def make_utterance(
     gender, language, fold = values.get("gender"), values.get("language"), values.get("fold")
     if fold is not None:
         fold = fold.removesuffix(".0")  # pandas makes floats of a column with empty cells
-        if not (fold.isascii() and fold.isdigit()):
+        if whole(fold) is None:
             raise ValueError(f"fold {fold!r} is not a whole number from 0")
     label = values.get("label")
     if end is None:
@@ -501,7 +504,7 @@ def make_utterance(
         session=values.get("session"),
         label=label if label is None or "raw_label" in values else labels.noun(label),
         raw_label=values.get("raw_label", label),
-        fold=None if fold is None else int(fold),
+        fold=None if fold is None else whole(fold),
         part=part_word(values.get("part")),
         extra=extra,
     )

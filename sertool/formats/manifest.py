@@ -41,6 +41,11 @@ class Line(Struct, kw_only=True):
     fold: Count | None = None
     part: Literal["train", "val", "test"] | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a path that is no file's once its escapes are read."""
+        if "\\x00" in self.path and "\0" in str(from_text(self.path)):
+            raise ValueError("path holds a NUL")
+
 
 _TEXTS = frozenset(FIELDS) - {"start", "end", "fold"}
 
@@ -134,8 +139,10 @@ def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None
 def resolve(utterance: Item, folder: Path) -> Item:
     """Return the utterance with an absolute path, relative ones counted from `folder`."""
     path = from_text(utterance.path)
-    if path.is_absolute():
+    if utterance.path.startswith("/"):
         return utterance
+    if path.is_absolute():  # its first character is an escape
+        return utterance.replace(path=to_text(path))
     return utterance.replace(path=to_text(folder.absolute() / path))
 
 

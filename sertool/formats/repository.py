@@ -6,12 +6,10 @@ noticed. The names are these alone: nothing in the folder says what else to open
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
-import os
-import stat
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,11 +17,11 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
-from sertool.core.paths import show
+from sertool.core.paths import regular, show
 from sertool.core.version import VERSION as SERTOOL
 from sertool.formats import schema
 from sertool.formats.checkpoint import Checkpoint
-from sertool.formats.outputs import atomic, check_output
+from sertool.formats.outputs import atomic_folder, atomic_set, check_output
 
 FORMAT = "sertool-model"
 VERSION = 1
@@ -95,22 +93,15 @@ def holds(folder: Path, files: Mapping[str, bytes]) -> bool:
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a model's folder: a new one appears whole, in an old one the list of files comes last.
-
-    Killed in between, an old folder holds a model that `fetch` refuses, never one that is mixed.
-    """
-    if folder.is_dir():
-        for name, content in files.items():
-            with atomic(folder / name) as temporary:
-                temporary.write_bytes(content)
-        return
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
-        whole = Path(made) / "whole"
-        whole.mkdir()
-        for name, content in files.items():
-            with atomic(whole / name) as temporary:
-                temporary.write_bytes(content)
-        os.rename(whole, folder)
+    """Write a model's folder: all of its files appear or none; in an old one they are replaced."""
+    with contextlib.ExitStack() as stack:
+        if folder.is_dir():
+            paths = stack.enter_context(atomic_set([folder / name for name in files]))
+        else:
+            whole = stack.enter_context(atomic_folder(folder))
+            paths = [whole / name for name in files]
+        for path, content in zip(paths, files.values(), strict=True):
+            path.write_bytes(content)
 
 
 def fetch(folder: Path, name: str, shown: str) -> bytes:
@@ -119,41 +110,30 @@ def fetch(folder: Path, name: str, shown: str) -> bytes:
     Raises InputError where the folder holds no model of ours, or the file is missing, is not what
     the list says, or is no plain file: links are not followed.
     """
-    try:
-        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise InputError(f"{shown}: {(error.strerror or 'cannot be read').lower()}") from error
-    try:
-        listed = _listed(_read(place, CONFIG, shown, MOST_CONFIG), shown)
-        if name not in listed:
-            raise InputError(f"{shown}: holds no {name}")
-        wanted = listed[name]
-        content = _read(place, name, shown, wanted.size)
-    finally:
-        os.close(place)
+    if not folder.is_dir():
+        raise InputError(f"{shown}: {'not a' if folder.exists() else 'no such'} folder")
+    listed = _listed(_read(folder, CONFIG, shown, MOST_CONFIG), shown)
+    if name not in listed:
+        raise InputError(f"{shown}: holds no {name}")
+    wanted = listed[name]
+    content = _read(folder, name, shown, wanted.size)
     if len(content) != wanted.size or hashlib.sha256(content).hexdigest() != wanted.sha256:
         raise InputError(f"{shown}: {name} is damaged: it is not what {CONFIG} says")
     return content
 
 
-def _read(place: int, name: str, shown: str, most: int) -> bytes:
+def _read(folder: Path, name: str, shown: str, most: int) -> bytes:
     """Return a plain file's bytes; InputError where it has more than `most`."""
     try:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+        with regular(folder / name, follow=False) as file:
+            content = file.read(most + 1)
     except OSError as error:
         link = error.errno == errno.ELOOP
         why = "is a link, which is not followed" if link else (error.strerror or "").lower()
         raise InputError(f"{shown}: {name}: {why}") from error
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{shown}: {name}: is not a regular file")
-        if found.st_size > most:
-            raise InputError(f"{shown}: {name}: has {found.st_size} bytes, at most {most} expected")
-        with open(file, "rb", closefd=False) as opened:
-            return opened.read(most)
-    finally:
-        os.close(file)
+    if len(content) > most:
+        raise InputError(f"{shown}: {name}: has more than the {most} bytes expected")
+    return content
 
 
 def _listed(content: bytes, shown: str) -> dict[str, Listed]:

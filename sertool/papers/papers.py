@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -18,6 +17,7 @@ from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.settings import meant
+from sertool.core.texts import toml
 from sertool.evaluation.leaks import FACTS
 from sertool.evaluation.measures import FIGURE_KEYS, check_figure, of_corpus
 from sertool.evaluation.pooling import PARTS
@@ -274,10 +274,10 @@ def paper(name: str) -> Paper:
 def load(path: Path) -> Paper:
     """Return the paper in a TOML file; InputError with file and place where it is damaged."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        raw = toml(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{show(path)}: not TOML: {error}") from error
     try:
         _refuse_texts(raw.get("cells"))

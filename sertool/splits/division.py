@@ -12,6 +12,7 @@ from sertool.core.options import Options
 from sertool.core.paths import show
 from sertool.core.seeds import derive
 from sertool.core.settings import option
+from sertool.core.texts import whole
 from sertool.corpora import where
 from sertool.items import PARTS, Item
 from sertool.splits.protocols import Place, Stratum, by_label, parse, split, unit_of
@@ -334,10 +335,11 @@ class _Divider:
 
 
 def _fold(option: str, text: str, folds: Sequence[int], others: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) in folds):
+    fold = whole(text)
+    if fold is None or fold not in folds:
         known = ", ".join(map(str, folds))
         raise UsageError(f"{option} {text}: choose one of the folds {known}, or {others}")
-    return int(text)
+    return fold
 
 
 def _assign(units: Units, part: Callable[[int], str], what: str) -> dict[str, str]:

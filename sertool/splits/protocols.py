@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.seeds import derive
+from sertool.core.texts import whole
 from sertool.items import PARTS, Item
 from sertool.splits.balance import Group, balance
 
@@ -70,9 +71,10 @@ def parse(text: str) -> Protocol:
     if name == "random":
         return Protocol(text, name, ratios=_ratios(text, rest))
     if name == "kfold" or (name in GROUPED and name != "loso" and rest) or name == "speakers":
-        if not (rest.isascii() and rest.isdigit() and int(rest) >= 2):
+        folds = whole(rest)
+        if folds is None or folds < 2:
             raise UsageError(f"protocol {text}: write {name}:N, with at least 2 folds")
-        return Protocol(text, name, folds=int(rest))
+        return Protocol(text, name, folds=folds)
     if name == "file" and rest:
         return Protocol(text, name, path=Path(rest))
     if name in (*GROUPED, "corpora", "none") and not rest:
@@ -258,11 +260,12 @@ def _place_of(row: Mapping[str, str | None], where: str) -> Place:
     fold, part = row.get("fold") or None, row.get("part") or None
     if fold is None and part is None:
         raise InputError(f"{where}: neither fold nor part")
-    if fold is not None and not (fold.isascii() and fold.isdigit()):
+    number = None if fold is None else whole(fold)
+    if fold is not None and number is None:
         raise InputError(f"{where}: fold {fold!r} is not a whole number of at least 0")
     if part is not None and part not in PARTS:
         raise InputError(f"{where}: part {part!r} is not one of {', '.join(PARTS)}")
-    return Place(None if fold is None else int(fold), part)
+    return Place(number, part)
 
 
 def remarks(items: Sequence[Item], places: Mapping[str, Place]) -> list[str]:
