@@ -65,14 +65,16 @@ class OfTables(Model):
 class Tabular(OfTables):
     """A model fitted in one step to a table: one row of numbers per item.
 
-    needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`. chooses:
-    whether `fit` has inner folds of its own, of which `score` knows the result.
+    needs: a package beyond NumPy that `fit` imports. soft: whether there is `fit_shares`. across:
+    whether there is `fit_across`. chooses: whether `fit` has inner folds of its own, of which
+    `score` knows the result.
     class_weights: what `--class-weights` is unless it is given.
     """
 
     needs: str | None = None
     class_weights: str = "none"
     soft: bool = False
+    across: bool = False
     chooses: bool = False
 
     @abstractmethod
@@ -102,6 +104,15 @@ class Tabular(OfTables):
         """Return the same arrays, fitted to shares (items, n_classes) in place of classes.
 
         shares: of raters' votes, float64, each row of sum 1, every class in one at least.
+        """
+        raise NotImplementedError
+
+    def fit_across(
+        self, rows: np.ndarray, targets: np.ndarray, n_classes: int, corpora: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the same arrays, fitted to hold on other corpora than these.
+
+        corpora: (items,) int64, two of them at least.
         """
         raise NotImplementedError
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
+from sertool.models import across
 from sertool.models.contract import Tabular
 from sertool.models.inner_folds import candidates, fit_temperature, inner_folds, rates, said
 from sertool.models.layer_choice import LayerSettings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sertool.models.graphs import Values
 
 ROUGH, EXACT = 1e-3, 1e-6  # gradients at which the solver ends, while choosing and in the end
+OF_CORPORA = 2  # in `chosen`: what is whole in the inner folds
 NOTHING = 1e-12  # share of the largest square below which rows do not differ along an axis
 
 
@@ -54,6 +56,7 @@ class Logistic(Tabular):
     needs = "sklearn"
     class_weights = "balanced"
     chooses = True
+    across = True
     Settings = LogisticSettings
     settings: LogisticSettings
 
@@ -77,13 +80,40 @@ class Logistic(Tabular):
         biases are multiplied; it is 1 where C is given and the items are too few for folds.
 
         Arrays: mean, sd (columns,), coef (n_classes, columns), intercept (n_classes,), chosen (5,):
-        C, UAR or accuracy of the inner folds, how many they are, 1 where groups are whole in them,
-        and the temperature. Warns where the solver has not converged. Raises InputError for several
-        candidates and too few items to choose by.
+        C, UAR or accuracy of the inner folds, how many they are, 1 where groups are whole in them
+        (OF_CORPORA: corpora), and the temperature. Warns where the solver has not converged. Raises
+        InputError for several candidates and too few items to choose by.
+        """
+        return self._fitted(rows, targets, groups, weights, weights[targets], None)
+
+    def fit_across(
+        self, rows: np.ndarray, targets: np.ndarray, n_classes: int, corpora: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the same, fitted for other corpora than these; see `models.across`.
+
+        Each class of each corpus weighs alike, rows count from the mean of their corpus, and the
+        inner folds hold corpora out: C has the highest mean of their rates.
+        """
+        weights = len(targets) / (n_classes * np.bincount(targets, minlength=n_classes))
+        each = across.alike(targets, corpora)
+        return self._fitted(rows, targets, corpora, weights, each, corpora)
+
+    def _fitted(
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        groups: np.ndarray,
+        weights: np.ndarray,
+        each: np.ndarray,
+        corpora: np.ndarray | None,
+    ) -> dict[str, np.ndarray]:
+        """Return the arrays of `fit`; each: (n,), the items' weights in the loss.
+
+        corpora: whose means rows are less; None: less the mean of all.
         """
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        every = candidates(self.settings.C)
+        every, search = candidates(self.settings.C), self.settings.search
         folds, whole = inner_folds(targets, groups, self.settings.folds)
         if len(every) > 1 and folds is None:
             raise InputError("logistic: too few items to choose C by; give one: --set C=0.01")
@@ -91,15 +121,19 @@ class Logistic(Tabular):
         with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
             if folds is not None:
                 count = int(folds.max()) + 1
-                decisions = self._held_out(rows, targets, folds, every, weights)
-                scores = rates(decisions, targets, self.settings.search)
+                decisions = self._held_out(rows, targets, folds, every, each, corpora)
+                if corpora is None:
+                    scores = rates(decisions, targets, search)
+                else:
+                    scores = across.mean_rates(decisions, targets, corpora, search)
                 best = int(scores.argmax())
                 score = float(scores[best])
                 temperature = fit_temperature(decisions[best], targets, weights)
-            mean, sd = mean_and_deviation(rows)
-            fitted = self._path((rows - mean) / sd, targets, every[best : best + 1], weights, EXACT)
+            z, mean, sd = _scaled(rows, corpora)
+            fitted = self._path(z, targets, every[best : best + 1], each, EXACT)
         coef, intercept = fitted[0]
-        chosen = np.array([every[best], score, count, float(whole), temperature])
+        kept = 0 if not whole else 1 if corpora is None else OF_CORPORA
+        chosen = np.array([every[best], score, count, kept, temperature], np.float64)
         return {
             "mean": mean,
             "sd": sd,
@@ -114,21 +148,22 @@ class Logistic(Tabular):
         targets: np.ndarray,
         folds: np.ndarray,
         every: Sequence[float],
-        weights: np.ndarray,
+        each: np.ndarray,
+        corpora: np.ndarray | None,
     ) -> np.ndarray:
         """Return the logits (C, n, classes) of each item by the models that did not see its fold.
 
         -inf for a class that the training side lacks.
         """
-        decisions = np.full((len(every), len(rows), len(weights)), -np.inf)
+        decisions = np.full((len(every), len(rows), targets.max() + 1), -np.inf)
         for fold in range(folds.max() + 1):
             inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            mean, sd = mean_and_deviation(rows[inside])
-            train, test = (rows[inside] - mean) / sd, (rows[outside] - mean) / sd
+            train, mean, sd = _scaled(rows[inside], None if corpora is None else corpora[inside])
+            test = (rows[outside] - mean) / sd
             known = np.unique(targets[inside])
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a candidate nobody asks
-                fitted = self._path(train, targets[inside], every, weights, ROUGH)
+                fitted = self._path(train, targets[inside], every, each[inside], ROUGH)
             for k, (coef, intercept) in enumerate(fitted):
                 decisions[k][np.ix_(outside, known)] = test @ coef.T + intercept
         return decisions
@@ -138,7 +173,7 @@ class Logistic(Tabular):
         rows: np.ndarray,
         targets: np.ndarray,
         every: Sequence[float],
-        weights: np.ndarray,
+        each: np.ndarray,
         tolerance: float,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (weights (known classes, columns), biases) for each C, each begun at the last.
@@ -154,18 +189,14 @@ class Logistic(Tabular):
             kept = squares > NOTHING * squares[-1]
             turn = (axes[:, kept] / np.sqrt(squares[kept])).T @ rows
             rows = axes[:, kept] * np.sqrt(squares[kept])
-        known = np.unique(targets)
         regression = LogisticRegression(
-            max_iter=self.settings.max_iter,
-            tol=tolerance,
-            warm_start=True,
-            class_weight={int(k): float(weights[k]) for k in known},
+            max_iter=self.settings.max_iter, tol=tolerance, warm_start=True
         )
         found = []
         for c in every:
-            regression.set_params(C=c).fit(rows, targets)
+            regression.set_params(C=c).fit(rows, targets, each)
             coef, intercept = regression.coef_, regression.intercept_
-            if len(known) == 2:  # scikit-learn keeps one row of two: the logit of the second class
+            if len(coef) == 1:  # scikit-learn keeps one row of two: the logit of the second class
                 coef = np.concatenate([np.zeros_like(coef), coef])
                 intercept = np.concatenate([np.zeros_like(intercept), intercept])
             found.append((coef @ turn if turn is not None else coef.copy(), intercept.copy()))
@@ -190,4 +221,17 @@ class Logistic(Tabular):
     def describe(self, arrays: Mapping[str, np.ndarray]) -> str:
         """Return one line about what `fit` chose."""
         c, score, folds, whole, _ = arrays["chosen"].tolist()
+        if whole == OF_CORPORA:
+            return f"C {c:.3g}; {100 * score:.1f} % in {folds:.0f} inner folds of whole corpora"
         return f"C {c:.3g}; {said(score, folds, whole)}"
+
+
+def _scaled(
+    rows: np.ndarray, corpora: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (z-scored rows, mean, sd): around the mean of all, or each around its corpus' own."""
+    if corpora is None:
+        mean, sd = mean_and_deviation(rows)
+        return (rows - mean) / sd, mean, sd
+    centred, mean, sd = across.moments(rows, corpora)
+    return centred / sd, mean, sd

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.formats.store import Store
 from sertool.items import Item
@@ -96,11 +96,18 @@ def groups(items: Sequence[Item], targets: np.ndarray) -> np.ndarray:
 
 
 def fit_tabular(
-    model: Tabular, columns: Columns, train: Sequence[int], target: Target
+    model: Tabular,
+    columns: Columns,
+    train: Sequence[int],
+    target: Target,
+    across: bool = False,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return (the model's arrays, what its solver warned of), fitted on the training positions."""
+    """Return (the model's arrays, what its solver warned of), fitted on the training positions.
+
+    across: by `fit_across`, where the items are of several corpora.
+    """
     rows = columns.rows(model, train)
-    return fit_rows(model, rows, target, columns.items(train), train)
+    return fit_rows(model, rows, target, columns.items(train), train, across)
 
 
 def fit_rows(
@@ -109,6 +116,7 @@ def fit_rows(
     target: Target,
     items: Sequence[Item],
     positions: Sequence[int],
+    across: bool = False,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return (the model's arrays, what its solver warned of), fitted on rows (n, columns).
 
@@ -116,16 +124,23 @@ def fit_rows(
     """
     indices = target.indices[np.asarray(positions, np.int64)]
     together = groups(items, indices)
+    names, corpora = np.unique([item.corpus or "" for item in items], return_inverse=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if target.shares is not None:
             mine = target.shares[np.asarray(positions, np.int64)]
             arrays = layer_choice.fit_shares(model, rows, mine, target.class_weights, together)
+        elif across and len(names) > 1:
+            if rows.ndim == 3:
+                raise UsageError("--across-corpora: name a layer of the features: --set layer=N")
+            arrays = model.fit_across(rows, indices, len(target.classes), corpora)
         else:
             arrays = layer_choice.fit(
                 model, rows, indices, len(target.classes), target.class_weights, together
             )
     odd = [str(w.message).splitlines()[0] for w in caught if "onverge" in str(w.message)]
+    if across and len(names) < 2:
+        odd.append(f"--across-corpora: {names[0] or 'one corpus'} alone trains, as without it")
     return arrays, odd
 
 

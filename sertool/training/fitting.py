@@ -91,7 +91,8 @@ def _fit_network(job: Job, division: Division, target: Target | Numbers, start: 
 
 def fit_table(job: Job, model: Tabular, division: Division, target: Target) -> Fitted:
     """Fit a tabular model; its history is one row, of validation's rates if there is any."""
-    arrays, warnings = fit_tabular(model, job.columns, division.train, target)
+    across = job.options.across_corpora and model.across
+    arrays, warnings = fit_tabular(model, job.columns, division.train, target, across)
     for text in warnings:
         job.console.warn(f"{model.name}: {text}")
     if chosen := layer_choice.describe(model, arrays):

@@ -106,6 +106,7 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     _check(options, found, store)
     _check_kind(options, found, fields)
     _check_soft(options, found)
+    _check_across(options, found)
     columns = Columns(store, console)
     if not isinstance(found, Network):
         weighted = found.class_weights if isinstance(found, Tabular) else "none"
@@ -194,6 +195,17 @@ def _check_soft(options: TrainOptions, found: Model) -> None:
         raise UsageError(
             f"--soft: {found.name} learns one class of each item; choose linear or another network"
         )
+
+
+def _check_across(options: TrainOptions, found: Model) -> None:
+    """Raise UsageError where a model cannot be fitted for other corpora, or not as options say."""
+    if not options.across_corpora:
+        return
+    if not (isinstance(found, Tabular) and found.across):
+        raise UsageError(f"--across-corpora: {found.name} cannot; choose --model logistic")
+    if options.soft or "class_weights" in options.overrides:
+        name = "soft" if options.soft else "class-weights"
+        raise UsageError(f"--across-corpora: weighs items itself; leave out --{name}")
 
 
 def _steps(options: TrainOptions, found: Model) -> augmentations.Steps:

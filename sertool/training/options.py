@@ -64,6 +64,13 @@ class TrainOptions(Options):
         " cross-entropy between the two, instead of the label. Items without a majority train,"
         " too.",
     )
+    across_corpora: bool = option(
+        False,
+        "Fit to several corpora for recordings of others (logistic): each class of each corpus"
+        " weighs alike, features count from their corpus' mean, and inner folds keep corpora"
+        " whole.",
+        panel=TRAINING,
+    )
     per: str | None = option(
         None,
         "One model per value of this field, such as gender, in a single checkpoint.",
