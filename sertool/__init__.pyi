@@ -310,6 +310,7 @@ def push(
     place: AnyPath,
     *,
     report: AnyPath | Sequence[AnyPath] = (),
+    onnx: AnyPath | None = None,
     name: str | None = None,
     licence: str | None = None,
     language: str | Sequence[str] = (),

@@ -22,8 +22,9 @@ from small_store import items, make
 from sertool.core.errors import UsageError
 from sertool.evaluation import card, report
 from sertool.extras import hub
-from sertool.formats import box, checkpoint, repository
+from sertool.formats import box, checkpoint, lineage, onnx, repository
 from sertool.items import Item
+from sertool.models.scoring import Scorer
 
 Cli = Callable[..., Any]
 FILES = [repository.CONFIG, repository.CARD, repository.MODEL]
@@ -168,6 +169,41 @@ def test_the_model_in_the_box_has_its_own_card(tmp_path: Path, cli: Cli) -> None
     assert found is not None
     assert (tmp_path / "b.ckpt").read_bytes() == found.read_bytes()
     assert cli("push", "box", tmp_path / "c", "--licence", "mit").code == 2
+
+
+def exported(folder: Path, k: int) -> Path:
+    """Write the ONNX model of a fold; made without ONNX Runtime, which would compare it."""
+    pytest.importorskip("onnx", reason="ONNX models need sertool[onnx]")
+    from sertool.formats.onnx_graph import Graph
+
+    model = checkpoint.load(folder / f"m.{k}.ckpt")
+    scorer, graph = Scorer.of(model), Graph()
+    graph.output("posterior", scorer.graph(graph), ("items", len(scorer.outputs)))
+    step = lineage.record("export", {}, f"m.{k}.ckpt", model.identity)
+    meta = onnx.described(model.meta) | {"lineage": [*model.meta["lineage"], step]}
+    onnx.save(onnx.packed(graph.to_bytes(), meta), folder / f"m.{k}.onnx")
+    return folder / f"m.{k}.onnx"
+
+
+def test_an_onnx_model_beside_it(folder: Path, cli: Cli, remote: Hub) -> None:
+    ours, other = exported(folder, 0), exported(folder, 1)
+    push = ("push", folder / "m.0.ckpt", folder / "q")
+    result = cli(*push, "--onnx", other)
+    assert (result.code, "exported" in result.err) == (3, True)
+    assert cli(*push, "--onnx", ours).code == 0
+    assert cli("pull", folder / "q", folder / "out.onnx").code == 0
+    assert (folder / "out.onnx").read_bytes() == ours.read_bytes()
+    result = cli("pull", folder / "p", folder / "two.onnx")
+    assert (result.code, "holds no model.onnx" in result.err) == (3, True)
+    result = cli(*push, "--force")
+    assert (result.code, "remove it" in result.err) == (3, True)
+    whole = bytearray(ours.read_bytes())
+    whole[-1] ^= 1
+    (folder / "q" / repository.ONNX).write_bytes(whole)
+    assert cli("pull", folder / "q", folder / "two.onnx").code == 3
+    assert cli("push", folder / "m.0.ckpt", "hf:a/b", "--onnx", ours).code == 0
+    assert cli("push", folder / "m.0.ckpt", "hf:a/b", "--force").code == 0
+    assert not (folder / "hub/a/b/main" / repository.ONNX).exists()
 
 
 # --- hostile folders ---
@@ -416,10 +452,18 @@ class Hub:
         (self.root / repo_id / branch).mkdir(exist_ok=exist_ok)
 
     def upload_folder(
-        self, *, repo_id: str, folder_path: Path, revision: str | None, commit_message: str
+        self,
+        *,
+        repo_id: str,
+        folder_path: Path,
+        revision: str | None,
+        commit_message: str,
+        delete_patterns: list[str],
     ) -> None:
         self.commits.append(commit_message)
         place = self.root / repo_id / (revision or "main")
+        for pattern in delete_patterns:
+            (place / pattern).unlink(missing_ok=True)
         shutil.copytree(folder_path, place, dirs_exist_ok=True)
 
     def hf_hub_download(

@@ -297,9 +297,9 @@ def pull(
     verbose: bool = False,
     **options: Any,
 ) -> Checkpoint:
-    """Write the checkpoint of a folder that `push` made, or of the hub's, verified; return it.
+    """Write the model of a folder that `push` made, or of the hub's, verified; return it.
 
-    place: a folder, or "hf:OWNER/NAME". out: the file to write (.ckpt).
+    place: a folder, or "hf:OWNER/NAME". out: the file to write: .ckpt, or .onnx if it has one.
 
     >>> push("box", "published")
     >>> pull("published", "pulled.ckpt").identity == load().identity

@@ -30,7 +30,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "eval": "Test checkpoints on the items that they held out, next to baselines.",
     "predict": "Predict the emotion of recordings, all of each: one line per file, in order.",
     "push": "Publish a checkpoint with its card, in a folder or on the Hugging Face hub.",
-    "pull": "Fetch a published checkpoint, from a folder or from the hub, and verify it.",
+    "pull": "Fetch a published model, from a folder or from the hub, and verify it.",
     "export": "Write a checkpoint as an ONNX model, which predicts without torch.",
     "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",
     "info": "Show what a file is, what it holds and how it was made; verify a store's checksum.",

@@ -29,35 +29,37 @@ class PullOptions(Options):
 
 def pull(
     place: Annotated[str, Argument("FOLDER|hf:OWNER/NAME", PLACE)],
-    output: Annotated[Path, Argument("CHECKPOINT", "The checkpoint to write.")],
+    output: Annotated[
+        Path, Argument("MODEL", "The model to write: .ckpt, or .onnx if it has one.")
+    ],
     options: PullOptions = PullOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
 ) -> None:
-    """Write the checkpoint of a model's folder, verified by size, SHA-256 and its own checksum.
+    """Write the model of a folder, verified by size, SHA-256 and its own checksum.
 
     Raises InputError for a folder that `push` did not make, and for what is not as it was pushed.
     """
     from sertool.extras import hub
-    from sertool.formats import repository
-    from sertool.formats.checkpoint import parse
+    from sertool.formats import checkpoint, onnx, repository
     from sertool.formats.outputs import atomic, check_output
 
     console = console or Console.silent()
     remote = hub.repository_of(place)
-    inputs = [] if remote else [Path(place) / repository.MODEL]
+    exported = output.suffix == onnx.SUFFIX
+    name = repository.ONNX if exported else repository.MODEL
+    inputs = [] if remote else [Path(place) / name]
     check_output(output, run.force, run.resume, inputs)
     shown = show(place)
     if remote is None:
         if options.revision is not None:
             raise UsageError("--revision is for hf:OWNER/NAME")
-        content = repository.fetch(Path(place), repository.MODEL, shown)
+        content = repository.fetch(Path(place), name, shown)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            names = (repository.CONFIG, repository.MODEL)
-            hub.download(remote, names, Path(folder), options.revision)
-            content = repository.fetch(Path(folder), repository.MODEL, shown)
-    model = parse(content, f"{shown}: {repository.MODEL}")
+            hub.download(remote, (repository.CONFIG, name), Path(folder), options.revision)
+            content = repository.fetch(Path(folder), name, shown)
+    model = (onnx if exported else checkpoint).parse(content, f"{shown}: {name}")
     if run.resume and not run.force and output.exists():
         if output.read_bytes() != content:
             raise InputError(f"{show(output)}: exists, of another model; --force replaces it")

@@ -7,7 +7,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions
@@ -15,6 +15,9 @@ from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.formats import box
 from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.formats.checkpoint import Checkpoint
 
 PLACE = "A folder, or hf:OWNER/NAME on the Hugging Face hub (extra sertool[hub])."
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
@@ -36,6 +39,9 @@ class PushOptions(Options):
         "Report of eval --json, of this model or of models trained alike: the card's figures;"
         " repeatable.",
         metavar="FILE",
+    )
+    onnx: Path | None = option(
+        None, "The same model as sertool export writes it, to lie beside it.", metavar="MODEL.onnx"
     )
     name: str | None = option(
         None, "The model's name.", metavar="NAME", unset="the folder's or repository's"
@@ -84,8 +90,10 @@ def push(
     if remote is None:
         if options.revision is not None or options.private:
             raise UsageError("--revision and --private are for hf:OWNER/NAME")
-        again = run.force or run.resume
-        repository.check(Path(place), again, [checkpoint, *options.report])
+        names = [repository.MODEL, repository.CARD, repository.CONFIG]
+        names += [repository.ONNX] if options.onnx else []
+        inputs = [checkpoint, *options.report, *([options.onnx] if options.onnx else [])]
+        repository.check(Path(place), names, run.force or run.resume, inputs)
     elif not run.force and not run.resume and hub.exists(remote, options.revision):
         raise InputError(f"{place}: exists already; --force replaces it")
     name = options.name or os.path.basename(remote or os.path.abspath(place)) or "model"
@@ -127,7 +135,19 @@ def _files(
             console.warn("no --report: the card says that nobody knows how good the model is")
         if options.licence is None:
             console.warn("no --licence: the card says that none was named")
-    return repository.contents(model, content, text)
+    onnx = None if options.onnx is None else _exported(options.onnx, model, show(path))
+    return repository.contents(model, content, onnx, text)
+
+
+def _exported(path: Path, model: Checkpoint, name: str) -> bytes:
+    """Return the bytes of an ONNX model; InputError where it was exported from another one."""
+    from sertool.formats import onnx
+
+    found = onnx.load(path)
+    last = found.header.lineage[-1:]
+    if not last or last[0].stage != "export" or last[0].input.sha256 != model.identity:
+        raise InputError(f"{show(path)}: is not {name} exported")
+    return found.content
 
 
 COMMAND = Command(

@@ -21,7 +21,7 @@ def whole(text: str) -> int | None:
     return number if number <= LARGEST else None
 
 
-def toml(text: str, **options: Any) -> dict[str, Any]:
+def toml(text: str, **options: Any) -> Any:
     """Return what `tomllib.loads` does; ValueError for all that it fails on, deep nesting, too."""
     try:
         return tomllib.loads(text, **options)

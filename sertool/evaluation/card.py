@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import Struct, to_builtins
 
-from sertool import metrics, regression
+from sertool import corpora, metrics, regression
 from sertool.core.paths import show
 from sertool.corpora import named
 from sertool.evaluation import contamination
@@ -28,6 +28,7 @@ from sertool.evaluation.terminal import (
 )
 from sertool.formats.checkpoint import Checkpoint, Header
 from sertool.formats.lineage import file_sha256
+from sertool.items import Item
 from sertool.ui.words import plural
 
 TASK = "audio-classification"
@@ -73,10 +74,10 @@ class Result(Struct):
     metrics: list[Figure]
 
     @classmethod
-    def on(cls, corpora: Sequence[str], name: str, figures: Sequence[Figure]) -> Result:
-        """Return the entry for figures on corpora, together called `name`."""
+    def on(cls, tested: Sequence[str], name: str, figures: Sequence[Figure]) -> Result:
+        """Return the entry for figures on corpora, `tested`, together called `name`."""
         task = Named(TASK, "Speech emotion recognition")
-        return cls(task, Named("-".join(corpora) or UNKNOWN, name), list(figures))
+        return cls(task, Named("-".join(tested) or UNKNOWN, name), list(figures))
 
 
 def front_matter(
@@ -169,42 +170,54 @@ def card(
     that sertool knows where none is given. Raises InputError for reports of another model.
     """
     header = checkpoint.header
-    trained = [item for item in checkpoint.items if item.part == "train"]
-    corpora = sorted({str(item.corpus or UNKNOWN) for item in trained})
-    known = {corpus: named.described(corpus) for corpus in corpora}
-    spoken = {one.constants.get("language", "") for one in known.values() if one} - {""}
+    trained: dict[str, list[Item]] = {}
+    for item in checkpoint.items:
+        if item.part == "train":
+            trained.setdefault(item.corpus or "", []).append(item)
     found = [(path, of_model(path, header)) for path in reports]
     results = [one for _, report in found for one in _results(report)]
-    parts = [front_matter(name, results, licence, languages or sorted(spoken))]
-    parts += [f"# {markdown(name)}", _what(header)]
-    parts.append(
-        f"    sertool pull {source} model.ckpt\n    sertool predict model.ckpt recordings/"
-    )
-    parts += ["## How far to trust it"]
-    parts += [_tested(report, checkpoint) for _, report in found] or [
-        "Not known: no report of a test was given. Figures of the training say nothing."
-    ]
-    parts += ["## Confidence", _confidence(header), MISUSE, "## Trained on"]
-    rows = [
-        "| corpus | recordings | speakers | licence of the corpus |",
-        "| --- | --- | --- | --- |",
-    ]
-    for corpus, spec in known.items():
-        own = [item for item in trained if str(item.corpus or UNKNOWN) == corpus]
-        speakers = len({item.speaker for item in own} - {None}) or UNKNOWN
-        terms = spec.licence.rstrip(".") if spec and spec.licence else "not known to sertool"
-        origins = len({item.origin or item.id for item in own})
-        rows.append(f"| {markdown(corpus)} | {origins} | {speakers} | {markdown(terms)} |")
-    parts += ["\n".join(rows), _licence(licence)]
-    parts.append(
-        "The checkpoint lists these recordings (names, speakers, sentences, fingerprints), so that"
-        " `sertool info --audit` finds them in other data; it holds none of them."
-    )
+    untold = "Not known: no report of a test was given. Figures of the training say nothing."
     hashes = ", ".join(f"{markdown(path.name)} ({file_sha256(path)[:12]})" for path, _ in found)
     figures = f"; its figures are those of {hashes}" if found else ""
-    identity = checkpoint.identity[:12]
-    parts.append(f"Card of the checkpoint {identity}, made by `sertool push`{figures}.")
+    parts = [
+        front_matter(name, results, licence, languages or _languages(trained)),
+        f"# {markdown(name)}",
+        _what(header),
+        f"    sertool pull {source} model.ckpt\n    sertool predict model.ckpt recordings/",
+        "## How far to trust it",
+        *([_tested(report, checkpoint) for _, report in found] or [untold]),
+        "## Confidence",
+        _confidence(header),
+        MISUSE,
+        "## Trained on",
+        _trained(trained),
+        _licence(licence),
+        "The checkpoint lists these recordings (names, speakers, sentences, fingerprints), so that"
+        " `sertool info --audit` finds them in other data; it holds none of them.",
+        f"Card of the checkpoint {checkpoint.identity[:12]}, made by `sertool push`{figures}.",
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def _languages(trained: Iterable[str]) -> list[str]:
+    """Return the languages of corpora, of those that have one by their description."""
+    known = [named.described(corpus) for corpus in trained]
+    return sorted(
+        {one.constants["language"] for one in known if one and "language" in one.constants}
+    )
+
+
+def _trained(trained: Mapping[str, Sequence[Item]]) -> str:
+    """Return the table of corpora, by the items of each."""
+    rows = ["| corpus | recordings | speakers | its licence |", "| --- | --- | --- | --- |"]
+    known = set(corpora.names())
+    for corpus, items in sorted(trained.items()):
+        recordings = len({item.origin or item.id for item in items})
+        speakers = len({item.speaker for item in items} - {None}) or UNKNOWN
+        licence = corpora.load(corpus).licence if corpus in known else ""
+        told = [corpus or UNKNOWN, str(recordings), str(speakers), licence or UNKNOWN]
+        rows.append(f"| {' | '.join(map(markdown, told))} |")
+    return "\n".join(rows)
 
 
 def _what(header: Header) -> str:
@@ -241,16 +254,15 @@ def _licence(licence: str | None) -> str:
 
 def _results(report: AnyReport) -> list[Result]:
     """Return what `model-index` says of a report: of all corpora, and of each of several."""
-    groups = report.figures.by.get("corpus", {})
-    corpora = sorted(name for name in groups if name)
+    tested_on = sorted(name for name in report.figures.by.get("corpus", {}) if name)
     weak = warnings(report.protocol)
     apart = ["speakers apart"] if report.protocol.facts.get("speaker_disjoint") else []
     how = ", ".join([*apart, *weak]) or "speakers unknown"
-    title = f"{', '.join(corpora) or 'corpus unknown'}: {how}"
+    title = f"{', '.join(tested_on) or 'corpus unknown'}: {how}"
     told = list(_ccc(report) if isinstance(report, NumberReport) else _rates(report))
-    made = [Result.on(corpora, title, told)] if told else []
-    if isinstance(report, Report) and len(corpora) > 1:
-        for name in corpora:
+    made = [Result.on(tested_on, title, told)] if told else []
+    if isinstance(report, Report) and len(tested_on) > 1:
+        for name in tested_on:
             own = _uar(report.figures.by["corpus"][name].uar, {})
             made.append(Result.on([name], f"{name}: {how}", [own]))
     return made
@@ -292,9 +304,9 @@ def _tested(report: AnyReport, checkpoint: Checkpoint) -> str:
     itself, others = tested(report, checkpoint)
     alike = f"{plural(others, 'model')} trained alike"
     whose = "This model" + (f" and {alike}" if others else "") if itself else alike
-    corpora = ", ".join(map(markdown, sorted(report.figures.by.get("corpus", {}))))
+    where = ", ".join(map(markdown, sorted(report.figures.by.get("corpus", {}))))
     lines = [
-        f"{whose} on {corpora or 'a corpus without a name'}: {markdown(scope_line(report).plain)}",
+        f"{whose} on {where or 'a corpus without a name'}: {markdown(scope_line(report).plain)}",
         "",
         *(_numbers(report) if isinstance(report, NumberReport) else _classes(report)),
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sertool.core.errors import InputError, SertoolError, UsageError
-from sertool.formats.repository import CONFIG
+from sertool.formats.repository import CONFIG, ONNX
 
 PREFIX = "hf:"
 _PART = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
@@ -53,6 +53,7 @@ def upload(folder: Path, repository: str, revision: str | None, private: bool) -
             folder_path=folder,
             revision=revision,
             commit_message="sertool push",
+            delete_patterns=[ONNX],  # of another model, where this one has none
         )
 
 

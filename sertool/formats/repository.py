@@ -25,7 +25,7 @@ from sertool.formats.outputs import atomic_folder, atomic_set, check_output
 
 FORMAT = "sertool-model"
 VERSION = 1
-CONFIG, CARD, MODEL = "config.json", "README.md", "model.ckpt"
+CONFIG, CARD, MODEL, ONNX = "config.json", "README.md", "model.ckpt", "model.onnx"
 MOST_CONFIG = 1 << 20  # bytes: some hundred times its usual size
 
 
@@ -44,9 +44,14 @@ class Config(Struct):
     files: dict[str, Listed]
 
 
-def contents(checkpoint: Checkpoint, model: bytes, card: str) -> dict[str, bytes]:
-    """Return the files of a model's folder by name, `config.json` last; model: the checkpoint's."""
-    files = {MODEL: model, CARD: card.encode()}
+def contents(
+    checkpoint: Checkpoint, model: bytes, onnx: bytes | None, card: str
+) -> dict[str, bytes]:
+    """Return the files of a model's folder by name, `config.json` last.
+
+    model: the checkpoint's bytes; onnx: those of the same model as `sertool export` writes it.
+    """
+    files = {MODEL: model, **({} if onnx is None else {ONNX: onnx}), CARD: card.encode()}
     header = checkpoint.header
     config: dict[str, Any] = {
         "format": FORMAT,
@@ -67,17 +72,20 @@ def contents(checkpoint: Checkpoint, model: bytes, card: str) -> dict[str, bytes
     return {**files, CONFIG: text.encode() + b"\n"}
 
 
-def check(folder: Path, replace: bool, inputs: Collection[Path]) -> None:
-    """Raise InputError where a model cannot be written into `folder`; a missing one is made later.
+def check(folder: Path, names: Collection[str], replace: bool, inputs: Collection[Path]) -> None:
+    """Raise InputError where files cannot be written into `folder`; a missing one is made later.
 
-    What else is in it, such as a clone's history, is left alone. UsageError for an input there.
+    What else is in it, such as a clone's history, is left alone, but for an ONNX model, which would
+    be another's. UsageError for an input there.
     """
     if not folder.is_dir():
         if folder.exists():
             raise InputError(f"{show(folder)}: is a file; name a folder")
         check_output(folder, force=False)
         return
-    for name in (MODEL, CARD, CONFIG):
+    if ONNX not in names and (folder / ONNX).exists():
+        raise InputError(f"{show(folder / ONNX)}: would be of another model; remove it, or --onnx")
+    for name in names:
         check_output(folder / name, replace, inputs=inputs)
 
 
