@@ -1,5 +1,6 @@
 # `make demo` shows the whole chain, `make test` proves it, `make check` proves the fast part of it,
-# `make results` writes recipes/README.md, its picture and tables from the kept summaries. All make .venv first.
+# `make results` writes recipes/README.md, its picture and tables from the kept summaries, `make figures`
+# counts the results in README.md again from kept predictions. All make .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo results test check lint types unit fast clean
+.PHONY: demo results figures test check lint types unit fast clean
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -16,6 +17,9 @@ demo: $(VENV)/ready
 
 results: $(VENV)/ready
 	$(BIN)/python recipes/results.py
+
+figures: $(VENV)/ready
+	$(BIN)/python recipes/figures.py
 
 # The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
 # BATCHES names those to run, HOURS ends the queue, DEVICE=cuda takes the batches for a GPU first.

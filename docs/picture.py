@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 WIDTH = 76
-LINES = 31  # down to the fifth speaker
+LINES = 33  # down to the fifth speaker
 COMMAND = "sertool eval demo.0.ckpt demo.1.ckpt demo.2.ckpt mel.h5"
 
 
