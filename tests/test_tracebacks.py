@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +162,36 @@ def test_a_file_of_folds(cli: Cli, sounds: Path, tmp_path: Path, fold: str) -> N
     result = cli("prepare", sounds, tmp_path / "out", "-q", "--split", f"file:{tmp_path / 'f.csv'}")
     assert result.code == 3
     assert "f.csv: line 2: fold" in result.err
+
+
+# --- the surroundings ---
+
+
+def test_the_backend_of_a_notebook(sounds: Path, tmp_path: Path, cli: Cli) -> None:
+    assert cli("prepare", sounds, tmp_path / "m.jsonl").code == 0
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sertool",
+            "info",
+            tmp_path / "m.jsonl",
+            "--figures",
+            tmp_path / "f",
+        ],
+        env=os.environ | {"MPLBACKEND": "module://nowhere.backend"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert list((tmp_path / "f").glob("*.png"))
+
+
+def test_figures_of_the_majority_alone(sounds: Path, tmp_path: Path, cli: Cli) -> None:
+    store, model = tmp_path / "s.h5", tmp_path / "m.ckpt"
+    assert cli("featurize", "--kind", "mfcc", sounds, store).code == 0
+    line = ("train", store, model, "--model", "majority", "--resplit", "random:50:50")
+    assert cli(*line, "--no-baselines").code == 0
+    result = cli("eval", model, store, "--figures", tmp_path / "f")
+    assert result.code == 0, result.err
+    assert len(list((tmp_path / "f").glob("*.png"))) > 1

@@ -216,6 +216,7 @@ def _open_standard_streams() -> None:
 def console_script() -> None:
     """Run sertool as a program."""
     _open_standard_streams()
+    os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already
     sys.exit(code)

@@ -126,7 +126,8 @@ def confusion_figure(report: Report) -> Figure:
 def classes_figure(report: Report) -> Figure:
     """Recall of each class: the model next to the linear baseline, and chance."""
     classes = [c for c in report.classes if report.figures.per_class[c].support]
-    rows = [row for row in systems(report) if row[0] != "majority"][:2]
+    every = systems(report)  # of which the first is the model, be it what it may
+    rows = [every[0], *(row for row in every[1:] if row[0] != "majority")][:2]
     crowded = max(map(len, classes)) > ROOM
     figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 5.0 if crowded else 3.8)
     width = 0.8 / len(rows)
@@ -134,8 +135,8 @@ def classes_figure(report: Report) -> Figure:
     for number, (name, figures) in enumerate(rows):
         recalls = [100 * (figures.per_class[c].recall or 0.0) for c in classes]
         at = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(classes))]
-        every = intervals.get(name if number else MODEL_NAME)
-        own = every and [every[report.classes.index(c)] for c in classes]
+        limits = intervals.get(name if number else MODEL_NAME)
+        own = limits and [limits[report.classes.index(c)] for c in classes]
         axes.bar(at, recalls, width * 0.92, color=(MODEL, LINEAR)[number], label=short(name),
                  yerr=_whiskers(recalls, own) if own else None, error_kw=WHISKER)  # fmt: skip
     chance = 100 / len(report.classes)
