@@ -118,3 +118,18 @@ def test_what_does_not_go_together(cli, folder: Path) -> None:
     svm = ("train", "--model", "majority", store, folder / "other.ckpt", "--test-fold", 0)
     assert cli(*svm).code == 0
     refused(folder / "other.ckpt", "r.json", "not majority")
+
+
+def test_a_fused_member_keeps_its_temperature_and_the_mean_has_none(cli, folder: Path) -> None:
+    sure = calibrated(cli, folder)
+    result = cli("fuse", folder / "sure.ckpt", folder / "whole.ckpt", folder / "both.ckpt")
+    assert result.code == 0, result.err
+    both = checkpoint.load(folder / "both.ckpt")
+    assert both.header.calibration is None
+    with Store(folder / "s.h5") as store:
+        arrays = [store.features(i) for i in range(5)]
+    each = [
+        Scorer.of(one).posterior(arrays) for one in (sure, checkpoint.load(folder / "whole.ckpt"))
+    ]
+    found = Scorer.of(both).posterior(arrays)
+    np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-12)

@@ -220,6 +220,7 @@ def fuse(members: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
         "parameters": sum(header.model.parameters for header in headers),
     }
     meta |= {"history": [], "best_epoch": None, "training": None, "kept": None}
+    meta.pop("calibration", None)  # each member's is its own
     meta["baselines"] = sorted({name for header in headers for name in header.baselines or ()})
     changed = [header.augment for header in headers if header.augment]
     meta["augment"] = changed[0] if changed else None
