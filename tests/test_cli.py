@@ -131,8 +131,8 @@ def test_ctrl_c_is_130_and_one_line(sounds: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_ctrl_c_while_sertool_is_loaded(tmp_path: Path, ignored: bool) -> None:
-    """A typer that interrupts as it is imported; under nohup that must change nothing."""
-    (tmp_path / "typer.py").write_text(
+    """A module that interrupts as it is imported; under nohup that must change nothing."""
+    (tmp_path / "tomllib.py").write_text(
         "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nsys.exit(7)\n"
     )
     path = os.pathsep.join([str(tmp_path), *sys.path])

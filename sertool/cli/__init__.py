@@ -2,118 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import typer
-
+from sertool.cli.commands import COMMANDS, HELP, load
 from sertool.cli.guard import drop_stdout, guarded, say
-from sertool.cli.parameters import help_page, parser_of, signature_of
+from sertool.cli.plain import values_of
 from sertool.core import plugins
 from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, paths_in, recorded
-from sertool.core.version import VERSION
 
-COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares its `COMMAND`
-    "prepare": "List the utterances of corpora with labels, speakers and folds.",
-    "featurize": "Turn audio into a feature store (HDF5), with labels and speakers where known.",
-    "augment": "Write a store of originals and augmented copies, each linked to its original.",
-    "train": "Train a model on a feature store.",
-    "fuse": "Combine checkpoints into one that says the weighted mean of what they say.",
-    "calibrate": "Fit the confidences of a checkpoint to what models trained alike held out.",
-    "eval": "Test checkpoints on the items that they held out, next to baselines.",
-    "predict": "Predict the emotion of recordings, all of each: one line per file, in order.",
-    "push": "Publish a checkpoint with its card, in a folder or on the Hugging Face hub.",
-    "pull": "Fetch a published model, from a folder or from the hub, and verify it.",
-    "export": "Write a checkpoint as an ONNX model, which predicts without torch.",
-    "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",
-    "info": "Show what a file is, what it holds and how it was made; verify a store's checksum.",
-    "list": "List corpora, label maps, kinds of feature, augmentations, models, metrics or papers.",
-    "separate": "Separate sources that several microphones recorded in different proportions"
-    " (FastICA).",
-}
-HELP = """prepare -> featurize -> augment -> train -> eval, and predict for folders of recordings.
-
-sertool prepare corpus/ manifest.jsonl --split speakers:4
-
-sertool featurize --kind mel manifest.jsonl features.h5
-
-sertool train --model linear --test-fold all features.h5 model.ckpt
-
-sertool eval --json report.json model.?.ckpt features.h5
-
-sertool predict model.0.ckpt recordings/
-
-Exit codes: 0 done, 1 done, but a file or line failed, 2 wrong usage, 3 a named file or folder
-cannot be used, 130 interrupted.
-"""
-MODULES = {"eval": "evaluate", "list": "listing"}  # where Python has another use for the name
+__all__ = ["COMMANDS", "HELP", "console_script", "load", "main"]
 
 
-def application(name: str) -> typer.Typer:
-    """Return the Typer application; of its commands only `name` is loaded."""
-    app = typer.Typer(
-        name="sertool",
-        rich_markup_mode="rich",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    summary = "Speech emotion recognition in small stages, connected by files."
-    app.callback(help=help_page(summary, HELP))(_root)
-    for other, summary in COMMANDS.items():
-        if other == name:
-            command = load(name)
-            parser = parser_of(command)
-            register = app.command(name, cls=parser, no_args_is_help=command.no_args_is_help)
-            register(_callback(command))
-        else:
-            app.command(other, help=summary)(lambda: None)
-    return app
-
-
-def load(name: str) -> Command:
-    """Return what the module of a command declares."""
-    module = importlib.import_module(f"sertool.commands.{MODULES.get(name, name)}")
-    command: Command = module.COMMAND
-    return command
-
-
-def _version(value: bool) -> None:
-    if value:
-        print(f"sertool {VERSION}")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, metavar="")
-    ] = False,
-) -> None:
-    """Print what the options of no command ask for."""
-
-
-def _callback(command: Command) -> Callable[..., None]:
-    """Return the function that Typer calls with the values of a command line."""
-
-    def called(**values: Any) -> None:
-        with guarded(command.name):
-            _call(command, values)
-
-    called.__signature__ = signature_of(command)  # type: ignore[attr-defined]
-    called.__annotations__ = {}
-    called.__doc__ = help_page(COMMANDS[command.name], command.help)
-    return called
-
-
-def _call(command: Command, values: dict[str, Any]) -> None:
-    """Run a command and leave with its exit code."""
+def _call(command: Command, values: Mapping[str, Any]) -> int:
+    """Run a command and return its exit code."""
     from sertool.core import workers
     from sertool.formats.outputs import naming
     from sertool.ui.console import Console
@@ -136,7 +44,7 @@ def _call(command: Command, values: dict[str, Any]) -> None:
         if command.show is not None:
             command.show(result, groups.get("options"), console)
         console.detail(f"took {time.monotonic() - start:.2f} s")
-    raise typer.Exit(console.exit_code)
+    return console.exit_code
 
 
 def _spelled(values: dict[str, Any]) -> str:
@@ -185,7 +93,15 @@ def _run(name: str, arguments: list[str]) -> int:
     """Parse the arguments and run the command `name`; return its exit code."""
     for path in plugins.asked_for(arguments):  # before the options, of which they may add some
         plugins.load_file(path)
-    code = application(name)(args=arguments, prog_name="sertool", standalone_mode=False)
+    if name and arguments[:1] == [name]:
+        command = load(name)
+        values = values_of(command, arguments[1:])
+        if values is not None:
+            return guarded(name, lambda: _call(command, values))
+    from sertool.cli.application import application
+
+    app = application(name, _call)
+    code = app(args=arguments, prog_name="sertool", standalone_mode=False)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
 

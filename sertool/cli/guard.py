@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
-
-import typer
+from collections.abc import Callable
 
 from sertool.core.errors import SertoolError
 from sertool.core.paths import show
@@ -18,21 +15,21 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST = 2000  # characters of a line on standard error
 
 
-@contextlib.contextmanager
-def guarded(name: str) -> Iterator[None]:
-    """Turn every expected failure of the command `name` into one line and its exit code."""
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """Return what `run` of the command `name` returns; of a failure its code, told in one line."""
     try:
-        yield
+        code = run()
         sys.stdout.flush()
-    except BrokenPipeError as error:
+        return code
+    except BrokenPipeError:
         drop_stdout()
-        raise typer.Exit(0) from error
+        return 0
     except (SertoolError, KeyboardInterrupt, OSError, MemoryError, RuntimeError) as error:
         line, code = _explained(error)
         if not line:
             raise
         say(name, line)
-        raise typer.Exit(code) from error
+        return code
 
 
 def _explained(error: BaseException) -> tuple[str, int]:

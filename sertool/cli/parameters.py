@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 from typer.core import TyperCommand
 
+from sertool.cli.plain import several, switched, typed
 from sertool.core.options import EVERY, Argument, Command, Declared, Instead, declared
 from sertool.core.settings import Option
 
@@ -103,7 +104,7 @@ def _argument(name: str, hint: Any, argument: Argument, default: Any) -> inspect
 def _option(one: Declared) -> inspect.Parameter:
     """Return an option: a flag, a list of texts, a path, or one text that `Declared.read` reads."""
     flags = [one.flag, one.option.short] if one.option.short else [one.flag]
-    if one.hint is bool and one.default and not one.negative:
+    if switched(one):
         flags[0] += f"/--no-{one.flag[2:]}"
     info = typer.Option(
         *flags,
@@ -114,11 +115,11 @@ def _option(one: Declared) -> inspect.Parameter:
         show_default=one.hint is not bool and one.default not in (None, (), {}, ""),
     )
     if one.hint is bool:
-        return _parameter(one.name, Annotated[bool, info], one.default and not one.negative)
-    if one.default == () or isinstance(one.default, dict):
+        return _parameter(one.name, Annotated[bool, info], switched(one))
+    if several(one):
         inner = get_args(one.hint)[0]
-        several = list[Path] if inner is Path else list[str]
-        return _parameter(one.name, Annotated[several | None, info], None)
+        listed = list[Path] if inner is Path else list[str]
+        return _parameter(one.name, Annotated[listed | None, info], None)
     kind = Path if Path in (one.hint, *get_args(one.hint)) else str
     shown = typed(one.default)
     hint = kind if shown is not None else kind | None
@@ -133,13 +134,6 @@ def _completion(choices: Sequence[str], listed: bool = False) -> Callable[[str],
         return [before + comma + c for c in choices if c.startswith(last)]
 
     return complete if choices else None
-
-
-def typed(value: Any) -> str | None:
-    """Return a default as it would be typed; None for none."""
-    if isinstance(value, tuple):
-        return ":".join(str(typed(member)) for member in value)
-    return f"{value:g}" if isinstance(value, float) else None if value is None else str(value)
 
 
 def metavar(one: Declared) -> str:

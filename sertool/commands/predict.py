@@ -199,7 +199,7 @@ def predict(
 
         replace = run.force or run.resume
         explain = functools.partial(explaining.explainer, folder=options.explain, replace=replace)
-    model = load(checkpoint)
+    model = load(checkpoint, items=False)
     if explain is not None and not model.tensors:
         raise UsageError(
             "--explain: draws what a network computes, which an ONNX model does not tell; name its"
@@ -340,7 +340,6 @@ def _run(
     `keep` writes down what made the output, before that gets its name.
     """
     from sertool.evaluation import predictor as predicting
-    from sertool.evaluation.streaming import predict_stream
 
     shown = options.output is None and sys.stdout.isatty()
     form = options.format or ("table" if shown else "jsonl")
@@ -360,6 +359,8 @@ def _run(
                 drawn.append(row)
 
         if options.stream:
+            from sertool.evaluation.streaming import predict_stream
+
             given = sys.stdin.buffer, options.sample_rate, options.channels
             predict_stream(predictor, *given, sink, console)
         else:

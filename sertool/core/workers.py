@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import multiprocessing
 import os
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import islice
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar, cast
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sertool.core.errors import InputError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -52,15 +53,18 @@ def cores() -> int:
 def ordered(work: Callable[[S], T], tasks: Iterable[S], workers: int) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
-    With one worker the work is done in this process, when asked for; with more, the processes
+    With one worker, or one task, the work is done in this process, when asked for; else processes
     start before this returns (call it before starting threads or opening HDF5 files). `work`
     must be picklable where the platform cannot fork. Close the iterator to stop early: the
     workers are killed. It raises InputError where a worker is killed (as for want of memory).
     """
-    if workers <= 1:
+    rest = iter(tasks)
+    first = list(islice(rest, 2)) if workers > 1 else []
+    tasks = chain(first, rest)
+    if len(first) < 2:
         return (work(task) for task in tasks)
     team = _Team(work, workers)
-    results = _results(team, iter(tasks))
+    results = _results(team, tasks)
     next(results)  # inside its try, so that closing it ends the workers even before any result
     return results
 
@@ -69,6 +73,8 @@ class _Team:
     """Processes, each at the other end of a pipe of its own: nothing shared, so any may die."""
 
     def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
+        import multiprocessing
+
         # A fork shares what is imported already.
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.pipes: list[Connection] = []
@@ -133,6 +139,8 @@ def _serve(
 
 def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
     """Yield nothing once, then the results in order; each worker has a task waiting."""
+    from multiprocessing.connection import wait
+
     done: dict[int, tuple[bool, Any]] = {}
     busy: dict[Connection, deque[int]] = {pipe: deque() for pipe in team.pipes}
     count = wanted = 0
@@ -161,7 +169,7 @@ def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
                         give(pipe)
             if not any(busy.values()):
                 continue
-            for pipe in cast(list[Connection], wait([p for p in team.pipes if busy[p]])):
+            for pipe in cast("list[Connection]", wait([p for p in team.pipes if busy[p]])):
                 done[busy[pipe].popleft()] = pipe.recv()
                 give(pipe)
     except (EOFError, ConnectionError) as error:

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.leaks import (
-    FACTS,
     Leak,
     Near,
     find,

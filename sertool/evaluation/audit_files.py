@@ -14,8 +14,9 @@ from msgspec import Struct, to_builtins
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation.description import recognise
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.heldout import require
-from sertool.evaluation.leaks import FACTS, Known, Leak, Link, Near, find, known
+from sertool.evaluation.leaks import Known, Leak, Link, Near, find, known
 from sertool.evaluation.options import AuditOptions
 from sertool.formats.fitted import TRAINED_PARTS, fitted_before
 from sertool.formats.manifest import read_manifest
@@ -47,7 +48,7 @@ class FactLink(Struct):
 
 
 class Fact(Struct, kw_only=True):
-    """One fact of `leaks.FACTS`: whether it holds (None where unknown), and what is shared."""
+    """One fact of `facts.FACTS`: whether it holds (None where unknown), and what is shared."""
 
     apart: bool | None
     what: str

@@ -18,9 +18,9 @@ import numpy as np
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation import audit
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.fused import Fused, FusedScorer, by_speaker, take_apart, union
 from sertool.evaluation.heldout import CheckpointTest, check_contract
-from sertool.evaluation.leaks import FACTS
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.fitted import TRAINED_PARTS
 from sertool.formats.store import Store

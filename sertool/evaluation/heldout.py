@@ -14,7 +14,7 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.corpora.where import select
 from sertool.evaluation import audit, contamination
-from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.report import EncoderUsed, Protocol, States
 from sertool.evaluation.routing import Routes
 from sertool.features.spec import in_windows

@@ -21,19 +21,6 @@ from sertool.items import Item
 Key = tuple[str, str]
 Span = tuple[float, float]  # first and last second
 
-# fact -> what is shared where it is False
-FACTS: dict[str, str] = {
-    "speaker_disjoint": "speakers",
-    # whole, in segments or augmented; also two cuts of one file that are half the same
-    "origin_disjoint": "recordings",
-    "text_disjoint": "sentences",
-    # the same samples under two names
-    "audio_disjoint": "identical recordings",
-    # alike by their fingerprints, and neither one recording nor identical
-    "near_disjoint": "near-duplicates",
-    # the very test items, among those that statistics or weights were fitted to
-    "fit_disjoint": "fitted items",
-}
 _CUT = re.compile(r"(.+)@(\d{1,12})-(\d{0,12})", re.DOTALL)  # how ids of cuts end: ms
 
 

@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from sertool.models.scoring import Scorer
 
 
-def load(path: Path) -> Checkpoint:
-    """Return the model in a file; InputError where it is none."""
+def load(path: Path, items: bool = True) -> Checkpoint:
+    """Return the model in a file; InputError where it is none. items: see `checkpoint.load`."""
     from sertool.formats import onnx
 
-    return (
-        onnx.load(path)
-        if path.suffix == onnx.SUFFIX or onnx.is_onnx(path)
-        else checkpoints.load(path)
-    )
+    if path.suffix == onnx.SUFFIX or onnx.is_onnx(path):
+        return onnx.load(path)
+    return checkpoints.load(path, items)
 
 
 def scorer(model: Checkpoint, device: str, path: str) -> Scorer:

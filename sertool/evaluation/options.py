@@ -12,7 +12,7 @@ from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
 from sertool.core.options import Options, seed, shared, strict, workers
 from sertool.core.settings import meant, option, pairs
-from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.facts import FACTS
 from sertool.models.hyperparameters import device, scoring_batch
 
 LOUDEST = 200.0  # dB: beyond it noise or signal is below what float32 holds beside the other

@@ -17,7 +17,7 @@ from sertool import regression
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation import contamination
-from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.report import (
     AnyReport,
     CalibrationFigures,

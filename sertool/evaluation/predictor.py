@@ -6,10 +6,10 @@ import contextlib
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from sertool.audio.voice import OFF, detector
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
-from sertool.corpora import labels
-from sertool.evaluation import by_speaker
-from sertool.evaluation.by_speaker import Known, Task, Who
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import NumberPrediction, Prediction, Row, Unread
 from sertool.features.hearing import Clip, Heard, Hearing
@@ -32,16 +29,18 @@ from sertool.features.pipeline import Pipeline, recording
 from sertool.features.turns import Turns, read_turns, turns_of
 from sertool.formats import checkpoint, lineage
 from sertool.items import Item
-from sertool.models import encoders, per_field, speakers
+from sertool.models import speakers
 from sertool.ui.console import Console
 from sertool.ui.words import plural
 
 if TYPE_CHECKING:
+    from sertool.evaluation.by_speaker import Known, Task
     from sertool.extras.explain import Explainer, Explainers
     from sertool.models.scoring import Route, Scorer
 
 Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
+ENCODED = ("ssl", "embedding")  # kinds of features that an encoder may make
 HASH = 12  # hex digits of a model's hash that a row has
 
 
@@ -135,7 +134,10 @@ class Predictor:
         explain: Explain | None = None,
     ) -> None:
         self.path, self.options, self._source = path, options, source
-        encoders.settle(options.encoder, options.device)
+        if options.encoder is not None or encoded(source.meta):
+            from sertool.models import encoders
+
+            encoders.settle(options.encoder, options.device)
         pipeline = Pipeline.of_file(source.meta["pipeline"], show(path))
         self.hearing = Hearing(
             pipeline,
@@ -173,16 +175,21 @@ class Predictor:
         self.further = ["channel"] if options.channel else []
         self.further += ["speaker"] if options.by_speaker or self.normalised else []
         self.further += [self._field, f"{self._field}_by"] if self._field else []
-        self._value = per_field.requested_value(
-            self._field, self._values, tuple(options.fields.items())
-        )
+        self._value: str | None = None
+        if options.fields:
+            from sertool.models import per_field
+
+            given = tuple(options.fields.items())
+            self._value = per_field.requested_value(self._field, self._values, given)
         self._scorer: Scorer | None = None
         self._make, self._explain = scorer, explain
         self.explainer: Explainer | Explainers | None = None
 
     def _speakers(self, header: checkpoint.Header, options: PredictOptions) -> None:
         """Take the speakers' statistics from a file, or have them heard in a pass of their own."""
-        self._who = Who.of(options)
+        from sertool.evaluation import by_speaker
+
+        self._who = by_speaker.Who.of(options)
         self.head = by_speaker.head_of(self.hearing, options, math.prod(header.dims))
         if options.speaker_statistics is not None:
             known = by_speaker.read(options.speaker_statistics, self.head, self._who, header.dims)
@@ -205,6 +212,8 @@ class Predictor:
             return items
         given = [item for item in items if item is not None]
         tasks = [(i, channel) for i in given for channel in channels_of(i, self.options.channel)]
+        from sertool.evaluation import by_speaker
+
         known = by_speaker.measure(
             self.hearing,
             self.hears.turns,
@@ -265,10 +274,11 @@ class Predictor:
 
     def known_route(self, item: Item | None) -> Route | None:
         """Return by which model a recording is scored, where that is known before it is heard."""
-        from sertool.models.scoring import Route
-
         if self._field is None:
             return None
+        from sertool.models import per_field
+        from sertool.models.scoring import Route
+
         if self._value is not None:
             return Route(self._value, "option")
         known = per_field.known_value(self._field, item, self._values) if item else None
@@ -320,6 +330,12 @@ class Predictor:
         return kept / total if total > 0 else np.full(len(kept), 1.0 / len(kept))
 
 
+def encoded(meta: Mapping[str, Any]) -> bool:
+    """Return whether a model's features, or a member's, come from a pre-trained encoder."""
+    own = any(stage.get("kind") in ENCODED for stage in meta["pipeline"])
+    return own or any(encoded(member) for member in meta.get("fused") or ())
+
+
 def _refuse_of_classes(options: PredictOptions, explained: bool) -> None:
     """Raise UsageError for an option that only a model of classes has."""
     given = {
@@ -349,6 +365,8 @@ def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
     """Return the classes that `only` names, all where it is empty; synonyms (angry) will do."""
     if not only:
         return list(classes)
+    from sertool.corpora import labels
+
     chosen: list[str] = []
     for word in only:
         name = word if word in classes else labels.noun(word)

@@ -23,7 +23,7 @@ from sertool import metrics, regression
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation.curves import Training
-from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.facts import FACTS
 from sertool.formats import schema
 from sertool.formats.lineage import canonical
 from sertool.formats.schema import Count, Name, Number, Rate
@@ -104,7 +104,7 @@ class Protocol(Struct, kw_only=True):
     """How far a test can be trusted, from the items trained on and tested.
 
     declared: what the checkpoints say of their split (`resplit`, `unit`, `fold`, …). facts: those
-    of `leaks.FACTS`; `against`: the same against training and validation part alone. shared: how
+    of `facts.FACTS`; `against`: the same against training and validation part alone. shared: how
     many values train and test have in common. counts: `n_train`, `n_test_speakers`, ….
     encoders: the pre-trained ones, where there are any.
     """

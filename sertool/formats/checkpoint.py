@@ -319,16 +319,17 @@ def is_checkpoint(path: Path) -> bool:
         return False
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, items: bool = True) -> Checkpoint:
     """Return the checkpoint in `path`; nothing in it can run.
 
-    Raises InputError where the file is missing, is not a checkpoint, is damaged, or was written
+    items: false for who needs none of them, as they take longer to read than all the rest. Raises
+    InputError where the file is missing, is not a checkpoint, is damaged, or was written
     by a newer version of sertool.
     """
-    return parse(read(Path(path)), show(path))
+    return parse(read(Path(path)), show(path), items)
 
 
-def parse(content: bytes, name: str) -> Checkpoint:
+def parse(content: bytes, name: str, items: bool = True) -> Checkpoint:
     """Return the checkpoint that a file's bytes are; InputError, as of `load`, calls it `name`."""
     tensors, meta = undump(content, name)
     if meta.get("format") != FORMAT:
@@ -343,7 +344,8 @@ def parse(content: bytes, name: str) -> Checkpoint:
     identity = _identity(tensors, meta)
     try:
         schema.convert(meta, Header)
-        lines = tensors.pop(ITEMS).tobytes().decode()
+        listed = tensors.pop(ITEMS).tobytes()
+        lines = listed.decode() if items else ""
         rows = [json.loads(line) for line in lines.split("\n") if line]
     except (ValueError, RecursionError) as error:
         why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sertool import metrics
 from sertool.core.paths import show
 from sertool.evaluation import contamination, measures, pooling
-from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.measures import FEWEST, LEVEL
 from sertool.models import NUMBER_BASELINES
 from sertool.models.speakers import NOTE

@@ -18,7 +18,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import show
 from sertool.core.settings import meant
 from sertool.core.texts import toml
-from sertool.evaluation.leaks import FACTS
+from sertool.evaluation.facts import FACTS
 from sertool.evaluation.measures import FIGURE_KEYS, check_figure, of_corpus
 from sertool.evaluation.pooling import PARTS
 from sertool.formats import schema
