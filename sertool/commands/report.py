@@ -138,7 +138,7 @@ COMMAND = Command(
 
     sertool report out/*.json --pack runs.jsonl
 
-    sertool report --recount eval.json
+    sertool report --recount out/results/*.json
 
     Reports whose tags (eval --tag) are equal except for fold and seed are one system: folds are
     pooled, numbers are means over seeds, and intervals come from a bootstrap over speakers and,
