@@ -15,7 +15,7 @@
 # The model and card in data/models are these, of RAVDESS, EmoDB (2 s), nEMO and, as UNSEEN, EMOVO.
 #
 # About five minutes. From the environment: FOLDS (5), WORKERS, RESULTS (OUTDIR/results),
-# OPENSMILE.
+# OPENSMILE, ONNX (1: needs sertool[onnx]; 0: no OUTDIR/box.onnx).
 set -eu
 if [ $# -lt 4 ]; then
     echo "usage: recipes/box.sh CORPUS CORPUS... UNSEEN OUTDIR" >&2
@@ -67,3 +67,6 @@ tested corpora "$out/voice.h5" --resplit corpora --test-fold all
 sertool train --quiet --force --model logistic --set "$penalty" --no-baselines --test-fold none \
     "$out/voice.h5" "$out/all.ckpt"
 sertool calibrate --force "$out/all.ckpt" "$results/corpora.json" "$out/box.ckpt"
+if [ "${ONNX:-1}" = 1 ]; then
+    sertool export --force "$out/box.ckpt" "$out/box.onnx"
+fi

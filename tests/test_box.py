@@ -10,10 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_checkpoints
 import pytest
 from small_store import items, make
 
+from sertool.core.errors import InputError
+from sertool.evaluation import fused
 from sertool.formats import box
+from sertool.formats import checkpoint as checkpoints
 
 CORPUS = Path(__file__).resolve().parent.parent / "data" / "demo" / "corpus"
 ONE = CORPUS / "spk01" / "spk01_sadness_s1_r2.flac"
@@ -73,6 +77,46 @@ def test_where_no_model_is_installed_there_is_advice(cli, monkeypatch) -> None:
     assert result.code == 3
     assert "train one" in result.err
     assert result.err.count("\n") == 1
+
+
+def test_of_both_formats_the_quicker_one_predicts(monkeypatch, tmp_path: Path) -> None:
+    for name in ("linear", "sertool"):
+        checkpoints.save(made_checkpoints.checkpoint(name, (64,)), tmp_path / f"{name}.ckpt")
+    monkeypatch.setattr(box, "find_spec", lambda name: object())
+    for name, wanted in (("linear", "box.ckpt"), ("sertool", "box.onnx")):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setattr(box, "data_path", lambda _, file, folder=folder: there(folder / file))
+        assert box.quickest() is None
+        shutil.copy(tmp_path / f"{name}.ckpt", folder / "box.ckpt")
+        assert box.quickest() == box.model() == folder / "box.ckpt"
+        (folder / "box.onnx").touch()
+        assert box.quickest() == folder / wanted
+        with monkeypatch.context() as without:
+            without.setattr(box, "find_spec", lambda name: None)
+            assert box.quickest() == folder / "box.ckpt"
+    parts = [checkpoints.load(tmp_path / f"{name}.ckpt") for name in ("linear", "sertool")]
+    checkpoints.save(fused.fuse(parts, ["a", "b"]), tmp_path / "fused.ckpt")
+    assert checkpoints.has_network(tmp_path / "fused.ckpt")
+    assert not checkpoints.has_network(ONE)
+
+
+def there(path: Path) -> Path:
+    if not path.exists():
+        raise InputError("missing")
+    return path
+
+
+def test_both_formats_of_the_box_say_the_same(cli) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX models need sertool[onnx]")
+    found = []
+    for suffix in box.SUFFIXES:
+        model = box.data_path("models", f"box{suffix}")
+        assert model.stat().st_size < 8e6
+        result = cli("predict", model, ONE)
+        assert result.code == 0, result.err
+        found.append(json.loads(result.out)["posterior"])
+    assert found[1] == pytest.approx(found[0], abs=1e-5)
 
 
 def test_the_card(cli) -> None:

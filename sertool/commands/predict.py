@@ -240,7 +240,7 @@ def _model(first: Path, paths: Sequence[str], console: Console) -> tuple[Path, l
         raise InputError(
             f"the model comes first: sertool predict {shlex.join([show(later)])} {rest}"
         )
-    model = box.model()
+    model = box.quickest()
     if model is None:
         rest = shlex.join(map(show, given[:MOST_REPEATED]))
         rest += " …" * (len(given) > MOST_REPEATED)

@@ -319,6 +319,20 @@ def is_checkpoint(path: Path) -> bool:
         return False
 
 
+def has_network(path: Path) -> bool:
+    """Return whether a checkpoint, or a member of it, is a network: only its header is read.
+
+    False for what is no checkpoint.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            names = json.loads(file.read(size if size <= LONGEST_HEADER else 0))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return any(f".{name}".endswith(".statistics.mean") for name in names)
+
+
 def load(path: Path, items: bool = True) -> Checkpoint:
     """Return the checkpoint in `path`; nothing in it can run.
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from running import ROOT, few, run
@@ -37,7 +38,8 @@ def corpora(folder: Path) -> list[Path]:
 
 def test_box(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = run("box", *corpora(tmp_path), out, FOLDS="2")
+    with_onnx = find_spec("onnx") is not None
+    done = run("box", *corpora(tmp_path), out, FOLDS="2", ONNX=str(int(with_onnx)))
     assert done.returncode == 0, done.stderr
     reports = {path.stem: json.loads(path.read_text()) for path in (out / "results").iterdir()}
     assert set(reports) == {"known", "crossed", "unseen", "speakers", "corpora"}
@@ -49,6 +51,7 @@ def test_box(tmp_path: Path) -> None:
     model = checkpoint.load(out / "box.ckpt")
     assert len(model.items) == len(reports["corpora"]["items"])
     assert model.header.calibration is not None
+    assert (out / "box.onnx").exists() == with_onnx
     words = [sys.executable, "recipes/box.py", out, out / "results"]
     card = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"| all | {100 * reports['speakers']['uar']:.1f} [" in card
