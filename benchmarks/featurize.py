@@ -1,6 +1,6 @@
 """CPU, wall time and memory of `sertool featurize --kind mel` next to librosa and the floor.
 
-    python benchmarks/featurize.py [FOLDER] [--files 1000] [--rounds 3] [--image]
+    python benchmarks/featurize.py [FOLDER] [--files 1000] [--rounds 3] [--image | --voice]
 
 All jobs read the same 48 kHz 16-bit WAV files: those of FOLDER converted (and repeated until there
 are enough), else speech-like noise. Each job is a process of its own with one thread a process;
@@ -11,12 +11,18 @@ the medians are shown. What a job costs on a single file is its start-up, and is
   checksums of every item, and the file are all paid for
 - sertool, no store: what its workers do with a file (decode, hash, fingerprint, log-mel); nothing
   is written
+- decoding, + fingerprint: the first parts of that, without and with the fingerprint; both with the
+  SHA-256 of the samples
 - librosa: load, melspectrogram, power_to_db, one file after the other; nothing is written
 - floor: soundfile's decoding to int16 and one real Fourier transform a frame; nothing is written
 
 With --image the jobs are others: `--kind image` as it stands (64 x 64 pixels of the mel
 spectrogram, 512/512) beside `--kind mel` with the same n_fft, hop_length and n_mels, both the whole
 command by one worker.
+
+With --voice they are kind `voice` beside openSMILE's ComParE set (extra sertool[opensmile]), both
+with decoding, which is shown, too; nothing is written. --rate 16000 makes the files at 16 kHz:
+openSMILE's time grows with the rate, that of `voice`, which works at 16 kHz, hardly.
 """
 
 from __future__ import annotations
@@ -64,6 +70,8 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1000, help="at least two (default: 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each job runs")
     parser.add_argument("--image", action="store_true", help="pictures beside their mel alone")
+    parser.add_argument("--voice", action="store_true", help="kind voice beside openSMILE")
+    parser.add_argument("--rate", type=int, default=RATE, help="of the files (default: 48000 Hz)")
     parser.add_argument("--tmp", type=Path, help="where the WAV files go for the while")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
@@ -72,22 +80,27 @@ def main() -> None:
         CHILDREN[options.child](options.folder)
         return
     if options.make:
-        make_files(options.folder, options.make, options.files)
+        make_files(options.folder, options.make, options.files, options.rate)
         return
+    if options.rate != RATE and not options.voice:
+        parser.error("--rate goes with --voice")
     if options.files < 2 or options.rounds < 1:
         parser.error("--files must be at least 2, --rounds at least 1")
     with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
         many, one = Path(name, "many"), Path(name, "one")
         # in a process of its own: a job counts the memory of the process that starts it as its own
         make = [sys.executable, os.path.abspath(__file__), "--files", str(options.files)]
-        make += ["--make", str(many)] + ([str(options.folder)] if options.folder else [])
+        make += ["--rate", str(options.rate), "--make", str(many)]
+        make += [str(options.folder)] if options.folder else []
         if subprocess.run(make, check=False).returncode:
             sys.exit(1)
         one.mkdir()
         shutil.copy(min(many.iterdir()), one)
-        make_jobs = picture_jobs if options.image else mel_jobs
+        make_jobs = voice_jobs if options.voice else picture_jobs if options.image else mel_jobs
         starts, runs = measure(make_jobs(Path(name)), one, many, options.rounds)
-    if options.image:
+    if options.voice:
+        show_voice(starts, runs, options.files)
+    elif options.image:
         show_pictures(starts, runs, options.files)
     else:
         show(starts, runs, options.files)
@@ -100,6 +113,8 @@ def mel_jobs(folder: Path) -> dict[str, list[str]]:
         "sertool, 1 worker": sertool("mel", wanted, 1, folder / "out1.h5"),
         "sertool, 2 workers": sertool("mel", wanted, 2, folder / "out2.h5"),
         "sertool, no store": child("features"),
+        "+ fingerprint": child("fingerprint"),
+        "decoding": child("decoding"),
         "librosa": child("librosa"),
         "floor": child("floor"),
     }
@@ -113,25 +128,31 @@ def picture_jobs(folder: Path) -> dict[str, list[str]]:
     }
 
 
+def voice_jobs(folder: Path) -> dict[str, list[str]]:
+    """Return the jobs that describe voices, and decoding alone."""
+    return {name: child(name) for name in ("voice", "ComParE", "decoding")}
+
+
 def say(text: str) -> None:
     """Print one line of progress on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def make_files(source: Path | None, folder: Path, count: int) -> None:
+def make_files(source: Path | None, folder: Path, count: int, rate: int) -> None:
     """Write `count` WAV files into `folder`."""
     import soundfile
 
     folder.mkdir()
     total = 0
-    for i, wave in enumerate(itertools.islice(converted(source) if source else noises(), count)):
-        soundfile.write(folder / f"{i:05d}.wav", wave, RATE, "PCM_16")
+    waves = converted(source, rate) if source else noises(rate)
+    for i, wave in enumerate(itertools.islice(waves, count)):
+        soundfile.write(folder / f"{i:05d}.wav", wave, rate, "PCM_16")
         total += len(wave)
-    say(f"{count} files of {total / RATE / count:.2f} s on average")
+    say(f"{count} files of {total / rate / count:.2f} s on average")
 
 
-def converted(source: Path) -> Iterator[np.ndarray]:
-    """Yield the recordings below `source` as int16 at 48 kHz, over and over."""
+def converted(source: Path, rate: int) -> Iterator[np.ndarray]:
+    """Yield the recordings below `source` as int16 at a rate, over and over."""
     from sertool.audio import decoding as audio
     from sertool.audio import waveform
     from sertool.core import paths
@@ -140,20 +161,20 @@ def converted(source: Path) -> Iterator[np.ndarray]:
     if not found:
         sys.exit(f"{source}: no audio files")
     for path in itertools.cycle(found):
-        yield waveform.to_int16(audio.decode(path, sample_rate=RATE).samples)
+        yield waveform.to_int16(audio.decode(path, sample_rate=rate).samples)
 
 
-def noises() -> Iterator[np.ndarray]:
+def noises(rate: int) -> Iterator[np.ndarray]:
     """Yield 3 to 4 s of noise with the tilt, the pitch and the syllables of speech, as int16."""
     import numpy as np
 
     random = np.random.default_rng(0)
     while True:
-        size = int(RATE * random.uniform(3, 4))
-        frequency = np.fft.rfftfreq(size, 1 / RATE)
+        size = int(rate * random.uniform(3, 4))
+        frequency = np.fft.rfftfreq(size, 1 / rate)
         tilt = 1 / (1 + (frequency / 500) ** 2) + 0.003
         tilted = np.fft.irfft(np.fft.rfft(random.standard_normal(size)) * tilt, size)
-        clock = np.arange(size) / RATE
+        clock = np.arange(size) / rate
         pulses = 1 + np.cos(2 * np.pi * random.uniform(90, 250) * clock)
         syllables = np.clip(np.sin(2 * np.pi * random.uniform(3, 5) * clock) + 0.4, 0.001, None)
         wave = tilted * pulses * syllables
@@ -209,7 +230,52 @@ def run_floor(folder: Path) -> None:
             fft.rfft(block[: len(part)])
 
 
-CHILDREN = {"features": run_features, "librosa": run_librosa, "floor": run_floor}
+def run_voice(folder: Path) -> None:
+    """Compute the functionals of kind `voice`."""
+    from sertool.features.voice.kind import Settings, compute
+
+    for samples, rate in decoded(folder):
+        compute(samples, rate, Settings())
+
+
+def run_compare(folder: Path) -> None:
+    """Compute openSMILE's ComParE functionals."""
+    from sertool.features.functionals import Settings, compute
+
+    for samples, rate in decoded(folder):
+        compute(samples, rate, Settings("ComParE_2016"))
+
+
+def run_decoding(folder: Path) -> None:
+    """Decode and hash, and nothing else."""
+    for _ in decoded(folder):
+        pass
+
+
+def run_fingerprint(folder: Path) -> None:
+    """Decode, hash and fingerprint."""
+    for _ in decoded(folder, fingerprinted=True):
+        pass
+
+
+def decoded(folder: Path, fingerprinted: bool = False) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield every file's samples and rate."""
+    from sertool.audio import decoding as audio
+
+    for path in sorted(folder.iterdir()):
+        found = audio.decode(path, fingerprinted=fingerprinted)
+        yield found.samples, found.sample_rate
+
+
+CHILDREN = {
+    "features": run_features,
+    "librosa": run_librosa,
+    "floor": run_floor,
+    "voice": run_voice,
+    "ComParE": run_compare,
+    "decoding": run_decoding,
+    "fingerprint": run_fingerprint,
+}
 
 
 def measure(
@@ -305,6 +371,16 @@ def show_pictures(starts: dict[str, list[Run]], runs: dict[str, list[Run]], file
     )
 
 
+def show_voice(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -> None:
+    """Print what kind `voice` costs beside openSMILE's set, on standard output."""
+    cost = {name: median_cost(starts[name], runs[name], files, "cpu") for name in runs}
+    print(
+        f"voice: {cost['voice']:.2f} ms CPU a file; openSMILE's ComParE: {cost['ComParE']:.2f};"
+        f" voice : ComParE {cost['voice'] / cost['ComParE']:.3f} (decoding, {cost['decoding']:.2f},"
+        f" is in both; start-up apart, {files} files)"
+    )
+
+
 def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -> None:
     """Print the table, and how much two workers gain, on standard output."""
     from rich.console import Console
@@ -337,7 +413,8 @@ def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -
     whole = [statistics.median(r.wall for r in runs[name]) for name in (single, double)]
     output.print(
         f"2 workers: {gain:.2f} times as fast as 1 (with start-up: {whole[0] / whole[1]:.2f}),"
-        f" on {os.cpu_count()} cores"
+        f" on {os.cpu_count()} cores, and {a_file('librosa', 'wall') / a_file(double, 'wall'):.2f}"
+        " times as fast as librosa, one file after the other"
     )
 
 

@@ -43,8 +43,7 @@ def irfft_even(x: np.ndarray, n: int, count: int) -> np.ndarray:
     np.multiply(x, ahead, out=y[:, : n // 2 + 1])
     np.multiply(x[:, n // 2 - 1 : 0 : -1], back, out=y[:, n // 2 + 1 :])
     spectrum = np.fft.rfft(y)
-    odd = spectrum.imag[:, : count // 2].copy()
-    np.negative(odd, out=odd)
+    odd = -spectrum.imag[:, : count // 2]
     odd[:, :1] = (x @ first)[:, None]
     found = np.empty((len(x), count))
     found[:, ::2] = spectrum.real[:, : (count + 1) // 2]

@@ -8,7 +8,7 @@ a period from the one before: the lag around the known pitch at which the sound 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Sound:
         self.samples = samples
         squares = np.square(samples)
         squares += LEAST * squares.sum()
-        self.sums = np.concatenate([[0.0], np.cumsum(squares)])  # before each sample
+        self.sums = np.zeros(len(samples) + 1)  # before each sample
+        np.cumsum(squares, out=self.sums[1:])
 
     def energy(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         """Return the sum of squares from each `first` to before each `last`."""
@@ -95,14 +96,10 @@ def _next(sound: Sound, centre: int, period: float, step: int) -> float:
 
 def jitter(runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return (samples where two periods meet, their difference as a share of their mean)."""
-    places, values = [np.empty(0)], [np.empty(0)]
-    for run in runs:
-        lengths = np.diff(run)
-        if len(lengths) > 1:
-            kept, share = _changes(lengths, JUMP[0])
-            places.append(run[1:-1][kept])
-            values.append(share)
-    return np.concatenate(places), np.concatenate(values)
+    marks, begins = _joined(runs)
+    within = ~(begins[1:-1] | begins[2:])
+    kept, share = _changes(np.diff(marks), JUMP[0], within)
+    return marks[1:-1][kept], share
 
 
 def shimmer(sound: Sound, runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -110,28 +107,33 @@ def shimmer(sound: Sound, runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarra
 
     A mark's amplitude is the root mean square of the period around it.
     """
-    places, values = [np.empty(0)], [np.empty(0)]
-    for run in runs:
-        if len(run) < 4:
-            continue
-        halves = np.maximum(1, np.round((run[2:] - run[:-2]) / 4)).astype(np.int64)
-        centres = np.round(run[1:-1]).astype(np.int64)
-        first = np.clip(centres - halves, 0, len(sound.samples))
-        last = np.clip(centres + halves, 0, len(sound.samples))
-        amplitudes = np.sqrt(sound.energy(first, last) / (2 * halves))
-        kept, share = _changes(amplitudes, JUMP[1])
-        places.append(((run[1:-2] + run[2:-1]) / 2)[kept])
-        values.append(share)
-    return np.concatenate(places), np.concatenate(values)
+    marks, begins = _joined(runs)
+    halves = np.maximum(1, np.rint((marks[2:] - marks[:-2]) / 4)).astype(np.int64)
+    centres = np.rint(marks[1:-1]).astype(np.int64)
+    first, last = np.maximum(centres - halves, 0), np.minimum(centres + halves, len(sound.samples))
+    amplitudes = np.sqrt(sound.energy(first, last) / (2 * halves))
+    within = ~(begins[1:-2] | begins[2:-1] | begins[3:])
+    kept, share = _changes(amplitudes, JUMP[1], within)
+    return ((marks[1:-2] + marks[2:-1]) / 2)[kept], share
 
 
-def _changes(values: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return which neighbours differ by at most a factor, and those differences over their mean."""
+def _joined(runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the marks (n,) of all runs, and which of them (n,) are the first of a run."""
+    marks = np.concatenate([np.empty(0), *runs])
+    begins = np.zeros(len(marks), bool)
+    begins[list(accumulate(map(len, runs[:-1]), initial=0))[: len(runs)]] = True
+    return marks, begins
+
+
+def _changes(values: np.ndarray, most: float, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which neighbours `within` a run differ by at most a factor, and those differences over
+    their mean.
+    """
     before, after = values[:-1], values[1:]
-    kept = np.maximum(before, after) <= most * np.minimum(before, after)
+    kept = within & (np.maximum(before, after) <= most * np.minimum(before, after))
     kept &= np.minimum(before, after) > 0
-    means = (before + after) / 2
-    return kept, np.abs(after - before)[kept] / means[kept]
+    before, after = before[kept], after[kept]
+    return kept, np.abs(after - before) / ((before + after) / 2)
 
 
 def over_frames(places: np.ndarray, values: np.ndarray, frames: int, hop: int) -> np.ndarray:

@@ -66,9 +66,11 @@ class Plan:
 
     def power(self, frames: np.ndarray, means: np.ndarray) -> np.ndarray:
         """Return the power spectra (n, 1 + n_fft // 2) of frames (n, length) less their means."""
-        frames = frames - means[:, None]
-        frames *= self.window
-        return np.square(np.abs(np.fft.rfft(frames, self.n_fft)))
+        padded = np.zeros((len(frames), self.n_fft))
+        windowed = padded[:, : self.length]
+        np.subtract(frames, means[:, None], out=windowed)
+        windowed *= self.window
+        return np.square(np.abs(np.fft.rfft(padded)))
 
 
 plan = functools.lru_cache(maxsize=8)(Plan)
