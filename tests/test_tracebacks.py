@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,10 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import typer
 
 from sertool.audio.decoding import decode
+from sertool.cli.guard import guarded
+from sertool.formats import checkpoint
 from sertool.formats.manifest import read_manifest
-from sertool.formats.store import Store
+from sertool.formats.store import Store, StoreWriter
 
 Cli = Callable[..., Any]
 RATE = 16000
@@ -195,3 +199,82 @@ def test_figures_of_the_majority_alone(sounds: Path, tmp_path: Path, cli: Cli) -
     result = cli("eval", model, store, "--figures", tmp_path / "f")
     assert result.code == 0, result.err
     assert len(list((tmp_path / "f").glob("*.png"))) > 1
+
+
+# --- stores, checkpoints and parts that nobody made by accident ---
+
+
+@pytest.fixture
+def store(sounds: Path, tmp_path: Path, cli: Cli) -> Path:
+    path = tmp_path / "s.h5"
+    line = ("featurize", "--kind", "mfcc", "--set", "hop_length=80", sounds, path)
+    assert cli(*line).code == 0
+    return path
+
+
+def test_an_audit_of_an_empty_store(store: Path, tmp_path: Path, cli: Cli) -> None:
+    empty = tmp_path / "empty.h5"
+    writer = StoreWriter(empty, (20,), "float32", "none")
+    with Store(store) as whole:
+        kept = {"kind": whole.kind, "pipeline": whole.pipeline, "settings": {}, "root": ""}
+    writer.finish(kept | {"sample_rate": RATE, "frame_rate": 200.0, "lineage": []})
+    for files in ((empty,), (empty, store), (store, empty), (empty, empty)):
+        one_line(cli("info", "--audit", *files), 3)
+
+
+def forged(model: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Write a checkpoint whose checksum fits what was changed in it."""
+    found = checkpoint.load(model)
+    change(found.meta)
+    checkpoint.save(found, model.with_name("forged.ckpt"))
+    return model.with_name("forged.ckpt")
+
+
+@pytest.mark.parametrize("name", ["sertool", "linear"])
+def test_a_checkpoint_of_no_frames(
+    store: Path, sounds: Path, tmp_path: Path, cli: Cli, name: str
+) -> None:
+    model = tmp_path / "m.ckpt"
+    line = ("train", "--model", name, store, model, "--resplit", "random:50:50")
+    assert cli(*line, *(("--epochs", "1") if name == "sertool" else ())).code == 0
+    wrong = forged(model, lambda meta: meta["model"].update(frames=0))
+    for line in (("predict", wrong, sounds), ("eval", wrong, store), ("info", wrong)):
+        one_line(cli(*line), 3)
+
+
+@pytest.mark.parametrize("path", ["a\0b", ".", "forged.ckpt", "nowhere.ckpt"])
+def test_an_embedding_of_what_is_not_there(
+    store: Path, sounds: Path, tmp_path: Path, cli: Cli, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = tmp_path / "m.ckpt"
+    assert cli("train", store, model, "--resplit", "random:50:50").code == 0
+
+    def change(meta: dict[str, Any]) -> None:
+        given = {"checkpoint": path, "layer": "x", "sha256": "0" * 64}
+        meta["pipeline"][-1] |= {"kind": "embedding", "settings": given}
+        meta["kind"] = "embedding"
+
+    result = cli("predict", forged(model, change), sounds)
+    assert result.code in (1, 3)
+    assert "forged.ckpt" in result.err or "checkpoint" in result.err
+
+
+@pytest.mark.parametrize("job", ["[]", "null", "1", "[[[", '{"params": 3}', '{"params": {"a": 1}}'])
+def test_parts_whose_job_is_anything(sounds: Path, tmp_path: Path, cli: Cli, job: str) -> None:
+    line = ("featurize", "-q", "--kind", "mfcc", sounds, tmp_path / "o.h5", "--resume")
+    parts = tmp_path / ".o.h5.parts"
+    parts.mkdir()
+    (parts / "job.json").write_text(job)
+    result = cli(*line)
+    assert result.code in (0, 3), result.err
+    assert result.code == 0 or result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "advice"), [("calibrate", "try again"), ("train", "--resume")])
+def test_a_full_disk_asks_for_what_helps(command: str, advice: str, capsys: Any) -> None:
+    with pytest.raises(typer.Exit), guarded(command):
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
+    said = capsys.readouterr().err
+    assert said.startswith(f"sertool {command}: out: the disk is full")
+    assert said.endswith(f"{advice}\n")

@@ -12,6 +12,7 @@ from sertool.core.paths import show
 from sertool.ui.console import tell
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RESUMABLE = ("prepare", "featurize", "augment", "train", "predict")  # they keep finished parts
 LONGEST = 2000  # characters of a line on standard error
 
 
@@ -25,21 +26,21 @@ def guarded(name: str, run: Callable[[], int]) -> int:
         drop_stdout()
         return 0
     except (SertoolError, KeyboardInterrupt, OSError, MemoryError, RuntimeError) as error:
-        line, code = _explained(error)
+        line, code = _explained(error, name)
         if not line:
             raise
         say(name, line)
         return code
 
 
-def _explained(error: BaseException) -> tuple[str, int]:
+def _explained(error: BaseException, name: str) -> tuple[str, int]:
     """Return an error's line and exit code; no line for one that nobody expects."""
     if isinstance(error, SertoolError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     if isinstance(error, OSError):
-        return _reason(error), 3
+        return _reason(error, name), 3
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory", 3
     # torch's own, on any device
@@ -48,11 +49,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
     return "", 1
 
 
-def _reason(error: OSError) -> str:
-    """Return one line for an error of the operating system."""
+def _reason(error: OSError, name: str) -> str:
+    """Return one line for an error of the operating system in the command `name`."""
     where = f"{show(error.filename)}: " if error.filename else ""
     if error.errno in DISK_FULL:
-        return f"{where}the disk is full; nothing was replaced, free some space and use --resume"
+        then = "use --resume" if name in RESUMABLE else "try again"
+        return f"{where}the disk is full; nothing was replaced, free some space and {then}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where}no permission"
     return f"{where}{error.strerror or error}"

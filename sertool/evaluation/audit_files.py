@@ -200,6 +200,8 @@ def _store(path: Path, console: Console) -> Side:
             place = os.path.normpath(os.path.join(store.root, item.path or ""))
             file = place if item.path and os.path.isabs(place) else None
             items.append(item.replace(extra=item.extra | {"file": file}))
+        if not items:
+            raise InputError(f"{show(path)}: has no items")
         return Side(path, "store", items, store.pipeline)
 
 

@@ -54,8 +54,8 @@ def _load(path: Path) -> Checkpoint:
     try:
         with open(path, "rb"):
             return checkpoints.load(path)
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
+    except (OSError, ValueError) as error:  # a NUL in its name
+        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
         raise InputError(
             f"{show(path)}: {reason}; kind embedding needs this checkpoint in its original place"
         ) from error

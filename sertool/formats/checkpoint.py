@@ -19,7 +19,7 @@ from sertool.core.paths import show
 from sertool.formats import schema
 from sertool.formats.lineage import Record, Stage, canonical
 from sertool.formats.outputs import atomic
-from sertool.formats.schema import Count, Name, Number
+from sertool.formats.schema import Count, Name, Number, Positive
 from sertool.items import Item
 
 FORMAT = "sertool-checkpoint"
@@ -67,7 +67,7 @@ class Model(Struct, kw_only=True):
     name: Name
     settings: dict[str, Any]
     parameters: Count
-    frames: Count | None = None
+    frames: Positive | None = None
     inputs: list[Count] | None = None
     outputs: Count | None = None
     normalisation: str | None = None
@@ -149,7 +149,7 @@ class Header(Trained, kw_only=True):
     dims: list[Count]
     lineage: list[Record]
     kind: str | None = None
-    sample_rate: Count | None = None
+    sample_rate: Positive | None = None
     frame_rate: Number | None = None
     protocol: dict[str, Any] | None = None
     training: dict[str, Any] | None = None

@@ -125,6 +125,8 @@ def _compared(path: Path, wanted: Mapping[str, Any], made: Made, expected: set[s
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return " (NAME, …)": the parameters in which two runs differ."""
-    before, after = old.get("params") or {}, new.get("params") or {}
+    before, after = (
+        found if isinstance(found, dict) else {} for found in (old.get("params"), new.get("params"))
+    )
     names = [k for k in sorted({*before, *after}) if before.get(k) != after.get(k)]
     return f" ({', '.join(names)})" if names else ""

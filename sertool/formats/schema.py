@@ -15,6 +15,7 @@ from msgspec import Meta
 T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Positive = Annotated[int, Meta(ge=1, lt=2**31)]
 Number = Annotated[float, Meta(gt=-1e300, lt=1e300)]  # none overflows where it is scaled
 Rate = Annotated[float, Meta(ge=0.0, le=1.0)]
 Name = Annotated[str, Meta(min_length=1)]
