@@ -72,7 +72,7 @@ def test_a_model_of_any_name_is_known_by_its_head(cli, tmp_path: Path) -> None:
 
 
 def test_where_no_model_is_installed_there_is_advice(cli, monkeypatch) -> None:
-    monkeypatch.setattr(box, "model", lambda: None)
+    monkeypatch.setattr(box, "quickest", lambda: None)
     result = cli("predict", ONE)
     assert result.code == 3
     assert "train one" in result.err
