@@ -15,7 +15,7 @@ from typing import Any
 
 import made_reports
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from small_store import items, make
 
@@ -394,6 +394,7 @@ TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(["no", "1e3", "-
 
 
 @given(TEXTS, TEXTS, st.lists(TEXTS, max_size=3), st.floats(-1e6, 1e6))
+@example("a", "b", [], -1e-05)
 def test_yaml_reads_what_is_written(a: str, b: str, texts: list[str], value: float) -> None:
     yaml = pytest.importorskip("yaml")
     figures = [card.Figure(a, b, value, {b: a, "interval": [1.5, value]})]

@@ -112,7 +112,7 @@ def _block(value: Any) -> Iterator[str]:
 def _scalar(value: Any) -> str:
     """Return a text, number, truth value or None in YAML."""
     if not isinstance(value, str):
-        return json.dumps(value)
+        return re.sub(r"^(-?\d+)e", r"\1.0e", json.dumps(value))  # 1e-05 would be a text
     if _PLAIN.fullmatch(value) and value[-1] != " " and value.lower() not in _WORDS:
         return value
     whole = value.encode("utf-8", "backslashreplace").decode()
