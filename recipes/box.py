@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from sertool import metrics
+from sertool.core.errors import InputError
 from sertool.evaluation import reliability
 from sertool.evaluation.calibration import temperature_of
+from sertool.evaluation.predictor import HASH
 from sertool.evaluation.report import Report, read
 from sertool.formats.checkpoint import load
+from sertool.papers import reporting
+from sertool.ui.console import Console
 
 NAMES = {
     "ravdess": "RAVDESS (English)",
@@ -40,6 +44,8 @@ def main(out: Path, results: Path) -> None:
     known = {name: NAMES.get(name, name) for name in corpora}
     unseen = next(iter(reports["unseen"].figures.by["corpus"]))
     title = known.get(unseen, unseen)
+    before = reports["unseen"].figures.calibration
+    assert before is not None
     classes = header.classes
     crossed = _shares(reports["corpora"])
     print(_yaml(reports, corpora, known))
@@ -50,6 +56,11 @@ def main(out: Path, results: Path) -> None:
 apart, {", ".join(classes)}, from {header.model.parameters:,} numbers: logistic regression on
 statistics of descriptors of the voice (loudness over time, pitch, jitter, formants, spectrum,
 modulation), without those that follow the recording's level. It needs neither torch nor a network.
+Rows of `sertool predict` name it `{header.model.name}@{model.identity[:HASH]}`.
+
+It is fitted for recordings of other corpora than its own (`train --across-corpora`): each class of
+each corpus weighs alike, descriptors count from their corpus' mean, and its penalty was chosen by
+corpora held out.
 
 Trained on {len(model.items)} recordings of actors: {", ".join(known.values())}. Calm counts as
 neutral, anxiety as fear; boredom, disgust and surprise were left out, and the model calls them
@@ -71,8 +82,9 @@ brackets 95 % intervals of a bootstrap over speakers.
 acts for a corpus. What is shipped knows all of these corpora, so that its own figures on them say
 nothing; these are of models trained alike on the others.
 
-Before {title} was trained on, a model of the other corpora had
-{_whole(reports["unseen"])} there{_compared(reports)}.
+{title} decided nothing: how the model is fitted was chosen by the other corpora alone, each by a
+model of the others ({_whole(reports["crossed"])}). Then a model of these had
+{_whole(reports["unseen"])} on {title}.{_compared(results)}
 
 Recall in a corpus that is not known: {_recalls(reports["corpora"])}.
 
@@ -85,7 +97,7 @@ recordings of corpora that the models of the second column did not know, each cl
 | --- | --- |
 | as trained | {_error(*crossed[:2]):.3f} |
 | each corpus at the temperature of the others | {_error(*_apart(crossed)):.3f} |
-| {title}, before it was trained on | {_error(*_shares(reports["unseen"])[:2]):.3f} |
+| {title}, before it was trained on | {_interval(before.ece, before.ci["ece"], 1, 3)} |
 
 `--reject P` leaves recordings without a label whose confidence is below P:
 
@@ -163,17 +175,48 @@ def _uar(report: Report, corpus: str) -> str:
 
 
 def _whole(report: Report) -> str:
-    uar, (low, high) = report.figures.uar, report.figures.ci.limits["uar"]
-    if uar is None or low is None or high is None:
+    return _interval(report.figures.uar, report.figures.ci.limits["uar"])
+
+
+def _interval(
+    value: float | None,
+    limits: Sequence[float | None] | None,
+    scale: float = 100,
+    digits: int = 1,
+) -> str:
+    """Return a figure in per cent, or by another scale, and its interval in brackets."""
+    if value is None:
         return "unknown"
-    return f"{100 * uar:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    if limits is None or None in limits:
+        return f"{scale * value:.{digits}f}"
+    low, high = (f"{scale * (limit or 0):.{digits}f}" for limit in limits)
+    return f"{scale * value:.{digits}f} [{low}, {high}]"
 
 
-def _compared(reports: dict[str, Report]) -> str:
-    if "compare" not in reports:
+def _compared(results: Path) -> str:
+    """Return openSMILE's figures beside ours, where they were measured, paired by speaker."""
+    told = []
+    for test, words in (("unseen", "there"), ("corpora", "on all, each by a model of the others")):
+        other = results / f"opensmile-{test}.json"
+        if not other.exists():
+            continue
+        told.append(f"{_whole(_report(other))} {words}")
+        try:
+            (found,) = reporting.compare([results / f"{test}.json", other], Console("box"))
+        except InputError:
+            continue  # too few speakers for an interval
+        if gap := found.figures["uar"].gap:
+            told[-1] += f" (ours less theirs: {_interval(gap.value, gap.ci)})"
+    if not told:
         return ""
-    said = _whole(reports["compare"])
-    return f"; openSMILE's ComParE 2016 with the same classifier and corpora had {said}"
+    return (
+        (
+            " openSMILE's ComParE 2016 functionals,\nwith the same classifier, corpora and"
+            " `--across-corpora`, had "
+        )
+        + " and\n".join(told)
+        + "."
+    )
 
 
 def _recalls(report: Report) -> str:

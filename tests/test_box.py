@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import made_checkpoints
@@ -117,6 +118,24 @@ def test_both_formats_of_the_box_say_the_same(cli) -> None:
         assert result.code == 0, result.err
         found.append(json.loads(result.out)["posterior"])
     assert found[1] == pytest.approx(found[0], abs=1e-5)
+
+
+def test_the_card_is_of_the_model(cli) -> None:
+    path = box.model()
+    assert path is not None
+    model = checkpoints.load(path)
+    text = box.card()
+    (row,) = (json.loads(line) for line in cli("predict", ONE).out.splitlines())
+    assert f"name it `{row['model']}`" in text
+    assert list(row["posterior"]) == list(model.header.classes)
+    assert f"tells {len(row['posterior'])} classes\napart, {', '.join(row['posterior'])}," in text
+    assert f"{model.header.model.parameters:,} numbers" in text
+    counts = Counter(str(item.corpus) for item in model.items)
+    rows = re.findall(r"^\| .* \| ([0-9]+) \| .*\|$", text, re.MULTILINE)
+    assert sorted(map(int, rows)) == sorted(counts.values())
+    assert model.header.calibration is not None
+    assert f"temperature ({model.header.calibration.temperature:.2f})" in text
+    assert "across_corpora" in json.dumps(model.meta["lineage"])
 
 
 def test_the_card(cli) -> None:
