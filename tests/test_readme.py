@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "benchmarks/README.md")
 PAGES += ("docs/encoders.md", "examples/README.md", "data/demo/README.md", "recipes/README.md")
+PAGES += tuple(f"recipes/results/{n}/TABLES.md" for n in ("leaderboard", "crosscorpus", "leakage"))
 
 
 def test_it_is_short() -> None:
