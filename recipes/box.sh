@@ -16,13 +16,8 @@
 #   python recipes/box.py OUTDIR OUTDIR/results
 # The model and card in data/models are these, of RAVDESS, EmoDB (2 s), nEMO and, as UNSEEN, EMOVO.
 #
-# With STRONG=1 OUTDIR/strong.ckpt is box.ckpt fused, half each, with the house model trained on
-# everything: what recognises best, for those with torch and a quarter of an hour more. Its test is
-#   strong     UNSEEN, by the same of the others
-#
 # About five minutes. From the environment: FOLDS (5), WORKERS, RESULTS (OUTDIR/results),
-# OPENSMILE, ONNX (1: needs sertool[onnx]; 0: no OUTDIR/box.onnx), STRONG, EPOCHS (50, of the house
-# model).
+# OPENSMILE, ONNX (1: needs sertool[onnx]; 0: no OUTDIR/box.onnx).
 set -eu
 if [ $# -lt 4 ]; then
     echo "usage: recipes/box.sh CORPUS CORPUS... UNSEEN OUTDIR" >&2
@@ -80,22 +75,4 @@ fitted --test-fold none "$out/voice.h5" "$out/all.ckpt"
 sertool calibrate --force "$out/all.ckpt" "$results/corpora.json" "$out/box.ckpt"
 if [ "${ONNX:-1}" = 1 ]; then
     sertool export --force "$out/box.ckpt" "$out/box.onnx"
-fi
-if [ "${STRONG:-}" = 1 ]; then
-    sertool featurize --quiet --resume "$@" --sample-rate 16000 --kind mel --set n_fft=1024 \
-        --set hop_length=256 --set n_mels=64 --set fmin=50 --set top_db=none \
-        "$out/all.jsonl" "$out/mel.h5"
-    sertool featurize --quiet --resume "$@" --sample-rate 16000 --kind wave \
-        "$out/$((n - 1)).jsonl" "$out/unseen.h5"
-    network() { # [OPTION...] STORE CHECKPOINT
-        sertool train --quiet --resume --model sertool --class-weights balanced --no-baselines \
-            --epochs "${EPOCHS:-50}" "$@"
-    }
-    network --test-where "corpus=$unseen" "$out/mel.h5" "$out/net.unseen.ckpt"
-    sertool fuse --quiet --force "$out/unseen.none.ckpt" "$out/net.unseen.ckpt" \
-        "$out/strong.unseen.ckpt"
-    sertool eval --quiet --force --json "$results/strong.json" --tag test=strong \
-        "$out/strong.unseen.ckpt" "$out/unseen.h5" >/dev/null
-    network --test-fold none "$out/mel.h5" "$out/net.ckpt"
-    sertool fuse --force "$out/box.ckpt" "$out/net.ckpt" "$out/strong.ckpt"
 fi
