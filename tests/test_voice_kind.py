@@ -173,6 +173,16 @@ def test_the_path_is_the_best_of_all(seed: int, n: int) -> None:
     assert worth(tuple(found.tolist())) == pytest.approx(worth(best))
 
 
+def test_a_path_is_the_same_put_together_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    candidates = random.uniform(40, 160, (301, 6)), random.uniform(0.2, 1, (301, 6))
+    loudness = random.uniform(0, 0.1, 301)
+    whole = pitch.path(*candidates, loudness, RATE, 75)
+    assert len(set(whole.tolist())) == 7
+    monkeypatch.setattr(pitch, "STEPS", 7)
+    np.testing.assert_array_equal(pitch.path(*candidates, loudness, RATE, 75), whole)
+
+
 @given(st.integers(0, 99))
 @settings(deadline=None, max_examples=25)
 def test_no_path_has_a_voice_where_it_is_silent(seed: int) -> None:

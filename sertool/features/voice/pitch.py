@@ -24,6 +24,7 @@ CANDIDATES = 6  # periods of a frame
 PERIODS = 3  # of the lowest pitch that a window holds
 N_FFT = 1024  # samples of a transform, at least
 LAGS = 2  # per sample: peaks lie between samples
+STEPS = 4096  # of a path that are put together at a time
 SURE = 1 - 1e-6  # the largest share of a frame's energy that is called periodic: 60 dB
 
 
@@ -156,7 +157,10 @@ def _sums(first: np.ndarray, gain: np.ndarray) -> np.ndarray:
     found[:, 0] = first
     if n > 1:
         before, after = gain[:, :, : n // 2 * 2 : 2], gain[:, :, 1::2]
-        both = (after[:, :, None] + before[None]).max(1)
+        both = np.empty(after.shape)
+        for begin in range(0, n // 2, STEPS):
+            some = slice(begin, begin + STEPS)
+            (after[:, :, None, some] + before[None, :, :, some]).max(1, out=both[:, :, some])
         found[:, : n // 2 * 2 + 1 : 2] = _sums(first, both)
     if n:
         found[:, 1::2] = (found[:, :n:2] + gain[:, :, ::2]).max(1)
