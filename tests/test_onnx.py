@@ -145,7 +145,7 @@ def test_predicting_by_an_onnx_model_imports_no_torch(cli, several: Path) -> Non
     assert cli("export", "--force", several / "both.ckpt", several / "both.onnx").code == 0
     code = (
         "import sys; from sertool.cli import main; main(['predict', *sys.argv[1:]]);"
-        "heavy = {'torch', 'onnx', 'sklearn', 'matplotlib', 'librosa'};"
+        "heavy = {'torch', 'onnx', 'sklearn', 'matplotlib', 'safetensors', 'h5py', 'pydantic'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, str(several / "both.onnx"), str(ONE)]

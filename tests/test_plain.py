@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -108,3 +109,18 @@ def test_the_first_answer_imports_little(tmp_path: Path) -> None:
     assert loaded & {f"sertool.{name}" for name in ours} == set()
     assert "soundfile" in loaded
     assert "sertool.formats.checkpoint" in loaded
+
+
+@pytest.mark.parametrize("words", ["sertool pre", "sertool train --batch-s"])
+def test_completion_imports_no_pydantic(words: str) -> None:
+    code = (
+        "import sys; from sertool.cli import main; main([]);"
+        "print(*sorted({n.partition('.')[0] for n in sys.modules}), file=sys.stderr)"
+    )
+    number = str(words.count(" "))
+    asked = {"_SERTOOL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | asked)
+    assert words.split()[-1] in done.stdout
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert loaded & {"pydantic", "numpy", "torch", "soundfile"} == set()

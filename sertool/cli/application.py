@@ -9,7 +9,7 @@ import typer
 
 from sertool.cli.commands import COMMANDS, HELP, load
 from sertool.cli.guard import guarded
-from sertool.cli.parameters import help_page, parser_of, signature_of
+from sertool.cli.parameters import Group, help_page, parser_of, signature_of
 from sertool.core.options import Command
 from sertool.core.version import VERSION
 
@@ -23,6 +23,7 @@ def application(name: str, run: Run) -> typer.Typer:
     """
     app = typer.Typer(
         name="sertool",
+        cls=Group,
         rich_markup_mode="rich",
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from sertool.cli.plain import several, switched, typed
 from sertool.core.options import EVERY, Argument, Command, Declared, Instead, declared
@@ -28,9 +28,26 @@ def parser_of(command: Command) -> type[TyperCommand]:
 
     class Parser(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            completed(ctx, self.get_params(ctx))
             return super().parse_args(ctx, with_values(args, bare))
 
-    return Parser if bare else TyperCommand
+    return Parser
+
+
+class Group(TyperGroup):
+    """The command line, of which one command is chosen."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments of the command."""
+        completed(ctx, self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
+
+def completed(ctx: Any, parameters: Sequence[Any]) -> None:
+    """Leave values unread where a line is only completed: Typer imports pydantic to read them."""
+    if ctx.resilient_parsing:
+        for one in parameters:
+            one.process_value = lambda ctx, value: value
 
 
 def with_values(arguments: Sequence[str], bare: Mapping[str, Option]) -> list[str]:

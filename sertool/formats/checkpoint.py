@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
@@ -222,6 +220,8 @@ def dump(tensors: Mapping[str, Any], meta: dict[str, Any]) -> bytes:
 
     Equal tensors and equal meta give equal bytes; the names' order does not matter.
     """
+    import safetensors.numpy
+
     arrays = to_numpy(tensors)
     return safetensors.numpy.save(dict(sorted(arrays.items())), {KEY: canonical(meta)})
 
@@ -232,6 +232,8 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
     Raises InputError, which calls the file `name`, where they are not a safetensors file, a damaged
     one, or not ours.
     """
+    import safetensors.numpy
+
     try:
         tensors = safetensors.numpy.load(content)
         size = int.from_bytes(content[:8], "little")
@@ -376,6 +378,8 @@ def plain_weights(path: Path) -> dict[str, Any] | None:
 
     None for a checkpoint, and for a file that cannot be read.
     """
+    import safetensors
+
     try:
         with safetensors.safe_open(path, "pt") as file:
             if KEY in (file.metadata() or {}):

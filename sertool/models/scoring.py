@@ -26,7 +26,6 @@ from sertool.models import (
     create,
     graphs,
     layer_choice,
-    per_field,
     regressor,
     tabular,
 )
@@ -93,6 +92,8 @@ class Scorer:
         """Return the scorer of a checkpoint in memory; `path` names it in messages."""
         try:
             if checkpoint.header.per:
+                from sertool.models import per_field
+
                 models, chooser = per_field.take_apart(checkpoint)
                 scorers = {value: cls.of(one, device, path) for value, one in models.items()}
                 return Routed(checkpoint, scorers, cls.of(chooser, device, path))
