@@ -30,7 +30,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
-from sertool.core.paths import show
+from sertool.core.paths import regular, show
 from sertool.formats import schema
 from sertool.formats.lineage import Record, Stage, canonical
 from sertool.formats.schema import Name
@@ -42,9 +42,15 @@ VERSION = 2  # 1: every stage recorded a seed, drawn from or not
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
+MOST_INFLATED = 1 << 28  # bytes of a column or of one chunk, where the file holds fewer
+MOST_CELL = 1 << 20  # bytes of a text in a column
 _JSON = ("settings", "pipeline", "classes", "lineage")  # attributes that are JSON texts
 _KINDS = {"start": "f", "end": "f", "fold": "i"}  # NumPy's kinds of columns; of other fields "S"
 _FURTHER = "Sfiu"  # of columns that are not a field of an item
+_FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32,
+            h5py.h5z.FILTER_LZF)  # fmt: skip
+_LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)  # none is in another file
+_TYPES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING)
 
 
 class Attributes(Struct, kw_only=True):
@@ -83,6 +89,7 @@ class Store:
             raise InputError(f"{show(self.path)}: a damaged store, {why}; make it again") from error
 
     def _read_header(self, attributes: dict[str, Any]) -> None:
+        _check_contained(self._file, self.path.stat().st_size)
         known = _attributes(attributes)
         self.version: int = known["version"]
         self.kind: str = known["kind"]
@@ -101,7 +108,8 @@ class Store:
 
     def _read_attributes(self) -> dict[str, Any]:
         try:
-            attributes = dict(self._file.attrs)
+            regular(self.path).close()  # before the library waits for a pipe
+            attributes = {name: self._file.attrs[name] for name in _plain_attributes(self._file)}
         except FileNotFoundError as error:
             raise InputError(f"{self.path}: no such file") from error
         except IsADirectoryError as error:
@@ -109,7 +117,7 @@ class Store:
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
         except (OSError, RuntimeError) as error:
-            with open(self.path, "rb") as file:
+            with regular(self.path) as file:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
             what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
             raise InputError(f"{self.path}: {what}") from error
@@ -260,6 +268,75 @@ class Store:
         return right and sums == self._sums.tolist()
 
 
+def _plain_attributes(at: Any) -> list[str]:
+    """Return the names of the attributes that are numbers or texts, by their headers alone."""
+    names = []
+    for i in range(h5py.h5a.get_num_attrs(at.id)):
+        one = h5py.h5a.open(at.id, index=i)
+        if one.get_type().get_class() in _TYPES:
+            names.append(one.name.decode("utf-8", "surrogateescape"))
+    return names
+
+
+def _check_contained(file: h5py.File, size: int) -> None:
+    """Raise ValueError where a file of `size` bytes holds what no store does; reads headers alone.
+
+    Links, virtual datasets and external storage would have the library read other files, and some
+    crash it; so may references and user types. What unpacks to far more than the file fills memory.
+    """
+    if len(_plain_attributes(file)) < len(file.attrs):
+        raise ValueError("an attribute is neither number nor text")
+    for group in (file, file.get("items")) if _linked(file, "items") == "group" else (file,):
+        for name in group:
+            shown = show(name)
+            kind = _linked(group, name)
+            if kind == "link":
+                raise ValueError(f"{shown} is a link")
+            if kind == "dataset":
+                data = group[name]
+                _check_dataset(data, shown, size, name == "features" and group is file)
+                if len(_plain_attributes(data)) < len(data.attrs):
+                    raise ValueError(f"an attribute of {shown} is neither number nor text")
+            elif name != "items" or group is not file:
+                raise ValueError(f"{shown} is no dataset")
+
+
+def _linked(group: Any, name: str) -> str:
+    """Return what a name in a group stands for: "link", "dataset", "group" or "" for nothing."""
+    link = name.encode("utf-8", "surrogateescape")
+    if link not in group.id:
+        return ""
+    if group.id.links.get_info(link).type != h5py.h5l.TYPE_HARD:
+        return "link"
+    found = h5py.h5o.get_info(group.id, link).type
+    return {h5py.h5o.TYPE_DATASET: "dataset", h5py.h5o.TYPE_GROUP: "group"}.get(found, "other")
+
+
+def _check_dataset(data: h5py.Dataset, name: str, size: int, frames: bool) -> None:
+    """Raise ValueError for a dataset that lies elsewhere, or is more than the file can hold.
+
+    frames: it is read item by item, so that it may unpack to any size.
+    """
+    made, kind = data.id.get_create_plist(), data.id.get_type()
+    if made.get_layout() not in _LAYOUTS or made.get_external_count():
+        raise ValueError(f"{name} lies in another file")
+    filters = {made.get_filter(i)[0] for i in range(made.get_nfilters())}
+    if not filters <= set(_FILTERS):
+        raise ValueError(f"{name} is packed in an unknown way")
+    text = kind.get_class() == h5py.h5t.STRING
+    if kind.get_class() not in _TYPES or (text and kind.is_variable_str()):
+        raise ValueError(f"{name} holds neither numbers nor texts of one length")
+    if text and kind.get_size() > MOST_CELL:
+        raise ValueError(f"{name} has texts of {kind.get_size()} bytes; {MOST_CELL} are the most")
+    if not _stored(data) or (not filters and data.nbytes > size):
+        raise ValueError(f"some of {name} is missing")
+    chunk = math.prod(data.chunks or (1,)) * data.dtype.itemsize
+    if chunk > max(MOST_INFLATED, size) or (
+        not frames and data.nbytes > max(MOST_INFLATED, data.id.get_storage_size())
+    ):
+        raise ValueError(f"{name} unpacks to more than {MOST_INFLATED} bytes")
+
+
 def _attributes(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a store's root attributes as Python values; ValueError where they are not so."""
     values = {name: _plain(value) for name, value in found.items()}
@@ -286,8 +363,6 @@ def _checked_offsets(file: h5py.File) -> np.ndarray:
     edges: np.ndarray = offsets[()]
     if edges[0] != 0 or (np.diff(edges) < 0).any() or edges[-1] != len(features):
         raise ValueError("its offsets do not match its features")
-    if not _stored(features):
-        raise ValueError("some of its features are missing")
     if "crc32" in file:
         sums = _dataset(file, "crc32")
         if sums.shape != (len(edges) - 1,) or sums.dtype != np.uint32:
@@ -313,15 +388,15 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return found
 
 
-def _stored(features: h5py.Dataset) -> bool:
+def _stored(data: h5py.Dataset) -> bool:
     """Return whether the file holds what the shape of a dataset claims, chunk by chunk."""
-    if not features.size:
+    if data.shape is None or not data.size:
         return True
-    if features.chunks is None:
-        return bool(features.id.get_storage_size() >= features.nbytes)
-    sides = zip(features.shape, features.chunks, strict=True)
+    if data.chunks is None:
+        return bool(data.id.get_storage_size() >= data.nbytes)
+    sides = zip(data.shape, data.chunks, strict=True)
     wanted = math.prod(-(-whole // part) for whole, part in sides)
-    return bool(features.id.get_num_chunks() >= wanted)
+    return bool(data.id.get_num_chunks() >= wanted)
 
 
 def _content_sha256(file: Any, features_sha256: str) -> str:

@@ -1,0 +1,193 @@
+"""Stores as data: what reads another file, crashes the library or has no end is refused."""
+
+from __future__ import annotations
+
+import os
+import resource
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from made_stores import write_store
+
+SECRET = "the-other-store-s-text"
+MEMORY = 1 << 29  # bytes
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store that trains, beside one that is nobody's business."""
+    draw = np.random.default_rng(0)
+    for name, text in (("f.h5", "a sentence"), ("other.h5", SECRET)):
+        rows = [
+            {"id": f"c/{i}", "path": f"{i}.wav", "corpus": "c", "label": ("anger", "joy")[i % 2]}
+            | {"speaker": f"s{i // 4}", "fold": i // 4, "text": text}
+            for i in range(8)
+        ]
+        frames = [draw.normal(i % 2, 1, (9, 3)).astype(np.float32) for i in range(8)]
+        write_store(tmp_path / name, frames, rows)
+    return tmp_path / "f.h5"
+
+
+def external_link(file: h5py.File, name: str) -> None:
+    del file[name]
+    file[name] = h5py.ExternalLink("other.h5", f"/{name}")
+
+
+def soft_link(file: h5py.File, name: str) -> None:
+    file.move(name, "elsewhere")
+    file[name] = h5py.SoftLink("/elsewhere")
+
+
+def virtual(file: h5py.File, name: str, source: str = "other.h5") -> None:
+    old = file[name]
+    layout = h5py.VirtualLayout(shape=old.shape, dtype=old.dtype)
+    layout[:] = h5py.VirtualSource(source, name, shape=old.shape)
+    del file[name]
+    file.create_virtual_dataset(name, layout)
+
+
+def virtual_of_itself(file: h5py.File, name: str) -> None:
+    virtual(file, name, ".")
+
+
+def external_storage(file: h5py.File, name: str) -> None:
+    old = file[name]
+    shape, dtype = old.shape, old.dtype
+    del file[name]
+    file.create_dataset(name, shape=shape, dtype=dtype, external=[("other.h5", 0, 1 << 20)])
+
+
+def texts_of_any_length(file: h5py.File, name: str) -> None:
+    count = len(file[name])
+    del file[name]
+    file.create_dataset(name, data=["x"] * count, dtype=h5py.string_dtype())
+
+
+def references(file: h5py.File, name: str) -> None:
+    old = file[name]
+    count, reference = len(old), old.ref
+    del file[name]
+    file.create_dataset(name, data=[reference] * count, dtype=h5py.ref_dtype)
+
+
+def compound(file: h5py.File, name: str) -> None:
+    count = len(file[name])
+    del file[name]
+    file.create_dataset(name, data=np.zeros(count, [("a", "f4"), ("b", "i4")]))
+
+
+def other_filter(file: h5py.File, name: str) -> None:
+    old = file[name]
+    data = np.zeros(old.shape, "i4")
+    del file[name]
+    file.create_dataset(name, data=data, scaleoffset=4, chunks=data.shape)
+
+
+def never_stored(file: h5py.File, name: str) -> None:
+    old = file[name]
+    shape, dtype = (1 << 40, *old.shape[1:]), old.dtype
+    del file[name]
+    file.create_dataset(name, shape=shape, dtype=dtype, chunks=(1 << 20, *shape[1:]))
+
+
+def bomb(file: h5py.File, name: str) -> None:
+    old = file[name]
+    shape, dtype = (1 << 26, *old.shape[1:]), old.dtype
+    del file[name]
+    data = file.create_dataset(
+        name, shape=shape, dtype=dtype, chunks=(1 << 24, *shape[1:]), compression="gzip"
+    )
+    for i in range(4):
+        block = b"\0" * ((1 << 24) * int(np.prod(shape[1:], dtype=int)) * dtype.itemsize)
+        data.id.write_direct_chunk((i << 24,) + (0,) * (len(shape) - 1), zlib.compress(block, 1))
+
+
+def chain(file: h5py.File, name: str) -> None:
+    """A column that is a group, of groups, that hold themselves."""
+    del file[name]
+    group = file.create_group(name)
+    group["again"] = group
+
+
+def strange_attribute(file: h5py.File, name: str) -> None:
+    file.attrs["settings"] = file[name].ref
+
+
+def huge_texts(file: h5py.File, name: str) -> None:
+    """Cells of 1 GB, never stored."""
+    count = len(file[name])
+    del file[name]
+    file.create_dataset(name, shape=(count,), dtype=f"S{1 << 30}")
+
+
+EVERY = ("features", "offsets", "items/text", "crc32")
+TABLE = [
+    *((plant, name) for plant in (external_link, virtual, virtual_of_itself) for name in EVERY),
+    (external_link, "items"),
+    *((soft_link, name) for name in (*EVERY, "items")),
+    *((external_storage, name) for name in EVERY),
+    *((plant, "items/text") for plant in (texts_of_any_length, references, compound, huge_texts)),
+    *((plant, "items/further") for plant in (texts_of_any_length, references, compound)),
+    *((other_filter, name) for name in ("features", "offsets", "items/fold")),
+    *((never_stored, name) for name in EVERY),
+    *((bomb, name) for name in ("offsets", "crc32", "items/fold")),
+    (chain, "items/text"),
+    (chain, "features"),
+    (strange_attribute, "features"),
+]
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Allow for little more memory than there is: a refusal needs next to none."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"), TABLE, ids=[f"{plant.__name__}-{name}" for plant, name in TABLE]
+)
+def test_store(cli, store: Path, plant: Callable[[h5py.File, str], None], name: str) -> None:
+    with h5py.File(store, "r+") as file:
+        if name == "items/further":
+            file["items/further"] = np.zeros(8)
+        plant(file, name)
+    model = store.parent / "m.ckpt"
+    for words in (["info"], ["info", "--items"], ["train", "--test-fold", "0"]):
+        with limited():
+            result = cli(*words, store, *([model] if words[0] == "train" else []))
+        assert (result.code, result.out) == (3, ""), (words, result.err)
+        assert result.err.count("\n") == 1, result.err
+        assert "damaged" in result.err
+        assert SECRET not in result.err
+    assert not model.exists()
+
+
+def test_what_is_no_regular_file(cli, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "zero.h5").symlink_to("/dev/zero")
+    for name in ("pipe.h5", "zero.h5"):
+        for words in (["info"], ["train", "--test-fold", "0"], ["featurize"]):
+            more = [] if words == ["info"] else [tmp_path / "o"]
+            result = cli(*words, tmp_path / name, *more)
+            assert (result.code, result.out) == (3, ""), (words, result.err)
+            assert result.err.count("\n") == 1, result.err
+
+
+def test_a_compressed_store_is_a_store(store: Path, tmp_path: Path, cli) -> None:
+    for how in ("gzip", "lzf"):
+        write_store(
+            tmp_path / f"{how}.h5", [np.zeros((100_000, 3), np.float32)],
+            [{"id": "a", "path": "a.wav"}], compress=how,
+        )  # fmt: skip
+        assert cli("info", tmp_path / f"{how}.h5").code == 0
