@@ -456,6 +456,18 @@ def test_standard_error_that_cannot_be_written(desk: Path, where: str) -> None:
     assert (desk / "o.h5").stat().st_size > 1000
 
 
+def test_a_report_is_resumed_only_if_it_is_ours_and_forced_if_asked(cli, desk: Path) -> None:
+    model, report = desk / "m.ckpt", desk / "r.json"
+    words = ["train", "-q", "--model", "majority", "--test-fold", "0", desk / "f.h5", model]
+    assert cli(*words).code == 0
+    report.write_text("garbage")
+    words = ["eval", "-q", model, desk / "f.h5", "--json", report]
+    assert cli(*words, "--resume").code == 3
+    assert report.read_text() == "garbage"
+    assert cli(*words, "--resume", "--force").code == 0
+    assert json.loads(report.read_text())["format"] == "sertool-report"
+
+
 def test_locks_die_with_their_owner(tmp_path: Path) -> None:
     parts = Parts(tmp_path / "o", {}, resume=False)
     with open(parts.folder / "lock", "rb") as file, pytest.raises(BlockingIOError):

@@ -57,7 +57,7 @@ def evaluate(
         check_output(target, run.force, run.resume, [*checkpoints, store])
     if options.figures is not None:
         check_folder(options.figures, testing.FIGURES, run.force or run.resume)
-    finished = target if run.resume else None
+    finished = target if run.resume and not run.force else None
     report = testing.evaluate(checkpoints, store, options.test, console, finished, options.cost)
     if target is not None:
         with atomic(target) as temporary:

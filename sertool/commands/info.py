@@ -13,7 +13,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
 from sertool.core.paths import show
 from sertool.core.settings import option
-from sertool.core.texts import whole
+from sertool.core.texts import json_text, whole
 from sertool.evaluation.options import AUDIT, AuditOptions
 from sertool.formats import box
 from sertool.ui.console import Console
@@ -222,7 +222,7 @@ def _show(
         print(json.dumps(found.schema, indent=1))
         return
     if isinstance(found, Card):
-        print(json.dumps(found.to_json(), ensure_ascii=False) if options.json else found.card)
+        print(json_text(found.to_json()) if options.json else found.card)
         return
     if not isinstance(found, Description):
         _show_audit(found, options)
@@ -234,9 +234,9 @@ def _show(
         rows = values.get("item_list") or values.get("reports")
         rows = values.get("report", {}).get("items", []) if rows is None else rows
         for i in evenly(len(rows), options.number):
-            print(json.dumps(rows[i], ensure_ascii=False))
+            print(json_text(rows[i]))
     elif options.json:
-        print(json.dumps(found.to_json(), ensure_ascii=False, indent=1))
+        print(json_text(found.to_json(), indent=1))
     else:
         from sertool.evaluation.description_text import page
         from sertool.ui.tables import render
@@ -266,9 +266,9 @@ def _show_audit(result: Audit, options: InfoOptions) -> None:
 
     if options.items:
         for link in result.links:
-            print(json.dumps(link.to_json(), ensure_ascii=False))
+            print(json_text(link.to_json()))
     elif options.json:
-        print(json.dumps(result.to_json(), ensure_ascii=False, indent=1))
+        print(json_text(result.to_json(), indent=1))
     else:
         print(render(result))
     check(result, options.auditing.require)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import stat
@@ -13,6 +14,8 @@ from typing import IO
 _SOUNDFILE = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 sph nist"
 _FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
 AUDIO_SUFFIXES = frozenset(f".{name}" for name in f"{_SOUNDFILE} {_FFMPEG}".split(" "))
+MOST_BYTES = 1 << 28  # of a file that is read whole, where nothing else is said
+MOST_TOML = 1 << 24  # of one that people write
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -48,7 +51,7 @@ def absolute(path: Path) -> Path:
     return path.absolute()
 
 
-def regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[bytes]:
+def regular(path: str | os.PathLike[str], *, follow: bool = True) -> io.BufferedReader:
     """Open a regular file for reading; OSError for anything else, which is never waited for.
 
     A pipe, a device or a socket may block, or have no end. Of a link its target is opened, unless
@@ -66,6 +69,31 @@ def regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[bytes]:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def contents(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
+    """Return the bytes of a regular file; OSError for anything else, and for more than `most`."""
+    with regular(path) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        what = f"larger than the {most >> 20} MB that are read of such a file"
+        raise OSError(errno.EINVAL, what, os.fspath(path))
+    return found
+
+
+def text_of(path: str | os.PathLike[str], encoding: str = "utf-8", most: int = MOST_BYTES) -> str:
+    """Return the text of a regular file, lines ending in newlines; errors as of `contents`."""
+    return io.TextIOWrapper(io.BytesIO(contents(path, most)), encoding=encoding).read()
+
+
+def opened_text(
+    path: str | os.PathLike[str],
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    newline: str | None = None,
+) -> IO[str]:
+    """Open a regular file of text for reading; OSError for anything else."""
+    return io.TextIOWrapper(regular(path), encoding=encoding, errors=errors, newline=newline)
 
 
 def is_audio(path: str | os.PathLike[str]) -> bool:

@@ -1,11 +1,26 @@
-"""Whole numbers and TOML from texts that others wrote, however long and however deep."""
+"""Texts that others wrote: whole numbers and TOML from them, however long or deep, and as JSON."""
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from typing import Any
 
 LARGEST = 2**31 - 1  # the largest whole number that is taken from a text
+
+# what JSON leaves as it is, and steers a terminal or turns text around: C1, and marks of direction
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def json_text(value: Any, **options: Any) -> str:
+    r"""Return a value as JSON in which nothing steers a terminal; what is no JSON is a ValueError.
+
+    >>> print(json_text({"speaker": "Zoë\x9b2J"}))
+    {"speaker": "Zoë\u009b2J"}
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def whole(text: str) -> int | None:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sertool.core.errors import InputError
-from sertool.core.paths import from_text, show, to_text
+from sertool.core.paths import from_text, opened_text, show, to_text
 from sertool.corpora import Corpus, Skipped, labels, make
 from sertool.corpora.table import (
     RESERVED,
@@ -179,7 +179,7 @@ def _jsonl_rows(path: Path) -> Iterator[_Row]:
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield (file and line, its object, or None) of JSON Lines; raises InputError."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with opened_text(path, "utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     try:

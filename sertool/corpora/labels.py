@@ -14,7 +14,7 @@ from typing import Any
 
 from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
+from sertool.core.paths import MOST_TOML, show, text_of
 from sertool.core.settings import meant
 from sertool.core.texts import toml
 
@@ -178,7 +178,7 @@ def _toml(text: str) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """Return the content of a label map's file with its classes and drops checked."""
     try:
-        content = toml(path.read_text(encoding="utf-8"))
+        content = toml(text_of(path, most=MOST_TOML))
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
     except ValueError as error:  # TOML's and UTF-8's

@@ -29,7 +29,7 @@ import msgspec
 
 from sertool.core.data import data_path
 from sertool.core.errors import InputError
-from sertool.core.paths import show, to_text
+from sertool.core.paths import MOST_TOML, contents, show, text_of, to_text
 from sertool.core.texts import toml
 from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
 from sertool.corpora.layout import (
@@ -281,7 +281,7 @@ class Named:
 def _lines(path: Path) -> list[list[str]]:
     """Return a table's lines as cells, the header first; none of what is no table."""
     try:
-        content = path.read_bytes()
+        content = contents(path)
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -296,7 +296,7 @@ def _lines(path: Path) -> list[list[str]]:
 
 
 def _spec(path: Path) -> Spec:
-    return convert(toml(path.read_text(encoding="utf-8")), Spec)
+    return convert(toml(text_of(path, most=MOST_TOML)), Spec)
 
 
 def described(name: str) -> Spec | None:

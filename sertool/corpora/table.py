@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show, to_text
+from sertool.core.paths import contents, show, to_text
 from sertool.core.texts import whole
 from sertool.corpora import Corpus, Note, Skipped, labels, located, proposals, raters, reading
 from sertool.corpora.layout import GENDERS
@@ -286,7 +286,7 @@ def _open(
 ) -> tuple[list[str], list[tuple[int, list[str]]], str | None]:
     """Return a table's header, its lines and the encoding where that is a guess."""
     try:
-        text = reading.decode(path.read_bytes(), encoding)
+        text = reading.decode(contents(path), encoding)
         header, lines = reading.split(text.text)
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error

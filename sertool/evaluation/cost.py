@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sertool.core.errors import InputError, ItemError
-from sertool.core.paths import from_text, show
+from sertool.core.paths import from_text, show, text_of
 from sertool.items import Item
 
 
@@ -20,7 +20,7 @@ def spent(logs: Iterable[Path]) -> dict[str, float]:
     found: dict[str, float] = {}
     for path in logs:
         try:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            rows = [json.loads(line) for line in text_of(path).splitlines()]
             ends = [(row["stage"], row["cpu"]) for row in rows if row["event"] == "end"]
             for stage, seconds in ends:
                 found[str(stage)] = found.get(str(stage), 0.0) + float(seconds)

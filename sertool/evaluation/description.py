@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import convert, to_builtins
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
+from sertool.core.paths import contents, regular, show
 from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
 from sertool.evaluation.report import XZ_MAGIC, AnyReport, load, parse
@@ -36,7 +36,7 @@ COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "p
 def recognise(path: Path) -> str:
     """Return "store", "checkpoint", "onnx", "report" or "manifest"; InputError for all else."""
     try:
-        with open(path, "rb") as file:
+        with regular(path) as file:
             head = file.read(512)
     except OSError as error:
         reason = "is a folder; name a file" if path.is_dir() else error.strerror
@@ -57,8 +57,8 @@ def recognise(path: Path) -> str:
 
 def _is_report(path: Path) -> bool:
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        value = json.loads(contents(path))
+    except (ValueError, OSError, RecursionError):
         return False
     return isinstance(value, dict) and ("confusion" in value or "targets" in value)
 

@@ -224,7 +224,7 @@ def _worth(report: AnyReport) -> str:
 
 def _further(found: StoreDescription | ManifestDescription) -> list[str]:
     names = found.further_fields
-    return ["", "further fields: " + ", ".join(names)] if names else []
+    return ["", "further fields: " + ", ".join(map(show, names))] if names else []
 
 
 def _made_on(environment: Mapping[str, str] | None) -> list[str]:

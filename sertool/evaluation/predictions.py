@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sertool.core.paths import show
+from sertool.core.texts import json_text
 
 FORMATS = ("jsonl", "csv", "tsv", "table")
 HEARD = ("heard", "speech", "windows", "vad", "model")  # what a row says of how it was heard
@@ -126,7 +126,7 @@ def formatter(
 
 
 def _json(values: dict[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(values) + "\n"
 
 
 def _rounded(value: Any, digits: int | None) -> Any:

@@ -21,7 +21,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from sertool import metrics, regression
 from sertool.core.errors import InputError
-from sertool.core.paths import show
+from sertool.core.paths import contents, regular, show
 from sertool.evaluation.curves import Training
 from sertool.evaluation.facts import FACTS
 from sertool.formats import schema
@@ -671,7 +671,7 @@ def load(path: Path) -> list[tuple[str, Any]]:
     """
     name = show(path)
     try:
-        text = _unpacked(path) if path.suffix == XZ else path.read_bytes()
+        text = _unpacked(path) if path.suffix == XZ else contents(path, MOST_UNPACKED)
         if not path.name.removesuffix(XZ).endswith(".jsonl"):
             return [(name, json.loads(text))]
         lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
@@ -687,7 +687,7 @@ def _unpacked(path: Path) -> bytes:
     import lzma
 
     try:
-        with lzma.open(path) as file:
+        with regular(path) as packed, lzma.open(packed) as file:
             found = file.read(MOST_UNPACKED + 1)
     except (lzma.LZMAError, EOFError) as error:
         raise ValueError(str(error)) from error

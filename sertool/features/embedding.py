@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import absolute, from_text, show, to_text
+from sertool.core.paths import absolute, from_text, regular, show, to_text
 from sertool.core.settings import setting
 from sertool.features import Kind
 from sertool.features.pipeline import Pipeline
@@ -52,7 +52,7 @@ class Settings:
 def _load(path: Path) -> Checkpoint:
     """Return a checkpoint; InputError where it is none, or not in its place."""
     try:
-        with open(path, "rb"):
+        with regular(path):
             return checkpoints.load(path)
     except (OSError, ValueError) as error:  # a NUL in its name
         reason = (getattr(error, "strerror", None) or "cannot be read").lower()

@@ -15,7 +15,7 @@ from typing import Any
 
 from sertool.audio import summarised
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import absolute, from_text, is_audio, show, to_text
+from sertool.core.paths import absolute, from_text, is_audio, regular, show, to_text
 from sertool.corpora.discover import discover, is_foreign
 from sertool.features.spec import FeaturizeSpec
 from sertool.features.stage import Segment, Stage
@@ -200,7 +200,7 @@ def _attributes(
 
 def _is_hdf5(source: str) -> bool:
     try:
-        with open(source, "rb") as file:
+        with regular(source) as file:
             return file.read(8) == HDF5_MAGIC
     except OSError:
         return False

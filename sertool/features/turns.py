@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sertool.core.errors import InputError
-from sertool.core.paths import show
+from sertool.core.paths import show, text_of
 
 RTTM_COLUMNS = 8  # SPEAKER, recording, channel, start, duration, two that are empty, speaker
 FILES = ("file", "path", "recording")  # columns that name the recording, if there are several
@@ -30,7 +30,7 @@ Turns = Mapping[str, list[Turn]]  # by recording: its name without suffix, "" fo
 def read_turns(path: Path) -> Turns:
     """Return the turns in a file, of each recording in order of time; InputError for a bad one."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = text_of(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InputError(f"{show(path)}: {reason}") from error

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
-from sertool.core.paths import show
+from sertool.core.paths import regular, show
 from sertool.formats import schema
 from sertool.formats.lineage import Record, Stage, canonical
 from sertool.formats.outputs import atomic
@@ -297,7 +297,7 @@ def read(path: Path) -> bytes:
     that cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with regular(path) as file:
             head = file.read(9)
             if head[8:] != b"{" or int.from_bytes(head[:8], "little") > LONGEST_HEADER:
                 return head

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
+from sertool.core.paths import regular
 from sertool.core.version import VERSION
 from sertool.formats.schema import Count, Number
 
@@ -101,5 +102,5 @@ def record(
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as file:
+    with regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct, convert
 
+from sertool.core.paths import regular
 from sertool.formats import schema
 from sertool.formats.lineage import Record, canonical, file_sha256
 from sertool.formats.outputs import atomic
@@ -48,7 +49,8 @@ def keep(output: Path, sha256: str, lineage: Sequence[dict[str, Any]]) -> None:
 def read(output: Path) -> bytes:
     """Return the file beside an output as it is; nothing where there is none."""
     try:
-        return path_of(output).read_bytes()
+        with regular(path_of(output), follow=False) as file:
+            return file.read(MOST_BYTES)
     except OSError:
         return b""
 
@@ -60,11 +62,8 @@ def records_of(output: Path) -> list[Record]:
 
 def lineage_of(output: Path) -> list[dict[str, Any]] | None:
     """Return what made a file; None where nothing says so, or the file is not as it was made."""
-    side = path_of(output)
     try:
-        if not side.is_file() or side.stat().st_size > MOST_BYTES:
-            return None
-        row = json.loads(side.read_text(encoding="utf-8"))
+        row = json.loads(read(output))
         known = schema.convert(row, Side)
         fits = known.format == FORMAT and known.sha256 == file_sha256(output)
     except (OSError, ValueError, RecursionError):

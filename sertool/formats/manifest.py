@@ -14,11 +14,13 @@ from typing import IO, Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from sertool.core.errors import InputError
-from sertool.core.paths import from_text, to_text
+from sertool.core.paths import from_text, opened_text, to_text
+from sertool.core.texts import json_text
 from sertool.formats import schema
 from sertool.formats.schema import Count, Name
 from sertool.items import FIELDS, Item
 
+MOST_LINE = 1 << 20  # characters of a line
 MAX_SECONDS = 1e9  # no recording is longer, and no product with a rate overflows
 Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
@@ -100,6 +102,8 @@ def parse_line(line: str) -> Item:
 
     NaN, which is no JSON but which some write, is null.
     """
+    if len(line) > MOST_LINE:
+        raise ValueError(f"longer than {MOST_LINE} characters")
     try:
         row = json.loads(line.removeprefix("\ufeff"), parse_constant=_constant)
     except (ValueError, RecursionError) as error:
@@ -120,8 +124,8 @@ def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None
     A bad line goes to `on_error(line number, reason)`, or raises InputError without it.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
+        with opened_text(path, errors="surrogateescape") as file:
+            for number, line in enumerate(_lines(file), 1):
                 if not line.strip():
                     continue
                 try:
@@ -134,6 +138,14 @@ def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None
                 yield resolve(utterance, path.parent)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Yield the lines of a file, of one that is too long the beginning, and no more."""
+    while line := file.readline(MOST_LINE + 1):
+        yield line
+        while len(line) > MOST_LINE and not line.endswith("\n"):
+            line = file.readline(MOST_LINE + 1)
 
 
 def resolve(utterance: Item, folder: Path) -> Item:
@@ -149,5 +161,4 @@ def resolve(utterance: Item, folder: Path) -> Item:
 def write_manifest(utterances: Iterable[Item], file: IO[str]) -> None:
     """Write one JSON line an utterance, fields in their fixed order, further fields last."""
     for utterance in utterances:
-        line = json.dumps(utterance.manifest_row(), ensure_ascii=False, allow_nan=False)
-        file.write(line + "\n")
+        file.write(json_text(utterance.manifest_row()) + "\n")

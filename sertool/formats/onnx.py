@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
+from sertool.core.paths import contents, show
 from sertool.formats import schema
 from sertool.formats.checkpoint import Checkpoint, Header
 from sertool.formats.lineage import canonical
@@ -130,7 +130,7 @@ def load(path: Path) -> OnnxModel:
     try:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{show(path)}: larger than an ONNX file can be")
-        content = path.read_bytes()
+        content = contents(path, LARGEST)
     except IsADirectoryError as error:
         raise InputError(f"{show(path)}: is a folder, not a model") from error
     except OSError as error:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
-from sertool.core.paths import show
+from sertool.core.paths import opened_text, show
 from sertool.formats import schema
 from sertool.formats.schema import Count, Name, Number
 
@@ -61,7 +61,7 @@ def texts(head: Head, lines: Iterable[Line]) -> Iterator[str]:
 def read(path: Path) -> tuple[Head, list[Line]]:
     """Return a file's content; InputError where it is no such file, newer or damaged."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with opened_text(path) as file:
             head = _head(path, file.readline())
             lines = []
             for text in file:

@@ -44,6 +44,7 @@ RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cann
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
 MOST_INFLATED = 1 << 28  # bytes of a column or of one chunk, where the file holds fewer
 MOST_CELL = 1 << 20  # bytes of a text in a column
+MOST_COLUMN = 1 << 28  # bytes of a column of texts, each of which takes as much as the longest
 _JSON = ("settings", "pipeline", "classes", "lineage")  # attributes that are JSON texts
 _KINDS = {"start": "f", "end": "f", "fold": "i"}  # NumPy's kinds of columns; of other fields "S"
 _FURTHER = "Sfiu"  # of columns that are not a field of an item
@@ -598,6 +599,12 @@ def _columns(items: list[Item]) -> Iterator[tuple[str, np.ndarray]]:
         else:
             texts = [_text(value).encode("utf-8") for value in values]
             width = max([1, *(len(text) for text in texts)])
+            if width > MOST_CELL or width * len(texts) > MOST_COLUMN:
+                longest = items[max(range(len(texts)), key=lambda i: len(texts[i]))].id
+                raise InputError(
+                    f"{show(longest)}: its {show(name)} has {width} bytes, and a store keeps that"
+                    " room for each of its items; shorten it, or leave the field out"
+                )
             kind = h5py.string_dtype("utf-8", width)
             yield name, np.array(texts, f"S{width}").astype(kind)
 

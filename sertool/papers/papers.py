@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr
 
 from sertool.core.data import data_path
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
+from sertool.core.paths import MOST_TOML, show, text_of
 from sertool.core.settings import meant
 from sertool.core.texts import toml
 from sertool.evaluation.facts import FACTS
@@ -274,7 +274,7 @@ def paper(name: str) -> Paper:
 def load(path: Path) -> Paper:
     """Return the paper in a TOML file; InputError with file and place where it is damaged."""
     try:
-        raw = toml(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        raw = toml(text_of(path, most=MOST_TOML), parse_float=Decimal)
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
     except ValueError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
+from sertool.core.paths import opened_text, show
 from sertool.core.seeds import derive
 from sertool.core.texts import whole
 from sertool.items import PARTS, Item
@@ -238,7 +238,7 @@ def _from_file(items: Sequence[Item], path: Path) -> dict[str, Place]:
 def _read_folds(path: Path) -> dict[str, Place]:
     table: dict[str, Place] = {}
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with opened_text(path, "utf-8-sig", newline="") as file:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
             reader = csv.DictReader(file, delimiter=delimiter)
             columns = set(reader.fieldnames or ())

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import show
+from sertool.core.paths import regular, show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
 from sertool.items import Item
@@ -139,7 +139,7 @@ def _kind(path: Path) -> str:
     Raises InputError for a file of another kind.
     """
     try:
-        with open(path, "rb") as file:
+        with regular(path) as file:
             head = file.read(9)
     except OSError:
         return ""  # reading it as a checkpoint says why

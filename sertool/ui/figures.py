@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -86,13 +86,18 @@ def short(value: str | None, unknown: str = "unknown") -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw names in any script that an installed font has; one that none has shows as boxes."""
+    """Draw names in any script that an installed font has; one that none has shows as boxes.
+
+    Settings that matplotlib took from a file, as of the working folder, count for nothing.
+    """
     installed = {font.name for font in fontManager.ttflist}
     family = ["DejaVu Sans", *(name for name in FONTS if name in installed), "sans-serif"]
     settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
     settings |= {"svg.fonttype": "none", "svg.hashsalt": "sertool"}  # text, and ids without chance
-    with rc_context(settings), warnings.catch_warnings():
+    with rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        rcdefaults()
+        rcParams.update(settings)
         yield
 
 
