@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ import h5py
 import numpy as np
 import pytest
 from made_stores import write_store
+
+from sertool.formats.store import Store
 
 SECRET = "the-other-store-s-text"
 MEMORY = 1 << 29  # bytes
@@ -184,10 +188,53 @@ def test_what_is_no_regular_file(cli, tmp_path: Path) -> None:
             assert result.err.count("\n") == 1, result.err
 
 
-def test_a_compressed_store_is_a_store(store: Path, tmp_path: Path, cli) -> None:
-    for how in ("gzip", "lzf"):
-        write_store(
-            tmp_path / f"{how}.h5", [np.zeros((100_000, 3), np.float32)],
-            [{"id": "a", "path": "a.wav"}], compress=how,
-        )  # fmt: skip
-        assert cli("info", tmp_path / f"{how}.h5").code == 0
+@pytest.mark.parametrize("how", ["none", "gzip", "lzf"])
+def test_a_compressed_store_is_a_store(tmp_path: Path, cli, how: str) -> None:
+    """Zeros, which unpack to a thousand times their size, and noise, which no filter packs."""
+    noise = np.random.default_rng(0).integers(0, 256, (400_000, 3), np.uint8)
+    zeros = np.zeros((400_000, 3), np.uint8)
+    path = tmp_path / "f.h5"
+    rows = [{"id": name, "path": "a.wav"} for name in ("zeros", "noise", "again")]
+    write_store(path, [zeros, noise, zeros], rows, compress=how)
+    assert cli("info", path).code == 0
+    with Store(path) as store:
+        for i, frames in enumerate((zeros, noise, zeros)):
+            assert np.array_equal(store.features(i), frames)
+        assert store.verify()
+    if how != "none":
+        assert path.stat().st_size < noise.nbytes + zeros.nbytes
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from sertool.formats.outputs import atomic
+from sertool.formats.store import StoreWriter
+from sertool.items import Item
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000,) * 2)
+noise = np.random.default_rng(0).normal(size=(60, 1000, 40))
+try:
+    with atomic(Path("o.h5")) as temporary:
+        writer = StoreWriter(temporary, (40,), "float64", sys.argv[1])
+        try:
+            for i, frames in enumerate(noise):
+                writer.append(frames, Item(f"i{i}", "p", origin=f"i{i}"))
+        except BaseException:
+            try:
+                writer.abort()
+            finally:
+                raise
+except (OSError, RuntimeError):
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("how", ["none", "gzip", "lzf"])
+def test_a_file_that_cannot_grow_ends_in_no_crash(tmp_path: Path, how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, how], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+    assert os.listdir(tmp_path) == []

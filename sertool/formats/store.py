@@ -486,9 +486,9 @@ class StoreWriter:
             fillvalue=0,  # said outright, or the rest of the last chunk is whatever memory held
             compression=None if compress == "none" else compress,
         )
+        self._packer = None if compress == "none" else _Packer(self._features)
         self._buffer = np.empty((chunk, *shape), dtype)
         self._used = self._written = 0  # frames in the buffer, frames on disk
-        self._direct = compress == "none"
         self._hash = hashlib.sha256()
         self._sums: list[int] = []  # CRC-32 of each item's frames
         self._sum = 0  # of the item that is being filled in
@@ -533,12 +533,10 @@ class StoreWriter:
             start, block = self._written, self._buffer[: self._used]
             self._written += self._used
             self._features.id.set_extent((self._written, *block.shape[1:]))
-            if self._direct:
-                self._buffer[self._used :] = 0
-                corner = (start,) + (0,) * (block.ndim - 1)
-                self._features.id.write_direct_chunk(corner, self._buffer)  # faster than a slice
-            else:
-                self._features[start:] = block
+            self._buffer[self._used :] = 0
+            corner = (start,) + (0,) * (block.ndim - 1)
+            packed = (self._buffer, 0) if self._packer is None else self._packer(self._buffer)
+            self._features.id.write_direct_chunk(corner, *packed)  # faster than a slice
             self._used = 0
 
     def finish(self, attributes: dict[str, Any]) -> None:
@@ -585,6 +583,27 @@ class StoreWriter:
         """Close the file without finishing it; what was written to it is lost."""
         os.truncate(self._path, 0)  # makes room on a full disk for what HDF5 writes in closing
         self._file.close()
+
+
+class _Packer:
+    """Packs chunks as a dataset's filters do, in memory.
+
+    What the library packs it keeps until it has written it, and where it cannot, as on a full disk,
+    it crashes in closing the file.
+    """
+
+    def __init__(self, like: h5py.Dataset) -> None:
+        self._file = h5py.File("packed", "w", driver="core", backing_store=False)
+        self._chunk = self._file.create_dataset(
+            "chunk", like.chunks, like.dtype, chunks=like.chunks, compression=like.compression
+        )
+
+    def __call__(self, chunk: np.ndarray) -> tuple[bytes, int]:
+        """Return a whole chunk as it lies in the file, and which filters were of no use to it."""
+        self._chunk[...] = chunk
+        self._chunk.flush()
+        skipped, packed = self._chunk.id.read_direct_chunk((0,) * chunk.ndim)
+        return bytes(packed), skipped
 
 
 def _columns(items: list[Item]) -> Iterator[tuple[str, np.ndarray]]:
