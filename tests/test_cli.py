@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import json
 import os
 import re
@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
+from array import array
 from pathlib import Path
 
 import pytest
@@ -112,21 +114,20 @@ def test_a_closed_pipe_ends_quietly(arguments: list[str]) -> None:
 
 
 def test_ctrl_c_is_130_and_one_line(sounds: Path, tmp_path: Path) -> None:
-    fifo = tmp_path / "never.jsonl"
-    os.mkfifo(fifo)
-    command = [sys.executable, "-m", "sertool", "featurize", str(fifo), str(tmp_path / "o.h5")]
-    writer = None
-    with interruptible(command) as process:
-        while writer is None and process.poll() is None:
-            with contextlib.suppress(OSError):  # until the program opens the other end
-                writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    command = [sys.executable, "-m", "sertool", "featurize", "-", str(tmp_path / "o.h5")]
+    with interruptible(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write("never.wav\n")
+        process.stdin.flush()
+        waiting = array("i", [1])
+        while waiting[0] and process.poll() is None:  # until the program has read it
             time.sleep(0.05)
+            fcntl.ioctl(process.stdin, termios.FIONREAD, waiting)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "sertool featurize: interrupted\n"
     assert not (tmp_path / "o.h5").exists()
-    os.close(writer)
 
 
 @pytest.mark.parametrize("ignored", [False, True])
