@@ -56,6 +56,8 @@ _HOMES = {
     "prepare": "sertool.api.stages",
     "featurize": "sertool.api.stages",
     "augment": "sertool.api.stages",
+    "merge": "sertool.api.stages",
+    "select": "sertool.api.stages",
     "train": "sertool.api.stages",
     "fuse": "sertool.api.stages",
     "calibrate": "sertool.api.stages",

@@ -98,6 +98,32 @@ def augment(
     verbose: bool = False,
     **augmentations: Any,
 ) -> Store: ...
+def merge(
+    stores: Sequence[AnyPath | Store],
+    out: AnyPath,
+    *,
+    compress: str | None = None,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Store: ...
+def select(
+    store: AnyPath | Store,
+    out: AnyPath,
+    *,
+    where: str | Sequence[str] = (),
+    ids: AnyPath | None = None,
+    compress: str | None = None,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Store: ...
 @overload
 def train(
     store: AnyPath | Store,

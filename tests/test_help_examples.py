@@ -179,6 +179,11 @@ def for_fuse() -> None:
     assert main(["fuse", "inner-network.ckpt", "inner-functionals.ckpt", "inner.ckpt"]) == 0
 
 
+def for_merge() -> None:
+    for name, folds in (("ravdess", "0,1"), ("emodb", "2,3")):
+        assert main(["select", "features.h5", f"{name}.h5", "--where", f"fold in {folds}"]) == 0
+
+
 def for_pull() -> None:
     assert main(["push", "box", "model"]) == 0
 
@@ -200,6 +205,7 @@ FURTHER = {
     "report": for_report,
     "info": for_info,
     "fuse": for_fuse,
+    "merge": for_merge,
     "pull": for_pull,
     "separate": lambda: sounds("interview.wav left.wav right.wav anna.wav ben.wav"),
 }

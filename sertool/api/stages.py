@@ -20,9 +20,11 @@ from sertool.commands import export as exporting
 from sertool.commands import featurize as featurizing
 from sertool.commands import fuse as fusing
 from sertool.commands import info as describing
+from sertool.commands import merge as merging
 from sertool.commands import prepare as preparing
 from sertool.commands import pull as pulling
 from sertool.commands import push as pushing
+from sertool.commands import select as selecting
 from sertool.commands import separate as separating
 from sertool.commands import train as training
 from sertool.core.errors import InputError
@@ -118,6 +120,55 @@ def augment(
     """
     given = {"source": store, "output": out}
     _, failures = call(augmenting.COMMAND, given, options, console, verbose)
+    return _opened(out, failures)
+
+
+@documented(merging.COMMAND)
+def merge(
+    stores: Sequence[AnyPath | Store],
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Store:
+    """Write the items of several stores, in their order, to a new store, and return it.
+
+    stores: of one kind and pipeline, with no item in common. out: the file to write (.h5).
+
+    >>> first = select("mel.h5", "first.h5", where="fold=0")
+    >>> others = select("mel.h5", "others.h5", where="fold!=0")
+    >>> len(first), len(others), len(merge([first, others], "again.h5"))
+    (16, 48, 64)
+
+    {options}
+    """
+    given = {"stores": list(stores), "output": out}
+    _, failures = call(merging.COMMAND, given, options, console, verbose)
+    return _opened(out, failures)
+
+
+@documented(selecting.COMMAND)
+def select(
+    store: AnyPath | Store,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Store:
+    """Write some items of a store, in its order, to a new store, and return it.
+
+    out: the file to write (.h5).
+
+    >>> few = select("mel.h5", "few.h5", where=["label in anger,sadness", "speaker=spk01"])
+    >>> len(few), few.classes
+    (8, ['anger', 'sadness'])
+
+    {options}
+    """
+    given = {"source": store, "output": out}
+    _, failures = call(selecting.COMMAND, given, options, console, verbose)
     return _opened(out, failures)
 
 

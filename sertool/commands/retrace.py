@@ -23,7 +23,9 @@ from sertool.augmentations import every, main_fields
 from sertool.commands.augment import AugmentOptions
 from sertool.commands.evaluate import EvalOutputs
 from sertool.commands.featurize import FeaturizeOptions
+from sertool.commands.merge import MergeOptions
 from sertool.commands.prepare import PrepareOptions
+from sertool.commands.select import SelectOptions
 from sertool.core import plugins
 from sertool.core.errors import InputError
 from sertool.core.options import Declared, declared
@@ -381,6 +383,25 @@ def _fuse(script: Script, record: Record, before: Sequence[Record], output: str)
     return ["sertool", "fuse", *members, output, *fit_on]
 
 
+def _merge(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
+    stores = [_input(script, record, before), *(_store(script, one) for one in record.sources)]
+    return ["sertool", "merge", *stores, output, *_flags(MergeOptions, record.params)]
+
+
+def _store(script: Script, source: Source) -> str:
+    """Return a store that is an argument."""
+    if source.lineage:
+        return _make(script, source.lineage, source.name)
+    return script.file(source.name, "a store", source.sha256)
+
+
+def _select(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
+    source = _input(script, record, before)
+    for one in record.sources:
+        _source(script, one)
+    return ["sertool", "select", source, output, *_flags(SelectOptions, record.params)]
+
+
 def _export(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
     return ["sertool", "export", _make(script, before, record.input.name), output]
 
@@ -391,6 +412,8 @@ STAGES: dict[str, Callable[[Script, Record, Sequence[Record], str], list[Word]]]
     "augment": _augment,
     "train": _train,
     "eval": _eval,
+    "merge": _merge,
+    "select": _select,
     "fuse": _fuse,
     "export": _export,
 }

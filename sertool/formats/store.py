@@ -165,6 +165,11 @@ class Store:
         if handle is not None:
             handle.close()
 
+    @property
+    def compression(self) -> str:
+        """How the features are packed: "none", "lzf" or "gzip"."""
+        return self._file["features"].compression or "none"
+
     def lengths(self) -> np.ndarray:
         """Return the number of frames of each item, shape (items,)."""
         return np.diff(self.offsets)
