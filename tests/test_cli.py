@@ -248,7 +248,7 @@ def test_models_say_what_they_take(cli) -> None:
 def test_predict_without_a_model_says_what_to_do(
     cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sertool.formats.box.model", lambda: None)  # none is installed
+    monkeypatch.setattr("sertool.formats.box.quickest", lambda: None)  # none is installed
     for given in (sounds, next(sounds.rglob("*.wav")), "-"):
         result = cli("predict", given)
         assert (result.code, result.out, result.err.count("\n")) == (3, "", 1)

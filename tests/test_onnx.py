@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,6 +204,15 @@ def test_what_has_no_graph_is_refused_in_one_line(cli, tmp_path: Path, name: str
     assert not (tmp_path / "m.onnx").exists()
 
 
+def test_an_encoder_that_is_tuned_is_refused_in_one_line(cli, tmp_path: Path, monkeypatch) -> None:
+    made = checkpoint("sertool", MEL)
+    checkpoints.save(made, tmp_path / "m.ckpt")
+    monkeypatch.setattr(model("sertool"), "exports", model("finetune").exports)
+    result = cli("export", tmp_path / "m.ckpt", tmp_path / "m.onnx")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "no ONNX graph" in result.err
+
+
 def known(name: str, sets: tuple[str, ...]) -> list[str]:
     fields = model(name).Settings.__dataclass_fields__
     return [one for one in sets if one.partition("=")[0] in fields]
@@ -344,6 +354,10 @@ def test_a_damaged_file_is_refused_in_one_line(cli, several: Path, tmp_path: Pat
         for words in (("predict", bad, ONE), ("info", bad)):
             result = cli(*words)
             assert (result.code, result.err.count("\n"), result.out) == (3, 1, ""), words
+    bad.unlink()
+    os.mkfifo(bad)
+    assert cli("predict", bad, ONE).code == 3  # and nobody waits
+    bad.unlink()
     plain = protos.helper.make_model(protos.helper.make_graph([], "g", [], []))
     bad.write_bytes(plain.SerializeToString())
     assert "sertool export" in cli("predict", bad, ONE).err

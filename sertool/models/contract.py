@@ -227,6 +227,7 @@ class Network(Model):
     augment: what training does to items as they are read, unless `--augment` says otherwise.
     time_axis: the axis of time, 2 or 3, of the module's maps (batch, channels, a, b); None where
         their shapes tell (see `inspection.Recorder`).
+    exports: whether torch's exporter can trace the module for an ONNX model.
     """
 
     fixed_length: bool = False
@@ -237,6 +238,7 @@ class Network(Model):
     own_loss: bool = False
     shorter_by: str | None = None
     time_axis: int | None = None
+    exports: bool = True
     augment: Mapping[str, Sequence[float]] = {}
 
     @classmethod

@@ -47,6 +47,7 @@ class Finetune(Network):
 
     name = "finetune"
     summary = "top layers of a pre-trained encoder (--init ssl:FOLDER) on a store of waveforms"
+    exports = False  # its encoder groups recordings, and cuts long ones, by their lengths
     Settings = FinetuneSettings
     settings: FinetuneSettings
 

@@ -297,6 +297,10 @@ class NetworkScorer(Scorer):
     def _graph(self, graph: Graph, given: Inputs) -> str:
         from sertool.models.traced import trace
 
+        if not self.model.exports:
+            raise UsageError(
+                f"the model {self.model.name} has no ONNX graph; predict takes its checkpoint"
+            )
         frames = self.frames or self.longest
         network = trace(self.module, self._statistics, frames, self.shape, self.model.shortest)
         found = graph.cast(graph.insert(network, [given.features, given.lengths]), "f8")
