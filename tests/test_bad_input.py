@@ -79,12 +79,13 @@ def test_a_pipe_in_a_manifest_is_no_file_and_no_wait(cli, tmp_path: Path) -> Non
             assert f"{name}: not a regular file" in result.err
 
 
-def test_a_rate_that_no_recording_has(cli, tmp_path: Path) -> None:
-    """Two seconds of a file of 9 kB would be 16 GB."""
-    soundfile.write(tmp_path / "fast.wav", TONE, 2_000_000_000)
-    result = cli("featurize", "-q", "--duration", 2, tmp_path / "fast.wav", tmp_path / "o.h5")
+@pytest.mark.parametrize("rate", [1, 8, 999, 2_000_000_000])
+def test_a_rate_that_no_recording_has(cli, tmp_path: Path, rate: int) -> None:
+    """Two seconds of a file of 9 kB would be 16 GB, or the file more than an hour."""
+    soundfile.write(tmp_path / "odd.wav", TONE, rate)
+    result = cli("featurize", "-q", "--duration", 2, tmp_path / "odd.wav", tmp_path / "o.h5")
     assert result.code == 3
-    assert "fast.wav: a sample rate of 2000000000 Hz" in result.err
+    assert f"odd.wav: a sample rate of {rate} Hz" in result.err
 
 
 def test_a_long_word_is_cut(cli) -> None:

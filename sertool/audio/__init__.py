@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+SLOWEST = 1000  # Hz: at a rate of 1 Hz a small file is a year, and fills memory once resampled
 FASTEST = 4_000_000  # Hz: four times the rate at which bats are recorded
 LONG = 60.0  # seconds: a longer recording is heard in parts, never whole in memory
 CHANNELS = ("mix", "left", "right")

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from sertool.audio import FASTEST
+from sertool.audio import FASTEST, SLOWEST
 from sertool.audio.ffmpeg import big_endian_floats, converted
 from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
@@ -275,7 +275,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     except soundfile.LibsndfileError as error:
         raise ItemError(why_not(path, _reason(error))) from None
     with file:
-        if file.samplerate > FASTEST:
+        if not SLOWEST <= file.samplerate <= FASTEST:
             raise ItemError(f"a sample rate of {file.samplerate} Hz: this is not audio")
         if file.frames < _UNSTATED:
             yield file
