@@ -43,6 +43,7 @@ PROTOCOLS = {  # of recipes/leakage.sh
     "copies": "copies first, then at random",
 }
 OTHERS = "others"
+MATRICES = (("voice", "logistic"), ("compare", "logistic"))  # of recipes/crosscorpus.sh
 
 
 @dataclass(frozen=True)
@@ -133,16 +134,16 @@ def leaderboard(made: Board) -> list[Block]:
         for system in ranked(made, corpus):
             both = [made.get((corpus, *system, how)) for how in NORMALISATIONS]
             every += both
-            own = next((cell for cell in both if cell), None)
+            known = [cell for cell in both if cell]  # of two, the one whose cost is known
+            own = max(known, key=lambda cell: -costs(cell.run).count("–"), default=None)
             texts = [cell.text if cell else "–" for cell in both]
             told = [*costs(own.run), _seeds(own.run)] if own else ["–"] * 4
             rows.append([SYSTEMS[system], *texts, *told])
         head = ["system", "UAR, %", "normalised by speaker: UAR, %", "parameters",
                 "training, CPU s a fold", "real-time factor", "seeds"]  # fmt: skip
         blocks.append(Heading(name, 2))
-        known = [cell.run for key, cell in made.items() if key[0] == corpus]
-        if known:
-            run = known[0]
+        run = next((cell.run for key, cell in made.items() if key[0] == corpus), None)
+        if run:
             blocks.append(Text([f"{tested(run)} (chance {chance(run)} %), {runs_of_folds(run)}."]))
             blocks.append(Grid(head, rows, 1))
         blocks.append(Text([_missing(every)]))
@@ -239,6 +240,14 @@ def crosscorpus(made: Matrix) -> list[Block]:
         title = f"{SYSTEMS[features, model]}, {NORMALISATIONS[normalisation]}"
         blocks += [Heading(title, 2), Grid(head, rows, 1)]
         blocks.append(Text([_missing(every)]))
+    wanted = [(*system, how) for system in MATRICES for how in NORMALISATIONS]
+    left = [
+        f"{SYSTEMS[system[0], system[1]]}, {NORMALISATIONS[system[2]]}"
+        for system in wanted
+        if system not in systems(made)
+    ]
+    if left:
+        blocks.append(Text([f"Not run: {'; '.join(left)}."]))
     return blocks
 
 
