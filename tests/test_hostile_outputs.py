@@ -125,9 +125,9 @@ def test_a_temporary_name_that_is_taken_is_not_followed(
     tmp_path: Path, precious: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = precious / "thesis.txt"
-    draws = iter(["0" * 16, "1" * 16])
-    monkeypatch.setattr(outputs.secrets, "token_hex", lambda n: next(draws))
-    (tmp_path / f".o.{'0' * 16}.tmp").symlink_to(victim)
+    draws = iter([b"\0" * 8, b"\1" * 8])
+    monkeypatch.setattr(os, "urandom", lambda n: next(draws))
+    (tmp_path / f".o.{'00' * 8}.tmp").symlink_to(victim)
     with atomic(tmp_path / "o") as temporary:
         temporary.write_text("new")
     assert victim.read_text() == "three years of work"

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
 import errno
 import fcntl
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -214,7 +212,7 @@ def _temporary(path: Path, folder: bool = False) -> Iterator[Path]:
     Raises OSError where it cannot be made.
     """
     while True:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM)}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.urandom(_RANDOM).hex()}.tmp")
         flags = os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             if folder:
@@ -321,6 +319,8 @@ def _rename(one: Path, other: Path, flag: int) -> bool:
     """
     if sys.platform != "linux":
         return False
+    import ctypes
+
     try:
         call = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:  # an old C library
