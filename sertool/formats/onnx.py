@@ -179,6 +179,8 @@ class Session:
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # what else there is takes longer to find than it saves, and is another on other processors
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.log_severity_level = 4  # what it has to say is in its exceptions
         try:
             self._session = onnxruntime.InferenceSession(
