@@ -222,6 +222,8 @@ class Network(Model):
     pretrained: published weights for `--init NAME`, each the address of a torch file.
     first_stage_tensors: the tensors that `first_stage` fits are those whose names have one of these
         among their parts; none: there is no first stage.
+    host_lengths: on a GPU, training and validation leave the `lengths` of `forward` in host memory,
+        so that to look at one is not to wait for the GPU.
     own_loss: `loss` takes the place of the cross-entropy of all `outputs`.
     shorter_by: the setting, as `--set` takes it, that makes `takes_shorter` true; None for none.
     augment: what training does to items as they are read, unless `--augment` says otherwise.
@@ -235,6 +237,7 @@ class Network(Model):
     layered: bool = False
     pretrained: Mapping[str, str] = {}
     first_stage_tensors: tuple[str, ...] = ()
+    host_lengths: bool = False
     own_loss: bool = False
     shorter_by: str | None = None
     time_axis: int | None = None

@@ -7,6 +7,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -37,6 +38,12 @@ def choose(name: str) -> torch.device:
 def place(network: nn.Module, device: torch.device) -> None:
     """Move a network to `device`, weights of 2-D convolutions in the channels-last layout."""
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def there(values: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return values of host memory on `device`, without waiting until the device has them."""
+    tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    return tensor.to(device, non_blocking=device.type != "mps")  # which may read freed memory
 
 
 @contextlib.contextmanager

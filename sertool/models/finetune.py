@@ -50,6 +50,7 @@ class Finetune(Network):
     exports = False  # its encoder groups recordings, and cuts long ones, by their lengths
     Settings = FinetuneSettings
     settings: FinetuneSettings
+    host_lengths = True
 
     def from_encoder(self, source: str) -> tuple[Network, Mapping[str, torch.Tensor]]:
         """Return this network around an encoder of waveforms, and the encoder's tensors."""

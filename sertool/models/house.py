@@ -57,6 +57,7 @@ class House(Network):
     summary = "the house model: residual CNN with attentive statistics pooling, on mel in dB"
     Settings = HouseSettings
     settings: HouseSettings
+    host_lengths = True
     augment: Mapping[str, Sequence[float]] = {
         "time-stretch": (0.82, 1.22),
         "freq-stretch": (0.89, 1.13),

@@ -67,7 +67,7 @@ class AttentiveStatistics(nn.Module):
         exact = torch.promote_types(x.dtype, torch.float32)
         scores = self.scores(x).to(exact)
         if lengths is not None:
-            hidden = outside(lengths, x.shape[1]).unsqueeze(2)
+            hidden = outside(lengths, x.shape[1], x.device).unsqueeze(2)
             scores = scores.masked_fill(hidden, float("-inf"))
         weights, x = scores.softmax(1), x.to(exact)
         mean = (weights * x).sum(1)

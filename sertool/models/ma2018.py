@@ -79,6 +79,7 @@ class Ma2018(Network):
     )
     Settings: type[Sizes] = Ma2018Settings
     settings: Sizes
+    host_lengths = True
 
     def build(self, frames: int | None, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return the network for features of `shape` (bins,).

@@ -7,8 +7,8 @@ the border of a pooling included; with poolings that drop an incomplete window t
 same numbers.
 
 Maps are (batch, maps, frames, bins), in the channels-last layout; over time alone, bins is 1.
-Sequences are (batch, frames, dims). Lengths are int64 (batch,), each at least 1; where a layer
-takes None instead, every frame counts.
+Sequences are (batch, frames, dims). Lengths are int64 (batch,), each at least 1, on the device of
+the rest or in host memory; where a layer takes None instead, every frame counts.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sertool.core.errors import InputError
+from sertool.models.device import there
 
 CHUNK = 4096  # frames of a batch together that `ConvBlock` takes at once, its maps being large
 
 
-def outside(lengths: torch.Tensor, frames: int) -> torch.Tensor:
-    """Return bool (batch, frames): True after each item's end."""
-    return torch.arange(frames, device=lengths.device) >= lengths.unsqueeze(1)
+def outside(lengths: torch.Tensor, frames: int, device: torch.device) -> torch.Tensor:
+    """Return bool (batch, frames) on `device`: True after each item's end."""
+    return torch.arange(frames, device=device) >= there(lengths, device).unsqueeze(1)
 
 
 def zero_after(x: torch.Tensor, lengths: torch.Tensor | None, axis: int) -> torch.Tensor:
     """Return `x`, whose frames run along `axis`, with zeros after each item's end."""
     if lengths is None:
         return x
-    beyond = outside(lengths, x.shape[axis])
+    beyond = outside(lengths, x.shape[axis], x.device)
     for other in range(1, x.ndim):
         beyond = beyond if other == axis else beyond.unsqueeze(other)
     return x.masked_fill(beyond, 0)
@@ -160,7 +161,7 @@ def mean_over_time(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tenso
     """Return the mean (batch, dims) over the frames of sequences (batch, frames, dims)."""
     if lengths is None:
         return x.mean(1)
-    return zero_after(x, lengths, 1).sum(1) / lengths.unsqueeze(1)
+    return zero_after(x, lengths, 1).sum(1) / there(lengths, x.device).unsqueeze(1)
 
 
 class Recurrent(nn.Module):
@@ -188,17 +189,20 @@ class Recurrent(nn.Module):
             states, last = self.cells(x)
             last = last[0] if isinstance(last, tuple) else last
             return states, last.transpose(0, 1).flatten(1)
+        # Sorted here: torch does it, too, and waits for a GPU to do so.
+        ordered, order = torch.sort(lengths.cpu(), descending=True)
+        back = there(order.argsort(), x.device)
         with torch.autocast(x.device.type, enabled=False):  # packed sequences know no bfloat16
             packed = pack_padded_sequence(
-                x.to(next(self.cells.parameters()).dtype),
-                lengths.cpu(),
+                x.to(next(self.cells.parameters()).dtype).index_select(0, there(order, x.device)),
+                ordered,
                 batch_first=True,
-                enforce_sorted=False,
             )
             states, last = self.cells(packed)
             last = last[0] if isinstance(last, tuple) else last
             padded, _ = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])
-        return padded, last.transpose(0, 1).flatten(1)
+        last = last.index_select(1, back)
+        return padded.index_select(0, back), last.transpose(0, 1).flatten(1)
 
 
 class ConvRecurrent(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ class Average:
     decay: float
     weights: dict[str, torch.Tensor]
     steps: int = 0
+    _pairs: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
     @classmethod
     def of(cls, network: nn.Module, decay: float) -> Average:
@@ -35,11 +36,13 @@ class Average:
         """Take the network's weights in after a step; counters are taken over as they are."""
         keep = min(self.decay, (self.steps + 1) / (self.steps + 10))
         self.steps += 1
-        for name, tensor in network.state_dict().items():
+        if not self._pairs:  # the tensors stay where they are
+            self._pairs = [(self.weights[name], t) for name, t in network.state_dict().items()]
+        for mean, tensor in self._pairs:
             if tensor.dtype.is_floating_point:
-                self.weights[name].lerp_(tensor, 1 - keep)
+                mean.lerp_(tensor, 1 - keep)
             else:
-                self.weights[name].copy_(tensor)
+                mean.copy_(tensor)
 
     @contextmanager
     def within(self, network: nn.Module) -> Iterator[None]:

@@ -15,6 +15,7 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.core.seeds import rng
 from sertool.formats.store import Store
+from sertool.models.contract import Network
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.models.statistics import Statistics
 
@@ -48,8 +49,8 @@ class Kept:
 class Source:
     """A store's items as a network sees them: the model's view of each, normalised.
 
-    kept: what was read once, as epochs come back to it: a small item costs more to find in the
-    file than to train on.
+    kept: what was read or viewed once, as epochs come back to it: a small item costs more to find
+    in the file, and to view, than to train on.
     """
 
     store: Store
@@ -59,9 +60,10 @@ class Source:
 
     def stored(self, i: int) -> np.ndarray:
         """Return the features of item `i` (frames, ...) as the store has them."""
-        return self.kept.get(i, lambda: self._read(i))
+        return self.kept.get(("stored", i), lambda: self.read(i))
 
-    def _read(self, i: int) -> np.ndarray:
+    def read(self, i: int) -> np.ndarray:
+        """Return the features of item `i` (frames, ...) from the store; InputError if damaged."""
         try:
             return self.store.features(i)
         except OSError as error:
@@ -69,7 +71,9 @@ class Source:
 
     def seen(self, i: int) -> np.ndarray:
         """Return the view of item `i` (frames, ...) before normalisation."""
-        return self.view(self.stored(i))
+        if getattr(self.view, "__func__", None) is Network.view:
+            return self.stored(i)  # as it is: one array to keep, not two
+        return self.kept.get(("seen", i), lambda: self.view(self.read(i)))
 
     def batch(self, positions: Sequence[int]) -> Batch:
         """Return features (batch, frames, ...) float32 padded with zeros, lengths, positions."""

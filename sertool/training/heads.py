@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sertool import metrics, regression
+from sertool.models import device as devices
 from sertool.targets import IGNORED, Numbers, Target
 
 SMALLEST = 1e-8  # added to a denominator that may be 0
@@ -28,8 +29,13 @@ def loss(
     norm, divisor, smoothing: of classes (see `loop.total_loss`).
     """
     if isinstance(target, Numbers):
-        return numbers_loss(outputs, torch.from_numpy(target.z(positions)).to(outputs), target.loss)
+        return numbers_loss(outputs, _like(outputs, target.z(positions)), target.loss)
     return class_loss(outputs, positions, target, norm, divisor, smoothing)
+
+
+def _like(tensor: torch.Tensor, values: np.ndarray) -> torch.Tensor:
+    """Return numbers of host memory in the type of `tensor`, where that is."""
+    return devices.there(torch.from_numpy(values).to(tensor.dtype), tensor.device)
 
 
 def class_loss(
@@ -51,11 +57,11 @@ def class_loss(
         nn.functional.cross_entropy, ignore_index=IGNORED, label_smoothing=smoothing
     )
     known = target.indices[positions]
-    indices = torch.from_numpy(known).to(logits.device)
+    indices = devices.there(known, logits.device)
     if target.item_weights is None:
-        weight = torch.from_numpy(target.class_weights).to(logits)
+        weight = _like(logits, target.class_weights)
         return entropy(logits, indices, weight)
-    weights = torch.from_numpy(target.item_weights[positions]).to(logits)
+    weights = _like(logits, target.item_weights[positions])
     each = entropy(logits, indices, reduction="none")
     if norm == "n":
         divisor = int((known != IGNORED).sum())
@@ -72,8 +78,8 @@ def _shares_loss(
 ) -> torch.Tensor:
     """Return Σ w_i Σ_k s_ik f_k (−ln p_ik) over its divisor, for shares s and class weights f."""
     assert target.item_weights is not None
-    given = torch.from_numpy(target.tilted(positions)).to(logits)
-    weights = torch.from_numpy(target.item_weights[positions]).to(logits)
+    given = _like(logits, target.tilted(positions))
+    weights = _like(logits, target.item_weights[positions])
     each = nn.functional.cross_entropy(logits, given, reduction="none", label_smoothing=smoothing)
     if norm == "n":
         divisor = int(target.known(positions).sum())
@@ -95,13 +101,28 @@ def numbers_loss(found: torch.Tensor, truth: torch.Tensor, kind: str) -> torch.T
 
 
 class Tally(ABC):
-    """How well outputs do, counted up batch by batch."""
+    """How well outputs do, counted up batch by batch.
+
+    A batch's outputs stay on their device until a result is asked for: no step waits for them.
+    """
 
     main: str  # the rate that progress shows
 
-    @abstractmethod
+    def __init__(self, target: Target | Numbers) -> None:
+        self._columns = target.outputs
+        self._outputs: list[torch.Tensor] = []
+        self._positions: list[np.ndarray] = []
+
     def add(self, outputs: torch.Tensor, positions: np.ndarray) -> None:
         """Count a batch in: all outputs of the network, of these items."""
+        self._outputs.append(outputs.detach()[:, : self._columns])
+        self._positions.append(positions)
+
+    def _fetched(self) -> list[tuple[torch.Tensor, np.ndarray]]:
+        """Return the target's outputs of each batch in host memory, and its items."""
+        sizes = [len(positions) for positions in self._positions]
+        outputs = torch.cat(self._outputs).cpu().split(sizes)
+        return list(zip(outputs, self._positions, strict=True))
 
     @abstractmethod
     def rates(self) -> dict[str, float]:
@@ -121,32 +142,29 @@ class ClassTally(Tally):
     main = "uar"
 
     def __init__(self, target: Target) -> None:
+        super().__init__(target)
         self._target = target
-        self._counts = np.zeros((len(target.classes),) * 2, np.int64)
-        self._sum, self._n = 0.0, 0
-
-    def add(self, outputs: torch.Tensor, positions: np.ndarray) -> None:
-        """Count a batch in: its first columns are the target's logits."""
-        n = len(self._target.classes)
-        truth = self._target.indices[positions]
-        logits = outputs.detach()[:, :n]
-        said, known = logits.argmax(1).cpu().numpy(), truth != IGNORED
-        self._counts += metrics.confusion(truth[known], said[known], n)
-        exact = logits.cpu().double()
-        shares = self._target.shares
-        wanted = torch.from_numpy(truth if shares is None else shares[positions])
-        self._sum += float(nn.functional.cross_entropy(exact, wanted, reduction="sum"))
-        self._n += len(positions)
 
     def rates(self) -> dict[str, float]:
         """Return uar and accuracy."""
-        found = metrics.uar(self._counts), metrics.accuracy(self._counts)
+        n = len(self._target.classes)
+        counts = np.zeros((n, n), np.int64)
+        for logits, positions in self._fetched():
+            truth, said = self._target.indices[positions], logits.argmax(1).numpy()
+            known = truth != IGNORED
+            counts += metrics.confusion(truth[known], said[known], n)
+        found = metrics.uar(counts), metrics.accuracy(counts)
         uar, accuracy = np.nan_to_num(np.array(found)).tolist()
         return {"uar": uar, "accuracy": accuracy}
 
     def loss(self) -> float:
         """Return the mean cross-entropy in nats."""
-        return self._sum / self._n
+        shares, total = self._target.shares, 0.0
+        for logits, positions in self._fetched():
+            truth = self._target.indices if shares is None else shares
+            wanted = torch.from_numpy(truth[positions])
+            total += float(nn.functional.cross_entropy(logits.double(), wanted, reduction="sum"))
+        return total / sum(map(len, self._positions))
 
 
 class NumberTally(Tally):
@@ -155,18 +173,12 @@ class NumberTally(Tally):
     main = "ccc"
 
     def __init__(self, target: Numbers) -> None:
+        super().__init__(target)
         self._target = target
-        self._found: list[np.ndarray] = []
-        self._positions: list[np.ndarray] = []
-
-    def add(self, outputs: torch.Tensor, positions: np.ndarray) -> None:
-        """Count a batch in."""
-        self._found.append(outputs.detach()[:, : self._target.outputs].cpu().double().numpy())
-        self._positions.append(positions)
 
     def rates(self) -> dict[str, float]:
         """Return ccc; that of a target of which it is undefined counts as 0."""
-        found, truth = np.concatenate(self._found), self._target.z(np.concatenate(self._positions))
+        truth, found = self._both()
         each = np.nan_to_num(regression.ccc(regression.sums(truth, found)))
         return {"ccc": float(each.mean())}
 
@@ -174,8 +186,13 @@ class NumberTally(Tally):
         """Return the loss of all items together, as if they were one batch."""
         if self._target.loss == "ccc":
             return 1 - self.rates()["ccc"]
-        truth = self._target.z(np.concatenate(self._positions))
-        return float(np.mean((np.concatenate(self._found) - truth) ** 2))
+        truth, found = self._both()
+        return float(np.mean((found - truth) ** 2))
+
+    def _both(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the truth and what was found (items, targets)."""
+        outputs = torch.cat(self._outputs).cpu().double().numpy()
+        return self._target.z(np.concatenate(self._positions)), outputs
 
 
 def tally(target: Target | Numbers) -> Tally:

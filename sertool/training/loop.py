@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +18,12 @@ from sertool.models import Losses, Network
 from sertool.models import device as devices
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.targets import Numbers, Target
-from sertool.training import batches, heads, mixup
+from sertool.training import batches, heads, mixup, resident
 from sertool.training.augmenting import Augmenting
 from sertool.training.averaging import Average
-from sertool.training.batches import Batch, Source
+from sertool.training.batches import Source
+from sertool.training.means import Means
+from sertool.training.resident import Resident
 from sertool.training.saving import Saver
 from sertool.training.schedules import learning_rate
 from sertool.ui.console import Console, Progress
@@ -48,6 +48,7 @@ class Task:
     pretrained: frozenset[str] = frozenset()  # parameters whose rate is scaled by hp.lr_scale
     label: str = "training"
     augmenting: Augmenting | None = None  # `train` holds places then, see there
+    resident: Resident | None = None  # the items in the device's own memory
 
 
 @dataclass
@@ -143,9 +144,7 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     plan = _plan(task, epoch)
     per_step = step_weights(task, plan)
     run.network.train()
-    tally = heads.tally(task.targets[0])
-    loss_sum, seen = 0.0, 0
-    terms: dict[str, float] = {}
+    tally, means = heads.tally(task.targets[0]), Means(task.device, epoch)
     last = run.history[-1] if run.history else {}
     name = f"val_{tally.main}" if f"val_{tally.main}" in last else f"train_{tally.main}"
     shown: dict[str, Any] = {name: last[name]} if last else {}
@@ -167,19 +166,12 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         run.optimizer.step()
         if run.average is not None:
             run.average.update(run.network)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InputError(f"the loss is {value} in epoch {epoch + 1}; try a lower --lr")
-        if own and own.shown is not None:
-            value = float(own.shown.detach())
+        told = own.shown if own and own.shown is not None else loss
         share = 1 if per_step else len(positions)  # in the epoch's mean
-        loss_sum, seen = loss_sum + value * share, seen + share
-        for key, part in own.terms.items() if own else ():
-            terms[key] = terms.get(key, 0.0) + float(part.detach()) * share
+        means.add(share, loss, {"loss": told, **(own.terms if own else {})})
         tally.add(logits, positions)
-        progress.advance(len(positions), epoch=f"{epoch + 1}", loss=loss_sum / seen, **shown)
-    means = {key: total / seen for key, total in terms.items()}
-    return {"loss": loss_sum / seen, **means, f"train_{tally.main}": tally.rates()[tally.main]}
+        progress.advance(len(positions), epoch=f"{epoch + 1}", **means.shown, **shown)
+    return means.all() | {f"train_{tally.main}": tally.rates()[tally.main]}
 
 
 def _exact(logits: torch.Tensor) -> torch.Tensor:
@@ -211,7 +203,7 @@ def _own_loss(
         return None
     target = task.targets[0]
     assert isinstance(target, Target)
-    labels = torch.from_numpy(target.indices[positions]).to(x.device)
+    labels = devices.there(target.indices[positions], x.device)
     return task.model.loss(network, x, lengths, labels)
 
 
@@ -244,11 +236,29 @@ def _plan(task: Task, epoch: int) -> list[list[int]]:
 def _batches(
     task: Task, epoch: int, plan: list[list[int]]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    make: Callable[[Sequence[int]], Batch] = task.source.batch
-    if task.augmenting is not None:
-        make = functools.partial(task.augmenting.batch, task.source, epoch)
+    """Yield the batches of an epoch: on the device, and lengths where the model looks at them."""
+
+    def make(places: Sequence[int]) -> resident.Batch:
+        return _batch(task, places, epoch)
+
     for x, lengths, positions in batches.prefetch(map(make, plan)):
-        yield (*_on(task.device, x, lengths), positions)
+        yield x, _placed(task, lengths), positions
+
+
+def _batch(task: Task, places: Sequence[int], epoch: int | None = None) -> resident.Batch:
+    """Return items on the device; epoch: of training, None where nothing is changed."""
+    if task.augmenting is not None and epoch is not None:
+        x, lengths, positions = task.augmenting.batch(task.source, epoch, places)
+    elif task.resident is not None:
+        return task.resident.batch(places)
+    else:
+        x, lengths, positions = task.source.batch(places)
+    return resident.sent(x, task.device), torch.from_numpy(lengths), positions
+
+
+def _placed(task: Task, lengths: torch.Tensor) -> torch.Tensor:
+    """Return lengths where the model wants them."""
+    return lengths if task.model.host_lengths else devices.there(lengths, task.device)
 
 
 def _lengths(task: Task, places: Sequence[int]) -> np.ndarray:
@@ -256,12 +266,6 @@ def _lengths(task: Task, places: Sequence[int]) -> np.ndarray:
     each = task.augmenting.each if task.augmenting else 1
     lengths: np.ndarray = task.source.store.lengths()[np.asarray(places, np.int64) // each]
     return lengths
-
-
-def _on(
-    device: torch.device, x: np.ndarray, lengths: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
 
 
 @torch.no_grad()
@@ -278,9 +282,8 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     lengths = task.source.store.lengths()[task.val]
     plan = batches.plan_validation(task.val, lengths, task.hp, VALIDATION_BATCH, most)
     for positions in plan:
-        x, lengths, index = task.source.batch(positions)
-        there = _on(task.device, x, lengths)
-        tally.add(task.model.logits(network, *there), index)
+        x, counts, index = _batch(task, positions)
+        tally.add(task.model.logits(network, x, _placed(task, counts)), index)
     rates = {f"val_{name}": rate for name, rate in tally.rates().items()}
     return {"val_loss": tally.loss()} | rates
 
@@ -316,6 +319,8 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     bits on the CPU, because all randomness is drawn anew from (seed, epoch).
     """
     devices.place(network, task.device)
+    if room := resident.room(task.device):
+        task.resident = Resident(task.source, task.device, room)
     run = Run(network, make_optimizer(network, task))
     if task.hp.average:
         run.average = Average.of(network, task.hp.average)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from sertool.core.seeds import rng
+from sertool.models import device as devices
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Mix:
 
         The shorter one ends in padding, zeros, which after normalisation are the mean.
         """
-        partners = torch.from_numpy(self.partners).to(x.device)
-        mixed = self.share * x + (1 - self.share) * x[partners]
+        mixed = self.share * x + (1 - self.share) * x[devices.there(self.partners, x.device)]
+        partners = devices.there(self.partners, lengths.device)
         return mixed, torch.maximum(lengths, lengths[partners])
 
     def loss(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

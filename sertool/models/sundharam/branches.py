@@ -81,7 +81,9 @@ class AttendedStates(nn.Module):
         """Return the weights (batch, frames), which sum to 1 over an item's own frames."""
         scores = self.score(states).squeeze(2)
         if lengths is not None:
-            scores = scores.masked_fill(outside(lengths, states.shape[1]), -torch.inf)
+            scores = scores.masked_fill(
+                outside(lengths, states.shape[1], states.device), -torch.inf
+            )
         return scores.softmax(1)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -145,7 +147,7 @@ class EncodedMean(nn.Module):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """Return (batch, dims) of sequences (batch, frames, dims)."""
-        away = None if lengths is None else outside(lengths, x.shape[1])
+        away = None if lengths is None else outside(lengths, x.shape[1], x.device)
         for layer in self.layers:
             x = layer(x, away)
         return mean_over_time(x, lengths)

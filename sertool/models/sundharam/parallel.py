@@ -89,6 +89,7 @@ class _TwoBranches(Network):
     shorter_by = "mask=true"
     time_axis = 2
     settings: ParallelSettings
+    host_lengths = True
 
     @abstractmethod
     def course(self) -> tuple[AttendedStates | EncodedMean, int]:
