@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sertool.corpora import export
+from sertool.formats import outputs
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -16,13 +16,13 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, there: bool) ->
     if there:
         out.mkdir()
         (out / "old").touch()
-    with pytest.raises(KeyboardInterrupt), export.whole_folder(out) as folder:
+    with pytest.raises(KeyboardInterrupt), outputs.atomic_folder(out) as folder:
         (folder / "new").touch()
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.rglob("*")] == (["out", "old"] if there else [])
-    killed = tmp_path / ".out.99999999.tmp"
+    killed = tmp_path / f".out.{bytes(outputs._RANDOM).hex()}.tmp"
     killed.mkdir()
-    with export.whole_folder(out) as folder:
+    with outputs.atomic_folder(out) as folder:
         (folder / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
 
@@ -38,7 +38,8 @@ def test_the_old_folder_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         rename(one, other)
 
     monkeypatch.setattr(os, "rename", refuse)
-    with pytest.raises(OSError, match="No space"), export.whole_folder(tmp_path / "out") as folder:
+    monkeypatch.setattr(outputs, "_rename", lambda *_: False)  # no exchange in one step
+    with pytest.raises(OSError, match="No space"), outputs.atomic_folder(tmp_path / "out") as folder:
         (folder / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
 
@@ -46,7 +47,7 @@ def test_the_old_folder_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with export.whole_folder(tmp_path / "link") as folder:
+    with outputs.atomic_folder(tmp_path / "link") as folder:
         (folder / "new").touch()
     assert (tmp_path / "link").is_symlink()
     assert os.listdir(tmp_path / "real") == ["new"]

@@ -200,7 +200,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _put(temporary, path)
         elif not _rename(temporary, path, _EXCHANGE):
             os.rename(path, aside)
-            os.rename(temporary, path)
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                os.rename(aside, path)
+                raise
             shutil.rmtree(aside, ignore_errors=True)
         _sync(path.parent)
 
