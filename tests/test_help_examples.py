@@ -182,6 +182,7 @@ def for_fuse() -> None:
 def for_merge() -> None:
     for name, folds in (("ravdess", "0,1"), ("emodb", "2,3")):
         assert main(["select", "features.h5", f"{name}.h5", "--where", f"fold in {folds}"]) == 0
+    assert main(["featurize", "recordings", "sharded.h5", "--shard", "1/1"]) == 0
 
 
 def for_pull() -> None:

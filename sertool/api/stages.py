@@ -82,7 +82,8 @@ def featurize(
 
     source: a folder, a manifest, an audio file, or a store of waveforms (kind "wave"). out: the
     file to write (.h5). kind: what is computed, see `sertool list kinds`; its settings can
-    be given as keywords or as a dictionary `settings`.
+    be given as keywords or as a dictionary `settings`. With `shard` "K/N", `out` is a folder, and
+    the store that is returned is its file of that part alone.
 
     >>> store = featurize(prepare("corpus", split="speakers:4"), "new.h5", kind="mfcc", n_mfcc=13)
     >>> store.kind, len(store), store[0][0].shape
@@ -93,8 +94,8 @@ def featurize(
     options["kind"] = kind
     with _on_disk(source) as path:
         given = {"source": path, "output": out}
-        _, failures = call(featurizing.COMMAND, given, options, console, verbose)
-    return _opened(out, failures)
+        made, failures = call(featurizing.COMMAND, given, options, console, verbose)
+    return _opened(made, failures)
 
 
 @documented(augmenting.COMMAND)
@@ -109,7 +110,7 @@ def augment(
     """Write a store's items and augmented copies of them to a new store, and return it.
 
     store: of waveforms, pictures, or features over time. out: the file to write (.h5). A copy is
-    linked to its original, whose label, speaker and fold it keeps.
+    linked to its original, whose label, speaker and fold it keeps. shard: as for `featurize`.
 
     >>> wave = featurize("corpus", "wave.h5", kind="wave")
     >>> noisy = augment(wave, "noisy.h5", awgn=(15, 30), copies=2)
@@ -119,8 +120,8 @@ def augment(
     {options}
     """
     given = {"source": store, "output": out}
-    _, failures = call(augmenting.COMMAND, given, options, console, verbose)
-    return _opened(out, failures)
+    made, failures = call(augmenting.COMMAND, given, options, console, verbose)
+    return _opened(made, failures)
 
 
 @documented(merging.COMMAND)

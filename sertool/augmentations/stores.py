@@ -11,11 +11,12 @@ from sertool.augmentations import Augmentation, Steps, family_of, parts
 from sertool.augmentations.copies import of_item
 from sertool.core.errors import InputError
 from sertool.core.seeds import rng
+from sertool.core.shard import Shard
 from sertool.formats import lineage
-from sertool.formats.building import Made, Run, Source, build_store, is_there
+from sertool.formats.building import Made, Run, Source, build_store
 from sertool.formats.lineage import canonical
-from sertool.formats.outputs import check_output
 from sertool.formats.store import Store
+from sertool.formats.store_shards import Target
 from sertool.items import Item
 from sertool.ui.console import Console
 
@@ -40,7 +41,8 @@ class Copying:
 class CopySource(Source):
     """Items of a store, each with the copies made of it.
 
-    `chosen[i]`: whether item `i` is copied; copy `k` of an item draws from (seed, id, k).
+    `chosen[i]`: whether item `i` is copied; copy `k` of an item draws from (seed, id, k). first:
+    the position of the first of them in the store.
     """
 
     store: Store
@@ -49,10 +51,11 @@ class CopySource(Source):
     parts: dict[str, Augmentation]
     copying: Copying
     family: str
+    first: int
 
     def make(self, i: int) -> Made:
         """Return item `i` (unless only copies are wanted) and its copies."""
-        features, item = self.store.features(i), self.items[i]
+        features, item = self.store.features(self.first + i), self.items[i]
         made = Made([] if self.copying.only_copies else [(item, features)])
         if not self.chosen[i]:
             return made
@@ -73,14 +76,16 @@ def write_store(
     copying: Copying,
     run: Run,
     force: bool,
-) -> None:
+    shard: Shard | None = None,
+) -> Path:
     """Write the items of `source`, and the copies that `copying` and `steps` ask for, to `output`.
 
+    Returns the file written. shard: which part of the items it has, for a folder of shards.
     `steps` maps an augmentation's name to its values; they are applied in the order of the table
     `AUGMENTATIONS`. Raises UsageError for an augmentation of something else than `source` holds,
     InputError where nothing changes that or it holds copies already.
     """
-    check_output(output, force, run.resume, [source])
+    target = Target.at(output, shard, force, run.resume, [source])
     store = Store(source)
     family = _family(store)
     made = {
@@ -104,19 +109,18 @@ def write_store(
     }
     attributes = _attributes(store, params)
     job = {"stage": "augment", "params": params, "input": store.sha256}
+    part = target.part(len(items))
+    items, chosen = items[part], chosen[part]
+    piece = target.piece("augment", params, (), store.sha256)
     origins = (item.origin for item in items)
-    if is_there(output, attributes["lineage"][-1], job, origins, run, force):
-        return
+    if target.is_there(attributes["lineage"][-1], job, origins, run):
+        return target.path
     store.close()  # workers open it for themselves
-    built = build_store(
-        CopySource(store, items, chosen, made, copying, family),
-        output,
-        job,
-        lambda built: attributes,
-        run,
-        "items",
-    )
-    _summary(built.items, built.notes, output, run.console)
+    origin = CopySource(store, items, chosen, made, copying, family, part.start or 0)
+    built = build_store(origin, target.path, job, lambda built: attributes, run, "items", piece)
+    _summary(built.items, built.notes, target.path, run.console)
+    target.done(run.console)
+    return target.path
 
 
 def _family(store: Store) -> str:

@@ -11,8 +11,9 @@ from sertool import augmentations
 from sertool.augmentations import PANELS, Steps
 from sertool.commands.featurize import compress
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, seed, workers
+from sertool.core.options import Argument, Command, Options, RunOptions, seed, shard, workers
 from sertool.core.settings import option
+from sertool.core.shard import Shard
 from sertool.items import PARTS
 from sertool.ui.console import Console
 
@@ -42,10 +43,12 @@ class AugmentOptions(Options):
     )
     compress: str = compress()
     seed: int = seed()
+    shard: str | None = shard()
     workers: int = workers()
 
     def check(self) -> None:
-        """Raise UsageError for a mask that is none, or a range the wrong way round."""
+        """Raise UsageError for a mask or shard that is none, or a range the wrong way round."""
+        Shard.read(self.shard)
         known = augmentations.suiting("frames")
         strange = sorted(set(self.spec_augment) - set(known))
         if strange:
@@ -73,9 +76,10 @@ def augment(
     options: AugmentOptions,
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> None:
+) -> Path:
     """Write `source`'s items and augmented copies of each chosen item as the store `output`.
 
+    Returns the file written.
     Of items with a `part` those of `options.part` are copied, of the others all. Raises UsageError
     for an augmentation of something else than `source` holds, InputError where nothing changes that
     or it holds copies already.
@@ -90,7 +94,8 @@ def augment(
         console or Console.silent(), options.workers, run.resume, compress=options.compress
     )
     copying = Copying(options.copies, options.only_copies, options.part, options.seed)
-    write_store(source, output, steps, copying, building, run.force)
+    shard = Shard.read(options.shard)
+    return write_store(source, output, steps, copying, building, run.force, shard)
 
 
 COMMAND = Command(

@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, nested, strict, workers
+from sertool.core.options import (
+    Argument,
+    Command,
+    Options,
+    RunOptions,
+    nested,
+    shard,
+    strict,
+    workers,
+)
 from sertool.core.settings import option
+from sertool.core.shard import Shard
 from sertool.corpora import CORPORA
 from sertool.features.spec import FeaturizeSpec
 from sertool.models.hyperparameters import DEVICES
@@ -40,7 +50,12 @@ class FeaturizeOptions(Options):
         choices=DEVICES,
     )
     strict: bool = strict()
+    shard: str | None = shard()
     workers: int = workers()
+
+    def check(self) -> None:
+        """Raise UsageError for a shard that is none."""
+        Shard.read(self.shard)
 
 
 def featurize(
@@ -52,8 +67,8 @@ def featurize(
     options: FeaturizeOptions = FeaturizeOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> None:
-    """Write the features of `source` as the store `output`.
+) -> Path:
+    """Write the features of `source` as the store `output`; return the file written.
 
     `source` is a folder, a manifest, a store of waveforms, an audio file, or "-" (manifest lines
     or paths on standard input). Raises InputError where it cannot be used; a single file that
@@ -71,7 +86,8 @@ def featurize(
     building = Run(
         console or Console.silent(), options.workers, run.resume, options.strict, options.compress
     )
-    write_store(source, output, options.spec, options.corpus, building, run.force)
+    shard = Shard.read(options.shard)
+    return write_store(source, output, options.spec, options.corpus, building, run.force, shard)
 
 
 COMMAND = Command(
@@ -80,6 +96,10 @@ COMMAND = Command(
     """sertool featurize --kind mel corpus/ features.h5
 
     sertool featurize --kind mfcc --set n_mfcc=13 --duration 3 manifest.jsonl mfcc.h5
+
+    sertool featurize --kind mel corpus/ shared.h5 --shard 1/2
+
+    sertool featurize --kind mel corpus/ shared.h5 --shard 2/2  # elsewhere; then it is whole
 
     Exit codes: 0 done, 1 done but a file could not be read, 2 wrong usage, 3 cannot start.
     """,

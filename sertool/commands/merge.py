@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions
 from sertool.core.settings import option
 from sertool.ui.console import Console
+
+if TYPE_CHECKING:
+    from sertool.formats.store import Store
+    from sertool.items import Item
 
 
 def compress() -> str | None:
@@ -31,7 +36,8 @@ class MergeOptions(Options):
 
 def merge(
     stores: Annotated[
-        list[Path], Argument("STORE", "Stores of one kind and pipeline, in the order of the items.")
+        list[Path],
+        Argument("STORE", "Stores of one kind and pipeline, in the order of the items; or shards."),
     ],
     output: Annotated[Path, Argument("STORE", "The store to write.")],
     options: MergeOptions = MergeOptions(),
@@ -40,38 +46,55 @@ def merge(
 ) -> None:
     """Write every item of `stores` as the store `output`, in their order.
 
-    Raises InputError for stores that do not go together, or that have an item in common.
+    All shards of a run give the store that it is in one file. Raises InputError for stores that do
+    not go together, or that have an item in common.
     """
-    from msgspec import convert
-
-    from sertool.formats import gathering, lineage
+    from sertool.formats import gathering
     from sertool.formats.building import Run
     from sertool.formats.outputs import check_output
     from sertool.formats.store import Store
 
-    if len(stores) < 2:
-        raise UsageError("merges two stores or more; name them, and then the output")
     check_output(output, run.force, run.resume, stores)
     opened = [Store(path) for path in stores]
+    first = opened[0]
     source, root = gathering.together(opened)
+    compress = options.compress or first.compression
+    made = _of_run(opened, source.items)
+    if not made and len(stores) < 2:
+        raise UsageError("merges two stores or more; name them, and then the output")
+    if made and compress != first.compression:
+        raise UsageError(f"--compress {compress}: shards of one run keep theirs")
+    building = Run(console or Console.silent(), resume=run.resume, compress=compress)
+    lineage = made or [*first.lineage, _record(opened, options)]
+    gathering.write_store(source, root, lineage, output, building, run.force)
+
+
+def _of_run(stores: Sequence[Store], items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return the lineage of the store of which these are all shards, or the folder; [] for none."""
+    from sertool.formats.store_shards import are_whole_run, lineage_of_run
+
+    if len(stores) == 1 and stores[0].shards:
+        return stores[0].lineage
+    return lineage_of_run(stores, items) if are_whole_run(stores) else []
+
+
+def _record(stores: Sequence[Store], options: MergeOptions) -> dict[str, Any]:
+    from msgspec import convert
+
+    from sertool.formats import lineage
+
     sources = [
         lineage.Source(
             one.path.name, one.sha256, "store", lineage=convert(one.lineage, list[lineage.Record])
         )
-        for one in opened[1:]
+        for one in stores[1:]
     ]
     params = {
-        "stores": [[one.path.name, one.sha256] for one in opened],
+        "stores": [[one.path.name, one.sha256] for one in stores],
         "compress": options.compress,
     }
-    first = opened[0]
-    record = lineage.record("merge", params, first.path.name, first.sha256, sources=sources)
-    building = Run(
-        console or Console.silent(),
-        resume=run.resume,
-        compress=options.compress or first.compression,
-    )
-    gathering.write_store(source, root, record, output, building, run.force)
+    first = stores[0]
+    return lineage.record("merge", params, first.path.name, first.sha256, sources=sources)
 
 
 COMMAND = Command(
@@ -81,6 +104,8 @@ COMMAND = Command(
     two stores have, and an utterance in two folds or parts are refused: exit 3.
 
     sertool merge ravdess.h5 emodb.h5 both.h5
+
+    sertool merge sharded.h5 single.h5  # the folder of featurize --shard as one file
 
     Exit codes: 0 done, 2 wrong usage, 3 stores that cannot be read or do not go together.
     """,

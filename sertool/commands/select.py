@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from sertool.commands.merge import compress
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions
-from sertool.core.paths import regular, show
+from sertool.core.paths import show, text_of
 from sertool.core.settings import option
 from sertool.ui.console import Console
 
@@ -83,7 +83,12 @@ def select(
         compress=options.compress or store.compression,
     )
     gathering.write_store(
-        gathering.chosen(store, positions), store.root, record, output, building, run.force
+        gathering.chosen(store, positions),
+        store.root,
+        [*store.lineage, record],
+        output,
+        building,
+        run.force,
     )
 
 
@@ -104,8 +109,7 @@ def _ids(path: Path) -> set[str]:
     """Return the ids that a file lists; InputError where it cannot be read."""
     found = set()
     try:
-        with regular(path) as file:
-            lines = file.read().decode("utf-8").splitlines()
+        lines = text_of(path).splitlines()
     except OSError as error:
         raise InputError(f"--ids {show(path)}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -264,6 +264,16 @@ def workers(default: int = 0) -> Any:
     return shared(default, help, metavar="N", short="-j", least=0)
 
 
+def shard() -> Any:
+    """Return the field of `--shard`; `Shard.read` reads it."""
+    return shared(
+        None,
+        "Make the K-th of N parts alone, for one of N machines. STORE is a folder: of a file each,"
+        " read as one store when all are there.",
+        metavar="K/N",
+    )
+
+
 def strict() -> Any:
     """Return the field of `--strict`."""
     return option(False, "Stop at the first file that fails (exit 3).", recorded=False)

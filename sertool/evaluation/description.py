@@ -22,7 +22,7 @@ from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 from sertool.formats.checkpoint import load as load_checkpoint
 from sertool.formats.lineage import Record
 from sertool.formats.manifest import FIELDS, read_manifest
-from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store
+from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store, is_store
 from sertool.items import Item
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "p
 
 def recognise(path: Path) -> str:
     """Return "store", "checkpoint", "onnx", "report" or "manifest"; InputError for all else."""
+    if path.is_dir() and is_store(path):
+        return "store"
     try:
         with regular(path) as file:
             head = file.read(512)
@@ -166,6 +168,10 @@ class StoreDescription(Description):
             "checksum": "right" if self.intact else "WRONG",
             "survey": _survey_values(self.survey),
         }
+        if store.shards:
+            result["shards"] = len(store.shards)
+        if store.run:
+            result |= {"shard": store.piece.number, "shards": store.piece.of}
         return result | ({"item_list": [i.store_row() for i in self.items]} if with_items else {})
 
     def lineage(self) -> list[Record]:

@@ -57,8 +57,11 @@ def _store(found: StoreDescription) -> list[Any]:
     if len(store.shape) == 3 and most == 1:
         frames = f"each a picture of {shape(store)}"
     copies = f", {found.copies} of them augmented copies" if found.copies else ""
+    shards = f" in {plural(len(store.shards), 'shard')}" if store.shards else ""
+    if store.run:
+        shards = f", shard {store.piece.number} of {store.piece.of}"
     return [
-        f"feature store, version {store.version}: kind {store.kind}, {store.dtype}",
+        f"feature store{shards}, version {store.version}: kind {store.kind}, {store.dtype}",
         f"{len(found.items)} items{copies}; {frames}",
         f"sample rate {store.sample_rate} Hz; files below {store.root or '/'}",
         "settings: " + ", ".join(f"{k}={v}" for k, v in store.settings.items()),

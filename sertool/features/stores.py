@@ -15,16 +15,18 @@ from typing import Any
 
 from sertool.audio import summarised
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import absolute, from_text, is_audio, regular, show, to_text
+from sertool.core.paths import absolute, from_text, is_audio, show, to_text
+from sertool.core.shard import Shard
 from sertool.corpora.discover import discover, is_foreign
 from sertool.features.spec import FeaturizeSpec
 from sertool.features.stage import Segment, Stage
 from sertool.formats import lineage
 from sertool.formats import made as side
-from sertool.formats.building import Built, Made, Run, Source, build_store, is_there
+from sertool.formats import store_shards as shards
+from sertool.formats.building import Built, Made, Run, Source, build_store
 from sertool.formats.manifest import parse_line, read_manifest, resolve
 from sertool.formats.outputs import check_output
-from sertool.formats.store import HDF5_MAGIC, Store
+from sertool.formats.store import Store, is_store
 from sertool.items import Item
 from sertool.ui.console import Console
 
@@ -64,10 +66,11 @@ class StoreSource(Source):
     stage: Stage
     store: Store
     items: list[Item]
+    first: int  # position of the first of them in the store
 
     def make(self, i: int) -> Made:
         """Compute the features of item `i`."""
-        samples = self.store.features(i)
+        samples = self.store.features(self.first + i)
         return _made(self.items[i], self.stage.extract(samples, self.store.sample_rate))
 
 
@@ -78,29 +81,31 @@ def _made(item: Item, segments: list[Segment], notes: Sequence[str] = ()) -> Mad
 
 
 def write_store(
-    source: str, output: Path, spec: FeaturizeSpec, corpus: str, run: Run, force: bool
-) -> None:
-    """Write the features of `source` as the store `output`.
+    source: str, output: Path, spec: FeaturizeSpec, corpus: str, run: Run, force: bool,
+    shard: Shard | None = None,
+) -> Path:  # fmt: skip
+    """Write the features of `source` as the store `output`, and return the file written.
 
     `source` is a folder, a manifest, a store of waveforms, an audio file, or "-" (manifest lines
-    or paths on standard input). corpus: how a folder is read, "auto" or a name. Raises InputError
-    where it cannot be used; a single file that cannot be read is reported and left out.
+    or paths on standard input). corpus: how a folder is read, "auto" or a name. shard: which part
+    of the items is computed, for a folder of shards. Raises InputError where `source` cannot be
+    used; a single file that cannot be read is reported and left out.
     """
     console = run.console
     asked = spec.to_dict()  # an unknown kind or setting shows here, before any work
-    check_output(output, force, run.resume, [source])
-    if source != "-" and _is_hdf5(source):
-        _from_store(Path(source), output, Stage.from_dict(asked), run, force)
-        return
-    utterances, read, before = _utterances(source, corpus, console)
-    _check(utterances)
-    if output.exists():
-        check_output(output, force, run.resume, (from_text(u.path) for u in utterances))
+    target = shards.Target.at(output, shard, force, run.resume, [source])
+    if source != "-" and is_store(Path(source)):
+        return _from_store(Path(source), target, Stage.from_dict(asked), run)
+    every, read, before = _utterances(source, corpus, console)
+    _check(every)
+    if target.path.exists():
+        check_output(target.path, force, run.resume, (from_text(u.path) for u in every))
     stage = Stage.from_dict(asked)
     if stage.sample_rate is None:
-        stage = dataclasses.replace(stage, sample_rate=_common_rate(utterances))
-    root = _common_folder(utterances)
+        stage = dataclasses.replace(stage, sample_rate=_common_rate(every))
+    root = _common_folder(every)
     params = asked | {"corpus": corpus, "compress": run.compress}
+    utterances = every[target.part(len(every))]
     job = {"stage": "featurize", "params": params, "input": _listing(utterances)}
     sources = _sources(stage)
 
@@ -108,19 +113,23 @@ def write_store(
         return lineage.record("featurize", params, read.name, content, read.what, sources)
 
     origins = (utterance.id for utterance in utterances)
-    if is_there(output, _planned(read.sha256), job, origins, run, force):
-        return
+    piece = target.piece("featurize", params, every)
+    if target.is_there(_planned(read.sha256), job, origins, run):
+        return target.path
     _remark(stage, console)
 
     def attributes(built: Built) -> dict[str, Any]:
-        made = _planned(read.sha256 or _hash_pairs(built.hashes))
+        made = _planned(read.sha256 or lineage.items_sha256(built.hashes))
         return _attributes(stage, [_record(stage)], root, [*before, made])
 
-    built = build_store(AudioSource(stage, utterances, root), output, job, attributes, run, "files")
-    _summary(built, output, stage, console)
+    origin = AudioSource(stage, utterances, root)
+    built = build_store(origin, target.path, job, attributes, run, "files", piece)
+    _summary(built, target.path, stage, console)
+    target.done(console)
+    return target.path
 
 
-def _from_store(source: Path, output: Path, stage: Stage, run: Run, force: bool) -> None:
+def _from_store(source: Path, target: shards.Target, stage: Stage, run: Run) -> Path:
     """Featurize a store of waveforms: one item in, one or several out."""
     store = Store(source)
     if store.kind != "wave":
@@ -129,27 +138,24 @@ def _from_store(source: Path, output: Path, stage: Stage, run: Run, force: bool)
     if stage.sample_rate is None:
         stage = dataclasses.replace(stage, sample_rate=store.sample_rate)
     params = stage.to_dict() | {"compress": run.compress}
-    items = store.items()
+    part = target.part(len(store))
+    items = store.items()[part]
     sources = _sources(stage)
     record = lineage.record("featurize", params, source.name, store.sha256, sources=sources)
     job = {"stage": "featurize", "params": params, "input": store.sha256}
-    origins = (item.origin for item in items)
-    if is_there(output, record, job, origins, run, force):
-        return
+    piece = target.piece("featurize", params, (), store.sha256)
+    if target.is_there(record, job, (item.origin for item in items), run):
+        return target.path
     _remark(stage, run.console)
     values = _attributes(
         stage, [*store.pipeline, _record(stage)], store.root, [*store.lineage, record]
     )
     store.close()  # workers open it for themselves
-    built = build_store(
-        StoreSource(stage, store, items),
-        output,
-        job,
-        lambda built: values,
-        run,
-        "items",
-    )
-    _summary(built, output, stage, run.console)
+    origin = StoreSource(stage, store, items, part.start or 0)
+    built = build_store(origin, target.path, job, lambda built: values, run, "items", piece)
+    _summary(built, target.path, stage, run.console)
+    target.done(run.console)
+    return target.path
 
 
 def _no_contradiction(stage: Stage, store: Store) -> None:
@@ -196,14 +202,6 @@ def _attributes(
         "root": root,
         "lineage": records,
     }
-
-
-def _is_hdf5(source: str) -> bool:
-    try:
-        with regular(source) as file:
-            return file.read(8) == HDF5_MAGIC
-    except OSError:
-        return False
 
 
 def _sources(stage: Stage) -> list[lineage.Source]:
@@ -321,11 +319,6 @@ def _listing(utterances: Iterable[Item]) -> str:
             state = []
         digest.update(json.dumps([utterance.manifest_row(), state]).encode("ascii") + b"\n")
     return digest.hexdigest()
-
-
-def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
-    text = "".join(f"{name} {content}\n" for name, content in pairs)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _summary(built: Built, output: Path, stage: Stage, console: Console) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 from sertool.core import workers as pool
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import show
+from sertool.core.shard import Piece
 from sertool.formats.outputs import Parts, atomic
 from sertool.formats.reuse import State, decide, of_store
 from sertool.formats.store import StoreWriter, frames_sha256
@@ -242,12 +243,14 @@ def build_store(
     attributes: Callable[[Built], dict[str, Any]],
     run: Run,
     what: str,
+    piece: Piece | None = None,
 ) -> Built:
     """Build the store `output` from every item of `source`, resuming from equal parts.
 
     `job` identifies the run (its parts serve no other); `attributes(built)` returns the store's
-    root attributes once all items are known; `what` is the word for sources in the progress.
-    Raises InputError where no source gave an item.
+    root attributes once all items are known; `what` is the word for sources in the progress;
+    `piece` is the shard that it is. Raises InputError where no source gave an item, unless it is a
+    shard: others may have some.
     """
     parts = Parts(output, job, run.resume)
     blocks = range((len(source.items) + BLOCK - 1) // BLOCK)
@@ -268,10 +271,16 @@ def build_store(
                         next(finished)
                     assembler.add(_part(parts.folder, block))
                     count(min(BLOCK, len(source.items) - block * BLOCK))
+            if assembler.writer is None and piece is not None:
+                assembler.writer = StoreWriter(temporary, (), "float32")
             if assembler.writer is None:
                 parts.remove_all()
                 raise InputError(f"{output}: not written, as nothing could be read")
-            assembler.writer.finish(attributes(assembler.built))
+            made = attributes(assembler.built)
+            if piece is None:
+                assembler.writer.finish(made)
+            else:
+                assembler.writer.finish(made, piece.shard, piece.run)
         except BaseException:
             if assembler.writer is not None:
                 with contextlib.suppress(Exception):

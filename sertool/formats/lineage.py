@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,14 @@ def record(
     read = Input(input_name, input_sha256, what)
     made: dict[str, Any] = to_builtins(Record(stage, VERSION, params, read, list(sources)))
     return made
+
+
+def items_sha256(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return the SHA-256 of recordings by (id, hash of the samples), in hex, in their order."""
+    digest = hashlib.sha256()
+    for name, content in pairs:
+        digest.update(f"{name} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -31,9 +31,11 @@ from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
 from sertool.core.paths import regular, show
+from sertool.core.shard import Shard
 from sertool.formats import schema
 from sertool.formats.lineage import Record, Stage, canonical
 from sertool.formats.schema import Name
+from sertool.formats.shard_frames import INDEX, Frames, is_sharded, why_not
 from sertool.items import FIELDS, STORE_FIELDS, Item
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -67,16 +69,22 @@ class Attributes(Struct, kw_only=True):
     root: str
     lineage: list[Record]
     sha256: str
+    shard: int = 0
+    shards: int = 0
+    run: str = ""
 
 
 class Store:
     """A feature store, read lazily. Each process opens its own handle; none crosses a fork.
 
-    Raises InputError where the file is missing, no store, or of a newer version.
+    `path` may be a folder of shards (see `store_shards`), which reads like one file. Raises
+    InputError where the file, or a shard, is missing, no store, or of a newer version.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._at = self.path / INDEX if self.path.is_dir() else self.path
+        self._shards: Frames | None = None
         self._handles: dict[int, h5py.File] = {}
         self._items: list[Item] | None = None
         self._sums: np.ndarray | None = None  # CRC-32 of each item's frames
@@ -90,7 +98,7 @@ class Store:
             raise InputError(f"{show(self.path)}: a damaged store, {why}; make it again") from error
 
     def _read_header(self, attributes: dict[str, Any]) -> None:
-        _check_contained(self._file, self.path.stat().st_size)
+        _check_contained(self._file, self._at.stat().st_size)
         known = _attributes(attributes)
         self.version: int = known["version"]
         self.kind: str = known["kind"]
@@ -102,23 +110,26 @@ class Store:
         self.root: str = known["root"]
         self.lineage: list[dict[str, Any]] = known["lineage"]
         self.sha256: str = known["sha256"]
+        self.piece = Shard(known.get("shard", 0), known.get("shards", 0))  # 0/0: a whole store
+        self.run: str = known.get("run", "")
         self.offsets: np.ndarray = _checked_offsets(self._file)
         self._right = np.zeros(len(self), bool)  # items whose frames were checked
-        self.shape: tuple[int, ...] = self._file["features"].shape[1:]
-        self.dtype: np.dtype = self._file["features"].dtype
+        if "shards" in self._file:
+            self._shards = Frames(self._at.parent, self._file, int(self.offsets[-1]), Store)
+            self._shards.begin(self.offsets)
+        self.shape: tuple[int, ...] = self._frames.shape[1:]
+        self.dtype: np.dtype = self._frames.dtype
 
     def _read_attributes(self) -> dict[str, Any]:
         try:
-            regular(self.path).close()  # before the library waits for a pipe
+            regular(self._at).close()  # before the library waits for a pipe
             attributes = {name: self._file.attrs[name] for name in _plain_attributes(self._file)}
         except FileNotFoundError as error:
-            raise InputError(f"{self.path}: no such file") from error
-        except IsADirectoryError as error:
-            raise InputError(f"{self.path}: is a folder, not a store") from error
+            raise InputError(f"{show(self.path)}: {self._missing()}") from error
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
         except (OSError, RuntimeError) as error:
-            with regular(self.path) as file:
+            with regular(self._at) as file:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
             what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
             raise InputError(f"{self.path}: {what}") from error
@@ -133,17 +144,32 @@ class Store:
             )
         return attributes
 
+    def _missing(self) -> str:
+        """Return why nothing is where the file is to be."""
+        return "no such file" if self._at == self.path else why_not(self.path)
+
     @property
     def _file(self) -> h5py.File:
         handle = self._handles.get(os.getpid())
         if handle is None:
-            if not self.path.exists():
-                raise FileNotFoundError(self.path)
-            if self.path.is_dir():
-                raise IsADirectoryError(self.path)
-            handle = h5py.File(self.path, "r")
+            if not self._at.exists():
+                raise FileNotFoundError(self._at)
+            handle = h5py.File(self._at, "r")
             self._handles[os.getpid()] = handle
         return handle
+
+    @property
+    def _frames(self) -> Any:
+        """The features of all items: a dataset, or what stands in for one where there are shards.
+
+        Both have a shape, a dtype, attributes and slices.
+        """
+        return self._file["features"] if self._shards is None else self._shards
+
+    @property
+    def shards(self) -> list[str]:
+        """The checksum of each shard, where the store is a folder of them."""
+        return [] if self._shards is None else self._shards.shards
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -164,11 +190,13 @@ class Store:
         handle = self._handles.pop(os.getpid(), None)
         if handle is not None:
             handle.close()
+        if self._shards is not None:
+            self._shards.close()
 
     @property
     def compression(self) -> str:
         """How the features are packed: "none", "lzf" or "gzip"."""
-        return self._file["features"].compression or "none"
+        return self._frames.compression or "none"
 
     def lengths(self) -> np.ndarray:
         """Return the number of frames of each item, shape (items,)."""
@@ -179,7 +207,7 @@ class Store:
 
         Raises InputError where they are not what was written; looked at when first read.
         """
-        frames = self._read("features", slice(self.offsets[i], self.offsets[i + 1]))
+        frames = self.frames(self.offsets[i], self.offsets[i + 1])
         if not self._right[i]:
             self.check()
             if self._sums is not None and zlib.crc32(_raw(frames)) != self._sums[i]:
@@ -191,6 +219,29 @@ class Store:
             self._right[i] = True
         return frames
 
+    def frames(self, start: int, stop: int) -> np.ndarray:
+        """Return frames by their positions, not checked; InputError where they cannot be read."""
+        try:
+            found: np.ndarray = self._frames[start:stop]
+        except (OSError, RuntimeError) as error:
+            raise self._damaged("features") from error
+        return found
+
+    def sums(self) -> np.ndarray:
+        """Return the CRC-32 of each item's frames, checked, shape (items,)."""
+        self.check()
+        if self._sums is None:
+            raise self._damaged("crc32")
+        return self._sums
+
+    def item_sha256(self) -> bytes:
+        """Return the SHA-256s of all items' frames, as a shard keeps them."""
+        found = self._read("item_sha256").tobytes()
+        self.check()
+        if hashlib.sha256(found).hexdigest() != str(self._frames.attrs["sha256"]):
+            raise self._damaged("item_sha256")
+        return found
+
     def check(self) -> None:
         """Raise InputError where columns or attributes are not what was written; done once.
 
@@ -199,10 +250,10 @@ class Store:
         if self._checked:
             return
         try:
-            data = self._file["features"]
+            data = self._frames
             whole = "crc32" not in self._file
             sha256 = _checksums(data, self.offsets)[0] if whole else str(data.attrs["sha256"])
-            right = _content_sha256(self._file, sha256) == self.sha256
+            right = _content_sha256(self._file, data, sha256) == self.sha256
             self._sums = None if whole else self._file["crc32"][()]
         except (OSError, RuntimeError, KeyError):
             right = False
@@ -267,11 +318,22 @@ class Store:
             self.check()
             if self._sums is None:
                 return True
-            sha256, sums = _checksums(self._file["features"], self.offsets)
-            right = _content_sha256(self._file, sha256) == self.sha256
+            sha256, sums = _checksums(self._frames, self.offsets)
+            right = _content_sha256(self._file, self._frames, sha256) == self.sha256
         except (OSError, RuntimeError, InputError):
             return False
         return right and sums == self._sums.tolist()
+
+
+def is_store(path: Path) -> bool:
+    """Return whether a path is a store by its first bytes, or a folder of shards of one."""
+    if path.is_dir():
+        return is_sharded(path)
+    try:
+        with regular(path) as file:
+            return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+    except (OSError, ValueError):
+        return False
 
 
 def _plain_attributes(at: Any) -> list[str]:
@@ -361,13 +423,15 @@ def _attributes(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked_offsets(file: h5py.File) -> np.ndarray:
     """Return the offsets; ValueError where the datasets of a file are not those of a store."""
-    features, offsets = (_dataset(file, name) for name in ("features", "offsets"))
+    offsets = _dataset(file, "offsets")
+    features = None if "shards" in file else _dataset(file, "features")
     if offsets.dtype.kind != "i" or offsets.ndim != 1 or not len(offsets):
         raise ValueError("its offsets are not whole numbers")
-    if features.dtype.kind not in "fiu" or not features.ndim:
+    if features is not None and (features.dtype.kind not in "fiu" or not features.ndim):
         raise ValueError("its features are not numbers")
     edges: np.ndarray = offsets[()]
-    if edges[0] != 0 or (np.diff(edges) < 0).any() or edges[-1] != len(features):
+    total = edges[-1] if features is None else len(features)
+    if edges[0] != 0 or (np.diff(edges) < 0).any() or edges[-1] != total:
         raise ValueError("its offsets do not match its features")
     if "crc32" in file:
         sums = _dataset(file, "crc32")
@@ -405,13 +469,13 @@ def _stored(data: h5py.Dataset) -> bool:
     return bool(data.id.get_num_chunks() >= wanted)
 
 
-def _content_sha256(file: Any, features_sha256: str) -> str:
+def _content_sha256(file: Any, features: Any, features_sha256: str) -> str:
     """Return the checksum over attributes, features, offsets and columns; see the module."""
     digest = hashlib.sha256()
     names = sorted(set(file.attrs) - {"sha256"})
     header = {name: _plain(file.attrs[name]) for name in names}
     digest.update(canonical(header).encode("utf-8"))
-    datasets = {"features": file["features"], "offsets": file["offsets"]}
+    datasets = {"features": features, "offsets": file["offsets"]}
     datasets |= {f"items/{name}": file["items"][name] for name in sorted(file["items"])}
     for name, data in datasets.items():
         known = features_sha256 if name == "features" else _dataset_sha256(data)
@@ -494,7 +558,7 @@ class StoreWriter:
         self._packer = None if compress == "none" else _Packer(self._features)
         self._buffer = np.empty((chunk, *shape), dtype)
         self._used = self._written = 0  # frames in the buffer, frames on disk
-        self._hash = hashlib.sha256()
+        self._digests: list[bytes] = []  # SHA-256 of each item's frames
         self._sums: list[int] = []  # CRC-32 of each item's frames
         self._sum = 0  # of the item that is being filled in
         self._offsets = [0]
@@ -526,7 +590,7 @@ class StoreWriter:
 
     def end_item(self, item: Item, sha256: bytes) -> None:
         """Close the item that was filled in since the last one; `sha256` is of its bytes."""
-        self._hash.update(sha256)
+        self._digests.append(sha256)
         self._sums.append(self._sum)
         self._sum = 0
         self._offsets.append(self._written + self._used)
@@ -544,39 +608,24 @@ class StoreWriter:
             self._features.id.write_direct_chunk(corner, *packed)  # faster than a slice
             self._used = 0
 
-    def finish(self, attributes: dict[str, Any]) -> None:
+    def finish(self, attributes: dict[str, Any], shard: Shard | None = None, run: str = "") -> None:
         """Write columns and attributes, close the file.
 
-        `attributes`: kind, settings, pipeline, sample_rate, frame_rate, root, lineage.
+        `attributes`: kind, settings, pipeline, sample_rate, frame_rate, root, lineage. shard: which
+        the file is, of the store that all shards of `run` are.
         """
         self._flush()
         self._need(0)
-        seen: set[str] = set()
-        for item in self._items:
-            name = _text(item.id)  # as the column keeps it
-            if name in seen:
-                raise InputError(f"two items are called {name}")
-            seen.add(name)
-        self._file.create_dataset("offsets", data=np.asarray(self._offsets, np.int64))
-        self._file.create_dataset("crc32", data=np.asarray(self._sums, np.uint32))
-        group = self._file.create_group("items")
-        for name, column in _columns(self._items):
-            group.create_dataset(name, data=column)
-        classes = sorted({item.label for item in self._items if item.label})
-        values = attributes | {"classes": classes}
-        self._file.attrs["format"] = FORMAT
-        self._file.attrs["version"] = VERSION
-        self._file.attrs["sample_rate"] = int(values.pop("sample_rate"))
-        self._file.attrs["frame_rate"] = float(values.pop("frame_rate"))
-        for name in ("kind", "settings", "pipeline", "classes", "root", "lineage"):
-            value = values.pop(name)
-            text = value if isinstance(value, str) else canonical(value)
-            self._file.attrs[name] = text
-        if values:
-            raise ValueError(f"no such attributes: {sorted(values)}")
-        features_sha256 = self._hash.hexdigest()
-        self._features.attrs["sha256"] = features_sha256
-        self._file.attrs["sha256"] = _content_sha256(self._file, features_sha256)
+        digests = b"".join(self._digests)
+        if shard is not None:
+            rows = np.frombuffer(digests, np.uint8).reshape(-1, hashlib.sha256().digest_size)
+            self._file.create_dataset("item_sha256", data=rows)
+            self._file.attrs["shard"], self._file.attrs["shards"] = shard.number, shard.of
+            self._file.attrs["run"] = run
+        sha256 = hashlib.sha256(digests).hexdigest()
+        describe(
+            self._file, self._features, sha256, self._items, self._offsets, self._sums, attributes
+        )
         self._file.close()
 
     def _need(self, size: int) -> None:
@@ -588,6 +637,45 @@ class StoreWriter:
         """Close the file without finishing it; what was written to it is lost."""
         os.truncate(self._path, 0)  # makes room on a full disk for what HDF5 writes in closing
         self._file.close()
+
+
+def describe(
+    file: h5py.File,
+    features: Any,
+    features_sha256: str,
+    items: list[Item],
+    offsets: list[int],
+    sums: list[int],
+    attributes: dict[str, Any],
+) -> None:
+    """Write all of a store but its features: items, where they begin, checksums and attributes.
+
+    features: the dataset, or what stands in for one; its checksum becomes an attribute.
+    attributes: see `StoreWriter.finish`. Raises InputError where two items have one id.
+    """
+    seen: set[str] = set()
+    for item in items:
+        name = _text(item.id)  # as the column keeps it
+        if name in seen:
+            raise InputError(f"two items are called {name}")
+        seen.add(name)
+    file.create_dataset("offsets", data=np.asarray(offsets, np.int64))
+    file.create_dataset("crc32", data=np.asarray(sums, np.uint32))
+    group = file.create_group("items")
+    for name, column in _columns(items):
+        group.create_dataset(name, data=column)
+    values = attributes | {"classes": sorted({item.label for item in items if item.label})}
+    file.attrs["format"] = FORMAT
+    file.attrs["version"] = VERSION
+    file.attrs["sample_rate"] = int(values.pop("sample_rate"))
+    file.attrs["frame_rate"] = float(values.pop("frame_rate"))
+    for name in ("kind", "settings", "pipeline", "classes", "root", "lineage"):
+        value = values.pop(name)
+        file.attrs[name] = value if isinstance(value, str) else canonical(value)
+    if values:
+        raise ValueError(f"no such attributes: {sorted(values)}")
+    features.attrs["sha256"] = features_sha256
+    file.attrs["sha256"] = _content_sha256(file, features, features_sha256)
 
 
 class _Packer:
