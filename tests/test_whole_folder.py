@@ -39,7 +39,10 @@ def test_the_old_folder_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "rename", refuse)
     monkeypatch.setattr(outputs, "_rename", lambda *_: False)  # no exchange in one step
-    with pytest.raises(OSError, match="No space"), outputs.atomic_folder(tmp_path / "out") as folder:
+    with (
+        pytest.raises(OSError, match="No space"),
+        outputs.atomic_folder(tmp_path / "out") as folder,
+    ):
         (folder / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
 
