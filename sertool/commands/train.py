@@ -21,8 +21,9 @@ def train(
 ) -> list[Path]:
     """Train a model on `store`; write the checkpoint `output`, or one per fold; return their paths.
 
-    Raises UsageError for options that contradict each other or the store, InputError where store
-    or output cannot be used.
+    With `parallel` above 1 processes begin anew: a script that calls this needs
+    `if __name__ == "__main__":`. Raises UsageError for options that contradict each other or the
+    store, InputError where store or output cannot be used.
     """
     from sertool.training.folds import train_store
 

@@ -50,20 +50,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def ordered(work: Callable[[S], T], tasks: Iterable[S], workers: int) -> Generator[T, None, None]:
+def ordered(
+    work: Callable[[S], T], tasks: Iterable[S], workers: int, anew: bool = False
+) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
     With one worker, or one task, the work is done in this process, when asked for; else processes
     start before this returns (call it before starting threads or opening HDF5 files). `work`
-    must be picklable where the platform cannot fork. Close the iterator to stop early: the
-    workers are killed. It raises InputError where a worker is killed (as for want of memory).
+    must be picklable where the platform cannot fork. anew: the processes begin anew instead of as a
+    fork, may use threads, GPUs and open files, and none is given a task before it is free: for
+    tasks that are worth the seconds of a start; `work` must be picklable then. Close the iterator
+    to stop early: the workers are killed. It raises InputError where a worker is killed (as for
+    want of memory).
     """
     rest = iter(tasks)
     first = list(islice(rest, 2)) if workers > 1 else []
     tasks = chain(first, rest)
     if len(first) < 2:
         return (work(task) for task in tasks)
-    team = _Team(work, workers)
+    team = _Team(work, workers, anew)
     results = _results(team, tasks)
     next(results)  # inside its try, so that closing it ends the workers even before any result
     return results
@@ -72,11 +77,14 @@ def ordered(work: Callable[[S], T], tasks: Iterable[S], workers: int) -> Generat
 class _Team:
     """Processes, each at the other end of a pipe of its own: nothing shared, so any may die."""
 
-    def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
+    def __init__(self, work: Callable[[Any], Any], workers: int, anew: bool) -> None:
         import multiprocessing
 
+        self.waiting = 1 if anew else 2  # tasks that a worker has: the one it is at, and another
+        self.asked = "--parallel" if anew else "--workers"
         # A fork shares what is imported already.
-        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        how = "fork" if sys.platform == "linux" and not anew else "spawn"
+        context: Any = multiprocessing.get_context(how)
         self.pipes: list[Connection] = []
         self.processes: list[BaseProcess] = []
         with _held_back():
@@ -138,7 +146,7 @@ def _serve(
 
 
 def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
-    """Yield nothing once, then the results in order; each worker has a task waiting."""
+    """Yield nothing once, then the results in order."""
     from multiprocessing.connection import wait
 
     done: dict[int, tuple[bool, Any]] = {}
@@ -155,7 +163,7 @@ def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
 
     try:
         yield None
-        for pipe in team.pipes * 2:
+        for pipe in team.pipes * team.waiting:
             give(pipe)
         while any(busy.values()) or wanted in done:
             while wanted in done:
@@ -165,7 +173,7 @@ def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
                 wanted += 1
                 yield value
                 for pipe in team.pipes:
-                    if len(busy[pipe]) < 2:
+                    if len(busy[pipe]) < team.waiting:
                         give(pipe)
             if not any(busy.values()):
                 continue
@@ -174,8 +182,8 @@ def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
                 give(pipe)
     except (EOFError, ConnectionError) as error:
         raise InputError(
-            "a worker process was killed, perhaps for lack of memory; use fewer --workers"
-            " and --resume"
+            "a worker process was killed, perhaps for lack of memory; use a smaller"
+            f" {team.asked} and --resume"
         ) from error
     finally:
         team.end()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sertool.core import workers
 from sertool.core.environment import environment
 from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
@@ -23,7 +25,7 @@ from sertool.training import per_field, provenance, summary
 from sertool.training.fitting import fit
 from sertool.training.job import Job, make_job
 from sertool.training.options import TrainOptions
-from sertool.ui.console import Console
+from sertool.ui.console import Console, Remembered, Told
 
 FOLD = "{fold}"  # in an output's name: the number of the fold that it holds out
 
@@ -32,16 +34,10 @@ def train_store(
     source: Path, output: Path, options: TrainOptions, run: RunOptions, console: Console
 ) -> list[Path]:
     """Train a model on the store `source`; return the checkpoints written, one or one per fold."""
-    by_speaker = options.speaker_normalisation
-    with speaker_store.opened(source, by_speaker) as store, ExitStack() as stack:
-        job = make_job(store, options, console, stack)
-        divisions = per_field.divisions(job)
-        if by_speaker:
-            used = {i for d in divisions for i in (*d.train, *d.val, *d.test)}
-            speakers.check(store.items(), sorted(used), store.path)
+    with _opened(source, options, console) as (job, divisions):
+        if options.speaker_normalisation:
             console.note(speakers.NOTE)
-        every = options.parts.test_fold == "all"
-        outputs = [_output(output, division.fold, every) for division in divisions]
+        outputs = _outputs(output, divisions, options)
         for path in outputs:
             for each in [path, _last(path)] if options.keep_last else [path]:
                 check_output(each, run.force, run.resume, job.inputs)
@@ -52,13 +48,74 @@ def train_store(
             console.note(
                 f"{job.model.name} is fitted in one step: one row per item is kept in memory"
             )
-        shared = [n for n in divisions[0].notes if all(n in d.notes for d in divisions)]
-        for note in shared:
+        for note in _take_shared(divisions):
             console.note(note)
-        for division, path in zip(divisions, outputs, strict=True):
-            division.notes = [note for note in division.notes if note not in shared]
-            _train_one(job, division, path, run)
+        if options.parallel == 1 or len(divisions) == 1:
+            if options.parallel > 1:
+                console.note(f"--parallel {options.parallel}: there is one model to train")
+            for division, path in zip(divisions, outputs, strict=True):
+                _train_one(job, division, path, run)
+            return outputs
+    work = _Elsewhere(source, output, options, run)
+    folds = range(len(outputs))
+    with (
+        closing(workers.ordered(work, folds, min(options.parallel, len(folds)), anew=True)) as made,
+        console.progress(len(folds), "folds") as progress,
+    ):
+        for told in made:
+            console.repeat(told)
+            progress.advance()
     return outputs
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Trains the folds of a store one at a time, in a process that shares nothing."""
+
+    source: Path
+    output: Path
+    options: TrainOptions
+    run: RunOptions
+
+    def __call__(self, number: int) -> list[Told]:
+        """Train on the division of this number; return what the console is to be told."""
+        self.run.check()  # plug-ins
+        console = Remembered("train")
+        with _opened(self.source, self.options, console) as (job, divisions):
+            outputs = _outputs(self.output, divisions, self.options)
+            job = _settled(job, outputs, self.run)
+            _take_shared(divisions)
+            console.told.clear()  # what was said of all folds has been said
+            _train_one(job, divisions[number], outputs[number], self.run)
+        return console.told
+
+
+@contextmanager
+def _opened(
+    source: Path, options: TrainOptions, console: Console
+) -> Iterator[tuple[Job, list[Division]]]:
+    """Open a store; yield the job that the options describe, and the divisions to train on."""
+    by_speaker = options.speaker_normalisation
+    with speaker_store.opened(source, by_speaker) as store, ExitStack() as stack:
+        job = make_job(store, options, console, stack)
+        divisions = per_field.divisions(job)
+        if by_speaker:
+            used = {i for d in divisions for i in (*d.train, *d.val, *d.test)}
+            speakers.check(store.items(), sorted(used), store.path)
+        yield job, divisions
+
+
+def _outputs(output: Path, divisions: Sequence[Division], options: TrainOptions) -> list[Path]:
+    every = options.parts.test_fold == "all"
+    return [_output(output, division.fold, every) for division in divisions]
+
+
+def _take_shared(divisions: Sequence[Division]) -> list[str]:
+    """Return the notes that all divisions have, and leave each those that are its own."""
+    shared = [n for n in divisions[0].notes if all(n in d.notes for d in divisions)]
+    for division in divisions:
+        division.notes = [note for note in division.notes if note not in shared]
+    return shared
 
 
 def _output(output: Path, fold: int | None, every: bool) -> Path:

@@ -127,6 +127,14 @@ class TrainOptions(Options):
         True, "Leave out the baselines, which are fitted to the same items.", flag="no-baselines"
     )
     seed: int = seed()
+    parallel: int = option(
+        1,
+        "With --test-fold all: train this many folds at once, each in a process of its own. The"
+        " checkpoints are the same.",
+        metavar="N",
+        least=1,
+        recorded=False,
+    )
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other; fill in --split-seed."""

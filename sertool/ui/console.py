@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -126,6 +126,14 @@ class Failure(NamedTuple):
     reason: str
 
 
+class Told(NamedTuple):
+    """What a console was told: the name of its method, its text, the fields of an event."""
+
+    method: str
+    texts: tuple[str, ...] = ()
+    fields: Mapping[str, object] = {}
+
+
 class Console:
     """One stage's voice. A context manager: leaving it closes the log.
 
@@ -215,6 +223,11 @@ class Console:
                 self._print(f"{n - MOST_ALIKE} more: {alike} ({option} names them)")
         self._alike.clear()
 
+    def repeat(self, told: Sequence[Told]) -> None:
+        """Tell what a `Remembered` console was told elsewhere."""
+        for one in told:
+            getattr(self, one.method)(*one.texts, **one.fields)
+
     def event(self, **fields: Any) -> None:
         """Write one JSON line with the time to the log, if there is one."""
         if self._log:
@@ -253,6 +266,31 @@ class Console:
                 yield Progress(self.stage, total, what, bar, True)
             finally:
                 self._bar = None
+
+
+class Remembered(Console):
+    """A console that prints nothing and remembers what it was told, for another to tell later."""
+
+    def __init__(self, stage: str) -> None:
+        self.told: list[Told] = []
+        super().__init__(stage, quiet=True)
+        self.told.clear()
+
+    def note(self, text: str) -> None:
+        """Remember a summary line."""
+        self.told.append(Told("note", (text,)))
+
+    def warn(self, text: str) -> None:
+        """Remember a line that is always shown."""
+        self.told.append(Told("warn", (text,)))
+
+    def detail(self, text: str) -> None:
+        """Remember a line that only `--verbose` shows."""
+        self.told.append(Told("detail", (text,)))
+
+    def event(self, **fields: Any) -> None:
+        """Remember an event, and when it was."""
+        self.told.append(Told("event", (), {"time": time.time(), **fields}))
 
 
 def _cpu() -> float:

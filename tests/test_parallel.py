@@ -1,0 +1,122 @@
+"""`train --parallel`: folds at once are what they are one after another; Ctrl-C ends them all."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from children import interruptible
+from small_store import make
+
+from sertool.core import workers
+from sertool.core.errors import InputError
+
+Cli = Callable[..., Any]
+CNN = ("--model", "sundharam-cnn", "--batch-size", 8, "--val-fold", "next", "--no-baselines")
+ALL = ("--test-fold", "all")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("parallel") / "s.h5")
+
+
+def folds(folder: Path, name: str = "m") -> list[bytes]:
+    return [(folder / f"{name}.{k}.ckpt").read_bytes() for k in range(3)]
+
+
+def test_folds_at_once_are_the_same_and_told_in_order(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    train = ("train", *CNN, *ALL, "--epochs", 2, "--keep-last")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one = cli(*train, "--log", tmp_path / "one.log", store, tmp_path / "one" / "m.ckpt")
+    more = ("--parallel", 2, "--log", tmp_path / "two.log")
+    two = cli(*train, *more, store, tmp_path / "two" / "m.ckpt")
+    assert (one.code, two.code) == (0, 0), two.err
+    assert folds(tmp_path / "one") == folds(tmp_path / "two")
+    last = [(tmp_path / each / "m.1.last.ckpt").read_bytes() for each in ("one", "two")]
+    assert last[0] == last[1]
+    assert two.err == one.err.replace("/one/", "/two/")
+    events = [(tmp_path / f"{name}.log").read_text().count('"epoch"') for name in ("one", "two")]
+    assert events[0] == events[1] >= 6
+    again = cli(*train, "--parallel", 2, store, tmp_path / "two" / "m.ckpt")
+    assert again.code == 3
+    assert "m.0.ckpt: exists" in again.err
+
+
+def test_one_model_is_trained_here(cli: Cli, store: Path, tmp_path: Path) -> None:
+    done = cli(
+        "train", "--model", "linear", "--test-fold", 0, "--parallel", 2, store, tmp_path / "m.ckpt"
+    )
+    assert done.code == 0
+    assert "--parallel 2: there is one model to train" in done.err
+
+
+def test_an_error_of_a_fold_is_that_of_the_command(cli: Cli, store: Path, tmp_path: Path) -> None:
+    done = cli(
+        *("train", *CNN, *ALL, "--epochs", 2, "--lr", 1e6, "--optimizer", "sgd", "--parallel", 2),
+        *(store, tmp_path / "m.ckpt"),
+    )
+    assert done.code == 3
+    assert done.err.count("try a lower --lr") == 1
+
+
+@pytest.fixture(scope="module")
+def whole(store: Path) -> list[bytes]:
+    """The folds as nothing interrupted them."""
+    from sertool.cli import main
+
+    words = ["train", "--quiet", *CNN, *ALL, "--epochs", 20, store, store.parent / "m.ckpt"]
+    assert main([str(word) for word in words]) == 0
+    return folds(store.parent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_all_end_and_the_rest_is_resumed(
+    number: int, store: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "sertool", "train", *CNN, *ALL, "--epochs", 20]
+    command = [str(w) for w in (*words, "--parallel", 2, "--resume", store, tmp_path / "m.ckpt")]
+    states = [tmp_path / f".m.{k}.ckpt.parts" / "state.safetensors" for k in (0, 1)]
+    with interruptible(command) as process:
+        deadline = time.monotonic() + 300
+        while not any(state.exists() for state in states):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert len(children) >= 2  # Python's own tracker among them
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "Traceback" not in told
+    assert not all((tmp_path / f"m.{k}.ckpt").exists() for k in range(3))
+    assert any(state.exists() for state in states)
+    subprocess.run(command, check=True, capture_output=True)
+    assert folds(tmp_path) == whole
+
+
+def shout(task: int) -> int:
+    """Return a number, later for a smaller one; die of 9."""
+    if task == 9:
+        signal.raise_signal(signal.SIGKILL)
+    time.sleep(0.2 / (1 + task))
+    return task
+
+
+def test_processes_that_begin_anew_answer_in_order_and_their_death_is_told() -> None:
+    assert list(workers.ordered(shout, range(4), 2, anew=True)) == [0, 1, 2, 3]
+    with pytest.raises(InputError, match="use a smaller --parallel and --resume"):
+        list(workers.ordered(shout, [0, 9], 2, anew=True))
