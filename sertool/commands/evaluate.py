@@ -78,6 +78,7 @@ def _show(report: AnyReport, options: EvalOutputs, console: Console) -> None:
 
     from sertool.evaluation.report import dumps
     from sertool.evaluation.terminal import render
+    from sertool.ui.tables import steadied
 
     file = sys.stdout
     if options.json == "-":
@@ -86,6 +87,7 @@ def _show(report: AnyReport, options: EvalOutputs, console: Console) -> None:
             return
         file = sys.stderr
     rich = RichConsole(file=file, highlight=False)
+    steadied(rich)
     with rich.capture() as captured:
         rich.print(render(report, rich.width))
     # in a pipe, no line ends in spaces

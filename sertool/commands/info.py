@@ -13,7 +13,7 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
 from sertool.core.paths import show
 from sertool.core.settings import option
-from sertool.core.texts import json_text, whole
+from sertool.core.texts import json_text, visible, whole
 from sertool.evaluation.options import AUDIT, AuditOptions
 from sertool.formats import box
 from sertool.ui.console import Console
@@ -222,7 +222,7 @@ def _show(
         print(json.dumps(found.schema, indent=1))
         return
     if isinstance(found, Card):
-        print(json_text(found.to_json()) if options.json else found.card)
+        print(json_text(found.to_json()) if options.json else visible(found.card))
         return
     if not isinstance(found, Description):
         _show_audit(found, options)
@@ -256,7 +256,7 @@ def _show_commands(found: Description) -> None:
     if not lineage:
         raise InputError(f"{show(found.path)}: does not say how it was made")
     for line in commands(lineage, found.path.name):
-        print(line)
+        print(visible(line))
 
 
 def _show_audit(result: Audit, options: InfoOptions) -> None:

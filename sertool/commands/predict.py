@@ -63,6 +63,11 @@ class PredictOutputs(Options):
         choices=(*FORMATS, *timed_labels.LINES, *timed_labels.TIERS),
         unset="table on a terminal, else jsonl",
     )
+    csv_raw: bool = destination(
+        False,
+        "In CSV and TSV leave texts as they are, for programs: without it, one that a spreadsheet"
+        " would run as a formula (= + - @) begins with a quote.",
+    )
     digits: int | None = destination(
         None, "Digits after the point.", metavar="N", least=0, most=MOST_DIGITS,
         unset="all; 4 in a table",
@@ -385,7 +390,7 @@ def _formatter(form: str, predictor: Predictor, options: PredictOutputs) -> tupl
     """
     if form in FORMATS:
         more = predictor.further, options.digits, predictor.numbers
-        return formatter(form, predictor.classes, *more)
+        return formatter(form, predictor.classes, *more, options.csv_raw)
     if predictor.numbers:
         raise UsageError(f"--format {form}: is of labels, and the model says numbers")
     turns = options.how.by_speaker is not None

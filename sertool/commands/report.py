@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, destination
 from sertool.core.settings import option
+from sertool.core.texts import json_text, visible
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def _show(found: Study | list[Comparison] | None, options: ReportOptions, consol
         page = pages.page(found)
         values = study_json.json_values(found) if options.format == "json" else {}
     if options.format == "json":
-        print(json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1))
+        print(json_text(values, indent=1))
     elif options.format == "markdown":
-        print(tables.markdown(page), end="")
+        print(visible(tables.markdown(page)), end="")
     else:
         print(render(*tables.terminal(page)))
 

@@ -11,6 +11,7 @@ LARGEST = 2**31 - 1  # the largest whole number that is taken from a text
 
 # what JSON leaves as it is, and steers a terminal or turns text around: C1, and marks of direction
 _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f]|{_STEERING.pattern}")  # and what no page needs
 
 
 def json_text(value: Any, **options: Any) -> str:
@@ -21,6 +22,15 @@ def json_text(value: Any, **options: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which nothing steers a terminal or turns it around; lines and tabs stay.
+
+    >>> print(visible("a\x1b[2Jb\n"), end="")
+    a\x1b[2Jb
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def whole(text: str) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sertool.core.paths import show
-from sertool.core.texts import json_text
+from sertool.core.texts import json_text, visible
 
 FORMATS = ("jsonl", "csv", "tsv", "table")
 HEARD = ("heard", "speech", "windows", "vad", "model")  # what a row says of how it was heard
@@ -18,6 +18,7 @@ TABLE_DIGITS = 4
 HEARD_WIDTH = 18  # "1234.5 of 1234.5 s"
 BAR = 20  # characters of a full bar
 SILENT = "no speech"  # in place of a bar
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # begin what may run
 WORD = 7  # characters of what a further column of a table has room for at least
 
 
@@ -108,21 +109,24 @@ def formatter(
     further: Sequence[str] = (),
     digits: int | None = None,
     numbers: Sequence[str] = (),
+    raw: bool = False,
 ) -> tuple[str, Formatter]:
     """Return (header, function from a row to its text): both end with a newline, if not empty.
 
     classes and further: the names that `posterior` and `further` have in every row. numbers: the
     fields that a model of numbers says, of which no row has a label. digits: after
-    the point, at most; None for all, and for `TABLE_DIGITS` in a table.
+    the point, at most; None for all, and for `TABLE_DIGITS` in a table. raw: texts of CSV and TSV
+    as they are; else those that a spreadsheet would run begin with a quote (see `_cell`).
     """
     if name == "table":
         places = TABLE_DIGITS if digits is None else digits
-        return (
+        head, line = (
             _number_table(numbers, further, places) if numbers else _table(classes, further, places)
         )
+        return visible(head), lambda row: visible(line(row))
     if name == "jsonl":
         return "", lambda row: _json(_rounded(_values(row), digits))
-    return _separated("," if name == "csv" else "\t", classes, further, digits, numbers)
+    return _separated("," if name == "csv" else "\t", classes, further, digits, numbers, raw)
 
 
 def _json(values: dict[str, Any]) -> str:
@@ -144,6 +148,7 @@ def _separated(
     further: Sequence[str],
     digits: int | None,
     numbers: Sequence[str],
+    raw: bool,
 ) -> tuple[str, Formatter]:
     said = numbers or ["label", "confidence"]
     names = ["path", "start", "end", *said, "duration", *HEARD, *further]
@@ -151,7 +156,9 @@ def _separated(
 
     def line(values: Sequence[Any]) -> str:
         buffer = io.StringIO()
-        csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(values)
+        csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(
+            values if raw else [_cell(value) for value in values]
+        )
         return buffer.getvalue()
 
     def text(row: Row) -> str:
@@ -162,6 +169,15 @@ def _separated(
         return line([found.get(name) for name in names])
 
     return line(names), text
+
+
+def _cell(value: Any) -> Any:
+    """Return what a spreadsheet shows and neither it nor a terminal runs: a text that begins as a
+    formula does gets a quote before it (OWASP, "CSV injection"), what steers becomes an escape.
+    """
+    if not isinstance(value, str):
+        return value
+    return visible(f"'{value}" if value.startswith(FORMULA) else value)
 
 
 def _table(classes: Sequence[str], further: Sequence[str], digits: int) -> tuple[str, Formatter]:

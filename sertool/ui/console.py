@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import regular, show
+from sertool.core.texts import visible
 from sertool.core.version import VERSION
 
 MOST_ALIKE = 10  # lines of one complaint; more are counted
@@ -33,7 +34,7 @@ _logs: list[IO[str]] = []  # those that are open
 def tell(line: str) -> None:
     """Print a line on standard error; where nobody can read it any more, the work goes on."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(visible(line), file=sys.stderr, flush=True)
     except OSError:  # its reader has gone, or its disk is full
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -238,7 +239,7 @@ class Console:
     def _print(self, text: str) -> None:
         line = f"sertool {self.stage}: {text}" if self.stage else text
         if self._bar:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         else:
             tell(line)
 

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sertool.core.texts import visible
+
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
     from rich.table import Table
 
 PIPE_WIDTH = 100  # columns where the output is not a terminal
@@ -37,9 +41,32 @@ def render(*parts: Any, width: int | None = None, wrap: bool = True) -> str:
         markup=False,  # names may hold brackets and colons
         emoji=False,
     )
+    steadied(console)
     for part in parts:
         console.print(part, soft_wrap=not wrap)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def steadied(console: Console) -> None:
+    """Have a console write what steers a terminal in a text as escapes that can be read."""
+    hook: Any = _Steadied()  # rich, which declares it, is imported late
+    console.push_render_hook(hook)
+
+
+class _Steadied:
+    """What a console asks before it prints: each part is rendered, and its text made visible."""
+
+    def process_renderables(self, renderables: list[Any]) -> list[Any]:
+        return [_Visible(one) for one in renderables]
+
+
+@dataclass(frozen=True)
+class _Visible:
+    inner: Any
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.inner, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], words: int = 1) -> Table:
