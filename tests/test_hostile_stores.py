@@ -238,3 +238,16 @@ def test_a_file_that_cannot_grow_ends_in_no_crash(tmp_path: Path, how: str) -> N
     )
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("item", range(8))
+def test_a_store_with_any_damage_is_not_trained_on(cli, store: Path, item: int) -> None:
+    """Whether the damaged frames are trained on, held out, or neither."""
+    with h5py.File(store, "r+") as file:
+        file["features"][9 * item + 3, 1] += 1
+    for words in (["--test-fold", "0"], ["--test-fold", "1"]):
+        result = cli("train", "-q", store, store.with_name("m.ckpt"), *words)
+        assert result.code == 3
+        assert result.err.count("\n") == 1
+        assert f"the features of c/{item} are not what was written" in result.err
+        assert not store.with_name("m.ckpt").exists()

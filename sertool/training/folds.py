@@ -50,6 +50,7 @@ def train_store(
             )
         for note in _take_shared(divisions):
             console.note(note)
+        job.store.check_features()  # a damaged store is refused, whatever of it is trained on
         if options.parallel == 1 or len(divisions) == 1:
             if options.parallel > 1:
                 console.note(f"--parallel {options.parallel}: there is one model to train")
