@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from made_stores import write_store
 
 from sertool.core.errors import InputError
+from sertool.formats.chunk_frames import ChunkFrames
 from sertool.formats.store import Store
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
@@ -315,3 +317,33 @@ def test_a_field_of_numbers_and_words_is_text(tmp_path: Path) -> None:
     write_store(tmp_path / "s.h5", arrays(3), rows)
     with Store(tmp_path / "s.h5") as store:
         assert [item.value("take") for item in store.items()] == ["3", "3b", None]
+
+
+@pytest.mark.parametrize("compress", ["none", "gzip"])
+def test_items_across_chunks_are_read_as_h5py_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: str
+) -> None:
+    monkeypatch.setattr("sertool.formats.store.CHUNK_BYTES", 7 * 5 * 4)
+    lengths = (3, 0, 11, 1, 30, 7, 7)
+    draw = np.random.default_rng(5)
+    features = [draw.standard_normal((n, 5)).astype(np.float32) for n in lengths]
+    write_store(tmp_path / "s.h5", features, items(7), compress=compress)
+    with Store(tmp_path / "s.h5") as store, h5py.File(tmp_path / "s.h5") as file:
+        assert file["features"].chunks == (7, 5)
+        for i in (4, 0, 6, 1, 2, 5, 3):
+            np.testing.assert_array_equal(store.features(i), features[i])
+        for start in range(0, 59, 3):
+            for stop in range(start, 60, 4):
+                np.testing.assert_array_equal(
+                    store.frames(start, stop), file["features"][start:stop]
+                )
+        assert isinstance(store._quick(), ChunkFrames) == (compress == "none")
+
+
+def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
+    write_store(tmp_path / "s.h5", arrays(6, 5000), items(6))
+    with Store(tmp_path / "s.h5") as store:
+        store.features(0)
+        os.truncate(tmp_path / "s.h5", 100_000)
+        with pytest.raises(InputError, match="features cannot be read"):
+            store.features(5)
