@@ -271,6 +271,15 @@ def test_nothing_is_written_where_something_else_is(
     assert os.listdir(tmp_path / "folder") == ["mine.txt"]
 
 
+def test_slices_of_several_shards(sharded: Path, few: Path) -> None:
+    with Store(sharded) as store, Store(few / "wave.h5") as single:
+        total = int(single.offsets[-1])
+        for start, stop in ((0, total), (3999, 8001), (5000, 5000), (7000, 2 * total)):
+            wanted = single._frames[start:stop]
+            np.testing.assert_array_equal(store._frames[start:stop], wanted)
+        store.check_features()
+
+
 def test_few_shards_are_open_at_a_time(
     sharded: Path, few: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,7 @@ def _sides(text: str) -> list[int]:
 
 
 class Frames:
-    """The features of all shards as one array of frames, read a slice of one shard at a time.
+    """The features of all shards as one array of frames, read in slices.
 
     Stands in for the dataset `features`. A shard is opened, by `opened`, when it is first read.
     """
@@ -127,13 +127,17 @@ class Frames:
         return self.shape[0]
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        """Return the frames of a slice, which lies in one shard; InputError for a foreign shard."""
-        start, stop = int(part.start), int(part.stop)
-        if start == stop:
-            return np.empty((0, *self.shape[1:]), self.dtype)
-        number = int(np.searchsorted(self._first, start, "right")) - 1
-        first = int(self._first[number])
-        return self._shard(number).frames(start - first, stop - first)
+        """Return the frames of a slice; InputError for a foreign shard."""
+        start, stop = int(part.start), min(int(part.stop), len(self))
+        pieces = []
+        while start < stop:
+            number = int(np.searchsorted(self._first, start, "right")) - 1
+            first, end = int(self._first[number]), min(stop, int(self._first[number + 1]))
+            pieces.append(self._shard(number).frames(start - first, end - first))
+            start = end
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate([np.empty((0, *self.shape[1:]), self.dtype), *pieces])
 
     def _shard(self, number: int) -> File:
         """Return a shard by its position, opened once; those opened first are closed for others."""

@@ -281,7 +281,7 @@ class Store:
         if self._sums is None:
             return
         try:
-            found = _frames_crc32(self._file["features"], self.offsets)
+            found = _frames_crc32(self._frames, self.offsets)
         except (OSError, RuntimeError) as error:
             raise self._damaged("features") from error
         for i in np.flatnonzero(found != self._sums)[:1]:
