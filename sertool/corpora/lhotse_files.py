@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sertool.core.errors import InputError
-from sertool.core.paths import show, to_text
+from sertool.core.memory import TooMuch, afford
+from sertool.core.paths import regular, show, to_text
+from sertool.formats.manifest import bounded
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 RECORDINGS, SUPERVISIONS, CUTS = "recordings", "supervisions", "cuts"
@@ -30,7 +33,7 @@ def kind(path: Path) -> str | None:
         return None  # what is not an ordinary file may be a pipe, which is read once only
     try:
         with _open(path) as file:
-            line = next((line for line in file if line.strip()), "")
+            line = next((line for line in bounded(file) if line.strip()), "")
         row = json.loads(line)
     except (*_DAMAGED, ValueError, RecursionError):
         return None
@@ -48,21 +51,28 @@ def rows(path: Path) -> Iterator[tuple[str, Any]]:
     number = 0
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, 1):
+            size = 0
+            for number, line in enumerate(bounded(file), 1):
+                size += len(line)
+                afford(size, f"{show(path)}: what is read of it")
                 if line.strip():
                     try:
                         row = json.loads(line)
                     except (ValueError, RecursionError):
                         row = None
                     yield f"{to_text(path)} line {number}", row
+    except TooMuch as error:
+        raise InputError(str(error)) from error
     except _DAMAGED as error:
         why = (error.strerror if isinstance(error, OSError) else None) or "damaged or cut short"
         raise InputError(f"{show(path)}: after line {number}: {why}") from error
 
 
 def _open(path: Path) -> Any:
-    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8-sig")
+    file: Any = regular(path)
+    if path.name.lower().endswith(".gz"):
+        file = gzip.GzipFile(fileobj=file)
+    return io.TextIOWrapper(file, encoding="utf-8-sig")
 
 
 def manifests(root: Path) -> dict[str, list[Path]]:

@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType, convert, structs, to_builtins
 from sertool import metrics
 from sertool.core.environment import environment
 from sertool.core.errors import InputError, UsageError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.options import recorded
 from sertool.core.paths import show
 from sertool.evaluation import cost, curves, numbered, results, voted
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from sertool.evaluation.stress import Replays
     from sertool.models.scoring import Scorer
 
+COUNT = 32  # bytes of a count: in a matrix, a list, and text
 FIGURES = (
     "confusion.png", "classes.png", "speakers.png", "reliability.png", "scatter.png", "stress.png",
 )  # fmt: skip
@@ -97,6 +99,18 @@ def evaluate(
         return _tested(tests, store_path, classes, options, console, finished, stages, replays)
 
 
+def _check_size(tests: Sequence[CheckpointTest], store: Store, classes: int) -> None:
+    """Raise InputError where the counts of a report, by speaker and system, would fill memory."""
+    items = store.items()
+    who = {(items[i].corpus, items[i].speaker) for test in tests for i in test.tested}
+    systems = 1 + len(tests[0].header.baselines or ())
+    counts = systems * (1 + len(who)) * classes**2
+    try:
+        afford(COUNT * counts, f"counts of {classes} classes, of each of {len(who)} speakers,")
+    except TooMuch as error:
+        raise InputError(str(error)) from error
+
+
 def _tested(
     tests: Sequence[CheckpointTest],
     store_path: Path,
@@ -128,6 +142,7 @@ def _tested(
             where=options.where,
             console=console,
         )
+        _check_size(tests, store, len(classes))
         if by_speaker:
             for test in tests:
                 speakers.check(store.items(), test.tested, store.path)

@@ -18,12 +18,15 @@ import numpy as np
 
 from sertool.audio.waveform import FULL_SCALE
 from sertool.core.errors import ItemError
+from sertool.core.memory import afford
 from sertool.core.settings import setting
 from sertool.features import fourier as fft
 
 # Samples of one block of frames: 1 MB in float32. Measured best: smaller pays for the calls, larger
 # falls out of the cache.
 BLOCK = 1 << 18
+
+TRANSFORM = 32  # bytes a sample of a frame: its window in float64, the frame, its spectrum
 
 KEPT = 31 << 20  # bytes: just below the largest block that moves glibc's thresholds
 
@@ -58,6 +61,7 @@ class Framing:
     def __post_init__(self) -> None:
         if self.n_fft < 2 or self.hop_length < 1:
             raise ValueError("n_fft must be at least 2 and hop_length at least 1")
+        afford(TRANSFORM * self.n_fft, f"n_fft={self.n_fft}")
         if self.win_length is not None and not 1 <= self.win_length <= self.n_fft:
             raise ValueError(f"win_length must lie between 1 and n_fft={self.n_fft}")
         window(self.window, self.win_length or self.n_fft, self.n_fft)

@@ -26,7 +26,7 @@ from sertool.audio.voice import AROUND, OFF, SHORTEST, Span, overlap
 from sertool.core.errors import ItemError
 from sertool.features.pipeline import Pipeline, recording, spans
 from sertool.features.spec import in_windows
-from sertool.features.stage import Segment, Stage
+from sertool.features.stage import Segment, Stage, silence
 from sertool.features.turns import Turn
 from sertool.items import Item
 
@@ -294,7 +294,7 @@ class Hearing:
             samples = source.resampled(rate, first, last)
             if len(samples) < last - first:
                 clip.padded = True
-                missing = np.zeros(last - first - len(samples), samples.dtype)
+                missing = silence(last - first - len(samples), samples.dtype)
                 samples = np.concatenate([samples, missing])
             try:
                 array = self.pipeline.features(samples, rate)

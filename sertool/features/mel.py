@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from sertool.core.errors import UsageError
+from sertool.core.memory import afford
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown
 from sertool.features.frames import Framing, frame_count, powers
@@ -45,6 +46,8 @@ class Bands(Levels, Framing):
         Levels.__post_init__(self)
         if self.n_mels < 1:
             raise ValueError("n_mels must be at least 1")
+        size = 3 * 8 * self.n_mels * (1 + self.n_fft // 2)  # as `filters` makes them
+        afford(size, f"n_mels={self.n_mels} with n_fft={self.n_fft}")
         if self.fmin < 0 or (self.fmax is not None and self.fmax <= self.fmin):
             raise ValueError("fmin must not be negative, and fmax above fmin")
         if self.power <= 0:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sertool.audio import waveform
 from sertool.core.errors import ItemError
+from sertool.core.memory import TooMuch, afford
 from sertool.features.spec import FeaturizeSpec
 
 if TYPE_CHECKING:
@@ -160,7 +161,16 @@ def _cut(samples: np.ndarray, first: int, last: int) -> np.ndarray:
     """Return samples[first:last], zero-padded where that goes past the end."""
     part = samples[first:last]
     missing = last - first - len(part)
-    return np.concatenate([part, np.zeros(missing, samples.dtype)]) if missing else part
+    return np.concatenate([part, silence(missing, samples.dtype)]) if missing else part
+
+
+def silence(n: int, dtype: np.dtype) -> np.ndarray:
+    """Return `n` zeros that a recording is padded with; ItemError where memory has no room."""
+    try:
+        afford(8 * n, f"padding by {n} samples")
+    except TooMuch as error:
+        raise ItemError(str(error)) from error
+    return np.zeros(n, dtype)
 
 
 def _rounded(features: np.ndarray, dtype: np.dtype) -> np.ndarray:

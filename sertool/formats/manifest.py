@@ -125,7 +125,7 @@ def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None
     """
     try:
         with opened_text(path, errors="surrogateescape") as file:
-            for number, line in enumerate(_lines(file), 1):
+            for number, line in enumerate(bounded(file), 1):
                 if not line.strip():
                     continue
                 try:
@@ -140,7 +140,7 @@ def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None
         raise InputError(f"{path}: {error.strerror}") from error
 
 
-def _lines(file: IO[str]) -> Iterator[str]:
+def bounded(file: IO[str]) -> Iterator[str]:
     """Yield the lines of a file, of one that is too long the beginning, and no more."""
     while line := file.readline(MOST_LINE + 1):
         yield line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from sertool import metrics
 from sertool.core.errors import InputError, UsageError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats.checkpoint import Checkpoint
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from sertool.models.graphs import Inputs
     from sertool.models.inspection import Recorder
 
+INPUT = 32  # bytes a number of an input: it, its normalised copy, what a first layer makes of it
 STRETCH = 2  # times its shortest item's frames: no item of a batch is longer
 
 
@@ -75,6 +78,8 @@ class Scorer:
         self.header = checkpoint.header
         self.classes = self.header.classes
         self.outputs = self.header.outputs
+        shape = (self.header.model.frames or 1, *self.header.dims)
+        afford(INPUT * math.prod(shape), f"an input of {_shape(shape)}")
         scales = self.header.numbers or []
         self._scale = np.array([(scale.mean, scale.sd) for scale in scales]).reshape(-1, 2).T
         known = self.header.calibration
@@ -111,6 +116,8 @@ class Scorer:
             for name in made.baselines:
                 made.baseline(name)
             return made
+        except TooMuch as error:
+            raise InputError(f"{path}: {error}") from error
         except UsageError as error:
             raise InputError(f"{path}: {error}; is the package that made it installed?") from error
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:

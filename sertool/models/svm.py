@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sertool.core.errors import InputError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.settings import setting
 from sertool.models import graphs
 from sertool.models.contract import Tabular
@@ -137,6 +138,11 @@ class SupportVectors(Tabular):
 
         settings = self.settings
         _check(rows, targets, n_classes)
+        count = n_classes * (n_classes - 1) // 2
+        try:
+            afford(8 * count * len(rows), f"svm: {count} pairs of classes by {len(rows)} rows")
+        except TooMuch as error:
+            raise InputError(str(error)) from error
         order = _order(rows, targets, groups)
         rows, targets, groups = rows[order], targets[order], groups[order]
         every_c, sigmas = candidates(settings.C), candidates(settings.sigma)[::-1]

@@ -1,0 +1,43 @@
+"""What a file may ask for: memory that its numbers would take, before it is taken.
+
+Settings of features, lengths, dimensions and classes stand in files that anybody may have written.
+What follows from them is worked out first, and refused beyond a limit that the environment raises.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sertool.core.errors import InputError
+
+LIMIT = "SERTOOL_MEMORY"  # the environment variable: gigabytes
+USUAL = 1.0  # gigabytes
+
+
+class TooMuch(ValueError):
+    """What would be beyond the limit, and how to raise that."""
+
+
+def limit() -> float:
+    """Return the limit in gigabytes; InputError where the environment has no number above 0."""
+    text = os.environ.get(LIMIT, "")
+    try:
+        found = float(text) if text else USUAL
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise InputError(f"{LIMIT}={text}: needs a number of gigabytes above 0")
+    return found
+
+
+def afford(size: float, what: str) -> None:
+    """Raise TooMuch where `what` takes more than the limit; `size` in bytes.
+
+    >>> afford(1000 * 1000 * 8, "a matrix of 1000 by 1000")
+    """
+    most = limit()
+    if size > most * 1e9:
+        raise TooMuch(
+            f"{what} takes {size / 1e9:.3g} GB of memory, and the limit is {most:g} GB;"
+            f" {LIMIT}={int(size / 1e9) + 1} in the environment allows it"
+        )
