@@ -265,6 +265,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
             parts("image", STEPS),
             Copying(copies),
             "image",
+            0,
         )
         tracemalloc.start()
         for i in range(4):

@@ -291,7 +291,7 @@ def test_outputs_in_the_way(cli: Cli, audio: Path, tmp_path: Path) -> None:
     assert run(output="-")[0] == 2
     assert cli("prepare", source, tmp_path / "x", "--to", "kaldi").code == 2
     assert cli("prepare", source, tmp_path, "--to", "audformat").code == 3
-    assert cli("prepare", source, source, "--to", "audformat").code == 3
+    assert cli("prepare", source, source, "--to", "audformat").code == 2
     assert sorted(os.listdir(tmp_path)) == ["m.jsonl", "out"]
     assert (out / "mine.txt").exists()
 
