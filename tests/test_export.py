@@ -25,7 +25,7 @@ from sertool.corpora.table import seconds
 from sertool.formats import journal as journals
 from sertool.formats.journal import Journal
 from sertool.formats.manifest import read_manifest, write_manifest
-from sertool.formats.outputs import Parts
+from sertool.formats.outputs import Parts, atomic_folder
 from sertool.items import Item
 
 Cli = Callable[..., Any]
@@ -412,7 +412,7 @@ def test_any_utterances_and_back(
         )
         for i, each in enumerate(fields)
     ]
-    with export.whole_folder(folder / "out") as out:
+    with atomic_folder(folder / "out") as out:
         journal = Journal(Parts(folder / "p", {}, resume=False))
         export.write_lhotse(rows, out, lambda path, reason: None, journal)
     assert look(folder / "out")[0] == rows
