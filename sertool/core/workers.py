@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sertool.core.errors import InputError
@@ -55,21 +55,21 @@ def ordered(
 ) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
-    With one worker, or one task, the work is done in this process, when asked for; else processes
-    start before this returns (call it before starting threads or opening HDF5 files). `work`
-    must be picklable where the platform cannot fork. anew: the processes begin anew instead of as a
+    With one worker, or one task in a sequence, the work is done in this process, when asked for;
+    else processes, no more than such tasks, start before this returns (call it before starting
+    threads or opening HDF5 files), and no task is asked for before a result is. `work` must be
+    picklable where the platform cannot fork. anew: the processes begin anew instead of as a
     fork, may use threads, GPUs and open files, and none is given a task before it is free: for
     tasks that are worth the seconds of a start; `work` must be picklable then. Close the iterator
     to stop early: the workers are killed. It raises InputError where a worker is killed (as for
     want of memory).
     """
-    rest = iter(tasks)
-    first = list(islice(rest, 2)) if workers > 1 else []
-    tasks = chain(first, rest)
-    if len(first) < 2:
+    if isinstance(tasks, Sized):
+        workers = min(workers, len(tasks))
+    if workers < 2:
         return (work(task) for task in tasks)
     team = _Team(work, workers, anew)
-    results = _results(team, tasks)
+    results = _results(team, iter(tasks))
     next(results)  # inside its try, so that closing it ends the workers even before any result
     return results
 

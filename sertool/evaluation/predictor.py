@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -405,8 +406,9 @@ def predict(
         if item is None or done is None or not done.has(item, channel)
     )
     # processes start before torch does: they share nothing of it and die small
-    work = predictor.hears
-    heard = workers.ordered(work, tasks, options.workers or workers.cores())
+    first = list(itertools.islice(tasks, 2))  # one is heard in this process
+    count = options.workers or workers.cores() if len(first) > 1 else 1
+    heard = workers.ordered(predictor.hears, itertools.chain(first, tasks), count)
     predictor.load()
     wanted = 1 if predictor.explainer else options.batch_size
     shown = console if bar else Console.silent()
