@@ -82,7 +82,7 @@ brackets 95 % intervals of a bootstrap over speakers.
 acts for a corpus. What is shipped knows all of these corpora, so that its own figures on them say
 nothing; these are of models trained alike on the others.
 
-{title} decided nothing: how the model is fitted was chosen by the other corpora alone, each by a
+{title} did not decide how the model is fitted: the other corpora did, each by a
 model of the others ({_whole(reports["crossed"])}). Then a model of these had
 {_whole(reports["unseen"])} on {title}.{_compared(results)}
 
