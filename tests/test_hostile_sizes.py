@@ -4,15 +4,13 @@ it."""
 from __future__ import annotations
 
 import gzip
-import os
-import resource
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peaks
 import pytest
 import soundfile
 from made_stores import write_store
@@ -25,21 +23,9 @@ MOST = 900  # MB of memory that a refusal may take, torch's own 250 among them
 SPACE = 5 << 30  # bytes of addresses: most of these are libraries'
 
 
-def peak(*words: object, **environment: str) -> tuple[int, str, int]:
-    """Return the exit code, standard error and peak memory (MB) of a command."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sertool", *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE)),
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said, used.ru_maxrss >> 10
+def peak(*words: object, **environment: str) -> tuple[int, str, float]:
+    """Return the exit code, standard error and peak memory (MB) of a sertool command."""
+    return peaks.peak(sys.executable, "-m", "sertool", *words, space=SPACE, **environment)
 
 
 def refused(*words: object, code: int = 3) -> str:
