@@ -144,3 +144,19 @@ def test_two_thousand_classes(tmp_path: Path, cli: Any, monkeypatch: pytest.Monk
     assert "counts of 2000 classes, of each of 10 speakers," in refused(
         "eval", "-q", "m.ckpt", "f.h5"
     )
+
+
+def test_a_table_of_a_hundred_thousand_columns(desk: Path, cli: Any) -> None:
+    names = [f"c{i}" for i in range(100_000)]
+    rows = [["path", "label", *names]]
+    rows += [[f"d/sad/sad{i}.wav", "sad", *("x" for _ in names)] for i in range(3)]
+    Path("wide.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    found = cli("prepare", "wide.csv", "wide.jsonl")
+    assert found.code == 3
+    assert "d/sad/sad0.wav: its further fields" in found.err.splitlines()[-1]
+    assert "the limit is 1048576: leave columns of the table out" in found.err
+    assert not Path("wide.jsonl").exists()
+    rows = [row[:10_000] for row in rows]
+    Path("wide.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    assert cli("prepare", "wide.csv", "wide.jsonl").code == 0
+    assert cli("info", "wide.jsonl").code == 0

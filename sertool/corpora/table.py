@@ -16,6 +16,7 @@ import math
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -294,7 +295,7 @@ def _open(
         raise InputError(f"{show(path)}: not a table in {error.encoding}: {error}") from error
     except (ValueError, csv.Error) as error:
         raise InputError(f"{show(path)}: not a table: {error}") from error
-    repeated = {name for name in header if name and header.count(name) > 1}
+    repeated = [name for name, times in Counter(filter(None, header)).items() if times > 1]
     if repeated:
         raise InputError(f"{show(path)}: two columns are called {min(repeated)!r}")
     return header, lines, text.encoding if text.guessed else None

@@ -14,7 +14,7 @@ from typing import IO, Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from sertool.core.errors import InputError
-from sertool.core.paths import from_text, opened_text, to_text
+from sertool.core.paths import from_text, opened_text, show, to_text
 from sertool.core.texts import json_text
 from sertool.formats import schema
 from sertool.formats.schema import Count, Name
@@ -159,6 +159,15 @@ def resolve(utterance: Item, folder: Path) -> Item:
 
 
 def write_manifest(utterances: Iterable[Item], file: IO[str]) -> None:
-    """Write one JSON line an utterance, fields in their fixed order, further fields last."""
+    """Write one JSON line an utterance, fields in their fixed order, further fields last.
+
+    Raises InputError for a line longer than any manifest's may be.
+    """
     for utterance in utterances:
-        file.write(json_text(utterance.manifest_row()) + "\n")
+        line = json_text(utterance.manifest_row()) + "\n"
+        if len(line) > MOST_LINE:
+            raise InputError(
+                f"{show(utterance.path)}: its further fields make a manifest's line of {len(line)}"
+                f" characters; the limit is {MOST_LINE}: leave columns of the table out"
+            )
+        file.write(line)
