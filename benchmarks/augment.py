@@ -15,13 +15,15 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import measured
+from measured import Row
 
 for _name in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_name}_NUM_THREADS"] = "1"
@@ -43,26 +45,26 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=500, help="of the store (default: 500)")
     parser.add_argument("--rounds", type=int, default=5, help="times that each job runs")
     parser.add_argument("--tmp", type=Path, help="where the stores go for the while")
-    parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
+    measured.options(parser)
     options = parser.parse_args()
-    if options.job:  # in a process of its own: a command counts its starter's memory as its own
-        JOBS[options.job[0]](*options.job[1:])
-        return
-    job = [sys.executable, os.path.abspath(__file__), "--job"]
-    size = str(options.size)
-    subprocess.run([*job, "speed", size, str(options.rounds)], check=True)
+    rows = speed(options.size, 2 if options.quick else options.rounds)
     with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
         tenth, whole = max(1, options.pictures // 10), options.pictures
         for count, copies in [(tenth, 20), (whole, 2), (whole, 20)]:
             store, output = Path(name, f"{count}.h5"), Path(name, "out.h5")
             if not store.exists():
-                subprocess.run([*job, "make", str(store), size, str(count)], check=True)
-            peak, seconds = command([*COMMAND, "--copies", str(copies), str(store), str(output)])
-            print(f"{count} pictures, {copies} copies of each: {peak:.0f} MB, {seconds:.1f} s CPU")
+                make(store, options.size, count)
+            took = measured.cost(*COMMAND, "--copies", copies, store, output)
+            what = f"{count} pictures, {copies} copies of each"
+            print(f"{what}: {took.peak:.0f} MB, {took.cpu:.1f} s CPU")
+            beside = f"that of {rows[-1].what}" if rows[-1].unit == "MB" else None
+            ratio = took.peak / rows[-1].value if beside else None
+            rows.append(Row(what, took.peak, "MB", beside, ratio))
             output.unlink()
+    measured.write(options.json, rows)
 
 
-def make(path: str, size: str, count: str) -> None:
+def make(path: Path, size: int, count: int) -> None:
     """Write a store of noise."""
     import numpy as np
 
@@ -70,24 +72,12 @@ def make(path: str, size: str, count: str) -> None:
     from made_stores import write_store
 
     random = np.random.default_rng(0)
-    shape = (1, int(size), int(size), 3)
-    arrays = [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(int(count))]
-    write_store(Path(path), arrays, [{"id": f"c/{i}"} for i in range(int(count))], kind="image")
+    arrays = [random.integers(0, 256, (1, size, size, 3), dtype=np.uint8) for _ in range(count)]
+    write_store(path, arrays, [{"id": f"c/{i}"} for i in range(count)], kind="image")
 
 
-def command(arguments: list[str]) -> tuple[float, float]:
-    """Run sertool; return the largest size of its memory in MB, and its seconds of CPU."""
-    process = subprocess.Popen([sys.executable, "-m", "sertool", *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"sertool {' '.join(arguments)}: failed")
-    peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    return peak, usage.ru_utime + usage.ru_stime
-
-
-def speed(size: str, rounds: str) -> None:
-    """Print what a batch costs, and how many pictures a second that is."""
+def speed(size: int, rounds: int) -> list[Row]:
+    """Print and return what a batch costs, and how many pictures a second that is."""
     import numpy as np
 
     from sertool.augmentations import parts
@@ -95,7 +85,7 @@ def speed(size: str, rounds: str) -> None:
     from sertool.augmentations.warping import warp
     from sertool.core.seeds import rng
 
-    shape = (BATCH, int(size), int(size), 3)
+    shape = (BATCH, size, size, 3)
     pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     made = parts("image", STEPS)
 
@@ -110,14 +100,17 @@ def speed(size: str, rounds: str) -> None:
     }
     apart = np.abs(jobs["sertool"]().astype(int) - jobs["scipy"]()).max()
     took: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(int(rounds)):
+    for _ in range(rounds):
         for name, job in jobs.items():
             took[name].append(cpu(job))
     costs = {name: statistics.median(times) for name, times in took.items()}
     for name, cost in costs.items():
         rate = f"{BATCH / cost:.0f} pictures a second"
         print(f"{name}: {1e3 * cost:.2f} ms for {BATCH} pictures {size} x {size} x 3, {rate}")
-    print(f"sertool : scipy {costs['sertool'] / costs['scipy']:.3f}; at most {apart} levels apart")
+    ratio = costs["sertool"] / costs["scipy"]
+    print(f"sertool : scipy {ratio:.3f}; at most {apart} levels apart")
+    what = f"{BATCH} pictures of {size} x {size} moved, zoomed and flipped"
+    return [Row(what, 1e3 * costs["sertool"], "ms CPU", "SciPy's affine_transform", ratio)]
 
 
 def cpu(job: Callable[[], object]) -> float:
@@ -148,8 +141,6 @@ def scipy_warp(pictures: np.ndarray, maps: list[Map]) -> np.ndarray:
             into[:, :, channel] = np.rint(moved)
     return out
 
-
-JOBS: dict[str, Callable[..., None]] = {"make": make, "speed": speed}
 
 if __name__ == "__main__":
     main()

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import measured
+
 for _name in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_name}_NUM_THREADS"] = "1"
 
@@ -43,16 +45,18 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16, help="items (default: 16)")
     parser.add_argument("--rounds", type=int, default=3, help="epochs of each (default: 3)")
     parser.add_argument("--tmp", type=Path, help="where the store goes for the while")
+    measured.options(parser)
     options = parser.parse_args()
+    options.rounds = 1 if options.quick else options.rounds
     with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
         path = Path(name, "s.h5")
         command = [sys.executable, "-m", "sertool", "featurize", "--quiet", "--kind", options.kind]
         subprocess.run([*command, str(options.folder), str(path)], check=True)
-        measure(path, options)
+        measured.write(options.json, measure(path, options))
 
 
-def measure(path: Path, options: argparse.Namespace) -> None:
-    """Train epochs by each kind in turn; print padding, the largest batch and time."""
+def measure(path: Path, options: argparse.Namespace) -> list[measured.Row]:
+    """Train epochs by each kind in turn; print and return padding, the largest batch and time."""
     from sertool.formats.store import Store
     from sertool.training import batches
 
@@ -65,6 +69,7 @@ def measure(path: Path, options: argparse.Namespace) -> None:
         for number in range(options.rounds):
             for by, task in tasks.items():
                 took[by].append(epoch(task, number, options))
+        rows = []
         cost = {by: statistics.median(seconds) for by, seconds in took.items()}
         for by, task in tasks.items():
             places, given = task.train, lengths[task.train]
@@ -81,6 +86,10 @@ def measure(path: Path, options: argparse.Namespace) -> None:
                 f"{by}: padding {100 * share:.1f} % of frames, {steps:.0f} steps, largest batch"
                 f" {largest} frames, {cost[by]:.2f} s an epoch ({ratio:.2f} of count)"
             )
+            what = f"an epoch by {by}, {100 * share:.0f} % of its frames padding"
+            beside = None if by == "count" else "random batches"
+            rows.append(measured.Row(what, cost[by], "s CPU", beside, ratio if beside else None))
+    return rows
 
 
 def make_task(store: Store, by: str, options: argparse.Namespace) -> Task:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import measured
 import numpy as np
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def main() -> None:
     parser.add_argument("--kind", help="what to call it (default: as sertool does)")
     parser.add_argument("--rounds", type=int, default=5, help="steps of each (default: 5)")
     parser.add_argument("--threads", type=int, default=1, help="of the processor (default: 1)")
+    measured.options(parser)
     options = parser.parse_args()
+    if options.quick:
+        options.rounds = 1
     import torch
 
     from sertool.models import device as devices
@@ -70,12 +74,15 @@ def main() -> None:
     devices.prepare(device)
     kind = options.kind or precision.kind(device)
     print(f"{kind}, torch {torch.__version__}, {options.threads} threads, {options.rounds} rounds")
-    ratios = {}
+    ratios, rows = {}, []
     for name in options.model:
         took = seconds(name, device, options.rounds)
         ratios[name] = round(took["bfloat16"] / took["float32"], 2)
         told = ", ".join(f"{each} {1000 * s:.0f} ms" for each, s in took.items())
         print(f"{name}: {told}: {ratios[name]}", flush=True)
+        what, each = f"a step of {name} in bfloat16, {kind}", 1000 * took["bfloat16"]
+        rows.append(measured.Row(what, each, "ms", "float32", ratios[name]))
+    measured.write(options.json, rows)
     print(f'    "{kind}": {ratios},'.replace("'", '"'))
 
 

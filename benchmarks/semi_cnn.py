@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import measured
+from measured import Row
 
 for _name in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_name}_NUM_THREADS"] = "1"
@@ -55,32 +57,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
     parser.add_argument("--batch-size", type=int, default=32, help="recordings a step")
     parser.add_argument("--tmp", type=Path, help="where the stores go for the while")
-    parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
+    measured.options(parser)
     options = parser.parse_args()
-    if options.job:  # in a process of its own: a command counts its starter's memory as its own
-        JOBS[options.job[0]](*options.job[1:])
-        return
-    job = [sys.executable, os.path.abspath(__file__), "--job"]
+    if options.quick:
+        options.items, options.rounds = 64, 1
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=options.tmp) as name:
         for count in (options.items, 20 * options.items):
-            store = str(Path(name, f"{count}.h5"))
-            subprocess.run([*job, "make", store, str(count)], check=True)
+            store = Path(name, f"{count}.h5")
+            make(store, count)
             if count == options.items:
-                numbers = [str(options.batch_size), str(options.rounds)]
                 for precision in ("float32", "bfloat16"):
-                    subprocess.run([*job, "speed", store, precision, *numbers], check=True)
-            peak = command([*COMMAND, *SHORT, store, str(Path(name, "out.ckpt"))])
+                    rows += speed(store, precision, options.batch_size, options.rounds)
+            peak = measured.cost(*COMMAND, *SHORT, store, Path(name, "out.ckpt")).peak
             print(f"{count} recordings: {peak:.0f} MB", flush=True)
+            beside = None if count == options.items else "that of a twentieth of them"
+            ratio = peak / rows[-1].value if beside else None
+            rows.append(Row(f"memory of training on {count} recordings", peak, "MB", beside, ratio))
+    measured.write(options.json, rows)
 
 
-def make(path: str, count: str) -> None:
+def make(path: Path, n: int) -> None:
     """Write a store of noise whose classes differ a little, without holding it."""
     import numpy as np
 
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     from made_stores import write_store
 
-    n = int(count)
     items = [{"id": f"c/{i}", "origin": f"c/{i}", "label": f"k{i % CLASSES}"} for i in range(n)]
 
     def arrays() -> object:
@@ -90,20 +93,11 @@ def make(path: str, count: str) -> None:
             noise[:, i % CLASSES] += 1
             yield noise
 
-    write_store(Path(path), arrays(), items, kind="spectrogram")  # type: ignore[arg-type]
+    write_store(path, arrays(), items, kind="spectrogram")  # type: ignore[arg-type]
 
 
-def command(arguments: list[str]) -> float:
-    """Run sertool; return the largest size of its memory in MB."""
-    process = subprocess.Popen([sys.executable, "-m", "sertool", *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"sertool {' '.join(arguments)} failed")
-    return usage.ru_maxrss / 1024
-
-
-def speed(path: str, precision: str, batch_size: str, rounds: str) -> None:
-    """Print the median CPU time of an epoch of each objective, and its ratio to that of neither."""
+def speed(path: Path, precision: str, batch_size: int, rounds: int) -> list[Row]:
+    """Return the median CPU time of an epoch of each objective, and its ratio to neither."""
     import torch
 
     from sertool.formats.store import Store
@@ -112,12 +106,11 @@ def speed(path: str, precision: str, batch_size: str, rounds: str) -> None:
     torch.set_num_threads(1)
     console = Console.silent()
     took: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
-    with Store(Path(path)) as store:
+    with Store(path) as store:
         epochs = {
-            name: prepared(store, sets, precision, int(batch_size))
-            for name, sets in OBJECTIVES.items()
+            name: prepared(store, sets, precision, batch_size) for name, sets in OBJECTIVES.items()
         }
-        for turn in range(1 + int(rounds)):  # the first is not counted
+        for turn in range(1 + rounds):  # the first is not counted
             for name, epoch in epochs.items():
                 with console.progress(len(store), name) as progress:
                     begin = time.process_time()
@@ -125,9 +118,14 @@ def speed(path: str, precision: str, batch_size: str, rounds: str) -> None:
                     if turn:
                         took[name].append(time.process_time() - begin)
     cost = {name: statistics.median(seconds) for name, seconds in took.items()}
+    rows = []
     for name, seconds in cost.items():
         ratio = seconds / cost["neither"]
         print(f"{precision}, {name}: {seconds:.2f} s an epoch ({ratio:.2f} of neither)")
+        what, plain = f"an epoch in {precision}, {name}", name == "neither"
+        beside = None if plain else "without its own loss"
+        rows.append(Row(what, seconds, "s CPU", beside, None if plain else ratio))
+    return rows
 
 
 def prepared(
@@ -162,9 +160,6 @@ def prepared(
     for group in run.optimizer.param_groups:
         group["lr"] = hp.lr
     return lambda epoch, progress: loop.train_epoch(run, task, epoch, progress)  # type: ignore
-
-
-JOBS: dict[str, Callable[..., None]] = {"make": make, "speed": speed}
 
 
 if __name__ == "__main__":

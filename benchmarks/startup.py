@@ -9,6 +9,7 @@ is not installed.
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
@@ -17,6 +18,9 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+
+import measured
+from measured import Row
 
 RUNS = 15
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +34,7 @@ def two(name: str): "Do another."
 app()
 """
 PEERS = [name for name in ("numpy", "onnxruntime", "typer", "soundfile") if find_spec(name)]
+SLOW = "ONNX Runtime is loaded besides, which the checkpoint does not need"
 COMPLETED = ("sertool pre", "sertool train --ba")
 
 
@@ -83,12 +88,15 @@ def asked(job: str) -> dict[str, str]:
 
 def main() -> None:
     """Time the jobs in turn; print their medians, and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    measured.options(parser)
+    given = parser.parse_args()
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         environment = os.environ | {"PYTHONPYCACHEPREFIX": f"{name}/bytecode"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         todo = jobs(Path(name))
-        for run in range(RUNS + 1):
+        for run in range((7 if given.quick else RUNS) + 1):
             for job, arguments in todo.items():
                 taken = seconds(arguments, environment | asked(job))
                 times.setdefault(job, []).extend([taken] if run else [])
@@ -96,15 +104,21 @@ def main() -> None:
     for job, taken in middle.items():
         print(f"{job:<48} {1000 * taken:5.0f} ms")
     peers = next(job for job in middle if job.startswith("import numpy"))
-    for job, other, most in (
-        ("sertool predict FOLDER", peers, 1.5),
-        ("sertool predict box.onnx FOLDER", peers, 1.5),
-        ("sertool --help", "bare Typer: --help", 1.3),
-    ):
-        if job in middle:
-            print(f"{job} / {other}: {middle[job] / middle[other]:.2f} (at most {most})")
+    rows = [
+        Row(job, 1e3 * middle[job], "ms CPU", other, middle[job] / middle[other], most, why=why)
+        for job, other, most, why in (
+            ("sertool predict FOLDER", peers, 1.5, ""),
+            ("sertool predict box.onnx FOLDER", peers, 1.5, SLOW),
+            ("sertool --help", "bare Typer: --help", 1.3, ""),
+        )
+        if job in middle
+    ]
     slowest = max(taken for job, taken in middle.items() if asked(job))
-    print(f"completion: {slowest:.3f} s (at most 0.15)")
+    rows.append(Row("completion", 1e3 * slowest, "ms CPU", at_most=150))
+    for row in rows:
+        ratio = f" / {row.beside}: {row.ratio:.2f}" if row.ratio else f": {row.value:.0f} ms"
+        print(f"{row.what}{ratio} ({row.target})")
+    measured.write(given.json, rows)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import measured
 import numpy as np
+from measured import Row
 
 from sertool.core.shard import Shard
 from sertool.formats import gathering, store_shards
@@ -32,6 +34,7 @@ SHARDS = 16
 THROUGH = 100_000  # items that go through a stage
 SMALL, USUAL = (1, 8), (100, 64)  # frames, values a frame
 ROUNDS = 3
+ROWS: list[Row] = []
 ATTRIBUTES = {
     "kind": "mel",
     "settings": {},
@@ -72,15 +75,26 @@ def cost(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def row(what: str, value: float, unit: str) -> None:
-    """Print a row of the table."""
-    print(f"| {what} | {value:.4g} {unit} |", flush=True)
+def row(
+    what: str,
+    value: float,
+    unit: str,
+    ratio: float | None = None,
+    most: float | None = None,
+    least: float | None = None,
+) -> None:
+    """Print a row of the table, and keep it; `ratio`: beside `pread` of the same bytes."""
+    beside = None if ratio is None else "the rate of pread"
+    told = "" if ratio is None else f", {ratio:.2f} of the rate of pread"
+    print(f"| {what} | {value:.4g} {unit}{told} |", flush=True)
+    ROWS.append(Row(what, value, unit, beside, ratio, most, least))
 
 
 def scale(folder: Path, items: int) -> None:
     """Print what items cost to write, and a store of them to open."""
     single, sharded, few = folder / "one.h5", folder / "s.h5", folder / "few.h5"
-    row("written", 1e3 * cost(lambda: write(single, 0, items, SMALL)) / items, "ms an item")
+    taken = 1e3 * cost(lambda: write(single, 0, items, SMALL)) / items
+    row("written", taken, "ms CPU an item", most=1)
     through = min(items, THROUGH)
     write(few, 0, through, SMALL)
 
@@ -91,19 +105,21 @@ def scale(folder: Path, items: int) -> None:
             run = Run(Console.silent())
             gathering.write_store(chosen, store.root, lineage, folder / "out.h5", run, False)
 
-    row("copied by `select`, with its parts", 1e3 * cost(select) / through, "ms an item")
+    taken = 1e3 * cost(select) / through
+    row("copied by `select`, with its parts", taken, "ms CPU an item", most=1)
     sharded.mkdir()
     for number in range(1, SHARDS + 1):
         shard = Shard(number, SHARDS)
         part = shard.part(items)
         write(sharded / file_name(shard), part.start, part.stop, SMALL, shard)
     seconds = cost(lambda: store_shards.complete(sharded, Console.silent()))
-    row(f"index of {SHARDS} shards written", 1e3 * seconds / items, "ms an item")
+    row(f"index of {SHARDS} shards written", 1e3 * seconds / items, "ms CPU an item")
     for name, path in (("one file", single), (f"{SHARDS} shards", sharded)):
-        row(f"{items:,} items opened, {name}", cost(lambda path=path: Store(path).close()), "s")
+        taken = cost(lambda path=path: Store(path).close())
+        row(f"{items:,} items opened, {name}", taken, "s CPU", most=1)
         with Store(path) as store:
-            row(f"their columns checked, {name}", cost(store.check), "s")
-            row(f"all items read, {name}", cost(store.items), "s")
+            row(f"their columns checked, {name}", cost(store.check), "s CPU")
+            row(f"all items read, {name}", cost(store.items), "s CPU")
 
 
 def epochs(folder: Path, items: int) -> None:
@@ -139,8 +155,9 @@ def epochs(folder: Path, items: int) -> None:
                 jobs.setdefault(f"another epoch, {name}", []).append(cost(epoch))
     os.close(descriptor)
     for name, found in jobs.items():
-        row(name, 1e3 * float(np.median(found)) / items, "ms an item")
-        row(f"{name}, of the rate of pread", float(np.median(np.divide(jobs["pread"], found))), "")
+        ratio = None if name == "pread" else float(np.median(np.divide(jobs["pread"], found)))
+        least = None if ratio is None else 0.8
+        row(name, 1e3 * float(np.median(found)) / items, "ms CPU an item", ratio, None, least)
 
 
 def main() -> int:
@@ -148,12 +165,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--read", type=int, default=10_000)
+    measured.options(parser)
     given = parser.parse_args()
     print("| what | processor time |\n| --- | ---: |")
     with tempfile.TemporaryDirectory() as name:
         scale(Path(name), given.items)
     with tempfile.TemporaryDirectory() as name:
         epochs(Path(name), given.read)
+    measured.write(given.json, ROWS)
     return 0
 
 
