@@ -1,6 +1,7 @@
 # `make demo` shows the whole chain, `make test` proves it, `make check` proves the fast part of it,
 # `make results` writes recipes/README.md, its picture and tables from the kept summaries, `make figures`
-# counts the results in README.md again from kept predictions. All make .venv first.
+# counts the results in README.md again from kept predictions, `make bench RAVDESS=FOLDER` measures speed and
+# memory. All make .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo results figures test check lint types unit fast clean
+.PHONY: demo results figures bench test check lint types unit fast clean
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -20,6 +21,10 @@ results: $(VENV)/ready
 
 figures: $(VENV)/ready
 	$(BIN)/python recipes/figures.py
+
+# Every script of benchmarks/ in its quick form, and the table of benchmarks/README.md from their figures.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/bench.py $(RAVDESS)
 
 # The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
 # BATCHES names those to run, HOURS ends the queue, DEVICE=cuda takes the batches for a GPU first.
