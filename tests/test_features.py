@@ -311,10 +311,9 @@ def test_doubtful_frames() -> None:
     power[3, 2] = 1e-9  # further than 80 dB below the peak: need not be right
     power[4] = 10.0  # near the peak
     energies = np.array([1, 1e-7, 1, 1, 1], np.float32) * 100
-    candidates = rounding.weak(power, energies, np.ones(3, np.float32), 5e-4)
-    assert candidates.tolist() == [7, 11]
-    assert rounding.doubtful(power, candidates).tolist() == [2, 4]
-    assert rounding.doubtful(power * 0, candidates).tolist() == []
+    gains = np.ones(3, np.float32)
+    assert rounding.doubtful(power, energies, gains, 5e-4).tolist() == [2, 4]
+    assert rounding.doubtful(power * 0, energies, gains, 5e-4).tolist() == []
 
 
 def test_wave_keeps_samples() -> None:

@@ -6,6 +6,7 @@ module with a `CORPUS` and a line in `_MODULES`, or an entry point `sertool.corp
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
@@ -95,7 +96,11 @@ class Corpus:
         """Return whether the folder is such a corpus: at least half of its audio files fit."""
         if self.claims is not None:
             return self.claims(root, files)
-        return bool(files) and 2 * sum(map(self.fits, files)) >= len(files)
+        if not files:
+            return False
+        most = len(files) // 2  # that may not fit; looks no further once there are more
+        unfit = (1 for file in files if not self.fits(file))
+        return sum(itertools.islice(unfit, most + 1)) <= most
 
 
 def make(root: Path, relative: str, **fields: Any) -> Item:

@@ -18,7 +18,7 @@ from sertool.core.settings import setting
 from sertool.features import Kind, Shown
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import UNITS, Levels, to_scale
-from sertool.features.rounding import doubtful, weak
+from sertool.features.rounding import doubtful
 from sertool.features.spectrogram import frame_rate
 
 BANDS = 16  # filters multiplied at a time: few enough to skip most bins they do not touch
@@ -164,18 +164,15 @@ def spectrogram(
     bank = _bank(sample_rate, bands)
     frames = frame_count(len(samples), bands)
     result = np.empty((frames, bands.n_mels), dtype)
-    candidates = []
+    energies = np.empty(frames, bands.precision)
     direct = result.dtype == bands.precision
-    for rows, power, energies in powers(samples, bands, bands.power, bank.used):
+    for rows, power, energies[rows] in powers(samples, bands, bands.power, bank.used):
         block = result[rows] if direct else np.empty(result[rows].shape, bands.precision)
         bank.apply(power, block)
         if not direct:
             result[rows] = block
-        if bands.precision == "float32":
-            found = weak(block, energies, bank.gains, TOLERANCE, bands.power)
-            candidates.append(found + rows.start * bands.n_mels)
     if bands.precision == "float32":
-        again = doubtful(result, np.concatenate(candidates), bands.power)
+        again = doubtful(result, energies, bank.gains, TOLERANCE, bands.power)
         _repeat(again, result, samples, sample_rate, bands)
     return result
 

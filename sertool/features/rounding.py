@@ -13,45 +13,43 @@ import math
 
 import numpy as np
 
-from sertool.features.frames import scratch
-
 RANGE = 80.0  # dB below the file's peak within which values are to be right
 ERRORS = 5.0  # units of rounding: leaves 1.6 times the tolerance at worst in RAVDESS and EmoDB
 UNIT = 2.0**-24  # of float32
 NEAR_PEAK = 0.7  # from here to the peak, an error relative to the value is one to the peak
 
+BLOCK = 1 << 16  # values looked at at a time
 
-def weak(
+
+def doubtful(
     power: np.ndarray,
     energies: np.ndarray,
     gains: np.ndarray,
     tolerance: float,
     exponent: float = 2.0,
 ) -> np.ndarray:
-    """Return the flat indices of values that may be wrong by more than `tolerance` dB.
-
-    `power` (frames, bands) is a sum over bins of weight * |spectrum| ** exponent, `gains` (bands,)
-    each band's largest weight, `energies` (frames,) the sum of squares of each windowed frame.
-    """
-    allowed = tolerance * math.log(10) / 10  # relative
-    noise = (exponent * ERRORS * UNIT / allowed) ** exponent * energies ** (exponent / 2)
-    limit = scratch("limit", power.shape, power.dtype)
-    np.multiply(noise[:, None], gains, out=limit)
-    return np.flatnonzero(power < limit)
-
-
-def doubtful(power: np.ndarray, candidates: np.ndarray, exponent: float = 2.0) -> np.ndarray:
     """Return the indices of the frames of a whole file, power (frames, bands), to be repeated.
 
-    They have one of the `candidates` (flat indices, from `weak`) that is not further than 80 dB
-    below the file's largest value, or a value near the largest: so that the error is small beside
-    the peak everywhere.
+    They have a value that may be wrong by more than `tolerance` dB and is not further than 80 dB
+    below the file's largest, or a value near the largest: so that the error is small beside the
+    peak everywhere. `power` is a sum over bins of weight * |spectrum| ** exponent, `gains` (bands,)
+    each band's largest weight, `energies` (frames,) the sum of squares of each windowed frame.
     """
-    values = power.reshape(-1)
-    peak = float(values.max())
+    loudest = power.max(axis=1)
+    peak = float(loudest.max())
     if peak <= 0:
         return np.zeros(0, np.intp)
     lowest = peak * 10 ** (-RANGE / 10 * exponent / 2)
-    audible = candidates[values[candidates] >= lowest]
-    loud = np.flatnonzero(values >= NEAR_PEAK * peak)
-    return np.unique(np.concatenate([audible, loud]) // power.shape[1])
+    allowed = tolerance * math.log(10) / 10  # relative
+    noise = (exponent * ERRORS * UNIT / allowed) ** exponent * energies ** (exponent / 2)
+    again = loudest >= NEAR_PEAK * peak
+    # most frames are too soft for an error that can be heard, whatever is in their bands
+    some = np.flatnonzero(noise * gains.max() > lowest)
+    rows = max(1, BLOCK // power.shape[1])
+    for first in range(0, len(some), rows):
+        part = some[first : first + rows]
+        values = power[part]
+        wrong = values < noise[part, None] * gains
+        wrong &= values >= lowest
+        again[part] |= wrong.any(axis=1)
+    return np.flatnonzero(again)

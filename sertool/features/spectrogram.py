@@ -11,7 +11,7 @@ from sertool.core.settings import setting
 from sertool.features import Kind, Shown
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import UNITS, Levels, to_scale
-from sertool.features.rounding import doubtful, weak
+from sertool.features.rounding import doubtful
 
 TOLERANCE = 5e-3  # dB that rounding may cost: half of what is promised
 
@@ -36,13 +36,11 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     """
     frames, bins = frame_count(len(samples), settings), 1 + settings.n_fft // 2
     result = np.empty((frames, bins), np.float32)
-    gains, candidates = np.ones(bins, np.float32), []
-    for rows, power, energies in powers(samples, settings):
+    energies = np.empty(frames, settings.precision)
+    for rows, power, energies[rows] in powers(samples, settings):
         result[rows] = power
-        if settings.precision == "float32":
-            candidates.append(weak(power, energies, gains, TOLERANCE) + rows.start * bins)
     if settings.precision == "float32":
-        again = doubtful(result, np.concatenate(candidates))
+        again = doubtful(result, energies, np.ones(bins, np.float32), TOLERANCE)
         for rows, power, _ in powers(samples, settings.finer, only=again):
             result[again[rows]] = power
     return to_scale(result, settings.scale, settings)
