@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo results figures bench test check lint types unit fast clean
+.PHONY: demo docs results figures bench test check lint types unit fast clean
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -41,6 +41,10 @@ study-status: $(VENV)/ready
 study-keep study-pause study-resume study-stop: $(VENV)/ready
 	$(BIN)/python recipes/study.py $(@:study-%=%) $(OUT)
 
+# The site, out/site/index.html: no network to read it, and a warning is an error.
+docs: $(VENV)/docs-ready
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs -d out/doctrees . out/site
+
 test: lint types unit
 
 check: lint types fast
@@ -61,6 +65,10 @@ fast: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/docs-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:

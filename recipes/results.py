@@ -1,4 +1,4 @@
-"""The page of all papers, each paper's tables and those of several corpora, from kept summaries.
+"""The pages of papers, their tables and those of several corpora, from kept summaries.
 
 `make results` runs it. A number on these pages comes from recipes/results/PAPER/*.jsonl, one line
 per run as `eval --summary` wrote it, or from data/papers/PAPER.toml, what the paper printed.
@@ -48,6 +48,7 @@ def pages_of(studies: Mapping[str, Study]) -> dict[str, str]:
             f"All tables, and how each was tested: [TABLES.md](results/{name}/TABLES.md).\n"
         )
         made[f"results/{name}/TABLES.md"] = markdown(pages.page(each, told=False), level=1)
+        made[f"../docs/papers/{name}.md"] = front.page(each, ROOT, ROOT / "docs" / "papers")
     status = markdown([front.status(list(studies.values()))])
     made["README.md"] = filled(KEPT, status=status, papers="\n".join(parts))
     tables = {

@@ -1,4 +1,6 @@
-"""The page of all papers: what was measured of each, its main table, findings and deviations."""
+"""What was measured of a paper, its main table, findings and deviations: its part of the page of
+all papers, and a page of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from sertool.evaluation.pooling import Pooled
 from sertool.papers import convergence, findings, headlines
-from sertool.papers.papers import Paper, Scale
+from sertool.papers.papers import Cell, Paper, Scale
 from sertool.papers.study import Study
 from sertool.ui.tables import Block, Grid, Heading, Text, escaped, markdown
 
@@ -88,35 +90,100 @@ def section(study: Study, root: Path, here: Path) -> str:
     paper = study.paper
     if paper is None:
         return ""
+    blocks: list[Block] = [
+        Heading(f"{paper.name}: {paper.title}"),
+        Text([f"{paper.authors}. {paper.published}. {paper.about}"]),
+        Text(["", *_protocols(study, paper)]),
+        *headlines.page(study),
+    ]
+    parts = [markdown(blocks), *_found(study, paper, root, here)]
+    if paper.deviations:
+        parts += ["Where the recipe departs from the paper:\n", _deviations(paper, root, here)]
+    return "\n".join(parts)
+
+
+def page(study: Study, root: Path, here: Path) -> str:
+    """Return a page on one paper: what it did, how the recipe does it, what contradicts, what we
+    found. Links lead from the folder `here` below `root`; raises as `section` does.
+    """
+    paper = study.paper
+    if paper is None:
+        return ""
+    script = f"recipes/{paper.recipe}.sh"
+    kept = os.path.relpath(root / "recipes" / "results" / paper.name / "TABLES.md", here)
+    blocks: list[Block] = [
+        Heading(f"{paper.name}: {paper.title}"),
+        Text([f"{paper.authors}. {paper.published}."]),
+        Heading("What it did", 2),
+        Text([paper.about]),
+        Heading("How the recipe does it", 2),
+        Text(["", *_protocols(study, paper)]),
+    ]
+    parts = [
+        markdown(blocks, level=1),
+        f"The script is [{script}]({os.path.relpath(root / script, here)}); the comment at its top"
+        " says how to call it and what it reads from the environment.\n",
+        "Where it departs from the paper:\n",
+        _deviations(paper, root, here),
+        "## Contradictions and gaps\n",
+        *(f"- {escaped(line)}" for line in paper.remarks),
+        *(f"- {escaped(line)}" for line in _doubted(paper)),
+        "\n## What we found\n",
+        markdown(headlines.page(study)),
+        *_found(study, paper, root, here),
+        f"All tables, and how each was tested: [TABLES.md]({kept}); what the columns mean:"
+        f" [recipes/README.md]({os.path.relpath(root / 'recipes' / 'README.md', here)}).\n",
+    ]
+    return "\n".join(parts)
+
+
+def _protocols(study: Study, paper: Paper) -> list[str]:
+    """Return a line for each way of testing that the main table shows or that leaks on purpose."""
     shown = {headline.protocol for headline in paper.headlines}
     shown |= {line.free for line in headlines.lines(study)}
-    protocols = [
+    return [
         f"{p.column[:1].upper()}{p.column[1:]}: {p.text}."
         for p in paper.protocols
         if p.tag in shown or p.leaky
     ]
-    blocks: list[Block] = [
-        Heading(f"{paper.name}: {paper.title}"),
-        Text([f"{paper.authors}. {paper.published}. {paper.about}"]),
-        Text(["", *protocols]),
-        *headlines.page(study),
-    ]
+
+
+def _doubted(paper: Paper) -> list[str]:
+    """Return a line for each note on printed numbers: "60.5, 61 % (tables 1, 2): the text …"."""
+    noted: dict[str, list[Cell]] = {}
+    for cell in paper.cells:
+        if cell.note:
+            noted.setdefault(cell.note, []).append(cell)
+    lines = []
+    for note, cells in noted.items():
+        numbers = ", ".join(dict.fromkeys(f"{c.value} {c.unit}".removesuffix(" 1") for c in cells))
+        tables = dict.fromkeys("text" if c.table == "text" else f"table {c.table}" for c in cells)
+        lines.append(f"{numbers} ({', '.join(tables)}): {note}")
+    return lines
+
+
+def _found(study: Study, paper: Paper, root: Path, here: Path) -> list[str]:
+    """Return the findings and the pictures of a paper as Markdown."""
     found = findings.lines(study, strict=True)
-    parts = [markdown(blocks)]
+    parts = []
     if found:
         parts.append("\n".join(f"- {_bold(escaped(line))}" for line in found) + "\n")
     for picture in paper.pictures:
         text = escaped(picture.text)
-        image = f"![{text.partition(',')[0]}](results/{paper.name}/{picture.file})\n\n{text}"
+        file = root / "recipes" / "results" / paper.name / picture.file
+        image = f"![{text.partition(',')[0]}]({os.path.relpath(file, here)})\n\n{text}"
         parts.append(f"{image if picture.file else f'Missing: {text}'}\n")
-    if paper.deviations:
-        parts.append("Where the recipe departs from the paper:\n")
-        for each in paper.deviations:
-            path, line = findings.line_of(each, root)
-            link = f"[{Path(path).name}:{line}]({os.path.relpath(root / path, here)}#L{line})"
-            parts.append(f"- {escaped(each.text)} ({link})")
-        parts[-1] += "\n"
-    return "\n".join(parts)
+    return parts
+
+
+def _deviations(paper: Paper, root: Path, here: Path) -> str:
+    """Return what the recipe does otherwise, each with the line of code that does it."""
+    lines = []
+    for each in paper.deviations:
+        path, line = findings.line_of(each, root)
+        link = f"[{Path(path).name}:{line}]({os.path.relpath(root / path, here)}#L{line})"
+        lines.append(f"- {escaped(each.text)} ({link})\n")
+    return "".join(lines)
 
 
 def _bold(line: str) -> str:
