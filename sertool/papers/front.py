@@ -1,6 +1,4 @@
-"""What was measured of a paper, its main table, findings and deviations: its part of the page of
-all papers, and a page of its own.
-"""
+"""A paper's part of the page of all papers, and a page of its own: what was measured and found."""
 
 from __future__ import annotations
 
