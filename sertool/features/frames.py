@@ -142,16 +142,23 @@ def spectra(
 
 def _run(samples: np.ndarray, framing: Framing, rows: slice) -> np.ndarray:
     """Return neighbouring frames (rows, n_fft), zero outside `samples`: a view of scratch."""
+    signal = stretch(samples, framing, rows)
+    shape = rows.stop - rows.start, framing.n_fft
+    strides = framing.hop_length * signal.itemsize, signal.itemsize
+    return np.ndarray(shape, signal.dtype, signal.data, strides=strides)
+
+
+def stretch(samples: np.ndarray, framing: Framing, rows: slice) -> np.ndarray:
+    """Return what neighbouring frames are cut of (n,), zero outside `samples`: scratch."""
     n_fft, hop, count = framing.n_fft, framing.hop_length, rows.stop - rows.start
     begin = rows.start * hop - framing.before
     end = begin + (count - 1) * hop + n_fft
-    low, high = max(begin, 0), min(end, len(samples))
+    low, high = max(begin, 0), max(0, begin, min(end, len(samples)))
     signal = scratch("signal", (end - begin,), np.dtype(framing.precision))
     signal[: low - begin] = 0
     signal[low - begin : high - begin] = samples[low:high]
     signal[high - begin :] = 0
-    strides = hop * signal.itemsize, signal.itemsize
-    return np.ndarray((count, n_fft), signal.dtype, signal.data, strides=strides)
+    return signal
 
 
 def _few(samples: np.ndarray, framing: Framing, indices: np.ndarray) -> np.ndarray:

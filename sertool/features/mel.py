@@ -15,7 +15,7 @@ import numpy as np
 from sertool.core.errors import UsageError
 from sertool.core.memory import afford
 from sertool.core.settings import setting
-from sertool.features import Kind, Shown
+from sertool.features import Kind, Shown, kernel
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import UNITS, Levels, to_scale
 from sertool.features.rounding import doubtful
@@ -147,6 +147,12 @@ def _bank(sample_rate: int, bands: Bands) -> _Bank:
     return _Bank(used, groups, weights.max(axis=1))
 
 
+@functools.lru_cache(maxsize=16)
+def _sums(sample_rate: int, bands: Bands) -> kernel.Bands:
+    """Return the filters as the kernel takes them."""
+    return kernel.weighted(filters(sample_rate, bands))
+
+
 def _extent(weights: np.ndarray, otherwise: int = 0) -> slice:
     """Return the bins from the first to the last that is weighed; bin `otherwise` where none is."""
     touched = np.flatnonzero(weights.any(axis=0))
@@ -162,19 +168,29 @@ def spectrogram(
     Equals librosa.feature.melspectrogram(..., pad_mode="constant"), transposed.
     """
     bank = _bank(sample_rate, bands)
+    if kernel.serves(bands, bands.power) and dtype == np.float32:
+        result, energies = kernel.band_powers(samples, bands, _sums(sample_rate, bands))
+    else:
+        result, energies = _block_by_block(samples, bands, bank, np.dtype(dtype))
+    if bands.precision == "float32":
+        again = doubtful(result, energies, bank.gains, TOLERANCE, bands.power)
+        _repeat(again, result, samples, sample_rate, bands)
+    return result
+
+
+def _block_by_block(
+    samples: np.ndarray, bands: Bands, bank: _Bank, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (the mel spectrogram, energies (frames,)) of what the kernel does not serve."""
     frames = frame_count(len(samples), bands)
-    result = np.empty((frames, bands.n_mels), dtype)
-    energies = np.empty(frames, bands.precision)
+    result, energies = np.empty((frames, bands.n_mels), dtype), np.empty(frames, bands.precision)
     direct = result.dtype == bands.precision
     for rows, power, energies[rows] in powers(samples, bands, bands.power, bank.used):
         block = result[rows] if direct else np.empty(result[rows].shape, bands.precision)
         bank.apply(power, block)
         if not direct:
             result[rows] = block
-    if bands.precision == "float32":
-        again = doubtful(result, energies, bank.gains, TOLERANCE, bands.power)
-        _repeat(again, result, samples, sample_rate, bands)
-    return result
+    return result, energies
 
 
 def _repeat(

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from sertool.core.settings import setting
-from sertool.features import Kind, Shown
+from sertool.features import Kind, Shown, kernel
 from sertool.features.frames import Framing, frame_count, powers
 from sertool.features.levels import UNITS, Levels, to_scale
 from sertool.features.rounding import doubtful
@@ -34,16 +34,25 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
     `scale` "db" equals librosa's power_to_db(abs(stft(y, pad_mode="constant")) ** 2).
     """
-    frames, bins = frame_count(len(samples), settings), 1 + settings.n_fft // 2
-    result = np.empty((frames, bins), np.float32)
-    energies = np.empty(frames, settings.precision)
-    for rows, power, energies[rows] in powers(samples, settings):
-        result[rows] = power
+    if kernel.serves(settings, 2.0):
+        result, energies = kernel.band_powers(samples, settings, kernel.single(settings.n_fft))
+    else:
+        result, energies = _block_by_block(samples, settings)
     if settings.precision == "float32":
-        again = doubtful(result, energies, np.ones(bins, np.float32), TOLERANCE)
+        again = doubtful(result, energies, np.ones(result.shape[1], np.float32), TOLERANCE)
         for rows, power, _ in powers(samples, settings.finer, only=again):
             result[again[rows]] = power
     return to_scale(result, settings.scale, settings)
+
+
+def _block_by_block(samples: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """Return (the power, energies (frames,)) of what the kernel does not serve."""
+    frames = frame_count(len(samples), settings)
+    result = np.empty((frames, 1 + settings.n_fft // 2), np.float32)
+    energies = np.empty(frames, settings.precision)
+    for rows, power, energies[rows] in powers(samples, settings):
+        result[rows] = power
+    return result, energies
 
 
 def frame_rate(sample_rate: int, settings: Framing) -> float:
