@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs results figures bench test check lint types unit fast clean
+.PHONY: demo docs man dist results figures bench test check lint types unit fast clean
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -45,6 +45,16 @@ study-keep study-pause study-resume study-stop: $(VENV)/ready
 docs: $(VENV)/docs-ready
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs -d out/doctrees . out/site
 
+# Manual pages and shell completion below out/share; a wheel brings them along.
+man: $(VENV)/ready
+	$(BIN)/python hatch_build.py out/share
+
+# The wheel and the source distribution in dist/, as they would be uploaded.
+dist: $(VENV)/dist-ready
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 test: lint types unit
 
 check: lint types fast
@@ -67,8 +77,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-$(VENV)/docs-ready: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+$(VENV)/docs-ready $(VENV)/dist-ready: $(VENV)/%-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
 clean:

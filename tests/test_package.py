@@ -5,27 +5,71 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import sertool
+from sertool.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel, unpacked in a folder of its own."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, ROOT]
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distribution, and the wheel that was built from it alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "-o", folder, ROOT]
     subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    site = folder / "site"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked in a folder of its own."""
+    (wheel,) = built.glob("*.whl")
+    site = tmp_path_factory.mktemp("wheel") / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target"]
     subprocess.run([*pip, site, wheel], check=True, capture_output=True)
     return site
+
+
+def tracked(*places: str) -> set[str]:
+    """The files of the repository below some places, as git has them."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *places]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines())
+
+
+def test_the_wheel_holds_the_package_its_data_and_its_pages(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    data = {f"sertool/_{name}" for name in tracked("data", ":!data/demo")}
+    shared = {name for name in names if ".data/data/share/" in name}
+    own = {name for name in names if ".dist-info/" not in name} - shared
+    assert own == tracked("sertool") | data
+    pages = {Path(name).name for name in shared if name.endswith(".1")}
+    assert pages == {"sertool.1", *(f"sertool-{name}.1" for name in COMMANDS)}
+    assert {"bash-completion", "zsh", "fish"} <= {name.split("/")[3] for name in shared}
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_made_of(built: Path) -> None:
+    (source,) = built.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    kept = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "pyproject.toml"}
+    kept |= {"hatch_build.py", ".gitignore", "PKG-INFO"}
+    assert names == tracked("sertool", "data", ":!data/demo") | kept
+
+
+def test_it_could_be_uploaded(built: Path) -> None:
+    pytest.importorskip("twine")
+    check = [sys.executable, "-m", "twine", "check", "--strict", *built.iterdir()]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_wheel_runs_outside_the_repository(
