@@ -327,6 +327,8 @@ def evaluate(
     workers: int = 1,
     json: str | None = None,
     figures: AnyPath | None = None,
+    html: AnyPath | None = None,
+    audio: str | None = None,
     cost: AnyPath | Sequence[AnyPath] = (),
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,

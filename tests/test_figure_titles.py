@@ -14,7 +14,7 @@ from test_report_curves import FALLS, made_study
 
 from sertool.corpora import survey_figures
 from sertool.corpora.survey import survey
-from sertool.evaluation import figures
+from sertool.evaluation import figures, intervals
 from sertool.evaluation import report as reports
 from sertool.evaluation.terminal import protocol_line, warnings
 from sertool.items import Item
@@ -131,7 +131,7 @@ def test_bars_of_speakers_have_intervals_over_their_files() -> None:
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (3, 8), (8, 8), (40, 60)])
 def test_the_interval_of_one_class_is_wilsons(right: int, n: int) -> None:
-    low, high = figures.of_files([[right, n - right], [0, 0]], 0.9)
+    low, high = intervals.of_files([[right, n - right], [0, 0]], 0.9)
     wanted = stats.binomtest(right, n).proportion_ci(0.9, "wilson")
     assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
 
@@ -141,7 +141,7 @@ def test_the_interval_of_several_classes_covers_as_often_as_it_says() -> None:
     hits = 0
     for _ in range(1000):
         right = random.binomial(n, rates)
-        low, high = figures.of_files(_matrix(right, n), 0.95)
+        low, high = intervals.of_files(_matrix(right, n), 0.95)
         hits += low <= rates.mean() <= high
     assert 0.93 < hits / 1000 < 0.985
 

@@ -245,14 +245,19 @@ def coded(samples: np.ndarray, rate: int, container: str, coding: str) -> np.nda
 
     What a codec appends to fill its last block is cut off.
     """
+    made = io.BytesIO(written(samples, rate, container, coding))
+    with quiet(f"made.{container}"), soundfile.SoundFile(made) as file:
+        read = file.read(file.frames, dtype="float32")
+    return np.pad(read, (0, max(0, len(samples) - len(read))))[: len(samples)]
+
+
+def written(samples: np.ndarray, rate: int, container: str, coding: str) -> bytes:
+    """Return samples (n,), full scale 1, as such a file, e.g. ("MP3", "MPEG_LAYER_III")."""
     made = io.BytesIO()
     with soundfile.SoundFile(made, "w", rate, 1, coding, format=container) as file:
         for first in range(0, len(samples), _CODED_BLOCK):
             file.write(samples[first : first + _CODED_BLOCK])
-    made.seek(0)
-    with quiet(f"made.{container}"), soundfile.SoundFile(made) as file:
-        read = file.read(file.frames, dtype="float32")
-    return np.pad(read, (0, max(0, len(samples) - len(read))))[: len(samples)]
+    return made.getvalue()
 
 
 def check_whole(file: soundfile.SoundFile) -> None:

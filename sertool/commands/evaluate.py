@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from sertool.core.errors import UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
-from sertool.evaluation.options import EvalOptions
+from sertool.evaluation.options import EvalOptions, PageOptions
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -24,12 +25,18 @@ class EvalOutputs(Options):
         None, "Write the report; - prints it instead of the tables.", metavar="FILE"
     )
     figures: Path | None = destination(None, "Draw figures into this folder.", metavar="DIR")
+    page: PageOptions = nested(PageOptions)
     cost: tuple[Path, ...] = destination(
         (),
         "Keep in the report how many CPU seconds stages took by this log of theirs (--log), and"
         " scoring; repeatable.",
         metavar="LOG",
     )
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+        if self.page.audio is not None and self.test.summary:
+            raise UsageError("--audio: is of the items, which --summary leaves out")
 
 
 def evaluate(
@@ -50,6 +57,7 @@ def evaluate(
     from sertool.evaluation.report import dumps
     from sertool.formats.figures import check_folder
     from sertool.formats.outputs import atomic, check_output
+    from sertool.formats.pages import check_page
 
     console = console or Console.silent()
     target = Path(options.json) if options.json not in (None, "-") else None
@@ -57,6 +65,10 @@ def evaluate(
         check_output(target, run.force, run.resume, [*checkpoints, store])
     if options.figures is not None:
         check_folder(options.figures, testing.FIGURES, run.force or run.resume)
+    page = options.page
+    if page.html is not None:
+        replace, given = run.force or run.resume, [*checkpoints, store]
+        check_page(page.html, replace, given, page.beside)
     finished = target if run.resume and not run.force else None
     report = testing.evaluate(checkpoints, store, options.test, console, finished, options.cost)
     if target is not None:
@@ -67,9 +79,35 @@ def evaluate(
 
         for path in draw(report, options.figures):
             console.note(f"{path}")
+    if page.html is not None:
+        _write_page(report, store, page.html, page.audio, console)
     if target is not None:
         console.note(f"{target}: the report")
     return report
+
+
+def _write_page(
+    report: AnyReport, store: Path, path: Path, audio: str | None, console: Console
+) -> None:
+    """Write the report as a page, with the sound of its items where that is asked for."""
+    from sertool.commands.retrace import of_report
+    from sertool.evaluation import page as pages
+    from sertool.evaluation import page_sound
+    from sertool.evaluation.report import Report
+    from sertool.ui.page.document import Page
+
+    listed = pages.listed(report)
+    places = page_sound.of_store(store) if audio is not None else {}
+    parts = pages.sections(report, of_report(report.lineage), pages.sound_said(audio))
+    page_sound.write(
+        path,
+        Page(pages.title(report), pages.about(report), parts),
+        report.classes if isinstance(report, Report) else (),
+        listed,
+        audio,
+        lambda i: page_sound.of_item(places, listed[i].id),
+        console=console,
+    )
 
 
 def _show(report: AnyReport, options: EvalOutputs, console: Console) -> None:

@@ -32,6 +32,9 @@ class ReportOptions(Options):
         False, "Compare two systems, paired by speaker; a single one with its baselines."
     )
     figures: Path | None = destination(None, "Plot the training curves into DIR.", metavar="DIR")
+    html: Path | None = destination(
+        None, "Write a page to look at in a browser, one file without a network.", metavar="FILE"
+    )
     pack: Path | None = destination(
         None,
         "Write the reports into one file, one per line; .xz compresses.",
@@ -53,7 +56,8 @@ class ReportOptions(Options):
             raise UsageError("--compare: takes reports, and no --paper")
         if self.headlines and not self.paper:
             raise UsageError("--headlines: of which paper? name it with --paper")
-        if self.pack is not None and (self.paper or self.compare or self.figures or self.recount):
+        others = self.paper or self.compare or self.figures or self.recount or self.html
+        if self.pack is not None and others:
             raise UsageError("--pack: takes reports, and no other option but --round")
         if self.round is not None and (self.pack is None or self.round < 1):
             raise UsageError("--round: a number of digits, with --pack")
@@ -77,6 +81,7 @@ def report(
     serve, or contradicts another one or its tags.
     """
     from sertool.formats.figures import check_folder
+    from sertool.formats.pages import check_page
     from sertool.papers import reporting
 
     console = console or Console.silent()
@@ -86,10 +91,15 @@ def report(
             raise UsageError("--pack: name the reports")
         reporting.pack(paths, options.pack, run.force, console, options.round)
         return None
+    if options.html is not None:
+        check_page(options.html, run.force or run.resume, paths)
     if options.compare:
         if not paths:
             raise UsageError("--compare: takes reports, and no --paper")
-        return reporting.compare(paths, console, options.recount)
+        pairs = reporting.compare(paths, console, options.recount)
+        if options.html is not None:
+            _write_page(pairs, options.html, console)
+        return pairs
     if options.figures is not None:
         if not paths:
             raise UsageError("--figures: takes reports, and no --compare")
@@ -97,7 +107,22 @@ def report(
     study = reporting.report(paths, options.paper, console, options.recount)
     if options.figures is not None:
         reporting.draw_figures(study, options.figures, console)
+    if options.html is not None:
+        _write_page(study, options.html, console)
     return study
+
+
+def _write_page(found: Study | list[Comparison], path: Path, console: Console) -> None:
+    """Write what reports show together as a page."""
+    from sertool.commands.retrace import of_report
+    from sertool.evaluation import page_sound
+    from sertool.papers import web
+
+    if isinstance(found, list):
+        page_sound.write(path, web.compared(found), (), (), None, console=console)
+    else:
+        page, classes, recordings = web.page(found, lambda report: of_report(report.lineage))
+        page_sound.write(path, page, classes, recordings, None, console=console)
 
 
 def _show(found: Study | list[Comparison] | None, options: ReportOptions, console: Console) -> None:

@@ -15,22 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec import ValidationError, convert, structs
 
 from sertool import augmentations, corpora, features, models
 from sertool.augmentations import declared as fields_of
 from sertool.augmentations import every, main_fields
 from sertool.commands.augment import AugmentOptions
-from sertool.commands.evaluate import EvalOutputs
 from sertool.commands.featurize import FeaturizeOptions
 from sertool.commands.merge import MergeOptions
 from sertool.commands.prepare import PrepareOptions
 from sertool.commands.select import SelectOptions
 from sertool.core import plugins
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, SertoolError
 from sertool.core.options import Declared, declared
 from sertool.core.paths import show
 from sertool.core.settings import make, option_of, read_value
+from sertool.evaluation.options import EvalOptions
 from sertool.formats.lineage import Record, Source, canonical
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.training.options import TrainOptions
@@ -106,6 +106,17 @@ def commands(lineage: Sequence[Record], name: str) -> list[str]:
     script = Script()
     _make(script, lineage, name)
     return script.render()
+
+
+def of_report(lineage: Sequence[object] | None) -> list[str]:
+    """Return the lines that make a report, of its lineage; [] where that does not say.
+
+    A report is anybody's file: what its stages say may be of another program.
+    """
+    try:
+        return commands(convert(lineage or [], list[Record]), "report.json") if lineage else []
+    except (SertoolError, ValidationError, LookupError, TypeError, ValueError, AttributeError):
+        return []
 
 
 def _make(script: Script, lineage: Sequence[Record], name: str) -> str:
@@ -355,7 +366,7 @@ def _eval(script: Script, record: Record, before: Sequence[Record], output: str)
         store = _make(script, before[:-1], record.input.name)
     else:
         store = script.file(record.input.name, "a store", record.input.sha256)
-    flags = _flags(EvalOutputs, params)
+    flags = _flags(EvalOptions, params)
     return ["sertool", "eval", *checkpoints, store, "--json", output, *flags]
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation import pooling, reliability
+from sertool.evaluation import reliability
+from sertool.evaluation.intervals import MODEL_NAME, of_files, recalls_of, right_by_bin
 from sertool.evaluation.number_tables import interval
-from sertool.evaluation.report import AnyReport, CalibrationFigures, NumberReport, Report
+from sertool.evaluation.report import AnyReport, NumberReport, Report
 from sertool.evaluation.terminal import percent, systems, three_digits, warnings
 from sertool.formats import figures as folders
 from sertool.ui.figures import (
@@ -33,7 +32,6 @@ from sertool.ui.figures import (
 )
 from sertool.ui.words import plural
 
-MODEL_NAME = ""  # in `_recalls`, whatever a baseline is called
 ROOM = 14  # letters of a class that fit below its bars
 
 
@@ -50,36 +48,6 @@ def _protocol(figure: Figure, report: AnyReport, first: str) -> None:
     words = {True: ["speakers apart"], False: [], None: ["speakers unknown"]}[apart]
     tested = f"{report.figures.n} {report.level}s"
     title(figure, [first, tested, *words], warnings(report.protocol))
-
-
-def _recalls(report: Report) -> dict[str, list[tuple[float, float]]]:
-    """Return the interval of each class's recall by system, {} where there are too few speakers."""
-    pooled = pooling.pool([pooling.result("", report)])
-    if len(pooled.clusters) < metrics.FEWEST:
-        return {}
-    ci = report.figures.ci
-    found = {}
-    for name, matrices in {MODEL_NAME: pooled.matrices, **pooled.baselines}.items():
-        drawn = metrics.resample(matrices, {"recall": metrics.recalls}, seed=ci.seed or 0)["recall"]
-        found[name] = [metrics.limits(values, ci.level) for values in drawn[:, 0].T]
-    return found
-
-
-def of_files(confusion: Sequence[Sequence[int]], level: float) -> tuple[float, float]:
-    """Return an interval of the UAR of one confusion matrix, as if its tests were independent.
-
-    Wilson's score interval of each recall, brought together for their mean by MOVER (Zou & Donner
-    2008, Statistics in Medicine 27: 1693): it has width even where all or none was right.
-    """
-    matrix = np.array(confusion, np.float64)
-    there = matrix.sum(1) > 0
-    n, right = matrix.sum(1)[there], matrix.diagonal()[there]
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    rate, middle = right / n, (right + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * np.sqrt(right * (n - right) / n + z**2 / 4)
-    ends = rate - middle + half, middle + half - rate
-    below, above = (float(np.sqrt((end**2).sum())) / len(n) for end in ends)
-    return float(rate.mean()) - below, float(rate.mean()) + above
 
 
 def _whiskers(
@@ -131,7 +99,7 @@ def classes_figure(report: Report) -> Figure:
     crowded = max(map(len, classes)) > ROOM
     figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 5.0 if crowded else 3.8)
     width = 0.8 / len(rows)
-    intervals = _recalls(report)
+    intervals = recalls_of(report)
     for number, (name, figures) in enumerate(rows):
         recalls = [100 * (figures.per_class[c].recall or 0.0) for c in classes]
         at = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(classes))]
@@ -210,7 +178,7 @@ def reliability_figure(report: Report) -> Figure | None:
     width = 100 / own.bins
     at = (there + 0.5) * width
     right = 100 * bins[there, 1] / bins[there, 0]
-    limits = _right_by_bin(report, own)
+    limits = right_by_bin(report)
     axes.bar(at, right, 0.9 * width, color=MODEL, label="right",
              yerr=None if limits is None else _whiskers(right.tolist(), limits[there]),
              error_kw=WHISKER)  # fmt: skip
@@ -230,24 +198,6 @@ def reliability_figure(report: Report) -> Figure | None:
     _legend(axes, figure)
     _title(figure, report)
     return figure
-
-
-def _right_by_bin(report: Report, own: CalibrationFigures) -> np.ndarray | None:
-    """Return the interval of each bin's share of right ones, (bins, 2); None for few speakers.
-
-    Whole speakers are drawn again; a bin with tests of one of them alone has its own share.
-    """
-    pooled = pooling.pool([pooling.result("", report)]).calibration
-    if pooled is None or not all(pooled.clusters) or len(pooled.clusters) < metrics.FEWEST:
-        return None
-
-    def right(sums: np.ndarray) -> np.ndarray:
-        bins = reliability.by_bin(sums)
-        return metrics.ratio(bins[..., 1], bins[..., 0])
-
-    ci = report.figures.ci
-    drawn = metrics.resample(pooled.sums, {"right": right}, seed=ci.seed or 0)["right"][:, 0]
-    return np.array([metrics.limits(column, ci.level) for column in drawn.T])
 
 
 def _legend(axes: Axes, figure: Figure) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from sertool.audio import CHANNELS
 from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
-from sertool.core.options import Options, seed, shared, strict, workers
+from sertool.core.options import Options, destination, seed, shared, strict, workers
 from sertool.core.settings import meant, option, pairs
+from sertool.core.texts import whole
 from sertool.evaluation.facts import FACTS
 from sertool.models.hyperparameters import device, scoring_batch
 
@@ -56,6 +57,33 @@ def stresses(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 def _tested(default: Any, help: str, unit: str = "", **more: Any) -> Any:
     return option(default, help, unit, panel=TESTED, **more)
+
+
+@dataclass(frozen=True)
+class PageOptions(Options):
+    """A page for a browser, and how much sound goes with it."""
+
+    html: Path | None = destination(
+        None, "Write a page to look at in a browser, one file without a network.", metavar="FILE"
+    )
+    audio: str | None = destination(
+        None,
+        "With --html: the sound of N recordings, of each cell or label in turn, in the page; all:"
+        " of every one, in a folder beside it (FILE-audio).",
+        metavar="N|all",
+    )
+
+    def check(self) -> None:
+        """Raise UsageError for sound without a page, or of what is no number."""
+        if self.audio is not None and self.html is None:
+            raise UsageError("--audio: is the sound of a page; add --html FILE")
+        if self.audio is not None and self.audio != ALL and not whole(self.audio):
+            raise UsageError(f"--audio {self.audio}: needs a number of recordings above 0, or all")
+
+    @property
+    def beside(self) -> bool:
+        """Whether the sound lies beside the page."""
+        return self.audio == ALL
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,12 @@ def pieces(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
     for name, words, what in RARE if new else ():
         if facts.get(name) is False:
             pieces.append((words.format(shared.get(what, "some")), True))
+    return pieces + further(protocol, counted)
+
+
+def further(protocol: Protocol, counted: bool = True) -> list[tuple[str, bool]]:
+    """Return what a protocol says beside the facts of what is shared; see `pieces`."""
+    pieces: list[tuple[str, bool]] = []
     if protocol.files_split:
         many = f": {protocol.files_split}" if counted else ""
         pieces.append((f"files scored in parts{many}", True))

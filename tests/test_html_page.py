@@ -1,0 +1,313 @@
+"""Pages of reports: their numbers are the report's, no name is markup, all appears or nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import made_reports
+import numpy as np
+import pytest
+import soundfile
+from html_pages import data_of, names_of, parsed, posteriors_of
+from made_reports import speech
+from made_stores import write_store
+
+from sertool.evaluation import page as pages
+from sertool.evaluation import page_sound
+from sertool.evaluation.page_sound import Place
+from sertool.evaluation.terminal import percent
+from sertool.ui.page.clips import LEVELS, chosen
+
+HOSTILE = (
+    '</script><script>alert(1)</script><img src=x onerror=alert(2)>" onclick="x\u202eevil\x1b[2J'
+)
+
+
+def made(tmp_path: Path, **options: Any) -> Path:
+    """Write a report with its items, and return its path."""
+    given = options.pop("speech", None) or speech(0)
+    values = made_reports.report(given, losses=[(1.2, 1.3), (0.9, 1.1)], items=True, **options)
+    return made_reports.write(tmp_path / "r.json", values)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    return made(tmp_path)
+
+
+def of(cli: Any, *words: object) -> str:
+    path = Path(str(words[0])).with_name("page.html")
+    done = cli("report", "-q", *words, "--html", path, "--force")
+    assert done.code == 0, done.err
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_numbers_are_those_of_the_json(cli: Any, report: Path) -> None:
+    page, raw = parsed(of(cli, report)), json.loads(report.read_text())
+    for name in ("uar", "accuracy"):
+        low, high = raw["ci"][name]
+        assert f"{percent(raw[name])} [{percent(low)}, {percent(high)}]" in page.shown
+        for baseline in raw["baselines"].values():
+            assert percent(baseline[name]) in page.shown
+    for label, row in raw["per_class"].items():
+        assert label in page.shown
+        for rate in ("precision", "recall", "f1", "auc"):
+            assert percent(row[rate]) in page.shown
+    cells = {
+        (int(b["data-truth"] or ""), int(b["data-said"] or "")): b["aria-label"]
+        for b in page.of("button")
+        if "data-truth" in b
+    }
+    for i, row in enumerate(raw["confusion"]):
+        for j, n in enumerate(row):
+            assert ((i, j) in cells) == (n > 0)
+            assert not n or f": {n} of {sum(row)}," in str(cells[i, j])
+
+
+def test_the_recordings_are_those_of_the_json(cli: Any, report: Path) -> None:
+    data, raw = data_of(parsed(of(cli, report))), json.loads(report.read_text())
+    assert names_of(data) == [item["id"] for item in raw["items"]]
+    classes, shares = data["classes"], posteriors_of(data)
+    for i, item in enumerate(raw["items"]):
+        assert classes[data["truth"][i]] == item["truth"]
+        assert classes[data["said"][i]] == item["prediction"]
+        assert data["speakers"][data["who"][i]].startswith(item["speaker"])
+        assert shares[i] == pytest.approx([item["posterior"][c] for c in classes], abs=5.1e-4)
+
+
+def test_of_very_many_classes_the_likeliest_are_kept(cli: Any, tmp_path: Path) -> None:
+    names = [f"c{i:02d}" for i in range(30)]
+    path = made(tmp_path, speech=speech(0, classes=names, each=40))
+    data, raw = data_of(parsed(of(cli, path))), json.loads(path.read_text())
+    first = [data["p"][i : i + 6] for i in range(0, 60, 6)]
+    found = {names[int(cell[:4], 36)]: int(cell[4:], 36) / 1000 for cell in first}
+    best = sorted(raw["items"][0]["posterior"].values())[-10:]
+    assert sorted(found.values()) == pytest.approx(best, abs=5.1e-4)
+    for name, share in found.items():
+        assert share == pytest.approx(raw["items"][0]["posterior"][name], abs=5.1e-4)
+
+
+def test_leaks_are_words(cli: Any, tmp_path: Path) -> None:
+    apart, shared = (parsed(of(cli, made(tmp_path, apart=apart))) for apart in (True, False))
+    assert "No speaker of the test was heard in training." in apart.shown
+    assert "10 speakers of the test were heard in training." in shared.shown
+    assert len(re.findall("LEAK", shared.shown)) == len(re.findall("LEAK", apart.shown)) + 1
+    unknown = parsed(of(cli, made(tmp_path, apart=None)))
+    assert "Whether a speaker of the test was heard in training is unknown." in unknown.shown
+
+
+def test_no_name_is_markup(cli: Any, tmp_path: Path) -> None:
+    path = made(tmp_path)
+    text = path.read_text().replace("toy/0000", json.dumps(HOSTILE)[1:-1])
+    for old in ("anger", "s03"):
+        text = text.replace(f'"{old}', f'"{json.dumps(HOSTILE)[1:-1]}{old}')
+    text = text.replace("toy/s03", json.dumps(f"toy/{HOSTILE}s03")[1:-1])
+    path.write_text(text)
+    written = of(cli, path)
+    page = parsed(written)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not page.of("img")
+    assert not [a for _, attributes in page.tags for a in attributes if a.startswith("on")]
+    assert not set("\u202e\x1b") & set(written)
+    assert any("onerror" in name for name in names_of(data_of(page)))
+    assert "onerror" in page.shown
+
+
+def test_nothing_may_come_from_outside(cli: Any, report: Path) -> None:
+    page = parsed(of(cli, report))
+    policy = next(m["content"] for m in page.of("meta") if m.get("http-equiv"))
+    assert policy
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert "*" not in policy
+    for _, attributes in page.tags:
+        assert not attributes.keys() & {"style", "srcset", "action", "integrity"}
+        assert (attributes.get("href") or "#")[0] == "#"
+
+
+def test_a_page_is_small(cli: Any, tmp_path: Path) -> None:
+    eight = [f"class{i}" for i in range(8)]
+    few, many = (
+        len(of(cli, made(tmp_path, speech=speech(0, each=each, classes=eight))).encode())
+        for each in (10, 210)
+    )
+    assert few < 300_000
+    assert (many - few) / 2000 < 100  # bytes an item
+
+
+def test_the_same_report_gives_the_same_bytes(cli: Any, report: Path) -> None:
+    assert of(cli, report) == of(cli, report)
+
+
+def test_several_reports_and_a_comparison(cli: Any, tmp_path: Path) -> None:
+    paths = [
+        made_reports.write(
+            tmp_path / f"{i}.json",
+            made_reports.report(speech(i), {"system": f"<b>{i}"}, model=f"m{i}"),
+        )
+        for i in range(2)
+    ]
+    both = parsed(of(cli, *paths))
+    assert "<b>0" in both.shown
+    assert "<b>1" in both.shown
+    assert "Side by side" in both.shown
+    done = cli("report", "-q", "--compare", *paths, "--html", tmp_path / "c.html")
+    assert done.code == 0, done.err
+    compared = parsed((tmp_path / "c.html").read_text())
+    values = json.loads(cli("report", "--compare", *paths, "--format", "json").out)
+    gap = values["pairs"][0]["figures"]["uar"]["difference"]
+    low, high = (f"{100 * end:+.1f}" for end in gap["ci"])
+    assert f"{100 * gap['value']:+.1f} [{low}, {high}]" in compared.shown
+
+
+def test_a_paper_stands_beside(cli: Any, tmp_path: Path) -> None:
+    done = cli("report", "-q", "--paper", "sundharam", "--html", tmp_path / "p.html")
+    assert done.code == 0, done.err
+    assert "sundharam" in parsed((tmp_path / "p.html").read_text()).shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("--audio 3", 2, "add --html"),
+        ("--html p.html --audio 0", 2, "above 0, or all"),
+        ("--html p.html --audio some", 2, "above 0, or all"),
+        ("--html p.html --audio all --summary", 2, "--summary"),
+        ("--html p.txt", 2, "ends in .html"),
+        ("--html there.html", 3, "--force"),
+        ("--html nowhere/p.html", 3, "does not exist"),
+    ],
+)
+def test_what_is_refused(cli: Any, desk: Path, words: str, code: int, said: str) -> None:
+    (desk / "there.html").write_text("mine")
+    done = cli("eval", "-q", "m.ckpt", "f.h5", *words.split())
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert (desk / "there.html").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 16 short recordings, and a model of it with a fold held out."""
+    from sertool.cli import main
+
+    root = tmp_path_factory.mktemp("desk")
+    draw = np.random.default_rng(0)
+    rows = []
+    for i in range(16):
+        sound = 0.2 * np.sin(np.arange(8000) * (0.05 + 0.01 * i))
+        soundfile.write(root / f"{i}.wav", sound, 16000, "PCM_16")
+        rows.append(
+            {"id": f"c/{i}", "path": f"{i}.wav", "corpus": "c", "label": "ab"[i % 2]}
+            | {"speaker": f"s{i // 2}", "fold": i // 8}
+        )
+    arrays = [draw.normal(i % 2, 1, (9, 3)) for i in range(16)]
+    write_store(root / "f.h5", arrays, rows, root=str(root))
+    words = ["train", "-q", str(root / "f.h5"), str(root / "m.ckpt"), "--test-fold", "0"]
+    assert main([*words, "--model", "linear"]) == 0
+    return root
+
+
+@pytest.fixture
+def desk(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("f.h5", "m.ckpt"):
+        (tmp_path / name).symlink_to(built / name)
+    return tmp_path
+
+
+def test_clips_are_in_the_page(cli: Any, desk: Path) -> None:
+    done = cli("eval", "m.ckpt", "f.h5", "--html", "p.html", "--audio", "3", "--json", "r.json")
+    assert done.code == 0, done.err
+    assert "with the sound of 3 recordings" in done.err
+    data = data_of(parsed(Path("p.html").read_text()))
+    assert len(data["clips"]) == 3
+    assert "folder" not in data
+    clip = next(iter(data["clips"].values()))
+    assert clip["seconds"] == clip["whole"] == 0.5
+    assert len(clip["bands"]) % clip["n"] == 0
+    assert set(clip["bands"]) <= set(LEVELS)
+    assert Path("p.html").read_text().count("data:audio") == 1  # of the script
+
+
+def test_clips_beside_the_page(cli: Any, desk: Path) -> None:
+    assert cli("eval", "-q", "m.ckpt", "f.h5", "--html", "p.html", "--audio", "all").code == 0
+    data = data_of(parsed(Path("p.html").read_text()))
+    assert data["folder"] == "p-audio"
+    assert len(data["clips"]) == 8
+    files = {path.name for path in Path("p-audio").iterdir()}
+    assert files == {f"{i:05d}.{kind}" for i in range(8) for kind in ("mp3", "png")}
+    sound, rate = soundfile.read("p-audio/00000.mp3")
+    assert rate == 16000
+    assert 0.45 < len(sound) / rate < 0.65
+    assert Path("p-audio/00000.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_nobody_elses_folder_is_replaced(cli: Any, desk: Path) -> None:
+    Path("p-audio").mkdir()
+    Path("p-audio/thesis.txt").write_text("mine")
+    words = ("m.ckpt", "f.h5", "--html", "p.html", "--audio", "all", "--force")
+    done = cli("eval", "-q", *words)
+    assert done.code == 3
+    assert "p-audio" in done.err
+    assert Path("p-audio/thesis.txt").read_text() == "mine"
+    assert not Path("p.html").exists()
+
+
+def test_all_or_nothing(cli: Any, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(page: Any) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(page_sound, "document", fails)
+    cli("eval", "-q", "m.ckpt", "f.h5", "--html", "p.html", "--audio", "all")
+    assert {path.name for path in desk.iterdir()} == {"f.h5", "m.ckpt"}
+
+
+def test_a_recording_that_is_gone_is_named(cli: Any, built: Path, desk: Path) -> None:
+    hidden = built / "gone"
+    (built / "1.wav").rename(hidden)
+    try:
+        done = cli("eval", "-q", "m.ckpt", "f.h5", "--html", "p.html", "--audio", "all")
+    finally:
+        hidden.rename(built / "1.wav")
+    assert done.code == 1
+    assert "1.wav" in done.err
+    assert len(data_of(parsed(Path("p.html").read_text()))["clips"]) == 7
+
+
+def test_a_clip_is_of_the_beginning_and_says_so(built: Path) -> None:
+    clip = page_sound.cut(Place(built / "0.wav"), 0.2)
+    assert (clip.seconds, clip.whole) == (pytest.approx(0.2), pytest.approx(0.5))
+    with pytest.raises(page_sound.ItemError, match="not the recording"):
+        page_sound.cut(Place(built / "0.wav", audio_hash="0" * 64), 1.0)
+
+
+def test_a_spectrogram_shows_the_tone() -> None:
+    tone = np.sin(2 * np.pi * 4000 * np.arange(16000) / 16000)
+    levels = page_sound.spectrogram(tone)
+    low = page_sound.spectrogram(np.sin(2 * np.pi * 300 * np.arange(16000) / 16000))
+    assert levels.shape[0] <= page_sound.FRAMES
+    assert levels.max() == 63
+    assert levels.mean(0).argmax() > 2 * low.mean(0).argmax()
+
+
+def test_clips_are_of_every_cell() -> None:
+    cells = [(0, 0)] * 5 + [(0, 1)] * 3 + [(1, 1)]
+    sure = [0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.8, 0.6, 0.7]
+    assert chosen(cells, sure, 3) == [1, 6, 8]
+    assert chosen(cells, sure, 100) == list(range(9))
+
+
+def test_stages_are_a_graph() -> None:
+    lines = [
+        'sertool prepare "$CORPUS" m.jsonl', "sertool featurize m.jsonl f.h5 --kind mel",
+        "sertool train f.h5 0.ckpt --test-fold 0", "sertool train f.h5 1.ckpt --test-fold 1",
+        "sertool eval 0.ckpt 1.ckpt f.h5 --json report.json",
+    ]  # fmt: skip
+    nodes = pages._nodes(lines)
+    assert [(n.stage, tuple(n.needs)) for n in nodes] == [
+        ("prepare", ()), ("featurize", (0,)), ("train × 2", (1,)), ("eval", (1, 2)),
+    ]  # fmt: skip
