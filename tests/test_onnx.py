@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from made_checkpoints import CLASSES, STAGE, checkpoint, features
 
 from sertool.evaluation import fused, fused_weights
@@ -153,6 +154,46 @@ def test_predicting_by_an_onnx_model_imports_no_torch(cli, several: Path) -> Non
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(found.stdout)["label"] in CLASSES
     assert found.stderr.splitlines()[-1] == "[]"
+
+
+STREAMED = """
+import io, json, sys
+from sertool.cli import main
+
+class Sound(io.BytesIO):
+    "Says what was loaded when its first window began, after the four bytes of a head."
+    def read(self, n):
+        if self.tell() == 4:
+            self.loaded = set(sys.modules)
+        return super().read(n)
+
+sound = Sound(sys.stdin.buffer.read())
+sys.stdin = io.TextIOWrapper(sound)
+main(["predict", sys.argv[1], "-", "--stream", "--sample-rate", "44100", "--window", "0.6"])
+heavy = {"torch", "onnx", "sklearn", "matplotlib", "safetensors", "h5py"} & set(sys.modules)
+print(json.dumps([sorted(heavy), sorted(set(sys.modules) - sound.loaded)]), file=sys.stderr)
+"""
+
+
+def test_a_stream_by_an_onnx_model_loads_no_torch_and_nothing_once_it_is_heard(
+    cli, several: Path
+) -> None:
+    checkpoint, model = several / "both.ckpt", several / "both.onnx"
+    assert cli("export", "--force", checkpoint, model).code == 0
+    samples, rate = soundfile.read(ONE, dtype="int16")
+    sound = np.repeat(samples, 3)[: 3 * rate].tobytes()  # whatever it is, at 44.1 kHz
+    rows = []
+    for path in (checkpoint, model):
+        found = subprocess.run(
+            [sys.executable, "-c", STREAMED, str(path)], input=sound, capture_output=True, check=True
+        )
+        heavy, late = json.loads(found.stderr.splitlines()[-1])
+        assert (late, heavy if path == model else []) == ([], [])
+        rows.append([json.loads(line) for line in found.stdout.splitlines()])
+    assert len(rows[0]) == 2
+    for before, after in zip(*rows, strict=True):
+        assert (before["start"], before["end"]) == (after["start"], after["end"])
+        assert after["posterior"] == pytest.approx(before["posterior"], abs=1e-5)
 
 
 def test_export_writes_the_same_bytes_and_resumes(cli, several: Path, tmp_path: Path) -> None:

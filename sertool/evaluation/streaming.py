@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -53,6 +54,7 @@ def predict_stream(
         _check_known(predictor, item, channel)
     end = 0
     length, step = max(1, round(seconds * rate)), max(1, round(hop * rate))
+    _rehearse(predictor, min(length, round(REMEMBERED * rate)), rate)
     for begin, frames in _windows(stream, length, step):
         fresh, end = max(0, end - begin), begin + len(frames)
         for channel in heard:
@@ -69,6 +71,21 @@ def predict_stream(
     if not end:
         raise InputError("standard input: no samples")
     giver.conclude()
+
+
+def _rehearse(predictor: Predictor, length: int, rate: int) -> None:
+    """Answer `length` samples of noise and forget them, before the stream is read.
+
+    What is loaded or laid out when it is first used would delay the first window's answer.
+    """
+    noise = np.random.default_rng(0).integers(-3000, 3000, length, np.int16)
+    if predictor.options.vad != OFF:
+        Ear(predictor.options.vad, rate).hear(noise)
+    scorer = predictor.load()
+    counts = scorer.windows_averaged, scorer.padded
+    with contextlib.suppress(InputError):  # whoever hears the stream will say it
+        predictor.scores([predictor.hearing.part(noise, rate, None)], [None])
+    scorer.windows_averaged, scorer.padded = counts  # of nothing that anybody said
 
 
 def _speaking(predictor: Predictor) -> Item:
