@@ -1,4 +1,4 @@
-"""How soon a streamed window is answered: from its last sample to the JSON line that says what it is.
+"""How soon a streamed window is answered: from its last sample to the arrival of its JSON line.
 
 `python benchmarks/latency.py` feeds speech of the demo corpus to `sertool predict MODEL - --stream`
 through a pipe, as a sound card does, a block of 20 ms at a time, and prints for each model, as a
@@ -27,13 +27,16 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import measured
 import numpy as np
+from measured import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "data" / "demo" / "corpus"
 BOX = ROOT / "data" / "models"
 BLOCK = 0.02  # seconds that are written at a time
 AIM = 50.0  # ms
+FEW = 10  # windows, with --quick
 TRAINED = {  # what is trained here: the options of featurize
     "sertool": "--kind mel --sample-rate 16000 --set n_fft=1024 --set hop_length=256"
     " --set n_mels=64 --set fmin=50 --set top_db=none",
@@ -154,8 +157,9 @@ def percentiles(values: Sequence[float]) -> list[str]:
     return [f"{value:.1f}" for value in np.percentile(values, (50, 95, 100))]
 
 
-def latency(names: Sequence[str], given: argparse.Namespace) -> None:
-    """Print a row for each model and format."""
+def latency(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
+    """Print a row for each model and format; return what was measured."""
+    rows = []
     print(f"| model | ms: median, 95 %, most (aim {AIM:.0f}) | of CPU | first window, of CPU |")
     print("| --- | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
@@ -167,13 +171,21 @@ def latency(names: Sequence[str], given: argparse.Namespace) -> None:
                 found = list(answers(stream, sound, given.rate, window, given.speed))
                 stream.close()
                 wall, cpu = zip(*found[1:], strict=True)
+                most = float(np.percentile(wall, 95))
+                rows += [
+                    Row(f"{name}.{suffix}, 95 % of answers", most, "ms", at_most=AIM),
+                    Row(f"{name}.{suffix}, the first answer", found[0][0], "ms", at_most=AIM),
+                    Row(f"{name}.{suffix}, median", float(np.median(cpu)), "ms CPU", at_most=AIM),
+                ]
                 shown = f"{', '.join(percentiles(wall))} | {', '.join(percentiles(cpu))}"
                 print(f"| {name}.{suffix} | {shown} | {found[0][0]:.1f}, {found[0][1]:.1f} |")
                 sys.stdout.flush()
+    return rows
 
 
-def hour(names: Sequence[str], given: argparse.Namespace) -> None:
+def hour(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
     """Print the memory of a process that is given an hour of sound, by its sixths."""
+    rows = []
     sound = speech(600.0, given.rate)
     print("| model | MB after each 10 minutes of sound | CPU s an hour |\n| --- | --- | ---: |")
     with tempfile.TemporaryDirectory() as folder:
@@ -184,10 +196,14 @@ def hour(names: Sequence[str], given: argparse.Namespace) -> None:
                 used = []
                 for _ in range(6):
                     list(answers(stream, sound, given.rate, window, np.inf))
-                    used.append(f"{stream.memory():.1f}")
-                print(f"| {name}.{suffix} | {', '.join(used)} | {stream.cpu() / 1e3:.1f} |")
+                    used.append(stream.memory())
+                shown = ", ".join(f"{value:.1f}" for value in used)
+                print(f"| {name}.{suffix} | {shown} | {stream.cpu() / 1e3:.1f} |")
+                grown = used[-1] - used[0]
+                rows.append(Row(f"{name}.{suffix}, from 10 to 60 minutes", grown, "MB", at_most=1))
                 stream.close()
                 sys.stdout.flush()
+    return rows
 
 
 def main() -> int:
@@ -199,8 +215,11 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=48000, help="Hz of the sound (default: 48000)")
     parser.add_argument("--speed", type=float, default=4.0, help="times real time (default: 4)")
     parser.add_argument("--hour", action="store_true", help="memory over an hour instead")
+    measured.options(parser)
     given = parser.parse_args()
-    (hour if given.hour else latency)(given.model, given)
+    if given.quick:
+        given.windows = FEW
+    measured.write(given.json, (hour if given.hour else latency)(given.model, given))
     return 0
 
 

@@ -4,7 +4,8 @@
 small frame, so that what is fixed shows, alone and through a stage (`select`, with the parts by
 which it resumes); of opening a store of `--items` items, in one file and in shards; and of reading
 `--read` items of 26 kB in random order, beside reading the same bytes of the file with `pread`, in
-turn. An item's first reading includes its checksum.
+turn; one by one, and in batches of 32, whose items are in memory together, as training reads them.
+An item's first reading includes its checksum.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from sertool.ui.console import Console
 SHARDS = 16
 THROUGH = 100_000  # items that go through a stage
 SMALL, USUAL = (1, 8), (100, 64)  # frames, values a frame
+BATCH = 32  # items read together
 ROUNDS = 3
 ROWS: list[Row] = []
 ATTRIBUTES = {
@@ -136,13 +138,24 @@ def epochs(folder: Path, items: int) -> None:
     order = np.random.default_rng(1).permutation(items).tolist()
     descriptor = os.open(path, os.O_RDONLY)
 
-    def raw() -> None:
-        for i in order:
-            np.frombuffer(os.pread(descriptor, size, i * size), np.float32)
+    together = [order[at : at + BATCH] for at in range(0, items, BATCH)]
 
+    def raw(i: int) -> np.ndarray:
+        return np.frombuffer(os.pread(descriptor, size, i * size), np.float32)
+
+    def raw_epoch() -> None:
+        for i in order:
+            raw(i)
+
+    def raw_batches() -> None:
+        for chosen in together:
+            list(map(raw, chosen))
+
+    peers = {"pread": raw_epoch, f"pread, batches of {BATCH}": raw_batches}
     jobs: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
-        jobs.setdefault("pread", []).append(cost(raw))
+        for name, work in peers.items():
+            jobs.setdefault(name, []).append(cost(work))
         for name, place in (("one file", path), (f"{SHARDS} shards", sharded)):
             with Store(place) as store:
                 store.items()
@@ -151,12 +164,19 @@ def epochs(folder: Path, items: int) -> None:
                     for i in order:
                         store.features(i)
 
+                def batches(store: Store = store) -> None:
+                    for chosen in together:
+                        store.batch(chosen)
+
                 jobs.setdefault(f"first epoch, {name}", []).append(cost(epoch))
                 jobs.setdefault(f"another epoch, {name}", []).append(cost(epoch))
+                jobs.setdefault(f"in batches of {BATCH}, {name}", []).append(cost(batches))
     os.close(descriptor)
     for name, found in jobs.items():
-        ratio = None if name == "pread" else float(np.median(np.divide(jobs["pread"], found)))
-        least = None if ratio is None else 0.8
+        batched = f"batches of {BATCH}" in name
+        peer = jobs[f"pread, batches of {BATCH}" if batched else "pread"]
+        ratio = None if name in peers else float(np.median(np.divide(peer, found)))
+        least = 0.8 if batched and "one file" in name else None
         row(name, 1e3 * float(np.median(found)) / items, "ms CPU an item", ratio, None, least)
 
 

@@ -185,7 +185,10 @@ def test_a_stream_by_an_onnx_model_loads_no_torch_and_nothing_once_it_is_heard(
     rows = []
     for path in (checkpoint, model):
         found = subprocess.run(
-            [sys.executable, "-c", STREAMED, str(path)], input=sound, capture_output=True, check=True
+            [sys.executable, "-c", STREAMED, str(path)],
+            input=sound,
+            capture_output=True,
+            check=True,
         )
         heavy, late = json.loads(found.stderr.splitlines()[-1])
         assert (late, heavy if path == model else []) == ([], [])

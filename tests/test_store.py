@@ -332,6 +332,11 @@ def test_items_across_chunks_are_read_as_h5py_reads_them(
         assert file["features"].chunks == (7, 5)
         for i in (4, 0, 6, 1, 2, 5, 3):
             np.testing.assert_array_equal(store.features(i), features[i])
+        for chosen in ([], [1], [5], [6, 0, 4, 2], [3, 1, 1, 0], range(7)):
+            found = store.batch(chosen)
+            assert len(found) == len(chosen)
+            for one, i in zip(found, chosen, strict=True):
+                np.testing.assert_array_equal(one, features[i])
         for start in range(0, 59, 3):
             for stop in range(start, 60, 4):
                 np.testing.assert_array_equal(
@@ -345,5 +350,17 @@ def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
     with Store(tmp_path / "s.h5") as store:
         store.features(0)
         os.truncate(tmp_path / "s.h5", 100_000)
-        with pytest.raises(InputError, match="features cannot be read"):
-            store.features(5)
+        for read in (lambda: store.features(5), lambda: store.batch([0, 5])):
+            with pytest.raises(InputError, match="features cannot be read"):
+                read()
+
+
+def test_a_batch_checks_what_it_reads_first(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    write_store(path, arrays(4, 50), items(4))
+    with h5py.File(path, "r+") as file:
+        file["features"][int(file["offsets"][2])] += 1
+    with Store(path) as store:
+        assert len(store.batch([0, 1, 3])) == 3
+        with pytest.raises(InputError, match=r"the features of .*2 are not what was written"):
+            store.batch([1, 2])

@@ -40,7 +40,14 @@ class StoreDataset(Dataset[Sample]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Sample:
-        features = self.store.features(range(len(self))[index])
+        return self._sample(self.store.features(range(len(self))[index]), index)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """Return samples, as a `DataLoader` asks for those of a batch: read in one go."""
+        arrays = self.store.batch([range(len(self))[i] for i in indices])
+        return [self._sample(array, i) for array, i in zip(arrays, indices, strict=True)]
+
+    def _sample(self, features: np.ndarray, index: int) -> Sample:
         if features.dtype != np.uint8:  # pictures stay as they are
             features = features.astype(np.float32, copy=False)
         return torch.from_numpy(features), self.labels[index]

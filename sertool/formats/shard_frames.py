@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,7 +108,7 @@ class Frames:
         self._counts: np.ndarray = counts[()]
         self._folder, self._opened = folder, opened
         self._open: dict[int, File] = {}
-        self._first = np.zeros(0, np.int64)  # frame of each shard's first
+        self._first: list[int] = []  # frame of each shard's first
 
     def begin(self, offsets: np.ndarray) -> None:
         """Take the items' offsets; ValueError where the shards do not have as many items.
@@ -117,7 +118,7 @@ class Frames:
         counts, known = self._counts, len(self.shards)
         if counts.shape != (known,) or (counts < 0).any() or counts.sum() != len(offsets) - 1:
             raise ValueError("its shards do not match its items")
-        self._first = offsets[np.concatenate([[0], np.cumsum(counts)])]
+        self._first = offsets[np.concatenate([[0], np.cumsum(counts)])].tolist()
         there = [one for one in shards_in(self._folder) if one.of == known]
         if len(there) < known:
             lacking = lacking_in(there) or f"lacks its {known} shards"
@@ -131,8 +132,8 @@ class Frames:
         start, stop = int(part.start), min(int(part.stop), len(self))
         pieces = []
         while start < stop:
-            number = int(np.searchsorted(self._first, start, "right")) - 1
-            first, end = int(self._first[number]), min(stop, int(self._first[number + 1]))
+            number = bisect_right(self._first, start) - 1
+            first, end = self._first[number], min(stop, self._first[number + 1])
             pieces.append(self._shard(number).frames(start - first, end - first))
             start = end
         if len(pieces) == 1:

@@ -20,7 +20,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -173,7 +173,7 @@ class Store:
         found = self._chunks.get(os.getpid())
         if found is None:
             data = self._frames
-            found = ChunkFrames.of(self._file, data) if self._shards is None else None
+            found = ChunkFrames.of(self._file, data, self.offsets) if self._shards is None else None
             found = self._chunks[os.getpid()] = data if found is None else found
         return found
 
@@ -219,13 +219,38 @@ class Store:
 
         Raises InputError where they are not what was written; looked at when first read.
         """
-        frames = self.frames(self.offsets[i], self.offsets[i + 1])
+        quick = self._quick()
+        try:
+            if isinstance(quick, ChunkFrames):
+                frames = quick.item(i)
+            else:
+                frames = quick[self.offsets.item(i) : self.offsets.item(i + 1)]
+        except (OSError, RuntimeError) as error:
+            raise self._damaged("features") from error
         if not self._right[i]:
-            self.check()
-            if self._sums is not None and zlib.crc32(_raw(frames)) != self._sums[i]:
-                raise self._altered(i)
-            self._right[i] = True
+            self._check_item(i, frames)
         return frames
+
+    def batch(self, positions: Sequence[int]) -> list[np.ndarray]:
+        """Return what `features` does of each item, in one call, which takes less of the time."""
+        quick = self._quick()
+        if not isinstance(quick, ChunkFrames):
+            return [self.features(i) for i in positions]
+        chosen = np.asarray(positions, np.int64)
+        try:
+            found = quick.items(chosen)
+        except OSError as error:
+            raise self._damaged("features") from error
+        for k in np.flatnonzero(~self._right[chosen]).tolist():
+            self._check_item(int(chosen[k]), found[k])
+        return found
+
+    def _check_item(self, i: int, frames: np.ndarray) -> None:
+        """Raise InputError where an item's frames are not what was written."""
+        self.check()
+        if self._sums is not None and zlib.crc32(_raw(frames)) != self._sums[i]:
+            raise self._altered(i)
+        self._right[i] = True
 
     def frames(self, start: int, stop: int) -> np.ndarray:
         """Return frames by their positions, not checked; InputError where they cannot be read."""

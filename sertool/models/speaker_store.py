@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,10 @@ class SpeakerStore(Store):
         if speaker not in self._fitted:
             self._fitted[speaker] = self._fit(speaker)
         return self._fitted[speaker].apply(super().features(i))
+
+    def batch(self, positions: Sequence[int]) -> list[np.ndarray]:
+        """Return what `features` does of each item."""
+        return [self.features(i) for i in positions]
 
     def _fit(self, speaker: Speaker) -> Statistics:
         if self._recordings is None:

@@ -78,6 +78,7 @@ class Augmenting:
         drawn = [(i, items[i].id, epoch + 1 if self.copies is None else k) for i, k in pairs]
         positions = [i for i, _ in pairs]
         if self.family == "frames":
+            source.fetch(positions)
             return source.pad([self._frames(source, *one) for one in drawn], positions)
         views = [source.view(self._picture(source, *one)) for one in drawn]
         return source.collate(views, positions)

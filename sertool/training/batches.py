@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -32,6 +33,9 @@ class Kept:
         self.room = room
         self._arrays: dict[Hashable, np.ndarray] = {}
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._arrays
+
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Return the array called `key`, read-only where it is kept, else what `make` returns."""
         found = self._arrays.get(key)
@@ -57,6 +61,16 @@ class Source:
     view: Callable[[np.ndarray], np.ndarray]
     statistics: Statistics | None = None
     kept: Kept = field(default_factory=Kept)
+    _fresh: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def fetch(self, positions: Sequence[int]) -> None:
+        """Read what is wanted next of these items, and not kept, in one go."""
+        places = dict.fromkeys(positions)
+        wanted = [
+            i for i in places if ("stored", i) not in self.kept and ("seen", i) not in self.kept
+        ]
+        with self._undamaged():
+            self._fresh = dict(zip(wanted, self.store.batch(wanted), strict=True))
 
     def stored(self, i: int) -> np.ndarray:
         """Return the features of item `i` (frames, ...) as the store has them."""
@@ -64,8 +78,16 @@ class Source:
 
     def read(self, i: int) -> np.ndarray:
         """Return the features of item `i` (frames, ...) from the store; InputError if damaged."""
-        try:
+        fresh = self._fresh.pop(i, None)
+        if fresh is not None:
+            return fresh
+        with self._undamaged():
             return self.store.features(i)
+
+    @contextlib.contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise InputError(f"{show(self.store.path)}: damaged; make it again") from error
 
@@ -77,6 +99,7 @@ class Source:
 
     def batch(self, positions: Sequence[int]) -> Batch:
         """Return features (batch, frames, ...) float32 padded with zeros, lengths, positions."""
+        self.fetch(positions)
         return self.collate(map(self.seen, positions), positions)
 
     def collate(self, views: Iterable[np.ndarray], positions: Sequence[int]) -> Batch:

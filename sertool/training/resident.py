@@ -45,6 +45,7 @@ class Resident:
 
     def batch(self, positions: Sequence[int]) -> Batch:
         """Return the numbers that `Source.batch` does."""
+        self.source.fetch([i for i in positions if i not in self._items])
         items = [self._item(i) for i in positions]
         lengths = torch.tensor([len(item) for item in items], dtype=torch.int64)
         return pad_sequence(items, batch_first=True), lengths, np.asarray(positions, np.int64)
