@@ -29,7 +29,7 @@ from pathlib import Path
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
+from sertool.corpora import Corpus, Published, Skipped, half, labels, make, stem
 from sertool.corpora.iemocap_labels import sentence
 from sertool.corpora.layout import NAME_FLAGS, OTHER_FORMAT, folders, other_formats, tables
 from sertool.items import Item
@@ -134,7 +134,7 @@ def nearest(root: Path, files: Sequence[str]) -> dict[str, Path]:
 
 def claims(root: Path, files: Sequence[str]) -> bool:
     """Return whether at least half of the files are named like MELD's, with a table in reach."""
-    return bool(files) and 2 * sum(map(fits, files)) >= len(files) and bool(nearest(root, files))
+    return half(fits, files) and bool(nearest(root, files))
 
 
 def utterances(root: Path, files: Sequence[str]) -> Iterator[Item | Skipped]:

@@ -31,7 +31,7 @@ from sertool.core.data import data_path
 from sertool.core.errors import InputError
 from sertool.core.paths import MOST_TOML, contents, show, text_of, to_text
 from sertool.core.texts import toml
-from sertool.corpora import Corpus, Published, Skipped, labels, make, stem
+from sertool.corpora import Corpus, Published, Skipped, half, labels, make, stem
 from sertool.corpora.layout import (
     NAME_FLAGS,
     OTHER_FORMAT,
@@ -233,8 +233,7 @@ class Named:
 
     def claims(self, root: Path, files: Sequence[str]) -> bool:
         """Return whether at least half of the files fit, and its table, if any, is near."""
-        fitting = sum(self.parse(relative, root) is not None for relative in files)
-        enough = bool(files) and 2 * fitting >= len(files)
+        enough = half(lambda relative: self.parse(relative, root) is not None, files)
         return enough and (not self.spec.table or self._nearest(root, files) is not None)
 
     def _recording(self, root: Path, relative: str) -> tuple[str, ...] | None:

@@ -27,13 +27,13 @@ from sertool.core.paths import show
 from sertool.core.shard import Piece
 from sertool.formats.outputs import Parts, atomic
 from sertool.formats.reuse import State, decide, of_store
-from sertool.formats.store import StoreWriter, frames_sha256
+from sertool.formats.store import StoreWriter
 from sertool.items import Item
 from sertool.ui.console import Console
 
 BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work shared out
 
-MARK = b"part"
+MARK = b"par2"  # other marks were of descriptions with other fields
 TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and the mark
 
 
@@ -85,9 +85,11 @@ class _Work:
                 for item, frames in made.items:
                     frames = np.ascontiguousarray(frames)
                     _same_shape(meta, frames)
-                    _write(part, frames.reshape(-1).view(np.uint8).data)
-                    sha256 = frames_sha256(frames).hex()
-                    meta["items"].append([len(frames), sha256, item.store_row()])
+                    content = frames.reshape(-1).view(np.uint8).data
+                    _write(part, content)
+                    # here, where it is in the cache, and not in the one process that assembles
+                    sums = hashlib.sha256(content).hexdigest(), zlib.crc32(content)
+                    meta["items"].append([len(frames), *sums, item.store_row()])
             meta["notes"] = dict(notes)
             text = json.dumps(meta).encode("ascii")
             crc = zlib.crc32(text).to_bytes(4, "little")
@@ -194,10 +196,10 @@ class _Assembler:
         elif meta["layout"] != self._layout:
             raise InputError(f"items of different shapes: {self._layout} and {meta['layout']}")
         with open(path, "rb", buffering=0) as file:
-            for frames, sha256, row in meta["items"]:
+            for frames, sha256, crc32, row in meta["items"]:
                 item = Item.from_row(row)
                 self._copy(file, frames)
-                self.writer.end_item(item, bytes.fromhex(sha256))
+                self.writer.end_item(item, bytes.fromhex(sha256), crc32)
                 self.built.items += 1
                 self.built.frames += frames
                 self.built.hashes.append((item.id, item.audio_hash))
@@ -304,7 +306,7 @@ def _usable(path: Path) -> bool:
                 )
             return all(
                 hashlib.sha256(file.read(frames * row)).hexdigest() == sha256
-                for frames, sha256, _ in meta["items"]
+                for frames, sha256, _, _ in meta["items"]
             )
     except FileNotFoundError:
         return False

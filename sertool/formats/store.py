@@ -543,11 +543,6 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def frames_sha256(frames: np.ndarray) -> bytes:
-    """Return the SHA-256 of contiguous frames, as `StoreWriter.end_item` takes it."""
-    return hashlib.sha256(_raw(frames)).digest()
-
-
 def _raw(frames: np.ndarray) -> memoryview:
     """Return the bytes of contiguous frames, not copied."""
     return frames.reshape(-1).view(np.uint8).data
@@ -634,7 +629,6 @@ class StoreWriter:
         self._used = self._written = 0  # frames in the buffer, frames on disk
         self._digests: list[bytes] = []  # SHA-256 of each item's frames
         self._sums: list[int] = []  # CRC-32 of each item's frames
-        self._sum = 0  # of the item that is being filled in
         self._offsets = [0]
         self._items: list[Item] = []
 
@@ -649,7 +643,8 @@ class StoreWriter:
             room[:] = frames[at : at + len(room)]
             at += len(room)
             self.filled(len(room))
-        self.end_item(item, frames_sha256(frames))
+        content = _raw(frames)
+        self.end_item(item, hashlib.sha256(content).digest(), zlib.crc32(content))
 
     def room(self, frames: int) -> np.ndarray:
         """Return where the next frames of the item go, at most `frames` of them; see `filled`."""
@@ -657,16 +652,14 @@ class StoreWriter:
 
     def filled(self, frames: int) -> None:
         """Count `frames` that were put where `room` said; a whole chunk goes to disk."""
-        self._sum = zlib.crc32(_raw(self.room(frames)), self._sum)
         self._used += frames
         if self._used == len(self._buffer):
             self._flush()
 
-    def end_item(self, item: Item, sha256: bytes) -> None:
-        """Close the item that was filled in since the last one; `sha256` is of its bytes."""
+    def end_item(self, item: Item, sha256: bytes, crc32: int) -> None:
+        """Close the item that was filled in since the last one, with checksums of its bytes."""
         self._digests.append(sha256)
-        self._sums.append(self._sum)
-        self._sum = 0
+        self._sums.append(crc32)
         self._offsets.append(self._written + self._used)
         self._items.append(item)
 
