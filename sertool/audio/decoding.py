@@ -21,6 +21,7 @@ from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
     NEEDS_FFMPEG,
     bounds,
+    local,
     ordinary,
     quiet,
     suffix,
@@ -270,6 +271,7 @@ def check_whole(file: soundfile.SoundFile) -> None:
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """Open a file through libsndfile; ItemError says why it cannot be."""
+    path = local(path)
     # as bytes, so that a name that is not UTF-8 arrives unchanged
     name = os.fsencode(path) if os.name == "posix" else os.fspath(path)
     if "\0" in os.fspath(path) or suffix(path) == ".raw":  # C would read the name up to the NUL

@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from sertool.audio.opening import cannot_decode, ffmpeg_for
+from sertool.audio.opening import cannot_decode, ffmpeg_for, local
 from sertool.core.errors import ItemError
 
 _AU_HEADER = 24  # bytes; AU is the one container with a header that a pipe cannot spoil
@@ -25,6 +25,7 @@ def converted(path: str | os.PathLike[str], *options: str) -> Iterator[tuple[IO[
     The stream holds its samples, frame by frame, for `big_endian_floats`; `options` are ffmpeg's.
     Raises ItemError for a file that ffmpeg cannot read.
     """
+    path = local(path)
     command = [ffmpeg_for(path), "-nostdin", "-v", "error", "-i", f"file:{os.fspath(path)}"]
     command += ["-map", "0:a:0", *options, "-c:a", "pcm_f32be", "-f", "au", "-"]
     with tempfile.TemporaryFile() as messages:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from sertool.audio.decoding import check_whole, opened
-from sertool.audio.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, quiet, suffix
+from sertool.audio.opening import NEEDS_FFMPEG, bounds, ffmpeg_for, local, quiet, suffix
 from sertool.core.errors import ItemError
 from sertool.formats.manifest import MAX_SECONDS
 
@@ -32,7 +32,7 @@ def read_header(path: str | os.PathLike[str]) -> Header | None:
     Raises ItemError with the reason that decoding would give, as far as the header shows it.
     """
     if suffix(path) in NEEDS_FFMPEG:
-        ffmpeg_for(path)
+        ffmpeg_for(local(path))
         return None
     with quiet(path), opened(path) as file:
         check_whole(file)

@@ -11,7 +11,7 @@ import numpy as np
 from sertool.audio import LONG, voice
 from sertool.audio.blocks import blocks, facts
 from sertool.audio.decoding import Recording, Sound, decode, mono
-from sertool.audio.opening import bounds
+from sertool.audio.opening import bounds, local
 from sertool.audio.waveform import crop, faults, resample, to_float
 from sertool.core.errors import ItemError
 
@@ -180,7 +180,7 @@ def is_long(path: Recording, start: float | None, end: float | None) -> bool:
         return False
     known = facts(path)
     if known.frames is None:
-        return os.path.getsize(path) > LONG * _LEAST_RATE
+        return os.path.getsize(local(path)) > LONG * _LEAST_RATE
     return known.frames / known.sample_rate - (start or 0.0) > LONG
 
 

@@ -12,7 +12,9 @@ import threading
 from collections.abc import Iterator
 from errno import EACCES, ENOENT
 
+from sertool.core import remote
 from sertool.core.errors import ItemError
+from sertool.core.paths import is_url
 
 CUT_SLACK = 0.1  # seconds that a manifest's end may lie past the end of the file
 _FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
@@ -27,6 +29,11 @@ _stderr_lock = threading.Lock()
 def suffix(path: str | os.PathLike[str]) -> str:
     """Return the end of a file's name from its last dot, in lower case."""
     return os.path.splitext(os.fspath(path))[1].lower()
+
+
+def local(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the path of a file here: a URL's copy; ItemError where it cannot be fetched."""
+    return remote.fetched(os.fspath(path)) if is_url(path) else path
 
 
 def bounds(total: int, rate: int, start: float | None, end: float | None) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 from sertool.commands.recordings import STDIN, check_arguments, refuse_terminal, sources
+from sertool.core import remote
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import (
     Argument,
@@ -231,14 +232,15 @@ def _model(first: Path, paths: Sequence[str], console: Console) -> tuple[Path, l
     is a model. Raises InputError where a model comes after recordings, or none is installed;
     UsageError where there is only a model.
     """
-    if str(first) != STDIN and box.is_model(first):
+    url = remote.url_of(first)
+    if str(first) != STDIN and url is None and box.is_model(first):
         if not paths:
             raise UsageError(
                 f"no recordings: sertool predict {shlex.join([show(first)])} and files, folders"
                 " or - after it"
             )
         return first, list(paths)
-    given = [str(first), *paths]
+    given = [url or str(first), *paths]
     later = next((path for path in paths if path != STDIN and box.is_model(Path(path))), None)
     if later is not None:
         rest = shlex.join(show(path) for path in given if path != later)

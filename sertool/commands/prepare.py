@@ -16,6 +16,7 @@ from typing import IO, Annotated, Any
 from msgspec import to_builtins
 
 from sertool import votes
+from sertool.core import remote
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import (
     Argument,
@@ -27,7 +28,7 @@ from sertool.core.options import (
     seed,
     strict,
 )
-from sertool.core.paths import absolute, from_text, show, to_text
+from sertool.core.paths import absolute, from_text, is_url, show, to_text
 from sertool.core.settings import option, pairs
 from sertool.corpora import (
     CORPORA,
@@ -408,7 +409,7 @@ class _Output:
 
 
 def _absolute(path: Path) -> str:
-    return "-" if path == STDOUT else to_text(absolute(path))
+    return "-" if path == STDOUT else remote.url_of(path) or to_text(absolute(path))
 
 
 def _params(options: PrepareOptions) -> dict[str, Any]:
@@ -512,6 +513,8 @@ def _mapped(utterance: Item, classes: label_maps.LabelMap) -> Item | None:
 
 
 def _relative(utterance: Item, folder: Path) -> Item:
+    if is_url(utterance.path):
+        return utterance
     path = os.path.relpath(from_text(utterance.path), folder.absolute())
     return replace(utterance, path=to_text(path))
 

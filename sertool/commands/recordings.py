@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sertool.core import remote
 from sertool.core.errors import InputError, UsageError
-from sertool.core.paths import find_audio, from_text, show, to_text
+from sertool.core.paths import find_audio, from_text, is_audio, is_url, show, to_text
 from sertool.items import Item
 from sertool.ui.console import Console
 from sertool.ui.words import plural
@@ -31,6 +32,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if argument == STDIN:
             refuse_terminal("find corpus/ -name '*.wav' | sertool predict MODEL.ckpt -")
+        elif is_url(argument):
+            if not is_audio(argument):
+                remote.listed(argument)
         elif not os.path.lexists(argument):
             raise InputError(f"{show(argument)}: no such file or folder")
         elif os.path.isdir(argument) and not find_audio(Path(argument))[0]:
@@ -47,11 +51,20 @@ def sources(arguments: Sequence[str], null: bool, console: Console) -> Iterator[
     """Yield recordings in the order of the arguments; None where a list has nothing yet."""
     for argument in arguments:
         if argument == STDIN:
-            yield from _listed(null)
+            yield from _listed(null, console)
+        elif is_url(argument):
+            remote.folder()
+            urls = [argument] if is_audio(argument) else remote.listed(argument)
+            yield from (Item("", url) for url in urls)
         elif os.path.isdir(argument):
             yield from map(recording, _in_folder(Path(argument), console))
         else:
             yield recording(Path(argument))
+
+
+def _line_of(text: str) -> Item:
+    """Return what a line names that is nothing but a path or a URL."""
+    return Item("", text) if is_url(text) else recording(Path(text))
 
 
 def recording(path: Path) -> Item:
@@ -66,7 +79,7 @@ def _in_folder(folder: Path, console: Console) -> list[Path]:
     return audio
 
 
-def _listed(null: bool) -> Iterator[Item | None]:
+def _listed(null: bool, console: Console) -> Iterator[Item | None]:
     """Yield what standard input lists; InputError where that is nothing."""
     count = 0
     for line in _lines(b"\0" if null else b"\n"):
@@ -76,7 +89,14 @@ def _listed(null: bool) -> Iterator[Item | None]:
             raise UsageError("the names on standard input end in NUL: give --null")
         elif line.strip():
             count += 1
-            yield _source(line if null else line.removesuffix(b"\r"))
+            item = _source(line if null else line.removesuffix(b"\r"))
+            if is_url(item.path):
+                try:
+                    remote.check(item.path)
+                except ValueError as error:
+                    console.failed(item.path, str(error))
+                    continue
+            yield item
     if not count:
         raise InputError("standard input: no paths and no manifest lines")
 
@@ -84,15 +104,15 @@ def _listed(null: bool) -> Iterator[Item | None]:
 def _source(line: bytes) -> Item:
     """Return what a line names: a path, or a manifest's `{"path", "start", "end", "label", …}`."""
     if not line.startswith(b"{"):
-        return recording(Path(os.fsdecode(line)))
+        return _line_of(os.fsdecode(line))
     try:
         row = json.loads(line)
-        path = from_text(row["path"])
-        if b"\0" not in os.fsencode(path):
+        path = row["path"] if is_url(row["path"]) else to_text(from_text(row["path"]))
+        if "\0" not in path:
             label = row.get("label")
             known = {"label": label if isinstance(label, str) and label else None}
             times = {name: _seconds(row, name) for name in ("start", "end")}
-            return Item.from_row({"id": "", **row, **known, **times, "path": to_text(path)})
+            return Item.from_row({"id": "", **row, **known, **times, "path": path})
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return recording(Path(os.fsdecode(line)))  # a file of such a name, or an error that names it

@@ -16,6 +16,7 @@ _FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
 AUDIO_SUFFIXES = frozenset(f".{name}" for name in f"{_SOUNDFILE} {_FFMPEG}".split(" "))
 MOST_BYTES = 1 << 28  # of a file that is read whole, where nothing else is said
 MOST_TOML = 1 << 24  # of one that people write
+URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)  # two letters: C:// is a drive
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -34,6 +35,20 @@ def from_text(text: str) -> Path:
         )
         return Path(os.fsdecode(raw))
     return path
+
+
+def located(text: str) -> Path | str:
+    """Return where an item's file is: its path, as of `from_text`, or its URL."""
+    return text if "://" in text and is_url(text) else from_text(text)
+
+
+def is_url(text: object) -> bool:
+    """Return whether something is the text of a URL; a `Path` never is.
+
+    >>> is_url("s3://bucket/a.wav"), is_url("C://a.wav"), is_url("a.wav")
+    (True, False, False)
+    """
+    return isinstance(text, str) and URL.match(text) is not None
 
 
 def show(path: object) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sertool.core import remote
 from sertool.core.errors import InputError
 from sertool.core.paths import absolute, find_audio, is_audio, show, to_text
 from sertool.corpora import Corpus, Note, Published, Skipped, load, make, names
@@ -38,11 +39,12 @@ class Source:
     files: list[str] = field(default_factory=list)  # POSIX paths below root
     stray: int = 0
     given: Path | None = None  # the root as the user wrote it
+    url: str | None = None  # the root's, where it lies elsewhere
 
     @property
     def shown(self) -> str:
         """The source's name for messages."""
-        return show(self.given or self.root)
+        return show(self.url or self.given or self.root)
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Found:
     corpus: Corpus | None
     utterances: list[Item]
     finished: bool = False  # ids are the manifest's own
+    url: str | None = None  # of a source that lies elsewhere
 
     def published(self) -> Published | None:
         """Return the corpus's published counts, if it has any."""
@@ -112,7 +115,9 @@ def _sources(paths: Sequence[Path], manners: Manners) -> list[Source]:
     singles: list[Path] = []
     place = 0
     for path in paths:
-        if path.is_dir():
+        if (url := remote.url_of(path)) is not None:
+            sources.append(_elsewhere(url))
+        elif path.is_dir():
             sources.append(_folder(path))
         elif path == STDIN:
             sources.append(Source(path))
@@ -161,6 +166,16 @@ def _folder(path: Path) -> Source:
     return Source(root, files, len(stray), given=path)
 
 
+def _elsewhere(url: str) -> Source:
+    """Return the source at a URL: a manifest, a folder, or an audio file; InputError."""
+    if url.endswith(MANIFEST_SUFFIX):
+        return Source(remote.named(url), url=url)
+    above = url.rpartition("/")[0] if is_audio(url) else url.rstrip("/")
+    files = [url] if is_audio(url) else remote.listed(url)
+    root = remote.stand_in(above)
+    return Source(root, [file[len(above) + 1 :] for file in files], given=root, url=above)
+
+
 def _read(
     source: Source,
     corpus: str,
@@ -172,6 +187,8 @@ def _read(
     root, where = source.root, source.shown
     if root == STDIN:
         return _read_manifest(root, manners)
+    if source.url is not None and not source.files:
+        return _read_manifest(root, manners, source.url)
     chosen: Corpus | None
     if forced is not None and root.suffix.lower() != MANIFEST_SUFFIX:
         chosen = forced
@@ -194,6 +211,9 @@ def _read(
     left_out: Counter[str] = Counter()
     for item in _utterances(chosen, source):
         if isinstance(item, Item):
+            if source.url is not None:
+                below = item.path.removeprefix(to_text(root)).lstrip("/")
+                item.path = f"{source.url}/{below}"
             utterances.append(item)
         elif isinstance(item, Note):
             (manners.console.warn if item.warning else manners.console.note)(item.text)
@@ -209,26 +229,30 @@ def _read(
     if not utterances:
         raise InputError(f"{where}: contains no utterances")
     told = {utterance.corpus for utterance in utterances}
-    return Found((told.pop() if len(told) == 1 else None) or name, root, chosen, utterances)
+    name = (told.pop() if len(told) == 1 else None) or name
+    return Found(name, root, chosen, utterances, url=source.url)
 
 
-def _read_manifest(path: Path, manners: Manners) -> Found:
-    """Return the utterances of a manifest, unchanged; `-` is standard input."""
-    name = "standard input" if path == STDIN else show(path)
+def _read_manifest(path: Path, manners: Manners, url: str | None = None) -> Found:
+    """Return the utterances of a manifest, unchanged; `-` is standard input.
+
+    url: of the manifest that `path` is a copy of.
+    """
+    name = "standard input" if path == STDIN else show(url or path)
 
     bad: list[tuple[int, str]] = []
 
     def keep(number: int, reason: str) -> None:
         bad.append((number, reason))
 
-    utterances = list(_stdin(keep) if path == STDIN else read_manifest(path, keep))
+    utterances = list(_stdin(keep) if path == STDIN else read_manifest(path, keep, url))
     if not utterances:
         why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
         raise InputError(f"{name}: contains no utterances{why}")
     for number, reason in bad:
         manners.fail(f"{name} line {number}", reason)
     manners.console.note(f"{name}: a manifest, {plural(len(utterances), 'utterance')}")
-    return Found(path.stem, path, None, utterances, finished=True)
+    return Found(path.stem, path, None, utterances, finished=True, url=url)
 
 
 def _stdin(bad: Callable[[int, str], None]) -> Iterator[Item]:

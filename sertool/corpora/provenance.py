@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sertool.core.paths import absolute, from_text, to_text
+from sertool.core import remote
+from sertool.core.paths import absolute, from_text, show, to_text
 from sertool.core.version import VERSION
-from sertool.corpora.discover import STDIN, Found
+from sertool.corpora.discover import MANIFEST_SUFFIX, STDIN, Found
 from sertool.formats import lineage
 from sertool.formats import made as side
 from sertool.formats.lineage import Input, Record, Source
@@ -48,6 +49,10 @@ def _corpus(path: Path, found: Sequence[Found]) -> Source:
     if path == STDIN:
         lines = [part for part in found if part.root == STDIN]
         return Source("-", _content(lines), "list")
+    if (url := remote.url_of(path)) is not None:
+        parts = [part for part in found if part.url is not None and url.startswith(part.url)]
+        what = "manifest" if url.endswith(MANIFEST_SUFFIX) else "folder"
+        return Source(show(url), _content(parts), what)
     if path.is_dir():
         listing = _listing(path, [u for part in found for u in part.utterances])
         return Source(to_text(absolute(path).name or "files"), listing, "folder")

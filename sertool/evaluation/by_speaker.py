@@ -21,7 +21,7 @@ import numpy as np
 from sertool.audio.decoding import Sound
 from sertool.core import workers
 from sertool.core.errors import InputError, ItemError
-from sertool.core.paths import from_text, show, to_text
+from sertool.core.paths import from_text, is_url, show, to_text
 from sertool.evaluation.heldout import features_sha256
 from sertool.evaluation.options import COLUMN, PredictOptions
 from sertool.features.hearing import Clip, Hearing
@@ -97,7 +97,8 @@ class Who:
 
 
 def _absolute(item: Item) -> str:
-    return item.path if isinstance(item, Sound) else to_text(os.path.abspath(from_text(item.path)))
+    there = isinstance(item, Sound) or is_url(item.path)
+    return item.path if there else to_text(os.path.abspath(from_text(item.path)))
 
 
 def _folder(path: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from sertool.audio.decoding import Decoded, Recording, Sound, decode
 from sertool.audio.waveform import resample
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import from_text, show
+from sertool.core.paths import located, show
 from sertool.features.stage import Segment, Stage
 from sertool.items import Item
 
@@ -120,7 +120,7 @@ class Pipeline:
 
 def recording(item: Item) -> Recording:
     """Return what an item is decoded from: its file, or its samples."""
-    return item if isinstance(item, Sound) else from_text(item.path)
+    return item if isinstance(item, Sound) else located(item.path)
 
 
 def spans(total: int, length: int, hop: int) -> Iterator[tuple[int, int]]:

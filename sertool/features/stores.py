@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sertool.audio import summarised
+from sertool.core import remote
 from sertool.core.errors import InputError, ItemError, UsageError
-from sertool.core.paths import absolute, from_text, is_audio, show, to_text
+from sertool.core.paths import absolute, from_text, is_audio, is_url, located, show, to_text
 from sertool.core.shard import Shard
-from sertool.corpora.discover import discover, is_foreign
+from sertool.corpora.discover import MANIFEST_SUFFIX, discover, is_foreign
 from sertool.features.spec import FeaturizeSpec
 from sertool.features.stage import Segment, Stage
 from sertool.formats import lineage
@@ -48,7 +49,7 @@ class AudioSource(Source):
     def make(self, i: int) -> Made:
         """Decode utterance `i` and compute its items."""
         utterance = self.items[i]
-        path = from_text(utterance.path)
+        path = located(utterance.path)
         decoded = self.stage.load(path, utterance.start, utterance.end, fingerprinted=True)
         item = utterance.replace(
             path=os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
@@ -222,22 +223,44 @@ def _utterances(
         if not lines:
             raise InputError("standard input: no paths and no manifest lines")
         return _from_lines(lines, corpus, console), lineage.Input("-", "", "list"), []
+    url = remote.url_of(source)
     path = Path(source)
+    if url is not None and not url.endswith(MANIFEST_SUFFIX):
+        read = lineage.Input(show(url), "", "file" if is_audio(url) else "folder")
+        return _discover([path], corpus, console), read, []
+    if url is not None:
+        path = remote.named(url)
     if not path.exists():
         raise InputError(f"{show(source)}: no such file or folder")
-    if path.is_dir() or is_audio(path) or is_foreign(path):
+    if url is None and (path.is_dir() or is_audio(path) or is_foreign(path)):
         read = lineage.Input(path.absolute().name, "", "folder" if path.is_dir() else "file")
         return _discover([path], corpus, console), read, []
 
     bad: list[tuple[int, str]] = []
-    found = list(read_manifest(path, lambda line, reason: bad.append((line, reason))))
+    found = list(read_manifest(path, lambda line, reason: bad.append((line, reason)), url))
     if not found:
         why = f" (line {bad[0][0]}: {bad[0][1]})" if bad else ""
-        raise InputError(f"{show(path)}: neither audio, nor a store, nor a manifest{why}")
+        raise InputError(f"{show(source)}: neither audio, nor a store, nor a manifest{why}")
     for line, reason in bad:
-        console.failed(f"{show(path)}: line {line}", reason)
-    read = lineage.Input(path.name, lineage.file_sha256(path), "manifest")
+        console.failed(f"{show(source)}: line {line}", reason)
+    found = _named(found, console, [url] if url else [])
+    name = path.name if url is None else show(url)
+    read = lineage.Input(name, lineage.file_sha256(path), "manifest")
     return found, read, side.lineage_of(path) or []
+
+
+def _named(utterances: list[Item], console: Console, beside: list[str]) -> list[Item]:
+    """Return those utterances whose URL, if they have one, is of a place that the user named."""
+    kept = []
+    for utterance in utterances:
+        try:
+            if is_url(utterance.path):
+                remote.check(utterance.path, beside)
+                remote.folder()
+            kept.append(utterance)
+        except ValueError as error:
+            console.failed(utterance.path, str(error))
+    return kept
 
 
 def _discover(paths: list[Path], corpus: str, console: Console) -> list[Item]:
@@ -246,7 +269,7 @@ def _discover(paths: list[Path], corpus: str, console: Console) -> list[Item]:
 
 def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Item]:
     """Return the utterances of lines that are manifest lines (`{`) or paths, in their order."""
-    plain = [Path(line) for line in lines if not line.startswith("{")]
+    plain = [Path(line) for line in lines if not line.startswith("{") and not is_url(line)]
     by_path: dict[str, Item] = {}
     there = []
     for path in plain:
@@ -264,9 +287,11 @@ def _from_lines(lines: list[str], corpus: str, console: Console) -> list[Item]:
                 result.append(resolve(parse_line(line), Path.cwd()))
             except ValueError as error:
                 console.failed(f"standard input: line {number}", str(error))
+        elif is_url(line):
+            result.append(Item(os.path.splitext(line)[0], line))
         elif (utterance := by_path.get(to_text(absolute(Path(line))))) is not None:
             result.append(utterance)
-    return result
+    return _named(result, console, [])
 
 
 def _check(utterances: list[Item]) -> None:
@@ -290,13 +315,13 @@ def _common_rate(utterances: list[Item]) -> int:
     rates: Counter[int] = Counter()
     for utterance in utterances[::step]:
         try:
-            rates[read_rate(from_text(utterance.path))] += 1
+            rates[read_rate(located(utterance.path))] += 1
         except ItemError:
             continue
     if not rates:
         for utterance in utterances:
             try:
-                return read_rate(from_text(utterance.path))
+                return read_rate(located(utterance.path))
             except ItemError:
                 continue
         return 16000  # nothing can be read: every file will be named with its reason
@@ -304,7 +329,9 @@ def _common_rate(utterances: list[Item]) -> int:
 
 
 def _common_folder(utterances: list[Item]) -> str:
-    """Return the deepest folder that holds every file, as text."""
+    """Return the deepest folder that holds every file, as text; "" where some lie elsewhere."""
+    if any(is_url(u.path) for u in utterances):
+        return ""
     return os.path.commonpath([os.path.dirname(u.path) for u in utterances])
 
 

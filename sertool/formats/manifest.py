@@ -13,8 +13,9 @@ from typing import IO, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
+from sertool.core import remote
 from sertool.core.errors import InputError
-from sertool.core.paths import from_text, opened_text, show, to_text
+from sertool.core.paths import from_text, is_url, opened_text, show, to_text
 from sertool.core.texts import json_text
 from sertool.formats import schema
 from sertool.formats.schema import Count, Name
@@ -118,8 +119,12 @@ def _constant(word: str) -> None:
         raise ValueError(word)
 
 
-def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None) -> Iterator[Item]:
+def read_manifest(
+    path: Path, on_error: Callable[[int, str], None] | None = None, url: str | None = None
+) -> Iterator[Item]:
     """Yield the utterances of a manifest; relative paths count from the manifest's folder.
+
+    url: of the manifest that `path` is a copy of; it names no files here.
 
     A bad line goes to `on_error(line number, reason)`, or raises InputError without it.
     """
@@ -129,13 +134,13 @@ def read_manifest(path: Path, on_error: Callable[[int, str], None] | None = None
                 if not line.strip():
                     continue
                 try:
-                    utterance = parse_line(line)
+                    utterance = resolve(parse_line(line), path.parent, url)
                 except ValueError as error:
                     if on_error is None:
                         raise InputError(f"{path}: line {number}: {error}") from error
                     on_error(number, str(error))
                     continue
-                yield resolve(utterance, path.parent)
+                yield utterance
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
 
@@ -148,9 +153,18 @@ def bounded(file: IO[str]) -> Iterator[str]:
             line = file.readline(MOST_LINE + 1)
 
 
-def resolve(utterance: Item, folder: Path) -> Item:
-    """Return the utterance with an absolute path, relative ones counted from `folder`."""
+def resolve(utterance: Item, folder: Path, url: str | None = None) -> Item:
+    """Return the utterance with an absolute path, relative ones counted from `folder`.
+
+    Or from that of the manifest at `url`, which may name no file here (ValueError). A URL stays.
+    """
+    if is_url(utterance.path):
+        return utterance
     path = from_text(utterance.path)
+    if url is not None:
+        if path.is_absolute():
+            raise ValueError("names a file on this machine; a manifest from elsewhere may not")
+        return utterance.replace(path=remote.joined(url.rpartition("/")[0], utterance.path))
     if utterance.path.startswith("/"):
         return utterance
     if path.is_absolute():  # its first character is an escape

@@ -1,0 +1,142 @@
+"""Time and memory of every stage on a corpus, and on the same 5 and 20 times under other names.
+
+    python benchmarks/growth.py RAVDESS/ [--times 1 5 20] [--files 1440] [--stage NAME …]
+
+The recordings are converted to 16 kHz WAV once; the copies are hard links in folders of their own.
+Each stage runs as a user runs it, with one worker and one thread, on what the stages before it
+wrote. Printed are CPU seconds (start-up included), the cost of a further file from the second to
+the last size over that from the first to the second (1: time grows linearly; start-up cancels),
+the peak memory of the largest process, and by how many kB it grows with every further file.
+
+`train linear` is a model that is fitted whole: a row of statistics an item, in memory. All others
+keep columns of about 1 kB an item; `predict` and the network's training not even that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import measured
+from measured import Cost, Row
+
+RATE = 16000
+LINEAR = 1.3  # a further file may cost so much more where there are many
+FLAT = 2.0  # kB a further file: the columns of an item, read and written
+WHOLE = 4.0  # where every item's statistics are in memory besides: 2 x 64 values in float64
+MODEL = ("--model", "sundharam-cnn", "--epochs", "1", "--no-baselines")
+FIXED = ("--workers", "1")
+FITTED = frozenset({"train linear"})
+
+
+def stages(folder: Path) -> dict[str, list[object]]:
+    """Return the commands that are measured, in order, on the corpus in a folder."""
+    manifest, mel, copies = folder / "m.jsonl", folder / "mel.h5", folder / "copies.h5"
+    merged, chosen = folder / "merged.h5", folder / "chosen.h5"
+    linear, network, report = folder / "l.ckpt", folder / "n.ckpt", folder / "r.json"
+    crop = ("--offset", "0.5", "--duration", "1.5", "--fit", "both")
+    return {
+        "prepare": ["prepare", "--split", "speakers:6", folder / "corpus", manifest],
+        "featurize mel": ["featurize", "--kind", "mel", "--set", "n_mels=64", *crop, *FIXED,
+                          manifest, mel],
+        "augment": ["augment", "--freq-mask", "8:2", *FIXED, mel, copies],
+        "select": ["select", "--where", "gender=female", mel, chosen],
+        "merge": ["merge", chosen, folder / "others.h5", merged],
+        "train linear": ["train", "--model", "linear", "--test-fold", "0", "--no-baselines",
+                         mel, linear],
+        "train a network": ["train", *MODEL, "--test-fold", "0", mel, network],
+        "eval": ["eval", linear, mel, "--all", "--json", report],
+        "predict": ["predict", linear, folder / "corpus", "--output", folder / "p.jsonl", *FIXED],
+        "info": ["info", mel],
+        "info --audit": ["info", "--audit", chosen, folder / "others.h5"],
+        "report": ["report", report],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Make the corpora, run every stage on each, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="RAVDESS, unpacked")
+    parser.add_argument("--times", type=int, nargs=3, default=[1, 5, 20], metavar="N")
+    parser.add_argument("--files", type=int, default=1440, help="of the corpus (default: all)")
+    parser.add_argument("--stage", nargs="+", help="show these alone (the others still run)")
+    parser.add_argument("--tmp", type=Path, help="where all files go for the while")
+    measured.options(parser)
+    given = parser.parse_args()
+    files = 240 if given.quick else given.files
+    found: dict[int, dict[str, Cost]] = {}
+    with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=given.tmp) as name:
+        one = Path(name, "wav")
+        count = convert(given.folder, one, files)
+        for times in given.times:
+            folder = Path(name, "work")
+            repeat(one, folder / "corpus", times)
+            found[times] = {stage: cost for stage, cost in run(folder)}
+            shutil.rmtree(folder)
+    show(found, count, given)
+
+
+def convert(source: Path, folder: Path, files: int) -> int:
+    """Write recordings as 16 kHz WAV under their own names; return how many there are."""
+    import soundfile
+
+    from sertool.audio import decoding, waveform
+    from sertool.core import paths
+
+    every, _ = paths.find_audio(source)
+    chosen = every[:: max(1, len(every) // files)][:files]
+    for path in chosen:
+        target = (folder / path.relative_to(source)).with_suffix(".wav")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        samples = waveform.to_int16(decoding.decode(path, sample_rate=RATE).samples)
+        soundfile.write(target, samples, RATE, "PCM_16")
+    return len(chosen)
+
+
+def repeat(one: Path, corpus: Path, times: int) -> None:
+    """Link every recording `times` times, each copy in a folder of its own."""
+    for copy in range(times):
+        shutil.copytree(one, corpus / f"copy{copy:02}", copy_function=os.link)
+
+
+def run(folder: Path) -> list[tuple[str, Cost]]:
+    """Return what every stage took on a folder's corpus."""
+    done = []
+    for name, words in stages(folder).items():
+        if name == "merge":  # the other half, which costs what the first did
+            measured.cost("select", "--where", "gender=male", folder / "mel.h5",
+                          folder / "others.h5")  # fmt: skip
+        done.append((name, measured.cost(*words)))
+        took = done[-1][1]
+        print(f"{name}: {took.cpu:.2f} s CPU, {took.peak:.0f} MB", file=sys.stderr, flush=True)
+    return done
+
+
+def show(found: dict[int, dict[str, Cost]], count: int, given: argparse.Namespace) -> None:
+    """Print the table; keep the figures."""
+    few, some, many = sorted(found)
+    heads = " | ".join(f"{n} ×: s CPU, MB" for n in found)
+    print(f"| stage, {count} files | {heads} | growth of a file's cost | kB a further file |")
+    print("| --- |" + " ---: |" * (len(found) + 2))
+    rows = []
+    for stage in given.stage or found[few]:
+        cost = {n: found[n][stage] for n in found}
+        cells = " | ".join(f"{c.cpu:.1f}, {c.peak:.0f}" for c in cost.values())
+        early = (cost[some].cpu - cost[few].cpu) / (some - few)
+        late = (cost[many].cpu - cost[some].cpu) / (many - some)
+        kept = 1000 * (cost[many].peak - cost[few].peak) / (count * (many - few))
+        print(f"| {stage} | {cells} | {late / early:.2f} | {kept:.1f} |")
+        what = f"{stage}, {many} × {count} files"
+        beside = f"a file of the first {some} ×"
+        rows.append(Row(what, cost[many].cpu, "s CPU", beside, late / early, at_most=LINEAR))
+        most = WHOLE if stage in FITTED else FLAT
+        rows.append(Row(f"{stage}, memory of a further file", kept, "kB", at_most=most))
+    measured.write(given.json, rows)
+
+
+if __name__ == "__main__":
+    main()
