@@ -8,8 +8,9 @@ wrote. Printed are CPU seconds (start-up included), the cost of a further file f
 the last size over that from the first to the second (1: time grows linearly; start-up cancels),
 the peak memory of the largest process, and by how many kB it grows with every further file.
 
-`train linear` is a model that is fitted whole: a row of statistics an item, in memory. All others
-keep columns of about 1 kB an item; `predict` and the network's training not even that.
+`train linear` is a model that is fitted whole: a row of statistics an item, in memory. A network's
+training keeps as many items as 512 MB hold, to read them once; all others keep columns, `predict`
+not even those. The kept figures have the bytes on disk of a file besides, and its mean length.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from measured import Cost, Row
 
 RATE = 16000
 LINEAR = 1.3  # a further file may cost so much more where there are many
-FLAT = 2.0  # kB a further file: the columns of an item, read and written
-WHOLE = 4.0  # where every item's statistics are in memory besides: 2 x 64 values in float64
-MODEL = ("--model", "sundharam-cnn", "--epochs", "1", "--no-baselines")
+FLAT = 4.0  # kB a further file: its columns, as they are read and as they are written
+WHOLE = 8.0  # where every item's statistics are in memory besides
+KEPT = 512.0  # MB of items that a network's training keeps
+MODEL = ("--model", "sertool", "--epochs", "1", "--no-baselines")
 FIXED = ("--workers", "1")
-FITTED = frozenset({"train linear"})
+NETWORK = "train a network"
+DISK = ("m.jsonl", "mel.h5", "copies.h5", "p.jsonl", "r.json")
 
 
 def stages(folder: Path) -> dict[str, list[object]]:
@@ -38,11 +41,10 @@ def stages(folder: Path) -> dict[str, list[object]]:
     manifest, mel, copies = folder / "m.jsonl", folder / "mel.h5", folder / "copies.h5"
     merged, chosen = folder / "merged.h5", folder / "chosen.h5"
     linear, network, report = folder / "l.ckpt", folder / "n.ckpt", folder / "r.json"
-    crop = ("--offset", "0.5", "--duration", "1.5", "--fit", "both")
+    kind = ("--kind", "mel", "--set", "n_mels=64", "--dtype", "float16")
     return {
         "prepare": ["prepare", "--split", "speakers:6", folder / "corpus", manifest],
-        "featurize mel": ["featurize", "--kind", "mel", "--set", "n_mels=64", *crop, *FIXED,
-                          manifest, mel],
+        "featurize mel": ["featurize", *kind, *FIXED, manifest, mel],
         "augment": ["augment", "--freq-mask", "8:2", *FIXED, mel, copies],
         "select": ["select", "--where", "gender=female", mel, chosen],
         "merge": ["merge", chosen, folder / "others.h5", merged],
@@ -69,19 +71,24 @@ def main() -> None:
     given = parser.parse_args()
     files = 240 if given.quick else given.files
     found: dict[int, dict[str, Cost]] = {}
+    disk: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="sertool-benchmark-", dir=given.tmp) as name:
         one = Path(name, "wav")
-        count = convert(given.folder, one, files)
+        count, seconds = convert(given.folder, one, files)
         for times in given.times:
             folder = Path(name, "work")
             repeat(one, folder / "corpus", times)
             found[times] = {stage: cost for stage, cost in run(folder)}
+            disk = {n: (folder / n).stat().st_size / 1e3 / (count * times) for n in DISK}
             shutil.rmtree(folder)
-    show(found, count, given)
+    rows = show(found, count, given.stage)
+    rows.append(Row("mean length of a file", seconds, "s"))
+    rows += [Row(f"{name}, of a file", size, "kB") for name, size in disk.items()]
+    measured.write(given.json, rows)
 
 
-def convert(source: Path, folder: Path, files: int) -> int:
-    """Write recordings as 16 kHz WAV under their own names; return how many there are."""
+def convert(source: Path, folder: Path, files: int) -> tuple[int, float]:
+    """Write recordings as 16 kHz WAV under their own names; return how many, their mean seconds."""
     import soundfile
 
     from sertool.audio import decoding, waveform
@@ -89,12 +96,14 @@ def convert(source: Path, folder: Path, files: int) -> int:
 
     every, _ = paths.find_audio(source)
     chosen = every[:: max(1, len(every) // files)][:files]
+    total = 0
     for path in chosen:
         target = (folder / path.relative_to(source)).with_suffix(".wav")
         target.parent.mkdir(parents=True, exist_ok=True)
         samples = waveform.to_int16(decoding.decode(path, sample_rate=RATE).samples)
         soundfile.write(target, samples, RATE, "PCM_16")
-    return len(chosen)
+        total += len(samples)
+    return len(chosen), total / RATE / len(chosen)
 
 
 def repeat(one: Path, corpus: Path, times: int) -> None:
@@ -116,26 +125,32 @@ def run(folder: Path) -> list[tuple[str, Cost]]:
     return done
 
 
-def show(found: dict[int, dict[str, Cost]], count: int, given: argparse.Namespace) -> None:
-    """Print the table; keep the figures."""
+def show(
+    found: dict[int, dict[str, Cost]], count: int, stages: list[str] | None
+) -> list[measured.Row]:
+    """Print the table; return the figures."""
     few, some, many = sorted(found)
     heads = " | ".join(f"{n} ×: s CPU, MB" for n in found)
     print(f"| stage, {count} files | {heads} | growth of a file's cost | kB a further file |")
     print("| --- |" + " ---: |" * (len(found) + 2))
     rows = []
-    for stage in given.stage or found[few]:
+    for stage in stages or found[few]:
         cost = {n: found[n][stage] for n in found}
         cells = " | ".join(f"{c.cpu:.1f}, {c.peak:.0f}" for c in cost.values())
         early = (cost[some].cpu - cost[few].cpu) / (some - few)
         late = (cost[many].cpu - cost[some].cpu) / (many - some)
         kept = 1000 * (cost[many].peak - cost[few].peak) / (count * (many - few))
         print(f"| {stage} | {cells} | {late / early:.2f} | {kept:.1f} |")
-        what = f"{stage}, {many} × {count} files"
-        beside = f"a file of the first {some} ×"
-        rows.append(Row(what, cost[many].cpu, "s CPU", beside, late / early, at_most=LINEAR))
-        most = WHOLE if stage in FITTED else FLAT
-        rows.append(Row(f"{stage}, memory of a further file", kept, "kB", at_most=most))
-    measured.write(given.json, rows)
+        what, beside = f"{stage}, of {some} × to {many} ×", f"a file of {few} × to {some} ×"
+        a_file = 1e3 * late / count
+        rows.append(Row(what, a_file, "ms CPU a file", beside, late / early, at_most=LINEAR))
+        if stage == NETWORK:
+            more = cost[many].peak - cost[few].peak
+            rows.append(Row(f"{stage}, memory beyond {few} ×", more, "MB", at_most=KEPT))
+        else:
+            most = WHOLE if stage == "train linear" else FLAT
+            rows.append(Row(f"{stage}, memory of a further file", kept, "kB", at_most=most))
+    return rows
 
 
 if __name__ == "__main__":
