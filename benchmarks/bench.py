@@ -30,6 +30,7 @@ SCRIPTS = {  # in the page's order; what each is given beside --quick and --json
     "train": [],
     "startup": [],
     "stores": [],
+    "growth": [FOLDER],
     "precision": [],
     "batches": [FOLDER, "--kind", "logpower", "--model", "ma2018"],
     "augment": [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -360,17 +361,22 @@ def parse(content: bytes, name: str, items: bool = True) -> Checkpoint:
     identity = _identity(tensors, meta)
     try:
         schema.convert(meta, Header)
-        listed = tensors.pop(ITEMS).tobytes()
-        lines = listed.decode() if items else ""
-        rows = [json.loads(line) for line in lines.split("\n") if line]
     except (ValueError, RecursionError) as error:
-        why = "" if isinstance(error, UnicodeDecodeError | RecursionError) else f": {error}"
-        raise InputError(f"{name}: damaged, not the header of a checkpoint{why}") from error
+        raise InputError(f"{name}: damaged, not the header of a checkpoint: {error}") from error
+    listed = tensors.pop(ITEMS)
+    lines = io.BytesIO(listed.tobytes() if items else b"")  # one at a time: all would fill memory
     try:
-        schema.convert(rows, list[Line])
-    except ValueError as error:
+        kept = [_item(line) for line in lines if line.strip()]
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: damaged, its list of items: {error}") from error
-    return Checkpoint(tensors, [Item.from_row(row) for row in rows], meta, identity)
+    return Checkpoint(tensors, kept, meta, identity)
+
+
+def _item(line: bytes) -> Item:
+    """Return the item of a line; ValueError for what is none."""
+    row = json.loads(line.decode("utf-8"))
+    schema.convert(row, Line)
+    return Item.from_row(row)
 
 
 def plain_weights(path: Path) -> dict[str, Any] | None:

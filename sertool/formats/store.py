@@ -341,8 +341,10 @@ class Store:
         data = self._read(f"items/{name}")
         if data.dtype.kind == "S":
             blank = "" if name in STORE_FIELDS and name not in FIELDS else None
-            try:
-                return [value.decode("utf-8") or blank for value in data.tolist()]
+            values = data.tolist()
+            try:  # each value once: most columns have few, and an item's texts would fill memory
+                known = {value: value.decode("utf-8") or blank for value in set(values)}
+                return [known[value] for value in values]
             except UnicodeDecodeError as error:
                 raise self._damaged(f"items/{name}") from error
         if data.dtype.kind == "f":
