@@ -29,6 +29,7 @@ SCRIPTS = {  # in the page's order; what each is given beside --quick and --json
     "featurize": [FOLDER],
     "train": [],
     "startup": [],
+    "latency": [],
     "stores": [],
     "growth": [FOLDER],
     "precision": [],
