@@ -7,6 +7,7 @@ on the axis of bands), another microphone.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,7 +23,16 @@ def drawn_factor(factor: Range, random: np.random.Generator) -> float:
     """Return a factor between the two, its logarithm uniform."""
     import numpy as np
 
-    return float(np.exp(random.uniform(*np.log(factor))))
+    low, high = _logarithms(factor)
+    return float(np.exp(random.uniform(low, high)))
+
+
+@functools.cache
+def _logarithms(factor: Range) -> tuple[float, float]:
+    import numpy as np
+
+    low, high = np.log(factor).tolist()
+    return low, high
 
 
 def check_factor(factor: Range, name: str) -> None:
@@ -92,9 +102,16 @@ class Response(Augmentation):
         import numpy as np
 
         knots = random.normal(0, self.deviation, KNOTS)
-        dims = features.shape[1]
-        curve = np.interp(np.linspace(0, KNOTS - 1, dims), np.arange(KNOTS), knots)
+        curve = np.interp(_places(features.shape[1]), np.arange(KNOTS), knots)
         return features + curve.astype(features.dtype), knots.tolist()
+
+
+@functools.lru_cache(8)
+def _places(dims: int) -> np.ndarray:
+    """Return where each of so many dimensions lies between the knots (dims,)."""
+    import numpy as np
+
+    return np.linspace(0, KNOTS - 1, dims)
 
 
 @dataclass(frozen=True)

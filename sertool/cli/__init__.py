@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sertool.cli.commands import COMMANDS, HELP, load
 from sertool.cli.guard import drop_stdout, guarded, say
@@ -17,6 +17,9 @@ from sertool.core import plugins
 from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, paths_in, recorded
 
+if TYPE_CHECKING:
+    from sertool.ui.console import Console
+
 __all__ = ["COMMANDS", "HELP", "console_script", "load", "main"]
 
 
@@ -24,7 +27,6 @@ def _call(command: Command, values: Mapping[str, Any]) -> int:
     """Run a command and return its exit code."""
     from sertool.core import workers
     from sertool.formats.outputs import naming
-    from sertool.ui.console import Console
 
     (workers.single_thread if command.threads == 1 else workers.patient_threads)()
     groups: dict[str, Any] = {
@@ -35,7 +37,7 @@ def _call(command: Command, values: Mapping[str, Any]) -> int:
     if not isinstance(run, RunOptions):
         run = RunOptions()
     start = time.monotonic()
-    with Console(command.name, quiet=run.quiet, verbose=run.verbose, log=run.log) as console:
+    with _console(command.name, run) as console:
         if "options" in groups:
             console.detail(f"options: {_spelled(recorded(groups['options']))}")
         given = {name: values[name] for name in command.arguments}
@@ -45,6 +47,17 @@ def _call(command: Command, values: Mapping[str, Any]) -> int:
             command.show(result, groups.get("options"), console)
         console.detail(f"took {time.monotonic() - start:.2f} s")
     return console.exit_code
+
+
+def _console(name: str, run: RunOptions) -> Console:
+    """Return the voice of a command: none where another process speaks for this one."""
+    from sertool.core import ranks
+    from sertool.ui.console import Console
+
+    ranks.quiet(name)
+    if ranks.follows(name):
+        return Console.silent(name)
+    return Console(name, quiet=run.quiet, verbose=run.verbose, log=run.log)
 
 
 def _spelled(values: dict[str, Any]) -> str:
@@ -70,10 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop_stdout()
         return 0
     except SertoolError as error:
-        say(name, str(error))
+        say(name, str(error), error.exit_code)
         return error.exit_code
     except KeyboardInterrupt:  # before a command began; from then on it is guarded
-        say(name, "interrupted")
+        say(name, "interrupted", 130)
         return 130
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
@@ -114,7 +127,7 @@ def _explain(name: str, error: Exception) -> int:
     text = message().rstrip()
     if text:  # empty where the help was shown instead
         hint = f"see sertool {name} --help" if name else "see sertool --help"
-        say(name, f"{text.rstrip('.')}; {hint}")
+        say(name, f"{text.rstrip('.')}; {hint}", 2)
     return 2
 
 

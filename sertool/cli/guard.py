@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from sertool.core import ranks
 from sertool.core.errors import SertoolError
 from sertool.core.paths import show
 from sertool.ui.console import tell
@@ -29,7 +30,7 @@ def guarded(name: str, run: Callable[[], int]) -> int:
         line, code = _explained(error, name)
         if not line:
             raise
-        say(name, line)
+        say(name, line, code)
         return code
 
 
@@ -60,8 +61,14 @@ def _reason(error: OSError, name: str) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def say(name: str, text: str) -> None:
-    """Print one line on standard error; of a very long one both ends, which say what is wrong."""
+def say(name: str, text: str, code: int) -> None:
+    """Print why a command ends with this exit code: one line on standard error.
+
+    Of a very long one both ends, which say what is wrong. Of processes that run it together one
+    does so.
+    """
+    if not ranks.tells(name, code):
+        return
     line = show(" ".join(text.split("\n")))
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"

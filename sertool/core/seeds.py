@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_JSON = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))  # made once: a draw is short
+
+
 def derive(seed: int, *keys: str | int) -> int:
     """Return a 128-bit integer that is a function of `seed` and `keys` alone."""
-    text = json.dumps([seed, *keys], ensure_ascii=True, separators=(",", ":"))
+    text = _JSON.encode([seed, *keys])
     return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:16], "big")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from sertool.core.errors import InputError
 from sertool.models.masking import mean_over_time
@@ -92,11 +93,19 @@ class Dropout(nn.Dropout):
         """Return `x` with a share `p` of zeros in training, the rest grown to make up for it."""
         if not self.training or self.p == 0 or x.device.type != "cpu":
             return super().forward(x)
-        wanted = max(1, round((1 - self.p) * DRAWS))
-        drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        layout = torch.empty_like(x, device="meta")  # in that of `x` it is multiplied fastest
-        kept = drawn.view(torch.int16)[: x.numel()] < wanted - DRAWS // 2
-        return (x * kept.as_strided(x.shape, layout.stride())).mul_(DRAWS / wanted)
+        return dropout(x, self.p)
+
+
+def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
+    """Return `x`, in host memory, with a share `p` of zeros (see `Dropout`)."""
+    if has_torch_function_unary(x):
+        found: torch.Tensor = handle_torch_function(dropout, (x,), x, p)
+        return found
+    wanted = max(1, round((1 - p) * DRAWS))
+    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    layout = torch.empty_like(x, device="meta")  # in that of `x` it is multiplied fastest
+    kept = drawn.view(torch.int16)[: x.numel()] < wanted - DRAWS // 2
+    return (x * kept.as_strided(x.shape, layout.stride())).mul_(DRAWS / wanted)
 
 
 class AveragedTo(nn.AdaptiveAvgPool2d):

@@ -17,7 +17,12 @@ def between(features: np.ndarray, places: np.ndarray) -> np.ndarray:
     low = places.astype(np.int64)
     high = np.minimum(low + 1, len(features) - 1)
     share = (places - low).astype(features.dtype).reshape(-1, *[1] * (features.ndim - 1))
-    rows: np.ndarray = features[low] * (1 - share) + features[high] * share
+    features = np.ascontiguousarray(features)  # else each take copies all of it
+    rows: np.ndarray = features.take(low, 0)
+    rows *= 1 - share
+    above = features.take(high, 0)
+    above *= share
+    rows += above
     return rows
 
 

@@ -108,7 +108,8 @@ class Augmenting:
         kinds: dict[bool, dict[str, Any]] = {True: {}, False: {}}
         for key, one in self.augmentations.items():
             kinds[one.hides][key] = one
-        features, _ = masks.masked(features, masks.own_mean(features), kinds[False], random)
+        nothing = np.zeros(features.shape[1], features.dtype)  # is hidden by these
+        features, _ = masks.masked(features, nothing, kinds[False], random)
         features = source.normalised(features)
         assert source.statistics is not None
         fitted = source.statistics.normalisation not in FIXED

@@ -29,7 +29,8 @@ from sertool.training.baselines import fit_baselines, fit_regressor, fit_tabular
 from sertool.training.fitted import Fitted
 from sertool.training.job import Job
 
-Start = Callable[[], Parts]  # the parts of a run, made (and locked) when they are first needed
+# the parts of a run, made (and locked) when first needed; None where another process has them
+Start = Callable[[], Parts | None]
 
 
 def fit(

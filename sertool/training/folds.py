@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sertool.core import workers
+from sertool.core import ranks, workers
 from sertool.core.environment import environment
 from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
@@ -21,7 +21,7 @@ from sertool.formats.outputs import Parts, check_output, job_of_parts
 from sertool.formats.reuse import Made, State, decide
 from sertool.models import Network, precision, speaker_store, speakers
 from sertool.splits.division import Division
-from sertool.training import per_field, provenance, summary
+from sertool.training import group, per_field, provenance, summary
 from sertool.training.fitting import fit
 from sertool.training.job import Job, make_job
 from sertool.training.options import TrainOptions
@@ -33,12 +33,27 @@ FOLD = "{fold}"  # in an output's name: the number of the fold that it holds out
 def train_store(
     source: Path, output: Path, options: TrainOptions, run: RunOptions, console: Console
 ) -> list[Path]:
-    """Train a model on the store `source`; return the checkpoints written, one or one per fold."""
+    """Train a model on the store `source`; return the checkpoints written, one or one per fold.
+
+    Under torchrun each process calls this, and the first writes and speaks.
+    """
+    group.check(options)
+    with group.together():
+        group.join(options.device)
+        if ranks.follows(ranks.COMMAND):
+            console, run = Console.silent(console.stage), dataclasses.replace(run, resume=False)
+            options = dataclasses.replace(options, baselines=False)
+        return _train_store(source, output, options, run, console)
+
+
+def _train_store(
+    source: Path, output: Path, options: TrainOptions, run: RunOptions, console: Console
+) -> list[Path]:
     with _opened(source, options, console) as (job, divisions):
         if options.speaker_normalisation:
             console.note(speakers.NOTE)
         outputs = _outputs(output, divisions, options)
-        for path in outputs:
+        for path in outputs if not ranks.follows(ranks.COMMAND) else ():
             for each in [path, _last(path)] if options.keep_last else [path]:
                 check_output(each, run.force, run.resume, job.inputs)
         job = _settled(job, outputs, run)
@@ -141,10 +156,11 @@ def _settled(job: Job, outputs: Sequence[Path], run: RunOptions) -> Job:
         return job
     kept = (_precision_of(path, run.force) for path in outputs) if run.resume else ()
     found = next(filter(None, kept), None)
-    why = "chosen by the run that goes on"
+    found, why = group.agreed(found), "chosen by the run that goes on"
     if found is None:
         kind = precision.kind(plan.device)
-        found, why = precision.chosen(job.model.name, kind), precision.told(job.model.name, kind)
+        found = group.agreed(precision.chosen(job.model.name, kind))
+        why = precision.told(job.model.name, kind)
     job.console.note(f"precision: {found} ({why})")
     hp = dataclasses.replace(job.hp, precision=found)
     return dataclasses.replace(job, hp=hp, plan=dataclasses.replace(plan, hp=hp))
@@ -199,20 +215,30 @@ def _train_one(job: Job, division: Division, output: Path, run: RunOptions) -> N
         "train", _params(job, division), store.path.name, store.sha256, sources=_sources(job)
     )
     outputs = [output, _last(output)] if job.options.keep_last else [output]
-    parts = record if job.plan else None
-    state = decide(outputs, record, _made, console, resume=run.resume, force=run.force, job=parts)
-    if state is State.WHOLE:
+    together = {"processes": ranks.count()} if ranks.count() > 1 else {}
+    begun = record | {"params": record["params"] | together}  # as many go on, to the same bits
+    state = decide(
+        *(outputs, record, _made, console),
+        resume=run.resume,
+        force=run.force,
+        job=begun if job.plan else None,
+    )
+    if group.agreed(state is State.WHOLE):
+        return
+    if ranks.follows(ranks.COMMAND):
+        fit(job, division, record, lambda: None)
         return
     if not job.options.keep_last and _last(output).exists():
         console.warn(f"{show(_last(output))}: left as it is, from another training run")
     summary.announce(job, division)
     items = provenance.listed(store.items(), division, job.plan)
-    start = functools.cache(lambda: Parts(output, record, run.resume))
+    start = functools.cache(lambda: Parts(output, begun, run.resume))
     if job.values:
         made, last = per_field.fit_each(job, division, record, start), None
     else:
         made, last = fit(job, division, record, start)
     kept = environment(job.plan.device.type if job.plan else "cpu")
+    kept |= {name: str(n) for name, n in together.items()}
     made.items, made.meta[checkpoints.ENVIRONMENT] = items, kept
     if last is not None:
         last.items, last.meta[checkpoints.ENVIRONMENT] = items, kept

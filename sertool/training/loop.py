@@ -18,7 +18,7 @@ from sertool.models import Losses, Network
 from sertool.models import device as devices
 from sertool.models.hyperparameters import Hyperparameters
 from sertool.targets import Numbers, Target
-from sertool.training import batches, heads, mixup, resident
+from sertool.training import batches, group, heads, mixup, resident
 from sertool.training.augmenting import Augmenting
 from sertool.training.averaging import Average
 from sertool.training.batches import Source
@@ -26,6 +26,7 @@ from sertool.training.means import Means
 from sertool.training.resident import Resident
 from sertool.training.saving import Saver
 from sertool.training.schedules import learning_rate
+from sertool.training.spread import Spread
 from sertool.ui.console import Console, Progress
 
 VALIDATION_BATCH = 64
@@ -49,6 +50,7 @@ class Task:
     label: str = "training"
     augmenting: Augmenting | None = None  # `train` holds places then, see there
     resident: Resident | None = None  # the items in the device's own memory
+    spread: Spread | None = None  # how processes share a batch; None: this one trains alone
 
 
 @dataclass
@@ -144,6 +146,7 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     plan = _plan(task, epoch)
     per_step = step_weights(task, plan)
     run.network.train()
+    network = task.spread.wrapped(run.network) if task.spread else run.network
     tally, means = heads.tally(task.targets[0]), Means(task.device, epoch)
     last = run.history[-1] if run.history else {}
     name = f"val_{tally.main}" if f"val_{tally.main}" in last else f"train_{tally.main}"
@@ -151,13 +154,11 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
     autocast = torch.autocast(
         task.device.type, torch.bfloat16, enabled=task.hp.precision == "bfloat16"
     )
-    for step, (x, lengths, positions) in enumerate(_batches(task, epoch, plan)):
-        mix = mixup.draw(task.hp.mixup, len(positions), task.seed, epoch, step)
-        if mix:
-            x, lengths = mix.items(x, lengths)
-        with autocast:
+    for x, lengths, positions, mix in _batches(task, epoch, plan):
+        with autocast, _across(task, positions):
             own = _own_loss(run.network, task, x, lengths, positions)
-            logits = own.logits if own else _forward(run.network, x, lengths)
+            logits = own.logits if own else _forward(network, x, lengths)
+        logits = _gathered(task, logits, positions)
         loss = own.total if own else _mixed_loss(_exact(logits), positions, task, mix, per_step)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -172,6 +173,16 @@ def train_epoch(run: Run, task: Task, epoch: int, progress: Progress) -> dict[st
         tally.add(logits, positions)
         progress.advance(len(positions), epoch=f"{epoch + 1}", **means.shown, **shown)
     return means.all() | {f"train_{tally.main}": tally.rates()[tally.main]}
+
+
+def _across(task: Task, positions: np.ndarray) -> contextlib.AbstractContextManager[Any]:
+    """Return a block in which layers that look at a batch see all of it (see `training.spread`)."""
+    return task.spread.within(len(positions)) if task.spread else contextlib.nullcontext()
+
+
+def _gathered(task: Task, logits: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
+    """Return the logits of a whole batch, of which this process may have computed a part."""
+    return task.spread.gathered(logits, len(positions)) if task.spread else logits
 
 
 def _exact(logits: torch.Tensor) -> torch.Tensor:
@@ -235,14 +246,35 @@ def _plan(task: Task, epoch: int) -> list[list[int]]:
 
 def _batches(
     task: Task, epoch: int, plan: list[list[int]]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    """Yield the batches of an epoch: on the device, and lengths where the model looks at them."""
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray, mixup.Mix | None]]:
+    """Yield the batches of an epoch, mixed: on the device, lengths where the model looks at them.
 
-    def make(places: Sequence[int]) -> resident.Batch:
-        return _batch(task, places, epoch)
+    Positions are those of the whole batch, the rest is of the rows of this process.
+    """
 
-    for x, lengths, positions in batches.prefetch(map(make, plan)):
-        yield x, _placed(task, lengths), positions
+    def make(step: int) -> tuple[resident.Batch, mixup.Mix | None]:
+        places = plan[step]
+        mix = mixup.draw(task.hp.mixup, len(places), task.seed, epoch, step)
+        wanted = task.spread.wanted(places, mix) if task.spread else places
+        return _batch(task, wanted, epoch), mix
+
+    for places, ((x, lengths, positions), mix) in zip(
+        plan, batches.prefetch(map(make, range(len(plan)))), strict=True
+    ):
+        lengths = _placed(task, lengths)
+        if task.spread:
+            positions = _positions(task, places)
+            x, lengths = task.spread.items(x, lengths, mix)
+        elif mix:
+            x, lengths = mix.items(x, lengths)
+        yield x, lengths, positions, mix
+
+
+def _positions(task: Task, places: Sequence[int]) -> np.ndarray:
+    """Return the positions in the store of the items at these places."""
+    each = task.augmenting.each if task.augmenting else 1
+    found: np.ndarray = np.asarray(places, np.int64) // each
+    return found
 
 
 def _batch(task: Task, places: Sequence[int], epoch: int | None = None) -> resident.Batch:
@@ -263,8 +295,7 @@ def _placed(task: Task, lengths: torch.Tensor) -> torch.Tensor:
 
 def _lengths(task: Task, places: Sequence[int]) -> np.ndarray:
     """Return the frames (n,) of each of the places, as the store has them."""
-    each = task.augmenting.each if task.augmenting else 1
-    lengths: np.ndarray = task.source.store.lengths()[np.asarray(places, np.int64) // each]
+    lengths: np.ndarray = task.source.store.lengths()[_positions(task, places)]
     return lengths
 
 
@@ -282,8 +313,13 @@ def validate(network: nn.Module, task: Task) -> dict[str, float]:
     lengths = task.source.store.lengths()[task.val]
     plan = batches.plan_validation(task.val, lengths, task.hp, VALIDATION_BATCH, most)
     for positions in plan:
-        x, counts, index = _batch(task, positions)
-        tally.add(task.model.logits(network, x, _placed(task, counts)), index)
+        wanted = task.spread.wanted(positions, None) if task.spread else positions
+        x, counts, _ = _batch(task, wanted)
+        if task.spread:
+            x, counts = task.spread.items(x, counts, None)
+        index = np.asarray(positions, np.int64)
+        logits = task.model.logits(network, x, _placed(task, counts))
+        tally.add(_gathered(task, logits, index), index)
     rates = {f"val_{name}": rate for name, rate in tally.rates().items()}
     return {"val_loss": tally.loss()} | rates
 
@@ -358,14 +394,15 @@ def _epoch(run: Run, task: Task, progress: Progress) -> Epoch:
     epoch = len(run.history)
     losses = [row.get("val_loss", row["loss"]) for row in run.history]
     rate = learning_rate(task.hp, losses)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
+    for one in run.optimizer.param_groups:
+        one["lr"] = rate * one["scale"]
     row: Epoch = {"epoch": epoch + 1, "lr": rate}
     task.model.begin_epoch(run.network, epoch)
     row |= train_epoch(run, task, epoch, progress)
     with run.average.within(run.network) if run.average else contextlib.nullcontext():
         if task.val:
             row |= validate(run.network, task)
+        row = group.agreed(row)
         run.history.append(row)
         if best_epoch(run.history, task.hp.monitor) == epoch:
             run.best = {name: t.detach().clone() for name, t in run.network.state_dict().items()}

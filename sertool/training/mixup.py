@@ -26,13 +26,17 @@ class Mix:
 
         The shorter one ends in padding, zeros, which after normalisation are the mean.
         """
-        mixed = self.share * x + (1 - self.share) * x[devices.there(self.partners, x.device)]
+        mixed = self.two(x, x[devices.there(self.partners, x.device)])
         partners = devices.there(self.partners, lengths.device)
         return mixed, torch.maximum(lengths, lengths[partners])
 
+    def two(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return the mixtures of items and their partners."""
+        return self.share * own + (1 - self.share) * other
+
     def loss(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Return the loss of mixtures: of their losses as the items, and as their partners."""
-        return self.share * own + (1 - self.share) * other
+        return self.two(own, other)
 
 
 def draw(alpha: float, size: int, seed: int, epoch: int, step: int) -> Mix | None:

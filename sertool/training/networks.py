@@ -28,6 +28,7 @@ from sertool.training.batches import Source
 from sertool.training.fitted import Fitted
 from sertool.training.initial import Initial
 from sertool.training.saving import Saver
+from sertool.training.spread import Spread
 from sertool.training.unlabelled import Unlabelled
 from sertool.ui.console import Console
 
@@ -158,10 +159,13 @@ def train_network(
     division: Division,
     targets: Sequence[Target | Numbers],
     frames: int | None,
-    parts: Parts,
+    parts: Parts | None,
     console: Console,
 ) -> Fitted:
-    """Fit statistics and weights on the division's training part; see `loop.fit`."""
+    """Fit statistics and weights on the division's training part; see `loop.fit`.
+
+    parts: keeps the state between epochs; None where another process does.
+    """
     devices.prepare(plan.device)
     _say_short(plan, store, division, console)
     model = plan.model
@@ -186,6 +190,7 @@ def train_network(
         given,
         "training" if division.fold is None else f"fold {division.fold}",
         plan.augmenting,
+        spread=Spread.here(),
     )
     saver = Saver(parts)
     if not saver.has_state:

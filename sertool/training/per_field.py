@@ -156,7 +156,9 @@ def _start(job: Job, divided: dict[str, Division], start: Start) -> Parts:
             networks.check_items(job.plan, job.store, share.train + share.val)
         except InputError as error:
             raise InputError(f"--per {job.options.per}, items of {value}: {error}") from error
-    return start()
+    parts = start()
+    assert parts is not None
+    return parts
 
 
 def _fit_one(

@@ -10,6 +10,7 @@ import torch
 
 from sertool.formats import checkpoint
 from sertool.formats.outputs import Parts
+from sertool.training import group
 
 if TYPE_CHECKING:
     from sertool.training.loop import Run
@@ -23,7 +24,7 @@ class Saver:
     """Writes and reads the state of a run: weights, best weights, optimiser, history.
 
     A state that is left out because saving is dear costs an interrupted run some epochs again,
-    never another result.
+    never another result. Of processes that train together the first keeps it, and tells the others.
     """
 
     def __init__(self, parts: Parts | None) -> None:
@@ -38,9 +39,11 @@ class Saver:
 
     def restore(self, run: Run) -> None:
         """Set `run` to the saved state, if there is a whole one."""
-        if self.parts is None or not self.has_state:
+        kept = self.parts.read(STATE) if self.parts is not None and self.has_state else None
+        content = group.shared(kept)
+        if not content:
             return
-        tensors, meta = checkpoint.undump(self.parts.read(STATE), str(self.parts.path(STATE)))
+        tensors, meta = checkpoint.undump(content, STATE)
         with torch.no_grad():
             for name, tensor in run.network.state_dict().items():
                 tensor.copy_(torch.from_numpy(tensors[f"model.{name}"]))
