@@ -40,6 +40,7 @@ myst_heading_anchors = 4  # the anchors that GitHub makes
 
 html_theme = "furo"
 html_title = f"sertool {release}"
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 

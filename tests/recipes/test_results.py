@@ -22,7 +22,8 @@ RECIPES = sorted((ROOT / "recipes").glob("*.sh"))
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with all that `make results` writes."""
-    folder = tmp_path_factory.mktemp("recipes")
+    folder = tmp_path_factory.mktemp("made") / "recipes"
+    folder.mkdir()
     done = subprocess.run(
         [sys.executable, "recipes/results.py", str(folder)],
         cwd=ROOT,
@@ -40,9 +41,11 @@ def test_pages_are_what_the_results_give(made: Path) -> None:
     assert Path("README.md") in written
     tables = {Path("results", name, "TABLES.md") for name in (*papers.names(), *BOARDS)}
     assert tables <= written
-    for path in sorted(written):
-        own = (ROOT / "recipes" / path).read_bytes()
-        assert own == (made / path).read_bytes(), f"run `make results` and commit recipes/{path}"
+    papers_pages = {path.stem for path in (made.parent / "docs" / "papers").iterdir()}
+    assert papers_pages == set(papers.names())
+    for path in sorted(path for path in made.parent.rglob("*") if path.is_file()):
+        name = path.relative_to(made.parent)
+        assert (ROOT / name).read_bytes() == path.read_bytes(), f"run `make results`: {name}"
 
 
 def test_the_page_can_be_read_at_one_sitting(made: Path) -> None:
