@@ -322,7 +322,7 @@ def evaluate(
     encoder: AnyPath | None = None,
     tags: str | Mapping[str, Any] = {},
     device: str = "auto",
-    batch_size: int = 1,
+    batch_size: int = 8,
     seed: int = 0,
     workers: int = 1,
     json: str | None = None,

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import made
+import numpy as np
 import pytest
+
+from sertool.audio.listening import Listened
+from sertool.core import workers
+from sertool.evaluation import predictor
+from sertool.features.hearing import Clip, Heard
+from sertool.features.stage import Segment
+from sertool.items import Item
 
 Cli = Callable[..., Any]
 SMALL = ("--set", "pools=[2,2,2]", "--set", "hidden=4", "--set", "dense=5", "--epochs", "1")
@@ -44,7 +54,7 @@ def test_predict(cli: Cli, toy: Path, monkeypatch: pytest.MonkeyPatch, name: str
     net, paths = toy / f"{name}.ckpt", sorted((toy / "wav").iterdir())
     (toy / "wav" / "broken.wav").write_bytes(b"no sound")
     paths.insert(2, toy / "wav" / "broken.wav")
-    alone = cli("predict", net, *paths).out
+    alone = cli("predict", net, *paths, "--batch-size", 1).out
     together = cli("predict", net, *paths, "--batch-size", 4).out
     assert cli("predict", net, *paths, "--batch-size", 4, "--workers", 2).out == together
     read, write = os.pipe()
@@ -74,8 +84,69 @@ def test_eval(cli: Cli, toy: Path, name: str) -> None:
         assert result.code == 0, result.err
         return json.loads(result.out)
 
-    alone, together = report(), report("--batch-size", 5)
+    alone, together = report("--batch-size", 1), report("--batch-size", 5)
     near(together["items"], alone["items"], label="prediction")
     assert report("--batch-size", 5) == together
     assert alone["lineage"][-1]["params"]["batch_size"] == 1
     assert together["lineage"][-1]["params"]["batch_size"] == 5
+
+
+def test_who_waits_for_an_answer_gets_it(toy: Path) -> None:
+    command = [sys.executable, "-m", "sertool", "predict", toy / "m.ckpt", "-", "-j", "2"]
+    path = next(iter((toy / "wav").iterdir()))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for _ in range(2):
+            process.stdin.write(f"{path}\n".encode())
+            process.stdin.flush()
+            assert select.select([process.stdout], [], [], 60)[0], "no answer"
+            assert json.loads(process.stdout.readline())["path"] == str(path)
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+def heard(name: str, frames: int = 1, long: bool = False) -> tuple[Heard, None]:
+    if long:
+        return Heard(Item("", name), listened=Listened(8000, 8000)), None
+    clip = Clip([Segment("", np.zeros((frames, 256), np.float32), 0.0, 1.0)], 1.0)
+    return Heard(Item("", name), [clip]), None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([heard("a"), heard("b"), heard("c"), heard("d")], ["abc", "d"]),
+        ([heard("a"), None, None, heard("b"), heard("c")], ["a", "bc"]),  # nothing more is there
+        ([heard("a"), heard("b", long=True), heard("c")], ["ab", "c"]),
+        ([heard("a"), heard("b", predictor.HELD >> 10), heard("c")], ["ab", "c"]),  # 1 kB a frame
+    ],
+)
+def test_what_is_scored_together(
+    given: Sequence[tuple[Heard, None] | None], expected: list[str]
+) -> None:
+    groups = list(predictor._together(given, 3))
+    assert ["".join(one.item.path for one, _ in group) for group in groups] == expected
+
+
+def test_nobody_waits_long_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 0.4, 0.6, 0.7])
+    monkeypatch.setattr(predictor.time, "monotonic", lambda: next(now))
+    groups = predictor._together([heard(name) for name in "abcd"], 99)
+    assert [len(group) for group in groups] == [3, 1]
+
+
+def test_no_more_processes_than_recordings(
+    cli: Cli, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    real = workers._Team.__init__
+
+    def counted(self: Any, work: Any, count: int, anew: bool) -> None:
+        counts.append(count)
+        real(self, work, count, anew)
+
+    monkeypatch.setattr(workers._Team, "__init__", counted)
+    paths = sorted((toy / "wav").iterdir())[:3]
+    result = cli("predict", toy / "m.ckpt", *paths, "--workers", 300)
+    assert result.code == 0 and len(result.out.splitlines()) == 3
+    assert counts == [3]

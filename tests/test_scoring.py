@@ -287,12 +287,14 @@ def test_arrays_that_do_not_fit_their_model_are_refused() -> None:
 
 SIZES = ["pools=[2,2,2]", "hidden=4", "dense=5"]
 SMALL = ["components=4", "frames=12", "test_hop=3", "maps=2", "salient=3", "other=2"]
+HOUSE = ["widths=[4]", "hidden=6", "attention=3", "trim=0", "voices=[0.9]", "tempos=[]"]
 BATCHED = {  # name: (model, settings, frames that it is built for, shape of a frame)
     "1-D CNN": ("sundharam-cnn", [], 40, (4,)),
     "two branches": ("sundharam-transformer", ["layers=1", "heads=2"], 128, (13,)),
     "two branches, masked": ("sundharam-bilstm", ["mask=true", "hidden=4"], 128, (13,)),
     "any length, masked": ("ma2018", SIZES, None, (8,)),
     "any length": ("ma2018", [*SIZES, "mask=false"], None, (8,)),
+    "several views": ("sertool", HOUSE, None, (16,)),
     "pictures": ("fser2021", ["widths=[2]", "dense=[4]"], None, (6, 5, 3)),
     "rows": ("huang2014", SMALL, None, (8,)),
     "several rows": ("huang2014", [*SMALL, "utterance=votes"], None, (8,)),
@@ -352,29 +354,53 @@ def test_batches_give_what_each_item_gives_alone(
     np.testing.assert_array_equal(scorer.posterior(arrays), alone)
     together = scorer.posterior(arrays, batch_size=size)
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+    scorer.use_threads(2)
     assert together.tobytes() == scorer.posterior(arrays, batch_size=size).tobytes()
+    scorer.use_threads(1)
+
+
+@pytest.mark.parametrize("name", BATCHED)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=30), st.integers(0, 99))
+@settings(max_examples=8, deadline=None)
+def test_no_bit_of_a_posterior_depends_on_its_company(
+    scorers: dict[str, Scorer], name: str, lengths: list[int], seed: int
+) -> None:
+    scorer = scorers[name]
+    dims = scorer.checkpoint.meta["dims"]
+    random = np.random.default_rng(seed)
+    frames = [1] * len(lengths) if len(dims) == 3 else lengths
+    arrays = [random.standard_normal((n, *dims)).astype(np.float32) for n in frames]
+    together = scorer.posterior(arrays, batch_size=8)
+    some = random.permutation(len(arrays))[: 1 + seed % len(arrays)]
+    apart = scorer.posterior([arrays[i] for i in some], batch_size=8)
+    assert apart.tobytes() == together[some].tobytes()
 
 
 @pytest.mark.parametrize(
     ("name", "lengths", "expected"),
     [
-        ("1-D CNN", [40, 90, 10], [5]),  # the second is three windows
-        ("any length, masked", [40, 20, 90, 30, 45], [3, 2]),  # none twice as long as another
-        ("any length", [40, 20, 40, 40], [1, 3]),
-        ("several rows", [40, 20, 40, 40], [1, 3]),
+        ("1-D CNN", [40, 90, 10], [(5, 40)]),  # the second is three windows
+        ("1-D CNN", [40], [(4, 40)]),  # whatever else there is: no fewer rows
+        ("several views", [40, 38, 90, 37, 39], [(8, 40), (4, 96)]),  # two views
+        ("several views", [38], [(4, 40)]),  # and as many frames
+        ("any length, masked", [40, 20, 40], [(1, 40), (1, 20), (1, 40)]),  # recurrent
+        ("any length", [40, 20], [(1, 40), (1, 20)]),  # padding would count
     ],
 )
 def test_items_of_like_length_are_scored_in_one_pass(
-    scorers: dict[str, Scorer], name: str, lengths: list[int], expected: list[int]
+    scorers: dict[str, Scorer], name: str, lengths: list[int], expected: list[tuple[int, int]]
 ) -> None:
     scorer = scorers[name]
     assert isinstance(scorer, scoring.NetworkScorer)
     dims = scorer.checkpoint.meta["dims"]
-    sizes: list[int] = []
-    hook = scorer.module.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    sizes: list[tuple[int, int]] = []
+    hook = scorer.module.register_forward_pre_hook(
+        lambda _, given: sizes.append(tuple(given[0].shape[:2]))
+    )
     arrays = [np.ones((n, *dims), np.float32) for n in lengths]
     scorer.posterior(arrays, batch_size=8)
     assert sizes == expected
+    sizes.clear()
     scorer.posterior(arrays, batch_size=1)
-    assert sizes[len(expected) :] == [1] * sum(expected)
+    assert {rows for rows, _ in sizes} == {1} and len(sizes) >= len(arrays)
     hook.remove()

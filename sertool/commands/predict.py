@@ -34,7 +34,8 @@ from sertool.ui.console import Console
 from sertool.ui.words import plural
 
 if TYPE_CHECKING:
-    from sertool.evaluation.predictor import Predictor
+    from sertool.evaluation.predictor import Explain, Predictor
+    from sertool.formats.checkpoint import Checkpoint
     from sertool.formats.journal import Journal
 
 
@@ -179,43 +180,21 @@ def predict(
     """
     from sertool.evaluation import predictor as predicting
     from sertool.evaluation.loading import load
-    from sertool.formats.outputs import check_output
 
     console = console or Console.silent()
     checkpoint, paths = _model(checkpoint, list(paths or ()), console)
-    if options.stream and paths != ["-"]:
-        raise UsageError("--stream reads sound from standard input: name - and nothing else")
-    if options.output is not None:
-        check_output(options.output, run.force, run.resume, [checkpoint, *paths])
-    if options.write_statistics is not None:
-        if run.resume:
-            raise UsageError("--write-statistics has nothing to resume: --force replaces")
-        check_output(options.write_statistics, run.force, False, [checkpoint, *paths])
-    if options.figure is not None:
-        if run.resume:
-            raise UsageError("--figure is drawn of all rows: leave --resume out")
-        check_output(options.figure, run.force or run.resume)
+    _check_files([checkpoint, *paths], options, run)
     if options.stream:
+        if paths != ["-"]:
+            raise UsageError("--stream reads sound from standard input: name - and nothing else")
         refuse_terminal("arecord -f S16_LE -r 16000 | sertool predict MODEL.ckpt - --stream")
     else:
         check_arguments(paths)
-    explain = None
-    if options.explain is not None:
-        from sertool.extras import explain as explaining
-
-        replace = run.force or run.resume
-        explain = functools.partial(explaining.explainer, folder=options.explain, replace=replace)
     model = load(checkpoint, items=False)
-    if explain is not None and not model.tensors:
-        raise UsageError(
-            "--explain: draws what a network computes, which an ONNX model does not tell; name its"
-            " checkpoint"
-        )
+    explain = _explain(model, paths, options, run)
     predictor = predicting.Predictor(checkpoint, model, options.how, explain=explain)
     if options.figure is not None and predictor.numbers:
         raise UsageError("--figure: is of classes, and the model says numbers")
-    if options.explain is not None:
-        explaining.check(options.explain, paths, replace)
     if options.write_statistics is not None:
         _write_statistics(predictor, paths, options, console)
     elif options.output is None or options.stream:
@@ -223,6 +202,43 @@ def predict(
         _run(predictor, items, options, console)
     else:
         _resumable(predictor, paths, options, run, console)
+
+
+def _check_files(inputs: Sequence[str | Path], options: PredictOutputs, run: RunOptions) -> None:
+    """Raise InputError where a file cannot be written, UsageError for one that cannot resume."""
+    from sertool.formats.outputs import check_output
+
+    if options.output is not None:
+        check_output(options.output, run.force, run.resume, inputs)
+    if options.write_statistics is not None:
+        if run.resume:
+            raise UsageError("--write-statistics has nothing to resume: --force replaces")
+        check_output(options.write_statistics, run.force, False, inputs)
+    if options.figure is not None:
+        if run.resume:
+            raise UsageError("--figure is drawn of all rows: leave --resume out")
+        check_output(options.figure, run.force)
+
+
+def _explain(
+    model: Checkpoint, paths: Sequence[str], options: PredictOutputs, run: RunOptions
+) -> Explain | None:
+    """Return what makes the figures of `--explain`; None without.
+
+    Raises UsageError for a model that is not computed here, InputError for figures that are there.
+    """
+    if options.explain is None:
+        return None
+    from sertool.extras import explain
+
+    if not model.tensors:
+        raise UsageError(
+            "--explain: draws what a network computes, which an ONNX model does not tell; name its"
+            " checkpoint"
+        )
+    replace = run.force or run.resume
+    explain.check(options.explain, paths, replace)
+    return functools.partial(explain.explainer, folder=options.explain, replace=replace)
 
 
 def _model(first: Path, paths: Sequence[str], console: Console) -> tuple[Path, list[str]]:

@@ -51,7 +51,11 @@ def cores() -> int:
 
 
 def ordered(
-    work: Callable[[S], T], tasks: Iterable[S], workers: int, anew: bool = False
+    work: Callable[[S], T],
+    tasks: Iterable[S],
+    workers: int,
+    anew: bool = False,
+    patience: float | None = None,
 ) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
@@ -60,7 +64,8 @@ def ordered(
     threads or opening HDF5 files), and no task is asked for before a result is. `work` must be
     picklable where the platform cannot fork. anew: the processes begin anew instead of as a
     fork, may use threads, GPUs and open files, and none is given a task before it is free: for
-    tasks that are worth the seconds of a start; `work` must be picklable then. Close the iterator
+    tasks that are worth the seconds of a start; `work` must be picklable then. patience: seconds
+    after which None comes, where the next result takes a process longer. Close the iterator
     to stop early: the workers are killed. It raises InputError where a worker is killed (as for
     want of memory).
     """
@@ -69,7 +74,7 @@ def ordered(
     if workers < 2:
         return (work(task) for task in tasks)
     team = _Team(work, workers, anew)
-    results = _results(team, iter(tasks))
+    results = _results(team, iter(tasks), patience)
     next(results)  # inside its try, so that closing it ends the workers even before any result
     return results
 
@@ -145,8 +150,8 @@ def _serve(
         pipe.send(answer)
 
 
-def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
-    """Yield nothing once, then the results in order."""
+def _results(team: _Team, rest: Iterator[S], patience: float | None) -> Generator[Any, None, None]:
+    """Yield nothing once, then the results in order, and None when patience is at its end."""
     from multiprocessing.connection import wait
 
     done: dict[int, tuple[bool, Any]] = {}
@@ -177,7 +182,10 @@ def _results(team: _Team, rest: Iterator[S]) -> Generator[Any, None, None]:
                         give(pipe)
             if not any(busy.values()):
                 continue
-            for pipe in cast("list[Connection]", wait([p for p in team.pipes if busy[p]])):
+            ready = cast("list[Connection]", wait([p for p in team.pipes if busy[p]], patience))
+            if not ready:
+                yield None
+            for pipe in ready:
                 done[busy[pipe].popleft()] = pipe.recv()
                 give(pipe)
     except (EOFError, ConnectionError) as error:

@@ -73,6 +73,7 @@ class FusedScorer(Scorer):
         super().__init__(checkpoint, model)
         members = take_apart(checkpoint)
         self.scorers = [Scorer.of(member, device, path) for member in members]
+        self.batches = any(scorer.batches for scorer in self.scorers)
         shared = checkpoint.meta["pipeline"]
         self.pipelines = [
             None if one.meta["pipeline"] == shared else _pipeline(one.meta["pipeline"], path)
@@ -109,6 +110,11 @@ class FusedScorer(Scorer):
             self.windows_averaged += scorer.windows_averaged - before[0]
             self.padded += scorer.padded - before[1]
         return np.stack(found)
+
+    def use_threads(self, count: int) -> None:
+        """Let each of the members use so many threads."""
+        for scorer in self.scorers:
+            scorer.use_threads(count)
 
     def graph(self, graph: Graph, suffix: str = "") -> str:
         """Add the members to an ONNX graph, and their weighted mean."""

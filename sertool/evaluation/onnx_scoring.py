@@ -11,10 +11,11 @@ from sertool.features.pipeline import Pipeline
 from sertool.formats.checkpoint import Checkpoint
 from sertool.formats.onnx import OnnxModel, Session
 from sertool.models import Network, create
-from sertool.models.scoring import STRETCH, Scorer
+from sertool.models.scoring import Scorer
 
 INPUTS = ("features", "lengths", "item")  # of each part
 ON = ("auto", "cpu")  # devices
+STRETCH = 2  # times its shortest item's frames: no item of a batch is longer
 
 PARITY = 1e-5  # of posteriors
 LONG, SAMPLES = 300, 100  # frames of a trial, and samples for each where a frame is one
@@ -93,6 +94,7 @@ class OnnxScorer(Scorer):
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{path}: its graph does not fit its description") from error
         self._path = path
+        self.batches = any(isinstance(part.model, Network) for part in self.parts)
         if len(self.parts) == 1 and not model.meta.get("fused"):
             self.frames = self.parts[0].frames
 

@@ -142,7 +142,11 @@ class EvalOptions(Options):
     batch_size: int = scoring_batch("items")
     seed: int = seed()
     workers: int = shared(
-        0, "Worker processes of --stress (0: one per core).", metavar="N", short="-j", least=0
+        0,
+        "Threads that score, and worker processes of --stress (0: one per core).",
+        metavar="N",
+        short="-j",
+        least=0,
     )
 
     def check(self) -> None:

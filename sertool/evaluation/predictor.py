@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,9 @@ Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
 ENCODED = ("ssl", "embedding")  # kinds of features that an encoder may make
 HASH = 12  # hex digits of a model's hash that a row has
+PASSES = 4  # of a network, whose windows are gathered before it scores them, by their lengths
+HELD = 1 << 25  # bytes of features that are gathered at most, and one recording's
+PATIENCE = 0.5  # seconds after which no recording waits for others
 
 
 @dataclass(frozen=True)
@@ -250,9 +254,8 @@ class Predictor:
             for clip, route in zip(clips, routes, strict=True)
             for _ in clip.segments
         ]
-        size = 1 if self.explainer else self.options.batch_size
         scorer = self.load()
-        found = scorer.posterior(arrays, values, size)
+        found = scorer.posterior(arrays, values, self.batch_size)
         counts = [scorer.windows_in(*pair) for pair in zip(arrays, values, strict=True)]
         made, at = [], 0
         for clip, route in zip(clips, routes, strict=True):
@@ -260,6 +263,17 @@ class Predictor:
             made.append(Scored(found[at:end], sum(counts[at:end]), route))
             at = end
         return made
+
+    @property
+    def batch_size(self) -> int:
+        """How many windows a network is given together."""
+        return 1 if self.explainer else self.options.batch_size
+
+    @property
+    def gathered(self) -> int:
+        """How many clips are gathered before they are scored: one of a model without a network."""
+        size = self.batch_size
+        return PASSES * size if size > 1 and self.load().batches else 1
 
     @property
     def model(self) -> str:
@@ -388,17 +402,15 @@ def predict(
 ) -> None:
     """Give `sink` a row for every recording in its order, or several, as the options say.
 
-    A batch is of as many recordings or windows as `batch_size` says, whenever they arrive: None
-    among `items`, nothing more is there yet, ends no batch. A file that fails gives a row with its
-    error and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows
-    on a terminal are progress enough). done: knows which recordings need no rows, and is told of
-    each that has got all of its own.
+    Recordings are scored together as `_together` says. A file that fails gives a row with its error
+    and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows on a
+    terminal are progress enough). done: knows which recordings need no rows, and is told of each
+    that has got all of its own.
     """
     options = predictor.options
     items = predictor.prepared(items, console)
     giver = Giver(predictor, sink, console, done)
     giver.begin()
-    waiting: list[tuple[Heard, str | None]] = []
     tasks = (
         None if item is None else (item, channel)
         for item in items
@@ -406,23 +418,57 @@ def predict(
         if item is None or done is None or not done.has(item, channel)
     )
     # processes start before torch does: they share nothing of it and die small
-    first = list(itertools.islice(tasks, 2))  # one is heard in this process
-    count = options.workers or workers.cores() if len(first) > 1 else 1
-    heard = workers.ordered(predictor.hears, itertools.chain(first, tasks), count)
-    predictor.load()
-    wanted = 1 if predictor.explainer else options.batch_size
+    first, count = _begun(tasks, options.workers or workers.cores())
+    every = itertools.chain(first, tasks)
+    heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE)
+    predictor.load().use_threads(count)
     shown = console if bar else Console.silent()
     with contextlib.closing(heard), shown.progress(None, "files") as progress:
-        for one in heard:
-            if one is not None:
-                giver.note(one[0])
-                waiting.append(one)
-            if waiting and sum(max(1, len(w.clips)) for w, _ in waiting) >= wanted:
-                progress.advance(len(waiting))
-                giver.give(waiting)
-                waiting = []
-        giver.give(waiting)
+        for together in _together(heard, predictor.gathered):
+            for one, _ in together:
+                giver.note(one)
+            giver.give(together)
+            progress.advance(len(together))
     giver.conclude()
+
+
+def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], int]:
+    """Return the first tasks, and how many workers they are worth: no more than there are tasks.
+
+    As many as may come, where a list pauses.
+    """
+    first: list[Task | None] = []
+    for task in itertools.islice(tasks, max(2, most)):
+        first.append(task)
+        if task is None:
+            return first, most
+    return first, max(1, min(most, len(first)))
+
+
+def _together(
+    heard: Iterable[tuple[Heard, str | None] | None], most: int
+) -> Iterator[list[tuple[Heard, str | None]]]:
+    """Yield what was heard in groups that are scored together, in its order.
+
+    A group ends with `most` clips or `HELD` bytes of features, with a recording that is long, and
+    where nothing more is there yet (None) or its first has waited for `PATIENCE` seconds.
+    """
+    waiting: list[tuple[Heard, str | None]] = []
+    clips = size = 0
+    since = 0.0
+    for one in heard:
+        now = time.monotonic()
+        if one is not None:
+            since = since if waiting else now
+            waiting.append(one)
+            clips += max(1, len(one[0].clips))
+            size += sum(array.nbytes for clip in one[0].clips for array in clip.arrays)
+        long = one is None or one[0].listened is not None
+        if waiting and (long or clips >= most or size >= HELD or now - since >= PATIENCE):
+            yield waiting
+            waiting, clips, size = [], 0, 0
+    if waiting:
+        yield waiting
 
 
 class Done(Protocol):
@@ -551,12 +597,14 @@ class Giver:
                 self._pool_long(item, channel, listened)
                 return
             turns: list[tuple[Clip, Scored]] = []
-            for clip in self.predictor.hears.clips(item, channel, listened):
-                (scored,) = self.predictor.scores([clip], [item])
-                self.clip(item, clip, scored, channel, drawn=False)
-                if clip.speaker is not None:
-                    clip.segments.clear()
-                    turns.append((clip, scored))
+            clips = self.predictor.hears.clips(item, channel, listened)
+            while some := list(itertools.islice(clips, self.predictor.gathered)):
+                found = self.predictor.scores(some, [item] * len(some))
+                for clip, scored in zip(some, found, strict=True):
+                    self.clip(item, clip, scored, channel, drawn=False)
+                    if clip.speaker is not None:
+                        clip.segments.clear()
+                        turns.append((clip, scored))
             self._speakers(item, turns, channel)
         except (ItemError, InputError) as error:
             self.failed(Unread(item.path, str(error)))

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType, convert, structs, to_builtins
 
 from sertool import metrics
+from sertool.core import workers
 from sertool.core.environment import environment
 from sertool.core.errors import InputError, UsageError
 from sertool.core.memory import TooMuch, afford
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from sertool.evaluation.stress import Replays
     from sertool.models.scoring import Scorer
 
+GATHERED = 4  # passes of a network, whose items are read before they are scored
 COUNT = 32  # bytes of a count: in a matrix, a list, and text
 FIGURES = (
     "confusion.png", "classes.png", "speakers.png", "reliability.png", "scatter.png", "stress.png",
@@ -248,8 +250,9 @@ def _score(
             scorer = Scorer.load(test.path, device=options.device)
             systems: dict[str, Scorer | None] = {"model": scorer}
             systems |= {name: scorer.baseline(name) for name in scorer.baselines}
+            scorer.use_threads(options.workers or workers.cores())
             arrays = _arrays(test, store, options)
-            while batch := list(islice(arrays, options.batch_size)):
+            while batch := list(islice(arrays, GATHERED * options.batch_size)):
                 indices = [i for i, _ in batch]
                 values = test.routes.values(indices)
                 try:

@@ -328,6 +328,15 @@ class Network(Model):
         """
         return False
 
+    @property
+    def batched(self) -> bool:
+        """Whether a processor scores several items in one pass.
+
+        Not where other rows may change the last bits of one, as in recurrent layers, from which
+        rows leave as they end.
+        """
+        return True
+
     def first_stage(
         self,
         module: nn.Module,

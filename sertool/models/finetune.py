@@ -116,6 +116,11 @@ class Finetune(Network):
         """True: items share a pass only where that changes nothing."""
         return True
 
+    @property
+    def batched(self) -> bool:
+        """False: the encoder groups recordings by their lengths."""
+        return False
+
     def defaults(self) -> Hyperparameters:
         """Return ours: AdamW, a rate of 1e-3 for the head and 2e-5 for the encoder's layers."""
         return Hyperparameters(

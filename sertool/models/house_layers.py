@@ -30,7 +30,12 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """Return maps; lengths: of what comes out, None where nothing is padded."""
-        return zero_after(self.norm(self.conv(x), lengths), lengths, 2)
+        made = self.norm(self.conv(x), lengths)
+        if lengths is None or not torch.is_inference_mode_enabled() or made.device.type != "cpu":
+            return zero_after(made, lengths, 2)
+        for item, end in zip(made, lengths.tolist(), strict=True):
+            item[:, end:] = 0  # in place, and nothing else is touched
+        return made
 
 
 class Residual(nn.Module):

@@ -131,6 +131,11 @@ class Ma2018(Network):
         """Whether padding is kept out, as the paper does."""
         return getattr(self.settings, "mask", True)
 
+    @property
+    def batched(self) -> bool:
+        """False: sentences leave the recurrent layer as they end."""
+        return False
+
     def defaults(self) -> Hyperparameters:
         """Return how it is trained.
 
@@ -211,6 +216,11 @@ class Ma2018Fixed(Ma2018):
     def longest(self) -> int:
         """The same."""
         return self.shortest
+
+    @property
+    def batched(self) -> bool:
+        """True: all pieces are of one length to the recurrent layer."""
+        return True
 
     def defaults(self) -> Hyperparameters:
         """Return the same, with one vote for each recording: all pieces are equally long."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ from sertool.models.statistics import Statistics
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     import torch
     from torch import nn
 
@@ -42,8 +45,11 @@ if TYPE_CHECKING:
     from sertool.models.graphs import Inputs
     from sertool.models.inspection import Recorder
 
+S = TypeVar("S")
+T = TypeVar("T")
 INPUT = 32  # bytes a number of an input: it, its normalised copy, what a first layer makes of it
-STRETCH = 2  # times its shortest item's frames: no item of a batch is longer
+STEPS = 4  # lengths per octave that windows are padded to where padding is masked
+LEAST = 4  # rows of a batch: libraries multiply fewer in another order, so that others are added
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,11 @@ class Scorer:
     but that they do not sum to 1. frames: of a network of fixed length, else None.
     windows_averaged: how many arrays so far were longer than that; padded: how many were shorter
     than `shortest`, the fewest frames that need no zero-padding. longest: the most frames that it
-    takes, None for any number.
+    takes, None for any number. batches: whether it takes less time for arrays together than apart.
     """
 
     frames: int | None = None
+    batches: bool = False
     shortest: int = 1
     longest: int | None = None
 
@@ -154,6 +161,9 @@ class Scorer:
         model = regressor(name) if self.header.numbers else tabular(name)
         return TabularScorer(self.checkpoint, model, f"baseline.{name}")
 
+    def use_threads(self, count: int) -> None:
+        """Let a network compute so many batches at a time, each on one thread of the processor."""
+
     def route(self, arrays: Sequence[np.ndarray], value: str | None) -> Route | None:
         """Return by which model a recording of these arrays is scored: None, there is one."""
         return None
@@ -171,9 +181,9 @@ class Scorer:
         """Return posteriors (items, classes) float64, rows summing to 1, of features (frames, ...).
 
         values: for each array the value that chooses its model, where there are several.
-        batch_size: how many windows a network is given together, those of like length. With 1 a
-        posterior does not depend on the other arrays; with more it differs by rounding alone (less
-        than 1e-6), and is a function of `arrays` in their order.
+        batch_size: how many windows a network is given together, those of like length. With more
+        than 1 posteriors differ from those one by one by rounding alone (less than 1e-6). On the
+        processor they depend neither on what else is in a batch nor on the number of threads.
 
         Networks compute in float32, with a float64 softmax. For a model of fixed length, an array
         that is longer is averaged over consecutive windows (the last one ends with the array), and
@@ -292,6 +302,10 @@ class NetworkScorer(Scorer):
         devices.place(self.module, self._device)
         self.module.eval()
         self._recorder: Recorder | None = None
+        like = self.frames is not None or model.masks_padding or model.pictures
+        self.batches = like and (model.batched or self._device.type != "cpu")
+        self._threads = 1
+        self._pool: ThreadPoolExecutor | None = None
         fitted = checkpoint.subset("statistics")
         self._statistics = Statistics(str(described.normalisation), fitted["mean"], fitted["sd"])
         self.classifier: tuple[Tabular, dict[str, np.ndarray]] | None = None
@@ -361,66 +375,109 @@ class NetworkScorer(Scorer):
         module.load_state_dict(weights)
         return module
 
+    def use_threads(self, count: int) -> None:
+        """Let so many batches be computed at a time, each on one thread of the processor."""
+        if self._device.type == "cpu" and count != self._threads:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = count
+            self._pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    def _each(self, work: Callable[[S], T], tasks: Iterable[S]) -> Iterable[T]:
+        """Return `work(task)` of every task, in their order, on the threads that there are."""
+        if self._pool is None or self._recorder:
+            return map(work, tasks)
+        return self._pool.map(work, tasks)
+
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        views = [self.model.view(window) for window in windows]
-        found = self._once(views, batch_size)
-        further = [self.model.further_views(view) for view in views]
-        for more in zip(*further, strict=True):
-            with self._unwatched():
-                found += self._once(more, batch_size)
-        return found / (1 + len(further[0]))
+        every = list(self._each(self._views, windows))
+        n = len(every[0])
+        if self._recorder is None:
+            rows = self._once(
+                [view for own in zip(*every, strict=True) for view in own], batch_size
+            )
+            total: np.ndarray = rows.reshape(n, len(windows), -1).sum(0)
+            return total / n
+        found = self._once([own[0] for own in every], batch_size)
+        with self._unwatched():
+            for k in range(1, n):
+                found += self._once([own[k] for own in every], batch_size)
+        return found / n
+
+    def _views(self, window: np.ndarray) -> list[np.ndarray]:
+        """Return what the network is given of a window, not normalised."""
+        view = self.model.view(window)
+        return [view, *self.model.further_views(view)]
 
     def _once(self, views: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
         """Return posteriors (views, classes) of what the network is given, not normalised."""
+        from sertool.models.device import one_thread
+
         found = np.empty((len(views), len(self.outputs)))
-        for batch in self._batches([len(view) for view in views], batch_size):
-            found[batch] = self._forward([self._statistics.apply(views[i]) for i in batch])
+        batches = list(self._batches([len(view) for view in views], batch_size))
+
+        def score(batch: list[int]) -> np.ndarray:
+            rows = [self._statistics.apply(views[i]) for i in batch]
+            return self._forward(rows, batch_size == 1 or not self.batches)
+
+        with one_thread():  # the number is each thread's own that begins meanwhile, too
+            for batch, rows in zip(batches, self._each(score, batches), strict=True):
+                found[batch] = rows
         return found
 
     @contextlib.contextmanager
     def _unwatched(self) -> Iterator[None]:
         """Leave the passes of a while out of what `recorder` records."""
-        recorder = self._recorder
-        before = recorder.passes if recorder else []
-        if recorder:
-            recorder.passes = []
+        assert self._recorder is not None
+        before, self._recorder.passes = self._recorder.passes, []
         try:
             yield
         finally:
-            if recorder:
-                recorder.passes = before
+            self._recorder.passes = before
 
     def _batches(self, lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         """Yield the indices of windows that are scored together: those of like length.
 
-        Of one length, unless the network is given all of them at one, or masks what pads them.
         One by one they stay in their order, which who watches the network relies on.
         """
-        most = STRETCH if self.model.masks_padding else 1
-        order = range(len(lengths))
-        batch: list[int] = []
-        for i in sorted(order, key=lengths.__getitem__) if size > 1 else order:
-            apart = self.frames is None and batch and lengths[i] > most * lengths[batch[0]]
-            if apart or len(batch) == size:
+        if size == 1 or not self.batches:
+            yield from ([i] for i in range(len(lengths)))
+            return
+        padded = [self._padded(length) for length in lengths]
+        order = sorted(range(len(lengths)), key=padded.__getitem__)
+        for _, same in groupby(order, padded.__getitem__):
+            while batch := list(islice(same, size)):
                 yield batch
-                batch = []
-            batch.append(i)
-        yield batch
 
-    def _forward(self, items: Sequence[np.ndarray]) -> np.ndarray:
-        """Return posteriors (batch, classes) of normalised features, in one pass."""
+    def _padded(self, length: int) -> int:
+        """Return the frames that a window has in a batch, whatever else is in it.
+
+        That, and `LEAST`, are why a window's company does not change how it is computed.
+        """
+        if self.frames is not None:
+            return self.frames
+        step = max(1, 2 ** (length.bit_length() - 1) // STEPS)
+        padded = -(-length // step) * step
+        return padded if self.longest is None else min(padded, max(length, self.longest))
+
+    def _forward(self, items: Sequence[np.ndarray], apart: bool) -> np.ndarray:
+        """Return posteriors (batch, classes) of normalised features, in one pass.
+
+        apart: as they are; else padded, and with other rows beside them if they are few.
+        """
         import torch
 
-        from sertool.models.device import one_thread
-
-        lengths = torch.tensor([len(item) for item in items])
-        frames = self.frames or int(lengths.max())
-        x = np.zeros((len(items), frames, *items[0].shape[1:]), np.float32)
-        for row, item in zip(x, items, strict=True):
+        n = len(items)
+        rows = list(items) if apart else [*items, *[items[-1]] * (LEAST - n)]
+        lengths = torch.tensor([len(item) for item in rows])
+        longest = int(lengths.max())
+        frames = self.frames or (longest if apart else self._padded(longest))
+        x = np.zeros((len(rows), frames, *rows[0].shape[1:]), np.float32)
+        for row, item in zip(x, rows, strict=True):
             row[: len(item)] = item
-        with one_thread(), torch.inference_mode():
+        with torch.inference_mode():
             there = torch.from_numpy(x).to(self._device), lengths.to(self._device)
-            found: torch.Tensor = self.module(*there).cpu().double()
+            found: torch.Tensor = self.module(*there)[:n].cpu().double()
         if self.header.numbers:
             mean, sd = self._scale
             values: np.ndarray = mean + sd * found.numpy()
@@ -429,8 +486,8 @@ class NetworkScorer(Scorer):
             shares: np.ndarray = found[:, : len(self.classes)].softmax(1).numpy()
             return shares
         model, arrays = self.classifier
-        rows = map(np.atleast_2d, found.numpy())
-        return np.stack([self.model.pool(model.posterior(arrays, row)) for row in rows])
+        outputs = map(np.atleast_2d, found.numpy())
+        return np.stack([self.model.pool(model.posterior(arrays, row)) for row in outputs])
 
 
 class Routed(Scorer):
@@ -449,6 +506,7 @@ class Routed(Scorer):
         self.field = self.header.per.field
         self.scorers = dict(scorers)
         self.chooser = chooser
+        self.batches = any(scorer.batches for scorer in self.scorers.values())
         if set(chooser.classes) != set(self.scorers):
             raise ValueError("a chooser of other values")
         self._columns = {
@@ -470,6 +528,11 @@ class Routed(Scorer):
         if value in self.scorers:
             return Route(str(value), "field")
         return Route(self.chosen(self.chooser.posterior(arrays)), "chooser")
+
+    def use_threads(self, count: int) -> None:
+        """Let each of the models use so many threads."""
+        for scorer in (*self.scorers.values(), self.chooser):
+            scorer.use_threads(count)
 
     def windows_in(self, array: np.ndarray, value: str | None = None) -> int:
         """Return how many windows an array is scored in, by the model of `value`."""

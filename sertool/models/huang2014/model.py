@@ -71,6 +71,11 @@ class Huang2014(Network):
         """Whether an item's fragments become one row, so that a batch of items can be scored."""
         return self.settings.utterance == "mean" or self.settings.classifier == "logistic"
 
+    @property
+    def batched(self) -> bool:
+        """False: the fragments of all items are rows of one product."""
+        return False
+
     def first_stage(
         self,
         module: nn.Module,

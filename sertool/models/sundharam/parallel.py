@@ -183,6 +183,11 @@ class SundharamBilstm(_TwoBranches):
     Settings = BilstmSettings
     settings: BilstmSettings
 
+    @property
+    def batched(self) -> bool:
+        """Whether all items are of one length to the recurrent layer."""
+        return not self.settings.mask
+
     def course(self) -> tuple[AttendedStates, int]:
         """Return the BiLSTM, and the width of both its directions."""
         from sertool.models.sundharam.branches import AttendedStates
