@@ -95,7 +95,8 @@ def test_who_waits_for_an_answer_gets_it(toy: Path) -> None:
     command = [sys.executable, "-m", "sertool", "predict", toy / "m.ckpt", "-", "-j", "2"]
     path = next(iter((toy / "wav").iterdir()))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         for _ in range(2):
             process.stdin.write(f"{path}\n".encode())
             process.stdin.flush()
@@ -148,5 +149,6 @@ def test_no_more_processes_than_recordings(
     monkeypatch.setattr(workers._Team, "__init__", counted)
     paths = sorted((toy / "wav").iterdir())[:3]
     result = cli("predict", toy / "m.ckpt", *paths, "--workers", 300)
-    assert result.code == 0 and len(result.out.splitlines()) == 3
+    assert result.code == 0
+    assert len(result.out.splitlines()) == 3
     assert counts == [3]
