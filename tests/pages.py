@@ -31,9 +31,9 @@ PART = re.compile(
     r"|^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
-NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
+NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?|\d+(?=% )|(?<=% )\d+")  # and "72% 69" of a table
 ANY = "…"  # a line of a page: any lines
-STEP = 0.011  # a decimal may differ by this share, or by one of its last shown digit
+STEP = 0.011  # a number may differ by this share, or by one in its last shown digit
 
 
 @dataclass
@@ -111,7 +111,7 @@ def plain(text: str) -> str:
 
 
 def alike(shown: str, printed: str) -> bool:
-    """Return whether output is as shown: words equal, decimals but for rounding (`STEP`).
+    """Return whether output is as shown: words equal, numbers but for rounding (`STEP`).
 
     >>> alike("UAR 62.0\\n…\\n", "UAR  61.9\\nmore\\n"), alike("UAR 62.0\\n", "UAR 67.0\\n")
     (True, False)

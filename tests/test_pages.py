@@ -51,6 +51,8 @@ def test_output_is_compared() -> None:
     assert not pages.alike(shown, "one 1.50\nmore\nlast 13 model@0123\n")
     assert not pages.alike(shown, "one 1.50\nmore\n")
     assert not pages.alike("one\n", "one\ntwo\n")
+    assert pages.alike("sadness 72% 69 96\n", "sadness 71% 68 96\n")
+    assert not pages.alike("sadness 72% 69 96\n", "sadness 72% 69 97\n")
 
 
 def anchors(page: Path) -> set[str]:

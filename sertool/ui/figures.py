@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -88,8 +89,10 @@ def short(value: str | None, unknown: str = "unknown") -> str:
 def style() -> Iterator[None]:
     """Draw names in any script that an installed font has; one that none has shows as boxes.
 
-    Settings that matplotlib took from a file, as of the working folder, count for nothing.
+    Settings that matplotlib took from a file, as of the working folder, count for nothing. A font
+    that has no bold letters, of which matplotlib would speak on standard error, will do.
     """
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     installed = {font.name for font in fontManager.ttflist}
     family = ["DejaVu Sans", *(name for name in FONTS if name in installed), "sans-serif"]
     settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
