@@ -30,7 +30,9 @@ LINEAR = 1.3  # a further file may cost so much more where there are many
 FLAT = 4.0  # kB a further file: its columns, as they are read and as they are written
 WHOLE = 8.0  # where every item's statistics are in memory besides
 KEPT = 512.0  # MB of items that a network's training keeps
-MODEL = ("--model", "sertool", "--epochs", "1", "--no-baselines")
+MODEL = ("--model", "sundharam-cnn", "--epochs", "1", "--no-baselines")
+KIND = ("--kind", "mel", "--set", "n_mels=64", "--dtype", "float16")
+CROP = ("--offset", "0.5", "--duration", "1.5", "--fit", "both")  # what the network is trained on
 FIXED = ("--workers", "1")
 NETWORK = "train a network"
 DISK = ("m.jsonl", "mel.h5", "copies.h5", "p.jsonl", "r.json")
@@ -41,16 +43,15 @@ def stages(folder: Path) -> dict[str, list[object]]:
     manifest, mel, copies = folder / "m.jsonl", folder / "mel.h5", folder / "copies.h5"
     merged, chosen = folder / "merged.h5", folder / "chosen.h5"
     linear, network, report = folder / "l.ckpt", folder / "n.ckpt", folder / "r.json"
-    kind = ("--kind", "mel", "--set", "n_mels=64", "--dtype", "float16")
     return {
         "prepare": ["prepare", "--split", "speakers:6", folder / "corpus", manifest],
-        "featurize mel": ["featurize", *kind, *FIXED, manifest, mel],
+        "featurize mel": ["featurize", *KIND, *FIXED, manifest, mel],
         "augment": ["augment", "--freq-mask", "8:2", *FIXED, mel, copies],
         "select": ["select", "--where", "gender=female", mel, chosen],
         "merge": ["merge", chosen, folder / "others.h5", merged],
         "train linear": ["train", "--model", "linear", "--test-fold", "0", "--no-baselines",
                          mel, linear],
-        "train a network": ["train", *MODEL, "--test-fold", "0", mel, network],
+        "train a network": ["train", *MODEL, "--test-fold", "0", folder / "crop.h5", network],
         "eval": ["eval", linear, mel, "--all", "--json", report],
         "predict": ["predict", linear, folder / "corpus", "--output", folder / "p.jsonl", *FIXED],
         "info": ["info", mel],
@@ -117,8 +118,10 @@ def run(folder: Path) -> list[tuple[str, Cost]]:
     done = []
     for name, words in stages(folder).items():
         if name == "merge":  # the other half, which costs what the first did
-            measured.cost("select", "--where", "gender=male", folder / "mel.h5",
-                          folder / "others.h5")  # fmt: skip
+            half = ("--where", "gender=male")
+            measured.cost("select", *half, folder / "mel.h5", folder / "others.h5")
+        if name == NETWORK:
+            measured.cost("featurize", *KIND, *CROP, folder / "m.jsonl", folder / "crop.h5")
         done.append((name, measured.cost(*words)))
         took = done[-1][1]
         print(f"{name}: {took.cpu:.2f} s CPU, {took.peak:.0f} MB", file=sys.stderr, flush=True)
