@@ -27,6 +27,7 @@ MARKS = ("<!-- what `make bench` printed -->", "<!-- end of it -->")
 FOLDER = "FOLDER"
 SCRIPTS = {  # in the page's order; what each is given beside --quick and --json
     "featurize": [FOLDER],
+    "predict": [FOLDER],
     "train": [],
     "startup": [],
     "latency": [],
