@@ -45,14 +45,17 @@ def test_no_block_of_commands_goes_unrun() -> None:
 
 
 def test_output_is_compared() -> None:
-    shown = "one 1.50\n…\nlast 12 model@…\n"
-    assert pages.alike(shown, "one 1.51\nmore\nlast  12 model@0123\n")
-    assert not pages.alike(shown, "one 1.55\nmore\nlast 12 model@0123\n")
-    assert not pages.alike(shown, "one 1.50\nmore\nlast 13 model@0123\n")
-    assert not pages.alike(shown, "one 1.50\nmore\n")
+    shown = "one 62.5 \u2588\u2588 12\n\u2026\nlast 0.50 model@\u2026\n"
+    assert pages.alike(shown, "one 60.1 \u2588 12\nmore\nlast  0.46 model@0123\n")
+    assert not pages.alike(shown, "one 55.1 \u2588 12\nmore\nlast 0.50 model@0123\n")
+    assert not pages.alike(shown, "one 62.5 \u2588 13\nmore\nlast 0.50 model@0123\n")
+    assert not pages.alike(shown, "one 62.5 \u2588 12\nmore\nlast 0.70 model@0123\n")
+    assert not pages.alike(shown, "one 62.5 \u2588 12\nmore\n")
     assert not pages.alike("one\n", "one\ntwo\n")
     assert pages.alike("sadness 72% 69 96\n", "sadness 71% 68 96\n")
     assert not pages.alike("sadness 72% 69 96\n", "sadness 72% 69 97\n")
+    assert pages.alike("p 0.01\n", "p 0.90\n", free=True)
+    assert not pages.alike("p 0.01\n", "q 0.01\n", free=True)
 
 
 def anchors(page: Path) -> set[str]:
