@@ -34,14 +34,16 @@ say "A network for each fold, trained on the speakers of the other two"
 run sertool train --model sundharam-cnn --test-fold all --epochs "$epochs" --batch-size 32 \
     --schedule cosine --seed "$seed" "$out/mel.h5" "$out/demo.ckpt"
 say "How well does it know the emotions of speakers that it never heard?"
-run sertool eval --json "$out/report.json" --figures "$out/figures" \
+run sertool eval --json "$out/report.json" --figures "$out/figures" --html "$out/report.html" --audio 20 \
     "$out/demo.0.ckpt" "$out/demo.1.ckpt" "$out/demo.2.ckpt" "$out/mel.h5"
 say "Label a folder: each line says how much of a recording was heard, and how much of that is speech"
-run sertool predict --output "$out/predictions.jsonl" "$out/demo.0.ckpt" "$corpus/spk01"
+run sertool predict --output "$out/predictions.jsonl" --html "$out/predictions.html" --audio 4 \
+    "$out/demo.0.ckpt" "$corpus/spk01"
 head -n 3 "$out/predictions.jsonl"
 
 say "Where it lies"
 echo "report       $out/report.json"
+echo "pages        $out/report.html, predictions.html: open them in a browser"
 echo "figures      $out/figures/confusion.png, classes.png, speakers.png, reliability.png"
 echo "predictions  $out/predictions.jsonl"
 echo "look inside  sertool info $out/mel.h5, sertool info $out/demo.0.ckpt"

@@ -90,7 +90,7 @@ def _write_page(
     report: AnyReport, store: Path, path: Path, audio: str | None, console: Console
 ) -> None:
     """Write the report as a page, with the sound of its items where that is asked for."""
-    from sertool.commands.retrace import of_report
+    from sertool.commands.retrace import of_file
     from sertool.evaluation import page as pages
     from sertool.evaluation import page_sound
     from sertool.evaluation.report import Report
@@ -98,7 +98,7 @@ def _write_page(
 
     listed = pages.listed(report)
     places = page_sound.of_store(store) if audio is not None else {}
-    parts = pages.sections(report, of_report(report.lineage), pages.sound_said(audio))
+    parts = pages.sections(report, of_file(report.lineage, "report.json"), pages.sound_said(audio))
     page_sound.write(
         path,
         Page(pages.title(report), pages.about(report), parts),

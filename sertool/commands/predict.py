@@ -26,7 +26,7 @@ from sertool.core.options import (
 from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.evaluation import timed_labels
-from sertool.evaluation.options import INPUT, SPEAKERS, PredictOptions
+from sertool.evaluation.options import INPUT, SPEAKERS, PageOptions, PredictOptions
 from sertool.evaluation.predictions import FORMATS, Formatter, Prediction, Row, Unread, formatter
 from sertool.formats import box
 from sertool.items import Item
@@ -34,6 +34,7 @@ from sertool.ui.console import Console
 from sertool.ui.words import plural
 
 if TYPE_CHECKING:
+    from sertool.evaluation import prediction_page
     from sertool.evaluation.predictor import Explain, Predictor
     from sertool.formats.checkpoint import Checkpoint
     from sertool.formats.journal import Journal
@@ -83,6 +84,7 @@ class PredictOutputs(Options):
         " channel.",
         metavar="FILE",
     )
+    page: PageOptions = nested(PageOptions)
     write_statistics: Path | None = option(
         None,
         "Predict nothing: write the statistics of the speakers of these recordings to this file.",
@@ -115,6 +117,8 @@ class PredictOutputs(Options):
                 raise UsageError(f"--figure {self.figure}: needs a name that ends in .png or .svg")
         if self.channels != 1 and not self.stream:
             raise UsageError("--channels are those of a raw --stream; files state their own")
+        if self.page.html is not None and self.stream:
+            raise UsageError("--html is of recordings: --stream has none")
         if self.format in timed_labels.TIERS:
             self._check_tiers()
 
@@ -144,6 +148,7 @@ class PredictOutputs(Options):
             "--stream": self.stream or None,
             "--output": self.output,
             "--figure": self.figure,
+            "--html": self.page.html,
             "--explain": self.explain,
         }
         given = [name for name, value in others.items() if value is not None]
@@ -207,6 +212,7 @@ def predict(
 def _check_files(inputs: Sequence[str | Path], options: PredictOutputs, run: RunOptions) -> None:
     """Raise InputError where a file cannot be written, UsageError for one that cannot resume."""
     from sertool.formats.outputs import check_output
+    from sertool.formats.pages import check_page
 
     if options.output is not None:
         check_output(options.output, run.force, run.resume, inputs)
@@ -218,6 +224,11 @@ def _check_files(inputs: Sequence[str | Path], options: PredictOutputs, run: Run
         if run.resume:
             raise UsageError("--figure is drawn of all rows: leave --resume out")
         check_output(options.figure, run.force)
+    page = options.page
+    if page.html is not None:
+        if run.resume:
+            raise UsageError("--html is of all rows: leave --resume out")
+        check_page(page.html, run.force, inputs, page.beside)
 
 
 def _explain(
@@ -362,6 +373,7 @@ def _run(
 
     `keep` writes down what made the output, before that gets its name.
     """
+    from sertool.evaluation import prediction_page
     from sertool.evaluation import predictor as predicting
 
     shown = options.output is None and sys.stdout.isatty()
@@ -370,6 +382,7 @@ def _run(
     one = timed_labels.OneRecording(items, form) if form not in FORMATS else None
     kept: list[str] = []  # rows that wait for the others
     drawn: list[Prediction] = []
+    told = None if options.page.html is None else prediction_page.Told(options.how.several)
     with _opened(options.output, keep) as write:
         write(header)
 
@@ -380,6 +393,8 @@ def _run(
                 (kept.append if form in timed_labels.TIERS else write)(text(row))
             if options.figure is not None and isinstance(row, Prediction) and row.end is not None:
                 drawn.append(row)
+            if told is not None:
+                told.add(row)
 
         if options.stream:
             from sertool.evaluation.streaming import predict_stream
@@ -399,6 +414,29 @@ def _run(
 
         draw(drawn, options.figure)
         console.note(f"{show(options.figure)}: the figure")
+    if told is not None:
+        _write_page(told, predictor, options.page, console)
+
+
+def _write_page(
+    told: prediction_page.Told, predictor: Predictor, options: PageOptions, console: Console
+) -> None:
+    """Write the rows of a run as a page, with the sound of recordings where that is asked for."""
+    from msgspec import to_builtins
+
+    from sertool.commands.retrace import of_file
+    from sertool.evaluation import prediction_page
+    from sertool.evaluation.page import sound_said
+    from sertool.evaluation.page_sound import write
+
+    assert options.html is not None
+    places = told.places(predictor.options.channel or "mix")
+    made = of_file(to_builtins(predictor.made), predictor.path.name)
+    sound = sound_said(options.audio)
+    page = prediction_page.page(told, predictor.classes, made, sound, predictor.told)
+    recordings = told.recordings(predictor.classes)
+    write(options.html, page, predictor.classes, recordings, options.audio, places.__getitem__,
+          console=console)  # fmt: skip
 
 
 def _formatter(form: str, predictor: Predictor, options: PredictOutputs) -> tuple[str, Formatter]:

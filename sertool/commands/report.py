@@ -114,14 +114,14 @@ def report(
 
 def _write_page(found: Study | list[Comparison], path: Path, console: Console) -> None:
     """Write what reports show together as a page."""
-    from sertool.commands.retrace import of_report
+    from sertool.commands.retrace import of_file
     from sertool.evaluation import page_sound
     from sertool.papers import web
 
     if isinstance(found, list):
         page_sound.write(path, web.compared(found), (), (), None, console=console)
     else:
-        page, classes, recordings = web.page(found, lambda report: of_report(report.lineage))
+        page, classes, recordings = web.page(found, lambda one: of_file(one.lineage, "report.json"))
         page_sound.write(path, page, classes, recordings, None, console=console)
 
 

@@ -108,13 +108,13 @@ def commands(lineage: Sequence[Record], name: str) -> list[str]:
     return script.render()
 
 
-def of_report(lineage: Sequence[object] | None) -> list[str]:
-    """Return the lines that make a report, of its lineage; [] where that does not say.
+def of_file(lineage: Sequence[object] | None, name: str) -> list[str]:
+    """Return the lines that make a file called `name`, of its lineage; [] where it does not say.
 
-    A report is anybody's file: what its stages say may be of another program.
+    It is anybody's file: what its stages say may be of another program.
     """
     try:
-        return commands(convert(lineage or [], list[Record]), "report.json") if lineage else []
+        return commands(convert(lineage or [], list[Record]), name) if lineage else []
     except (SertoolError, ValidationError, LookupError, TypeError, ValueError, AttributeError):
         return []
 

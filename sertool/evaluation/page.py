@@ -258,13 +258,21 @@ def _cell(names: Sequence[str], i: int, j: int, n: int, total: int, opens: bool)
     share = n / total if total else 0.0
     shade = f"s{min(SHADES - 1, int(share * SHADES))}" if n else "zero"
     kind = f"cell {'right' if i == j else 'wrong'} {shade}"
-    words = [tag("b", percent(share, 0) if n else "·"), tag("small", f"{n}" if n else "")]
-    if not (opens and n):
+    if not n:
+        return tag("td", tag("span", "·", class_=kind))
+    words = [_unseen(f"{show(names[i])} recognised as {show(names[j])}: "),
+             tag("b", percent(share, 0)), _unseen(" per cent, "),
+             tag("small", f"{n}"), _unseen(f" of {total}")]  # fmt: skip
+    if not opens:
         return tag("td", tag("span", words, class_=kind))
-    said = f"{show(names[i])} recognised as {show(names[j])}: {n} of {total},"
-    said += f" {percent(share, 0)} per cent"
-    return tag("td", tag("button", words, class_=kind, type="button", data_truth=i, data_said=j,
-                         aria_label=said, aria_pressed="false"))  # fmt: skip
+    pressed = tag("button", words, class_=kind, type="button", data_truth=i, data_said=j,
+                  aria_pressed="false")  # fmt: skip
+    return tag("td", pressed)
+
+
+def _unseen(words: str) -> Html:
+    """Return words for those who hear the page."""
+    return tag("span", words, class_="unseen")
 
 
 def recordings(sound: str, truth: bool = True) -> Html:

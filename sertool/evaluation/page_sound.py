@@ -26,9 +26,9 @@ MP3 = ("MP3", "MPEG_LAYER_III")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a recording lies: seconds within a file, a channel, and its hash, if that is known."""
+    """Where a recording lies: a path or URL, seconds within it, a channel, its hash if known."""
 
-    path: Path
+    path: Path | str
     start: float | None = None
     end: float | None = None
     channel: str = "mix"
@@ -136,7 +136,6 @@ def of_store(path: Path) -> Mapping[str, Place]:
 
     Copies are left out: no file has their sound.
     """
-    from sertool.core.paths import from_text
     from sertool.evaluation.heldout import file_of
     from sertool.formats.store import Store
 

@@ -190,6 +190,18 @@ class Predictor:
         self._make, self._explain = scorer, explain
         self.explainer: Explainer | Explainers | None = None
 
+    @property
+    def made(self) -> list[lineage.Record]:
+        """How the checkpoint was made, as it says."""
+        return self._source.header.lineage
+
+    @property
+    def told(self) -> str:
+        """The model and its hash, and what recordings are heard with."""
+        vad = "all is heard" if self.options.vad == OFF else f"speech by {self.options.vad}"
+        sure = "calibrated" if self.calibration else "not calibrated"
+        return " · ".join([self._model, vad, *([] if self.numbers else [sure])])
+
     def _speakers(self, header: checkpoint.Header, options: PredictOptions) -> None:
         """Take the speakers' statistics from a file, or have them heard in a pass of their own."""
         from sertool.evaluation import by_speaker

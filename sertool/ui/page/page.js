@@ -36,6 +36,9 @@ theme.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
 for (const node of document.querySelectorAll(".script")) node.hidden = false;
+addEventListener("beforeprint", () => {
+  for (const node of document.querySelectorAll("details")) node.open = true;
+});
 const copy = async (button, text) => {
   const before = button.textContent;
   try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; } catch {
@@ -88,10 +91,12 @@ const list = $("list"), detail = $("detail"), controls = $("controls");
 let found = order, shown = 0, opener = null, current = -1;
 
 const fits = (i) => (wanted.truth < 0 || data.truth[i] === wanted.truth)
-  && (wanted.said < 0 || data.said[i] === wanted.said)
+  && (wanted.said < 0 || data.said[i] === wanted.said || heard(i, wanted.said))
   && (wanted.who < 0 || data.who[i] === wanted.who)
   && (!wanted.sound || i in data.clips)
   && (!wanted.text || ids[i].toLowerCase().includes(wanted.text));
+const heard = (i, k) => data.windows && data.windows[i]
+  && data.windows[i].some((_, w) => likeliest(data.courses[i], w) === k);
 const per = (n) => (n / 1000).toFixed(3);
 const label = (i) => {
   if (data.numbers && data.numbers[i]) {
