@@ -136,6 +136,7 @@ def of_store(path: Path) -> Mapping[str, Place]:
 
     Copies are left out: no file has their sound.
     """
+    from sertool.core.paths import located
     from sertool.evaluation.heldout import file_of
     from sertool.formats.store import Store
 
@@ -145,8 +146,9 @@ def of_store(path: Path) -> Mapping[str, Place]:
         for item in store.items():
             if item.augmentation or not item.path:
                 continue
-            place = Place(Path(store.root) / from_text(item.path), item.start, item.end, channel,
-                          item.audio_hash)  # fmt: skip
+            own = located(item.path)
+            where = own if isinstance(own, str) else Path(store.root) / own
+            place = Place(where, item.start, item.end, channel, item.audio_hash)
             found.setdefault(item.id, place)
             found.setdefault(file_of(item), place)
     return found
