@@ -296,6 +296,7 @@ def export(
     checkpoint: AnyPath | Checkpoint,
     out: AnyPath,
     *,
+    int8: AnyPath | None = None,
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,
     resume: bool = False,

@@ -107,9 +107,14 @@ def lines_of_predictions() -> Schema:
 def of_onnx() -> Schema:
     """Return the schema of an ONNX model's metadata, each property read as JSON."""
     found = header("The metadata of an ONNX model", onnx.FORMAT, const(onnx.VERSION))
-    kept = {*onnx.NEEDED, "format", "version", "sha256", "lineage", "fused", "licences"}
+    kept = {*onnx.NEEDED, "format", "version", "sha256", "lineage", "fused", "licences", "int8"}
     licences = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
-    own = found["properties"] | {"licences": licences}
+    numbers = {name: {"type": "number"} for name in ("agree", "before", "after")}
+    counts = {name: {"type": "integer", "minimum": 0} for name in ("items", "tested")}
+    ci = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    texts = {"store": HASH, "clusters": {"type": "string"}}
+    int8 = {"type": "object", "properties": {**counts, **texts, **numbers, "ci": ci}}
+    own = found["properties"] | {"licences": licences, "int8": int8}
     found["properties"] = {name: part for name, part in own.items() if name in kept}
     found["required"] = [name for name in found["required"] if name in kept]
     return found

@@ -113,6 +113,9 @@ def _checkpoint(found: CheckpointDescription) -> list[Any]:
     return [*lines, *made, f"identity: sha256 {found.checkpoint.identity}"]
 
 
+EIGHT = "its networks compute in 8 bits, and say not quite what their checkpoint does"
+
+
 def _onnx(found: OnnxDescription) -> list[Any]:
     header = found.model.header
     licences = found.model.meta.get("licences") or {}
@@ -124,6 +127,7 @@ def _onnx(found: OnnxDescription) -> list[Any]:
         *_calibration(header),
         *([NOTE] if declared(header) else []),
         f"trained on: {', '.join(known) or 'nothing that it names'}",
+        *([EIGHT] if "int8" in found.model.meta else []),
         *_lineage(header.lineage),
         f"identity: sha256 {found.model.identity}",
     ]

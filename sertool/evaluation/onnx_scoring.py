@@ -85,7 +85,7 @@ class OnnxScorer(Scorer):
             described = model.header.model
             super().__init__(model, create(described.name, described.settings))
             self.parts = list(_parts(model, "", (), path))
-            self._session = Session(model.content)
+            self._session = Session(model.content, fused="int8" in model.meta)
             wanted = {f"{name}{part.suffix}" for part in self.parts for name in INPUTS}
             if set(self._session.inputs) != wanted:
                 raise ValueError("inputs that its description has not")
@@ -131,7 +131,8 @@ class OnnxScorer(Scorer):
         if batch:
             yield batch
 
-    def _run(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def feeds(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the inputs of the graph for items' features (frames, ...), by name."""
         feeds: dict[str, np.ndarray] = {}
         made: list[tuple[Way, Sequence[np.ndarray]]] = []
         for part in self.parts:
@@ -140,6 +141,10 @@ class OnnxScorer(Scorer):
                 given = [_features(part.way, array) for array in arrays]
                 made.append((part.way, given))
             feeds |= part.feeds(given)
+        return feeds
+
+    def _run(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        feeds = self.feeds(arrays)
         try:
             found = self._session.run(feeds)
         except ValueError as error:

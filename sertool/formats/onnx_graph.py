@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ TYPES = {
 class Graph:
     """A graph that grows; values in it are known by their names.
 
+    change: what becomes of each model that is inserted, given its bytes and its inputs' names.
+
     >>> graph = Graph()
     >>> x = graph.input("x", "f4", ("rows", 2))
     >>> graph.output("y", graph.op("Add", x, graph.constant(np.ones(2, np.float32))), ("rows", 2))
@@ -32,7 +34,8 @@ class Graph:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[bytes, Sequence[str]], bytes] | None = None) -> None:
+        self._change = change
         self._graph = onnx.GraphProto(name=PRODUCER)
         self._count = 0
 
@@ -83,6 +86,8 @@ class Graph:
 
         Raises ValueError for one whose graph has branches or loops.
         """
+        if self._change is not None:
+            model = self._change(model, inputs)
         added = onnx.load_model_from_string(model).graph
         prefix = self._name("network")
         names = dict(zip((one.name for one in added.input), inputs, strict=False))
