@@ -192,7 +192,9 @@ def for_pull() -> None:
 def for_export() -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    linear("model.ckpt", "--test-fold", "0")
+    network = ("--model", "sertool", "--epochs", "1", "--set", "widths=[8]")
+    words = ("--quiet", "--no-baselines", "--test-fold", "0")
+    assert main(["train", *words, *network, "features.h5", "model.ckpt"]) == 0
 
 
 FURTHER = {
