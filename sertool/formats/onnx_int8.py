@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -42,10 +43,7 @@ class Int8:
             ]
         )
 
-        class Examples(quantization.CalibrationDataReader):
-            def get_next(self) -> dict[str, np.ndarray] | None:
-                return next(examples, None)
-
+        reader = SimpleNamespace(get_next=lambda: next(examples, None))
         self.changed += 1
         with tempfile.TemporaryDirectory() as folder, _silent():
             before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
@@ -53,7 +51,7 @@ class Int8:
             quantization.quantize_static(
                 before,
                 after,
-                Examples(),
+                reader,
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=KINDS,
                 per_channel=True,
