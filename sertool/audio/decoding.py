@@ -50,7 +50,7 @@ class Decoded:
 
     `samples` (n,) is mono: float32 with full scale 1, or the file's own int16 with full scale
     32768. `sample_rate` is theirs, `source_rate` the file's. `duration` in seconds, `audio_hash`
-    and `fingerprint` (empty unless asked for) are the whole utterance's, before a crop. `notes`
+    and `fingerprint` (each empty unless asked for) are the whole utterance's, before a crop. `notes`
     holds "mixed", "resampled", "clipped", "silent", "padded".
     """
 
@@ -85,16 +85,19 @@ def decode(
     channel: str = "mix",
     sample_rate: int | None = None,
     fingerprinted: bool = False,
+    hashed: bool = True,
 ) -> Decoded:
     """Return one utterance of a file (or of a `Sound`), cropped and resampled.
 
     `start` and `end` (seconds) cut the utterance out of the file; `offset` and `duration`
     (seconds) crop it, before resampling to `sample_rate`. `channel` is "mix" (the mean), "left"
-    or "right" (the first, the second). `fingerprinted` asks for the fingerprint, too. Raises
-    ItemError for a file unreadable or not finite.
+    or "right" (the first, the second). `fingerprinted` asks for the fingerprint, too, and `hashed`
+    for the hash. Raises ItemError for a file unreadable or not finite.
     """
     data, rate, channels = _read(path, start, end, channel)
-    decoded = from_samples(data, rate, offset=offset, duration=duration, to_rate=sample_rate)
+    decoded = from_samples(
+        data, rate, offset=offset, duration=duration, to_rate=sample_rate, hashed=hashed
+    )
     decoded.channels = channels
     if channels > 1 and channel == "mix":
         decoded.notes.insert(0, "mixed")
@@ -110,6 +113,7 @@ def from_samples(
     offset: float = 0.0,
     duration: float | None = None,
     to_rate: int | None = None,
+    hashed: bool = True,
 ) -> Decoded:
     """Return samples (n,), int16 or float32, as `decode` returns those of a mono file."""
     if len(samples) == 0:
@@ -125,7 +129,7 @@ def from_samples(
         sample_rate=to_rate or sample_rate,
         source_rate=sample_rate,
         channels=1,
-        audio_hash=audio_hash(samples),
+        audio_hash=audio_hash(samples) if hashed else "",
         duration=len(samples) / sample_rate,
         notes=notes,
     )

@@ -194,7 +194,7 @@ def open_recording(
     if is_long(path, start, end):
         assert not isinstance(path, Sound)
         return InParts(path, channel, start, end, skipped)
-    decoded = decode(path, start=start, end=end, channel=channel)
+    decoded = decode(path, start=start, end=end, channel=channel, hashed=False)
     samples = crop(decoded.samples, decoded.sample_rate, skipped, None)
     return Whole(samples, decoded.sample_rate, decoded.channels, channel)
 

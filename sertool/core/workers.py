@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sertool.core.allocator import keep_freed
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def ordered(
     to stop early: the workers are killed. It raises InputError where a worker is killed (as for
     want of memory).
     """
+    keep_freed()
     if isinstance(tasks, Sized):
         workers = min(workers, len(tasks))
     if workers < 2:

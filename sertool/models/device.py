@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import nn
 
+from sertool.core.allocator import keep_freed
 from sertool.core.errors import InputError, UsageError
 from sertool.core.settings import any_of
 from sertool.models.hyperparameters import DEVICES
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
 def choose(name: str) -> torch.device:
@@ -64,21 +61,4 @@ def prepare(device: torch.device) -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     if device.type == "cpu":
-        _keep_memory()
-
-
-def _keep_memory() -> None:
-    """Tell glibc's malloc not to give freed blocks back to the system.
-
-    Every step of training allocates the same large blocks; touching them for the first time again
-    and again costs a CPU about a seventh of the step. Elsewhere than on glibc nothing is done.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(_M_TOP_PAD, 2**26)
+        keep_freed()
