@@ -50,7 +50,7 @@ class Decoded:
 
     `samples` (n,) is mono: float32 with full scale 1, or the file's own int16 with full scale
     32768. `sample_rate` is theirs, `source_rate` the file's. `duration` in seconds, `audio_hash`
-    and `fingerprint` (each empty unless asked for) are the whole utterance's, before a crop. `notes`
+    and `fingerprint` (empty unless asked for) are the whole utterance's, before a crop. `notes`
     holds "mixed", "resampled", "clipped", "silent", "padded".
     """
 
