@@ -39,6 +39,7 @@ class Shared(BuildHookInterface):  # type: ignore[misc, valid-type]
 
 def write(folder: Path) -> list[str]:
     """Write all files below `folder`; return their names there."""
+    sys.path.insert(0, str(ROOT))  # these sources, and no other that is installed
     made = {f"man/man1/{name}.1": text for name, text in pages().items()} | completions()
     for name, text in made.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

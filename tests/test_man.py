@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,29 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("share")
     subprocess.run([sys.executable, "hatch_build.py", folder], cwd=ROOT, check=True)
     return folder
+
+
+def test_they_are_made_of_these_sources_by_few_packages(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, runpy, sys\n"
+        f"made = runpy.run_path({str(ROOT / 'hatch_build.py')!r})\n"
+        f"made['write'](pathlib.Path({str(tmp_path / 'share')!r}))\n"
+        "print(sys.modules['sertool'].__file__, *sys.modules)"
+    )
+    # without site: no package that is installed by a link to its sources
+    environment = os.environ | {"PYTHONPATH": sysconfig.get_paths()["purelib"]}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    home, *modules = done.stdout.split()
+    assert Path(home).parent == ROOT / "sertool"
+    assert not {"numpy", "torch", "h5py", "scipy", "librosa"} & set(modules)
+    assert (tmp_path / "share" / "man" / "man1" / "sertool.1").is_file()
 
 
 def page(share: Path, name: str) -> str:
