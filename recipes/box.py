@@ -15,7 +15,7 @@ from sertool.evaluation.calibration import temperature_of
 from sertool.evaluation.predictor import HASH
 from sertool.evaluation.report import Report, read
 from sertool.formats.checkpoint import load
-from sertool.papers import reporting
+from sertool.papers import comparing
 from sertool.ui.console import Console
 
 NAMES = {
@@ -202,7 +202,7 @@ def _compared(results: Path) -> str:
             continue
         told.append(f"{_whole(_report(other))} {words}")
         try:
-            (found,) = reporting.compare([results / f"{test}.json", other], Console("box"))
+            (found,) = comparing.compare([results / f"{test}.json", other], Console("box")).pairs
         except InputError:
             continue  # too few speakers for an interval
         if gap := found.figures["uar"].gap:

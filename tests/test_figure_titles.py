@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sertool.evaluation import report as reports
 from sertool.evaluation.terminal import protocol_line, warnings
 from sertool.items import Item
 from sertool.papers import curve_figures
-from sertool.ui.figures import INK, WARNING, broken
+from sertool.ui.figures import INK, WARNING, broken, style
 
 WORST: dict[str, Any] = {
     "speaker_disjoint": False,
@@ -179,3 +180,11 @@ def test_lines_are_broken_between_parts() -> None:
     assert broken(["one", "two", "three"], 9) == ["one · two", "three"]
     assert broken(["a long one", "b"], 7) == ["a long", "one · b"]
     assert broken([], 9) == []
+
+
+def test_a_font_without_bold_letters_is_no_news(caplog):
+    log = logging.getLogger("matplotlib.font_manager")
+    with style():
+        log.warning("findfont: Failed to find font weight bold")
+    log.warning("later")
+    assert [record.message for record in caplog.records] == ["later"]

@@ -138,7 +138,7 @@ def for_predict() -> None:
 
 def for_report() -> None:
     Path("out/results").mkdir(parents=True)
-    for name, penalty in (("linear", "C=1.0"), ("cnn", "C=0.001")):
+    for name, penalty in (("linear", "C=1.0"), ("cnn", "C=0.001"), ("svm", "C=0.1")):
         linear(f"{name}.ckpt", "--test-fold", "all", "--set", penalty)
         checkpoints = expanded([f"{name}.?.ckpt"])
         assert (

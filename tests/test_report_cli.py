@@ -17,8 +17,9 @@ from sklearn import metrics as reference
 from sertool import metrics
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.papers import comparison, pages, papers, study_json
+from sertool.papers import comparing, comparison, pages, papers, study_json
 from sertool.papers import reporting as stage
+from sertool.papers.ranking import holm
 from sertool.ui import tables
 from sertool.ui.console import Console
 from sertool.ui.tables import render
@@ -347,7 +348,7 @@ def test_two_systems(cli, files):
     assert low <= accuracy["difference"]["value"] <= high
     assert 0 < accuracy["difference"]["p"] <= 1
     (grid,) = grids(cli("report", "--compare", *paths, "--format", "markdown").out)
-    assert grid[0] == ["", "mel", "mfcc", "difference", "p"]
+    assert grid[0] == ["", "mel", "mfcc", "difference", "p", "d"]
     assert [row[0] for row in grid[1:]] == [
         *("WA, %", "UAR, %", "macro-F1, %"),
         *("kappa", "MCC"),
@@ -488,9 +489,50 @@ def test_what_is_no_pair(cli, files, other, turned):
     refused(result, 3, "left", "right", word)
 
 
-def test_three_systems(cli, files):
-    paths = files(*(report(speech(i), {"n": name}) for i, name in enumerate("abc")))
-    refused(cli("report", "--compare", *paths), 2, "two systems", "3: a; b; c")
+def test_three_systems(cli, files, tmp_path):
+    made = [speech(i) for i in range(3)]
+    paths = files(*(report(m, {"n": name}) for m, name in zip(made, "abc", strict=True)))
+    found = cli("report", "--compare", *paths, "--format", "json", "--figures", tmp_path / "f")
+    values = whole(found.out)
+    assert [pair["systems"] for pair in values["pairs"]] == [["a", "b"], ["a", "c"], ["b", "c"]]
+    uars = {
+        n: reference.balanced_accuracy_score(m.truth, m.predicted)
+        for n, m in zip("abc", made, strict=True)
+    }
+    ranked = values["ranking"]["systems"]
+    assert {each["name"]: each["value"]["mean"] for each in ranked} == pytest.approx(uars)
+    means = [each["mean_rank"] for each in ranked]
+    assert means == sorted(means)
+    assert sum(means) == pytest.approx(6)
+    alone = [compared(cli, paths[i], paths[j])[0] for i, j in ((0, 1), (0, 2), (1, 2))]
+    for pair, own in zip(values["pairs"], alone, strict=True):
+        for name, figure in own["figures"].items():
+            assert figure["difference"] == pair["figures"][name]["difference"]
+    ps = [pair["figures"]["uar"]["difference"]["p"] for pair in values["pairs"]]
+    assert [p["figures"]["uar"]["p_holm"] for p in values["pairs"]] == pytest.approx(holm(ps))
+    best = max(uars, key=uars.get)
+    assert values["sentence"].startswith(f"On the same 160 recordings of 10 speakers, {best} has")
+    assert (tmp_path / "f/critical-difference.png").read_bytes().startswith(b"\x89PNG")
+    for form in ("markdown", "latex", "table"):
+        shown = cli("report", "--compare", *paths, "--format", form)
+        assert (shown.code, shown.err) == (0, "")
+        assert values["sentence"][:40] in " ".join(shown.out.split())
+
+
+def test_ranks_are_of_three_systems_or_more(cli, files, tmp_path):
+    paths = files(*(report(speech(i), {"n": name}) for i, name in enumerate("ab")))
+    found = cli("report", "--compare", *paths, "--figures", tmp_path / "f")
+    assert (found.code, found.err.count("\n")) == (0, 1)
+    assert "three systems or more" in found.err
+
+
+def test_latex_has_no_command_of_a_name(cli, files):
+    names = ["a_b", "50%&$#", "\\input{x}~^"]
+    paths = files(*(report(speech(i), {"n": name}) for i, name in enumerate(names)))
+    out = cli("report", "--compare", *paths, "--format", "latex").out
+    assert r"a\_b &" in out
+    assert r"50\%\&\$\# &" in out
+    assert r"\textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{} &" in out
 
 
 def test_few_speakers_are_no_comparison(cli, files):
@@ -710,8 +752,8 @@ def test_a_damaged_report_is_one_line_or_does_no_harm(tmp_path, sound, place, va
     for paper in (None, str(own), "compare"):
         try:
             if paper == "compare":
-                pairs = stage.compare([path], Console.silent())
-                page, values = comparison.page(pairs), comparison.json_values(pairs)
+                found = comparing.compare([path], Console.silent())
+                page, values = comparison.page(found), comparison.json_values(found)
             else:
                 made = stage.report([path], paper, Console.silent())
                 page, values = pages.page(made), study_json.json_values(made)

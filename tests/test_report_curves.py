@@ -226,7 +226,6 @@ def test_the_command_draws_them(cli, tmp_path):
     assert (result.code, result.err.count("\n")) == (0, 1)
     assert "no figure" in result.err
     assert cli("report", "--paper", "sundharam", "--figures", folder).code == 2
-    assert cli("report", "--compare", known, "--figures", folder).code == 2
 
 
 def test_made_trainings_are_as_eval_keeps_them():

@@ -20,7 +20,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "push": "Publish a checkpoint with its card, in a folder or on the Hugging Face hub.",
     "pull": "Fetch a published model, from a folder or from the hub, and verify it.",
     "export": "Write a checkpoint as an ONNX model, which predicts without torch.",
-    "report": "Pool folds and seeds, compare with a paper's tables, or compare two systems.",
+    "report": "Pool folds and seeds, set a paper's tables beside, or compare systems.",
     "info": "Show what a file is, what it holds and how it was made; verify a store's checksum.",
     "list": "List corpora, label maps, kinds of feature, augmentations, models, metrics or papers.",
     "separate": "Separate sources that several microphones recorded in different proportions"

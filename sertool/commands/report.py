@@ -13,11 +13,11 @@ from sertool.core.texts import json_text, visible
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
-    from sertool.papers.reporting import Comparison
+    from sertool.papers.comparing import Compared
     from sertool.papers.study import Study
 
 
-FORMATS = ("table", "markdown", "json")
+FORMATS = ("table", "markdown", "latex", "json")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class ReportOptions(Options):
     )
     headlines: bool = option(False, "Only the numbers that the --paper is known for.")
     compare: bool = option(
-        False, "Compare two systems, paired by speaker; a single one with its baselines."
+        False, "Compare systems, paired by speaker; a single one with its baselines."
     )
-    figures: Path | None = destination(None, "Plot the training curves into DIR.", metavar="DIR")
+    figures: Path | None = destination(
+        None, "Plot training curves, or with --compare mean ranks, into DIR.", metavar="DIR"
+    )
     html: Path | None = destination(
         None, "Write a page to look at in a browser, one file without a network.", metavar="FILE"
     )
@@ -47,7 +49,7 @@ class ReportOptions(Options):
         False, "Count every figure again from the items; exit 3 where one differs."
     )
     format: str = destination(
-        "table", "Format of the output.", choices=("table", "markdown", "json")
+        "table", "Format of the output; latex needs the package booktabs.", choices=FORMATS
     )
 
     def check(self) -> None:
@@ -61,8 +63,6 @@ class ReportOptions(Options):
             raise UsageError("--pack: takes reports, and no other option but --round")
         if self.round is not None and (self.pack is None or self.round < 1):
             raise UsageError("--round: a number of digits, with --pack")
-        if self.figures is not None and self.compare:
-            raise UsageError("--figures: takes reports, and no --compare")
 
 
 def report(
@@ -72,8 +72,8 @@ def report(
     options: ReportOptions = ReportOptions(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> Study | list[Comparison] | None:
-    """Return what reports show together, or with `compare` one system against another.
+) -> Study | Compared | None:
+    """Return what reports show together, or with `compare` systems against each other.
 
     With `pack` they are only written into one file, and nothing is returned.
 
@@ -82,58 +82,66 @@ def report(
     """
     from sertool.formats.figures import check_folder
     from sertool.formats.pages import check_page
-    from sertool.papers import reporting
+    from sertool.papers import comparing, reporting
 
     console = console or Console.silent()
     paths = reports or []
+    for flag in ("pack", "compare", "figures"):
+        if getattr(options, flag) and not paths:
+            raise UsageError(f"--{flag}: name the reports")
     if options.pack is not None:
-        if not paths:
-            raise UsageError("--pack: name the reports")
         reporting.pack(paths, options.pack, run.force, console, options.round)
         return None
+    replace = run.force or run.resume
     if options.html is not None:
-        check_page(options.html, run.force or run.resume, paths)
+        check_page(options.html, replace, paths)
+    if options.figures is not None:
+        name = comparing.FIGURE if options.compare else reporting.FIGURE
+        check_folder(options.figures, [name], replace)
+    found: Study | Compared
     if options.compare:
-        if not paths:
-            raise UsageError("--compare: takes reports, and no --paper")
-        pairs = reporting.compare(paths, console, options.recount)
-        if options.html is not None:
-            _write_page(pairs, options.html, console)
-        return pairs
+        found = comparing.compare(paths, console, options.recount)
+    else:
+        found = reporting.report(paths, options.paper, console, options.recount)
     if options.figures is not None:
-        if not paths:
-            raise UsageError("--figures: takes reports, and no --compare")
-        check_folder(options.figures, [reporting.FIGURE], run.force or run.resume)
-    study = reporting.report(paths, options.paper, console, options.recount)
-    if options.figures is not None:
-        reporting.draw_figures(study, options.figures, console)
+        _draw(found, options.figures, console)
     if options.html is not None:
-        _write_page(study, options.html, console)
-    return study
+        _write_page(found, options.html, console)
+    return found
 
 
-def _write_page(found: Study | list[Comparison], path: Path, console: Console) -> None:
+def _draw(found: Study | Compared, folder: Path, console: Console) -> None:
+    from sertool.papers import comparing, reporting
+
+    if isinstance(found, comparing.Compared):
+        comparing.draw_figure(found, folder, console)
+    else:
+        reporting.draw_figures(found, folder, console)
+
+
+def _write_page(found: Study | Compared, path: Path, console: Console) -> None:
     """Write what reports show together as a page."""
     from sertool.commands.retrace import of_file
     from sertool.evaluation import page_sound
-    from sertool.papers import web
+    from sertool.papers import comparing, web
 
-    if isinstance(found, list):
+    if isinstance(found, comparing.Compared):
         page_sound.write(path, web.compared(found), (), (), None, console=console)
     else:
         page, classes, recordings = web.page(found, lambda one: of_file(one.lineage, "report.json"))
         page_sound.write(path, page, classes, recordings, None, console=console)
 
 
-def _show(found: Study | list[Comparison] | None, options: ReportOptions, console: Console) -> None:
+def _show(found: Study | Compared | None, options: ReportOptions, console: Console) -> None:
     """Print tables, Markdown or JSON."""
     if found is None:
         return
     from sertool.papers import comparison, headlines, pages, study_json
+    from sertool.papers.comparing import Compared
     from sertool.ui import tables
     from sertool.ui.tables import render
 
-    if isinstance(found, list):
+    if isinstance(found, Compared):
         page, values = comparison.page(found), comparison.json_values(found)
     elif options.headlines:
         page, values = headlines.page(found), {"headlines": headlines.json_values(found)}
@@ -142,8 +150,9 @@ def _show(found: Study | list[Comparison] | None, options: ReportOptions, consol
         values = study_json.json_values(found) if options.format == "json" else {}
     if options.format == "json":
         print(json_text(values, indent=1))
-    elif options.format == "markdown":
-        print(visible(tables.markdown(page)), end="")
+    elif options.format in ("markdown", "latex"):
+        write = tables.markdown if options.format == "markdown" else tables.latex
+        print(visible(write(page)), end="")
     else:
         print(render(*tables.terminal(page)))
 
@@ -158,6 +167,8 @@ COMMAND = Command(
     sertool report --paper sundharam --headlines out/results/*.json
 
     sertool report --compare cnn.json linear.json
+
+    sertool report --compare cnn.json linear.json svm.json --figures ranks/ --format latex
 
     sertool report out/*.json --figures out/figures/
 

@@ -22,7 +22,7 @@ from sertool.ui.page.recordings import Recording
 from sertool.ui.words import plural
 
 if TYPE_CHECKING:
-    from sertool.papers.reporting import Comparison
+    from sertool.papers.comparing import Compared, Comparison
 
 MOST, MOST_DRAWN = 40, 12  # systems side by side, and with pictures of their own
 LEFT_OUT = "{} more are left out here; report --format json has all."
@@ -176,19 +176,40 @@ def _made(runs: Sequence[tuple[str, Pooled]], commands: Commands) -> Html | None
     return section("How each was made", "lineage", tag("p", note, class_="soft"), folded)
 
 
-def compared(pairs: Sequence[Comparison]) -> Page:
+def compared(found: Compared) -> Page:
     """Return the page of systems side by side, with paired differences."""
+    pairs = found.pairs
+    tested = f"{pairs[0].n_tested} tested, of {plural(pairs[0].n_speakers, 'speaker')}"
+    subtitle = f"Paired over speakers: {tested}"
+    blocks = comparison.page(found)
+    if found.ranking is not None:
+        tables = [markup.block(block, "Systems compared") for block in blocks]
+        made = [section("Systems", "systems", _systems(found), tables)]
+        return Page(f"{len(found.systems)} systems", subtitle, made)
     made = []
     for i, pair in enumerate(pairs):
-        drawn = [_difference(pair, name) for name in ("uar", "accuracy")]
         title = f"{pair.left} and {pair.right}"
-        table_ = [block for block in comparison.page([pair])]
-        made.append(section(title, f"pair-{i}", [one for one in drawn if one],
-                            [markup.block(block, title) for block in table_]))  # fmt: skip
+        drawn = [one for name in ("uar", "accuracy") if (one := _difference(pair, name))]
+        made.append(section(title, f"pair-{i}", drawn, markup.block(blocks[i], title)))
+    told = [markup.block(block, "How they are compared") for block in blocks[len(pairs) :]]
+    made.append(section("How they are compared", "how", told))
     first = pairs[0]
     title = f"{first.left} compared" if len(pairs) > 1 else f"{first.left} and {first.right}"
-    tested = f"{first.n_tested} tested, of {plural(first.n_speakers, 'speaker')}"
-    return Page(title, f"Paired over speakers: {tested}", made)
+    return Page(title, subtitle, made)
+
+
+def _systems(found: Compared) -> Html | None:
+    """Return each system's main figure as a bar, by their mean ranks."""
+    name = measures.name_of(found.main)
+    if found.ranking is None or unit(name) != "%":
+        return None
+    names = list(found.systems)
+    lines = []
+    for i in found.ranking.order:
+        own = found.systems[names[i]]
+        bar = charts.bar(own.mean, own.ci, point=True) if own else None
+        lines.append([names[i], bar, value(own, "%").replace("\n", " ")])
+    return one_report.bars(["", "0 to 100 %", f"{named(name)}, %"], lines, named(name))
 
 
 def _difference(pair: Comparison, measure: str) -> Html | None:

@@ -18,6 +18,7 @@ from matplotlib.font_manager import fontManager
 
 from sertool.core.paths import show
 
+_LOG = logging.getLogger("matplotlib.font_manager")
 DPI = 150
 INK = "#22303c"
 MODEL = "#1f6f8b"
@@ -101,7 +102,15 @@ def style() -> Iterator[None]:
         warnings.simplefilter("ignore")
         rcdefaults()
         rcParams.update(settings)
-        yield
+        _LOG.addFilter(_is_error)  # a font of `FONTS` may have no bold letters
+        try:
+            yield
+        finally:
+            _LOG.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def save(figure: Figure, path: Path, kind: str = "png") -> None:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PIPE_WIDTH = 100  # columns where the output is not a terminal
+_LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    | {"−": "$-$", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "→": r"$\to$"}
+)
 _SIGNS = re.compile(r"([\\|*_<`]|\](?=\())")
 
 
@@ -164,6 +170,38 @@ def _markdown_table(grid: Grid) -> str:
     rows = [[escaped(cell) for cell in row] for row in (grid.header, *grid.rows)]
     lines = [rows[0], rule, *rows[1:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def latex(blocks: Sequence[Block]) -> str:
+    """Return blocks as LaTeX for a document that uses the package booktabs."""
+    parts = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            command = "section" if block.level == 1 else "subsection"
+            parts.append(f"\\{command}*{{{in_latex(block.text)}}}")
+        elif isinstance(block, Text):
+            lines = [in_latex(line) for line in block.lines]
+            items = "\n".join(f"  \\item {line}" for line in lines[1:])
+            bare = lines[0] != ""
+            parts.append(lines[0] if bare else f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}")
+        else:
+            words = 1 if isinstance(block, Sheet) else block.words
+            parts.append(_latex_table(Grid(block.header, block.rows, words)))
+    return "\n\n".join(parts) + "\n"
+
+
+def in_latex(text: str) -> str:
+    """Return text on one line with what LaTeX would read as a command escaped."""
+    return " ".join(text.split()).translate(_LATEX)
+
+
+def _latex_table(grid: Grid) -> str:
+    columns = "".join("l" if i < grid.words else "r" for i in range(len(grid.header)))
+    head, *rows = (
+        "  " + " & ".join(map(in_latex, row)) + r" \\" for row in (grid.header, *grid.rows)
+    )
+    lines = [r"  \toprule", head, r"  \midrule", *rows, r"  \bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}"])
 
 
 def terminal(blocks: Sequence[Block]) -> list[Any]:
