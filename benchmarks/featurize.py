@@ -15,6 +15,10 @@ the medians are shown. What a job costs on a single file is its start-up, and is
   SHA-256 of the samples
 - librosa: load, melspectrogram, power_to_db, one file after the other; nothing is written
 - floor: soundfile's decoding to int16 and one real Fourier transform a frame; nothing is written
+- mfcc, spectrogram, logpower, image: these kinds, nothing written, the first two beside librosa's
+- FLAC: the command on the same sounds as FLAC, and their decoding alone
+- its writer: what the first process takes of the command by two workers, that is all that is not
+  shared out; over it, what a worker takes is the number of workers that one writer can serve
 
 With --image the jobs are others: `--kind image` as it stands (64 x 64 pixels of the mel
 spectrogram, 512/512) beside `--kind mel` with the same n_fft, hop_length and n_mels, both the whole
@@ -38,10 +42,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +56,9 @@ RATE = 48000
 N_FFT = 1024
 HOP = 256
 PICTURE = {"n_fft": 512, "hop_length": 512, "n_mels": 128}
+FRAMES = {"n_fft": N_FFT, "hop_length": HOP}
+SETTINGS = {"mel": FRAMES, "mfcc": FRAMES, "spectrogram": FRAMES, "logpower": {}, "image": PICTURE}
+OWN = "own CPU seconds:"  # how a job says that it counts less than it takes
 POLL = 0.2  # seconds between two looks at a job's memory
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
 
@@ -67,17 +76,21 @@ def main() -> None:
     """Make the files, run the jobs in turn, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, help="sounds to convert; default: noise")
-    parser.add_argument("--files", type=int, default=1000, help="at least two (default: 1000)")
+    parser.add_argument("--files", type=int, help="at least two (default: 1000, --quick: 200)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each job runs")
+    measured.options(parser)
     parser.add_argument("--image", action="store_true", help="pictures beside their mel alone")
     parser.add_argument("--voice", action="store_true", help="kind voice beside openSMILE")
     parser.add_argument("--rate", type=int, default=RATE, help="of the files (default: 48000 Hz)")
     parser.add_argument("--tmp", type=Path, help="where the WAV files go for the while")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
+    parser.add_argument("--kind", choices=SETTINGS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.files = options.files or (200 if options.quick else 1000)
     if options.child:
-        CHILDREN[options.child](options.folder)
+        made = [options.kind] if options.kind else []
+        CHILDREN[options.child](options.folder, *made)
         return
     if options.make:
         make_files(options.folder, options.make, options.files, options.rate)
@@ -96,6 +109,9 @@ def main() -> None:
             sys.exit(1)
         one.mkdir()
         shutil.copy(min(many.iterdir()), one)
+        flac = many.with_name("many-flac")
+        one.with_name("one-flac").mkdir()
+        shutil.copy(min(flac.iterdir()), one.with_name("one-flac"))
         make_jobs = voice_jobs if options.voice else picture_jobs if options.image else mel_jobs
         starts, runs = measure(make_jobs(Path(name)), one, many, options.rounds)
     if options.voice:
@@ -103,20 +119,29 @@ def main() -> None:
     elif options.image:
         show_pictures(starts, runs, options.files)
     else:
-        show(starts, runs, options.files)
+        measured.write(options.json, show(starts, runs, options.files))
 
 
 def mel_jobs(folder: Path) -> dict[str, list[str]]:
     """Return the jobs that compute a mel spectrogram, whose stores go into `folder`."""
-    wanted = {"n_fft": N_FFT, "hop_length": HOP}
+    flac = sertool("mel", FRAMES, 1, folder / "out3.h5")
     return {
-        "sertool, 1 worker": sertool("mel", wanted, 1, folder / "out1.h5"),
-        "sertool, 2 workers": sertool("mel", wanted, 2, folder / "out2.h5"),
-        "sertool, no store": child("features"),
+        "sertool, 1 worker": sertool("mel", FRAMES, 1, folder / "out1.h5"),
+        "sertool, 2 workers": sertool("mel", FRAMES, 2, folder / "out2.h5"),
+        "its writer": child("writer"),
+        "sertool, no store": child("features", "mel"),
         "+ fingerprint": child("fingerprint"),
         "decoding": child("decoding"),
-        "librosa": child("librosa"),
+        "librosa": child("librosa", "mel"),
         "floor": child("floor"),
+        "mfcc": child("features", "mfcc"),
+        "librosa's mfcc": child("librosa", "mfcc"),
+        "spectrogram": child("features", "spectrogram"),
+        "librosa's spectrogram": child("librosa", "spectrogram"),
+        "logpower": child("features", "logpower"),
+        "image": child("features", "image"),
+        "FLAC, 1 worker": ["FLAC" if word == "FOLDER" else word for word in flac],
+        "FLAC, decoding": ["FLAC" if word == "FOLDER" else word for word in child("decoding")],
     }
 
 
@@ -139,14 +164,17 @@ def say(text: str) -> None:
 
 
 def make_files(source: Path | None, folder: Path, count: int, rate: int) -> None:
-    """Write `count` WAV files into `folder`."""
+    """Write `count` WAV files into `folder`, and the same as FLAC beside it."""
     import soundfile
 
+    flac = folder.with_name(f"{folder.name}-flac")
     folder.mkdir()
+    flac.mkdir()
     total = 0
     waves = converted(source, rate) if source else noises(rate)
     for i, wave in enumerate(itertools.islice(waves, count)):
         soundfile.write(folder / f"{i:05d}.wav", wave, rate, "PCM_16")
+        soundfile.write(flac / f"{i:05d}.flac", wave, rate, "PCM_16")
         total += len(wave)
     say(f"{count} files of {total / rate / count:.2f} s on average")
 
@@ -189,26 +217,53 @@ def sertool(kind: str, settings: dict[str, int], workers: int, store: Path) -> l
     return [*command, "FOLDER", str(store), "--workers", str(workers), "--force", "--quiet"]
 
 
-def child(name: str) -> list[str]:
+def child(name: str, kind: str = "") -> list[str]:
     """Return the command line that runs one of CHILDREN; FOLDER stands for the input."""
-    return [sys.executable, os.path.abspath(__file__), "FOLDER", "--child", name]
+    line = [sys.executable, os.path.abspath(__file__), "FOLDER", "--child", name]
+    return [*line, "--kind", kind] if kind else line
 
 
-def run_librosa(folder: Path) -> None:
+def run_librosa(folder: Path, kind: str) -> None:
     """Compute what sertool does, the way librosa's own examples do."""
     import librosa
+    import numpy as np
 
     for path in sorted(folder.iterdir()):
         y, sr = librosa.load(path, sr=None)
-        mel = librosa.feature.melspectrogram(y=y, sr=sr, n_fft=N_FFT, hop_length=HOP, n_mels=128)
-        librosa.power_to_db(mel)
+        if kind == "mfcc":
+            librosa.feature.mfcc(y=y, sr=sr, n_mfcc=20, **FRAMES)
+        elif kind == "spectrogram":
+            librosa.power_to_db(np.abs(librosa.stft(y, **FRAMES)) ** 2)
+        else:
+            mel = librosa.feature.melspectrogram(y=y, sr=sr, n_mels=128, **FRAMES)
+            librosa.power_to_db(mel)
 
 
-def run_features(folder: Path) -> None:
+def run_writer(folder: Path) -> None:
+    """Run the command with two workers, and say what CPU this process took without them."""
+    import resource
+
+    from sertool.commands import featurize
+    from sertool.core.options import RunOptions
+    from sertool.features.spec import FeaturizeSpec
+
+    def used() -> float:
+        found = resource.getrusage(resource.RUSAGE_SELF)
+        return found.ru_utime + found.ru_stime
+
+    options = featurize.FeaturizeOptions(FeaturizeSpec("mel", FRAMES), workers=2)
+    output, run = folder.with_name("out4.h5"), RunOptions(force=True)
+    featurize.featurize(str(min(folder.iterdir())), output, options, run)  # all is imported by then
+    before = used()
+    featurize.featurize(str(folder), output, options, run)
+    print(OWN, used() - before)
+
+
+def run_features(folder: Path, kind: str) -> None:
     """Decode, hash, fingerprint and compute as a worker of sertool does."""
     from sertool.features.stage import Stage
 
-    spec = Stage("mel", {"n_fft": N_FFT, "hop_length": HOP}, sample_rate=RATE)
+    spec = Stage(kind, dict(SETTINGS[kind]), sample_rate=RATE)
     for path in sorted(folder.iterdir()):
         decoded = spec.load(path, fingerprinted=True)
         spec.extract(decoded.samples, decoded.sample_rate)
@@ -267,7 +322,8 @@ def decoded(folder: Path, fingerprinted: bool = False) -> Iterator[tuple[np.ndar
         yield found.samples, found.sample_rate
 
 
-CHILDREN = {
+CHILDREN: dict[str, Callable[..., None]] = {
+    "writer": run_writer,
     "features": run_features,
     "librosa": run_librosa,
     "floor": run_floor,
@@ -298,7 +354,8 @@ def measure(
 def run(command: list[str], folder: Path) -> Run:
     """Run one job to its end; stops the benchmark where the job fails."""
     environment = os.environ | {f"{name}_NUM_THREADS": "1" for name in THREADS}
-    line = [str(folder) if word == "FOLDER" else word for word in command]
+    places = {"FOLDER": str(folder), "FLAC": f"{folder}-flac"}
+    line = [places.get(word, word) for word in command]
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(line, env=environment, stdout=told, stderr=told)
@@ -307,11 +364,13 @@ def run(command: list[str], folder: Path) -> Run:
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         watch.stop()
+        told.seek(0)
+        text = told.read().decode(errors="replace")
         if process.returncode:
-            told.seek(0)
-            sys.exit(f"{' '.join(line)}\n{told.read().decode(errors='replace')}")
+            sys.exit(f"{' '.join(line)}\n{text}")
     largest = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    return Run(usage.ru_utime + usage.ru_stime, wall, max(largest, watch.peak))
+    own = text.rpartition(OWN)[2] if OWN in text else usage.ru_utime + usage.ru_stime
+    return Run(float(own), wall, max(largest, watch.peak))
 
 
 class Memory(threading.Thread):
@@ -381,8 +440,10 @@ def show_voice(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: 
     )
 
 
-def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -> None:
-    """Print the table, and how much two workers gain, on standard output."""
+def show(
+    starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int
+) -> list[measured.Row]:
+    """Print the table, and how much two workers gain, on standard output; return the figures."""
     from rich.console import Console
     from rich.table import Table
 
@@ -395,13 +456,12 @@ def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -
     for column in (*columns, "start-up CPU s", "wall s"):
         table.add_column(column, justify="right")
     for name in runs:
-        cpu, wall = a_file(name, "cpu"), a_file(name, "wall")
         table.add_row(
             name,
-            f"{cpu:.2f}",
-            f"{wall:.2f}",
-            f"{cpu / a_file('librosa', 'cpu'):.2f}",
-            f"{cpu / a_file('floor', 'cpu'):.2f}",
+            f"{a_file(name, 'cpu'):.2f}",
+            f"{a_file(name, 'wall'):.2f}",
+            f"{ratio(starts, runs, name, 'librosa'):.2f}",
+            f"{ratio(starts, runs, name, 'floor'):.2f}",
             f"{max(r.peak for r in runs[name]):.0f}",
             f"{statistics.median(s.cpu for s in starts[name]):.2f}",
             f"{statistics.median(s.wall for s in starts[name]):.2f}",
@@ -411,11 +471,57 @@ def show(starts: dict[str, list[Run]], runs: dict[str, list[Run]], files: int) -
     single, double = "sertool, 1 worker", "sertool, 2 workers"
     gain = a_file(single, "wall") / a_file(double, "wall")
     whole = [statistics.median(r.wall for r in runs[name]) for name in (single, double)]
+    ahead = 1 / ratio(starts, runs, double, "librosa", "wall")
+    served = a_file(double, "cpu") / a_file("its writer", "cpu") - 1
     output.print(
         f"2 workers: {gain:.2f} times as fast as 1 (with start-up: {whole[0] / whole[1]:.2f}),"
-        f" on {os.cpu_count()} cores, and {a_file('librosa', 'wall') / a_file(double, 'wall'):.2f}"
-        " times as fast as librosa, one file after the other"
+        f" on {os.cpu_count()} cores, and {ahead:.2f} times as fast as librosa, one file after the"
+        f" other; one writer serves {served:.0f} workers"
     )
+
+    def row(what: str, job: str, peer: str, beside: str, **bound: Any) -> measured.Row:
+        compared = ratio(starts, runs, job, peer)
+        return measured.Row(what, a_file(job, "cpu"), "ms CPU", beside, compared, **bound)
+
+    spent = {name: a_file(name, "cpu") for name in runs}
+    whole_mel, heard = spent["sertool, no store"], spent["+ fingerprint"]
+    written = (
+        f"decoding with its SHA-256 takes {spent['decoding'] / whole_mel:.0%}, the fingerprint"
+        f" {(heard - spent['decoding']) / whole_mel:.0%}, spectrum, filters, what float32 leaves"
+        f" doubtful and decibels {1 - heard / whole_mel:.0%}"
+    )
+    stored = (
+        f"{whole_mel / spent[single]:.0%} is taken before anything is written, the rest by parts"
+        " that a killed run resumes from, an SHA-256 and a CRC-32 of each item, and the file"
+    )
+    shared = f"the cores were shared: two workers were {gain:.2f} times as fast as one"
+    floor = "decoding and a real FFT a frame"
+    return [
+        row("mel, nothing written", "sertool, no store", "floor", floor, at_most=1.5, why=written),
+        row("mel, with its store", single, "floor", floor, at_most=2.0, why=stored),
+        row("librosa's mel", "librosa", "floor", floor),
+        measured.Row("mel, 2 workers", a_file(double, "wall"), "ms wall",
+                     "librosa, one file after the other", ahead, at_least=5, why=shared),
+        measured.Row("workers that one writer serves", served, "workers", at_least=16,
+                     why="beside the items' frames it reads folders, names and columns"),
+        row("mfcc, nothing written", "mfcc", "librosa's mfcc", "librosa"),
+        row("spectrogram, nothing written", "spectrogram", "librosa's spectrogram", "librosa"),
+        row("logpower, nothing written", "logpower", "floor", floor),
+        row("image, nothing written", "image", "floor", floor),
+        row("mel of FLAC, with its store", "FLAC, 1 worker", "FLAC, decoding", "decoding alone"),
+    ]  # fmt: skip
+
+
+def ratio(
+    starts: dict[str, list[Run]], runs: dict[str, list[Run]], job: str, peer: str, what: str = "cpu"
+) -> float:
+    """Return the median over the rounds of what a job takes beside another of the same round."""
+
+    def spent(name: str) -> list[float]:
+        pairs = zip(runs[name], starts[name], strict=True)
+        return [getattr(run, what) - getattr(start, what) for run, start in pairs]
+
+    return statistics.median(a / b for a, b in zip(spent(job), spent(peer), strict=True))
 
 
 if __name__ == "__main__":
