@@ -93,7 +93,6 @@ def style() -> Iterator[None]:
     Settings that matplotlib took from a file, as of the working folder, count for nothing. A font
     that has no bold letters, of which matplotlib would speak on standard error, will do.
     """
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     installed = {font.name for font in fontManager.ttflist}
     family = ["DejaVu Sans", *(name for name in FONTS if name in installed), "sans-serif"]
     settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
