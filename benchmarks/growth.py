@@ -38,10 +38,10 @@ FIXED = ("--workers", "1")
 NETWORK = "train a network"
 ITEMS = {"augment": 2}  # of a file in what is written, where not one
 WHY = {
-    "train linear": "L-BFGS evaluates the loss more often on more items: 238 times on 1200, 709 on 24000",
-    "featurize mel": "all items are held as they are read and again as they are written",
-    "merge": "all items are held as they are read and again as they are written",
-    "eval": "a report holds every item's posterior beside the store's and the checkpoint's columns",
+    "train linear": "L-BFGS evaluates the loss 238 times on 1200 items, 709 times on 24000",
+    "featurize mel": "by the code, all items are held as read and again as written",
+    "merge": "by the code, all items are held as read and again as written",
+    "eval": "by the code, posteriors are held beside the store's and the checkpoint's columns",
 }
 DISK = ("m.jsonl", "mel.h5", "copies.h5", "p.jsonl", "r.json")
 

@@ -67,9 +67,15 @@ def time_table(rows: dict[str, dict[str, float]]) -> str:
         for hours in HOURS:
             core = row["value"] * files(rows, hours) / 3.6e6
             wall = core / (NODES * CORES)
-            cells += [f"{core:,.0f}", clock(wall) if stage in SPREAD else "one process"]
+            cells += [
+                f"{core:,.1f}" if core < 100 else f"{core:,.0f}",
+                clock(wall) if stage in SPREAD else "one process",
+            ]
         kept = rows.get(f"{stage}, memory of a further item")
-        memory = f"{max(kept['value'], 0):.1f} kB" if kept else "none beyond 512 MB"
+        memory = "none beyond 512 MB"
+        if kept:
+            whole = amount(1e3 * kept["value"] * files(rows, HOURS[0]))
+            memory = f"{kept['value']:.1f} kB, {whole} for {HOURS[0]:,} h"
         lines.append(f"| {stage} | {row['value']:.2f} ms | {' | '.join(cells)} | {memory} |")
     return "\n".join(lines)
 
@@ -81,7 +87,7 @@ def clock(hours: float) -> str:
     ('3 min', '5.0 h', '4.2 days')
     """
     if hours < 1:
-        return f"{60 * hours:.0f} min"
+        return f"{60 * hours:.0f} min" if hours > 1 / 60 else "under a minute"
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
