@@ -136,12 +136,12 @@ def figure(
     what: str,
     of: str = "ratio",
     decimals: int = 1,
-    inverse: bool = False,
+    over: str | None = None,
 ) -> str:
-    """Return a row's ratio, or its value, as a page quotes it; `inverse`: one over it."""
-    (row,) = [row for row in found[script]["rows"] if row["what"] == what]
-    value = float(row[of])
-    return f"{1 / value if inverse else value:.{decimals}f}"
+    """Return a row's ratio, or its value, as a page quotes it; `over`: the values of two rows."""
+    rows = {row["what"]: row for row in found[script]["rows"]}
+    value = float(rows[what]["value" if over else of])
+    return f"{value / rows[over]['value'] if over else value:.{decimals}f}"
 
 
 if __name__ == "__main__":
