@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,9 +84,25 @@ class Item:
         own = {name: row[name] for name in STORE_FIELDS if name in row}
         for name in _TEXTS:
             own[name] = own.get(name) or ""
-        return cls(**own, extra={n: value for n, value in row.items() if n not in _OWN})
+        return shared(cls(**own, extra={n: value for n, value in row.items() if n not in _OWN}))
 
 
+def shared(item: Item) -> Item:
+    """Return the item itself, texts that many have kept once for all: half its memory."""
+    for name in _REPEATED:
+        value = getattr(item, name)
+        if type(value) is str:
+            setattr(item, name, sys.intern(value))
+    if item.origin == item.id:
+        item.origin = item.id
+    item.extra = {
+        sys.intern(name): sys.intern(value) if type(value) is str and len(value) < 32 else value
+        for name, value in item.extra.items()
+    }
+    return item
+
+
+_REPEATED = ("corpus", "speaker", "gender", "language", "text", "session", "label", "raw_label")
 _TEXTS = ("origin", "augmentation", "audio_hash", "fingerprint")  # "" where there is nothing
 STORE_FIELDS = tuple(f.name for f in dataclasses.fields(Item) if f.name != "extra")
 _OWN = frozenset(STORE_FIELDS)

@@ -19,7 +19,7 @@ from sertool.core.paths import from_text, is_url, opened_text, show, to_text
 from sertool.core.texts import json_text
 from sertool.formats import schema
 from sertool.formats.schema import Count, Name
-from sertool.items import FIELDS, Item
+from sertool.items import FIELDS, Item, shared
 
 MOST_LINE = 1 << 20  # characters of a line
 MAX_SECONDS = 1e9  # no recording is longer, and no product with a rate overflows
@@ -95,7 +95,7 @@ def parse_row(row: dict[str, Any]) -> Item:
     """Return the item of a manifest line as JSON reads it; ValueError names the bad field."""
     own = {name: _plain(name, row[name]) for name in FIELDS if row.get(name) is not None}
     extra = {name: value for name, value in row.items() if name not in FIELDS}
-    return Item(**structs.asdict(schema.convert(own, Line)), extra=_further(extra))
+    return shared(Item(**structs.asdict(schema.convert(own, Line)), extra=_further(extra)))
 
 
 def parse_line(line: str) -> Item:
