@@ -5,8 +5,9 @@ through a pipe, as a sound card does, a block of 20 ms at a time, and prints for
 checkpoint and as an ONNX model, percentiles of the time from the write of a window's last sample
 until its line is there: as the clock has it; less what the two processes waited meanwhile because
 others had the core (the scheduler's run delay), which is what the aim is of; and the processor time
-that all threads of the process took. The process has one core. The first window is listed by itself. The networks are trained for one epoch on the demo corpus: what their answers
-are worth changes nothing about when they come.
+that all threads of the process took. The process has one core. The first window is listed by
+itself. The networks are trained for one epoch on the demo corpus: what their answers are worth
+changes nothing about when they come.
 
 With `--hour` it feeds an hour of sound as fast as it is taken, and prints the memory that the
 process has after each sixth of it.
@@ -140,8 +141,9 @@ class Streamed:
 def answers(
     stream: Streamed, sound: np.ndarray, rate: int, window: float, speed: float
 ) -> Iterator[tuple[float, float, float]]:
-    """Yield (ms, ms less waiting for a core, ms of processor time) from the write of each window's last sample to its line.
+    """Yield (ms, ms less waiting for a core, ms of processor time) for each window.
 
+    From the write of its last sample to its line.
     speed: how many seconds of sound are written in one.
     """
     block, length = round(BLOCK * rate), round(window * rate)
