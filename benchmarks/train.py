@@ -1,6 +1,6 @@
 """Training steps next to those of a plain PyTorch loop of the same network, on the same batches.
 
-    python benchmarks/train.py [--model NAME …] [--job NAME …] [--rounds 5] [--threads 1]
+    python benchmarks/train.py [--model NAME …] [--job NAME …] [--rounds 5] [--threads 1] [--quick]
 
 The items are noise. Every job trains a network of its own from the same weights in a process of
 its own, and they take turns, an epoch each; the first turn is not counted. Printed are medians of
@@ -27,6 +27,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import measured
 import numpy as np
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ SIZES = {  # items, frames of the shortest and of the longest, values of a frame
 }
 AUGMENTED = ("sertool",)  # those that change items as they are read
 JOBS = ("sertool", "plain", "fused", "compiled", "augmented")
+QUICK = 3  # epochs of each with --quick
 USUAL = ("sertool", "plain", "augmented")
 CLASSES = 7
 LEARNED = 1e-3  # of the usual rate: noise is nothing to learn, and must not end in infinity
@@ -62,17 +64,22 @@ def main() -> None:
     parser.add_argument("--job", nargs="+", choices=JOBS, default=list(USUAL), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each (default: 5)")
     parser.add_argument("--threads", type=int, default=1, help="of the processor (default: 1)")
+    measured.options(parser)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # its pool waits for ever in a daemon
+    rounds = min(options.rounds, QUICK) if options.quick else options.rounds
+    rows: list[measured.Row] = []
     print("| model | job | CPU ms/step | steps/s relative to plain | loading | losses differ by |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for name in options.model:
         jobs = [job for job in options.job if job != "augmented" or name in AUGMENTED]
-        measure(name, jobs, options.rounds)
+        rows += measure(name, jobs, rounds)
+    measured.write(options.json, rows)
 
 
-def measure(name: str, jobs: list[str], rounds: int) -> None:
-    """Let the jobs of a model take turns and print a row for each."""
+def measure(name: str, jobs: list[str], rounds: int) -> list[measured.Row]:
+    """Let the jobs of a model take turns and print a row for each; return what they are kept as."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="sertool-benchmark-") as folder:
         path = Path(folder, "noise.h5")
@@ -90,6 +97,7 @@ def measure(name: str, jobs: list[str], rounds: int) -> None:
             pipe.send(None)
     took = {job: statistics.median(e.seconds for e in epochs[1:]) for job, epochs in found.items()}
     first = {job: np.array(epochs[0].losses) for job, epochs in found.items()}
+    rows: list[measured.Row] = []
     for job, epochs in found.items():
         steps = len(epochs[0].losses)
         ratio = f"{took['plain'] / took[job]:.2f}" if "plain" in took else ""
@@ -100,10 +108,26 @@ def measure(name: str, jobs: list[str], rounds: int) -> None:
         print(
             f"| {name} | {job} | {1000 * took[job] / steps:.1f} | {ratio} | {loading} | {apart} |"
         )
+        if "plain" in took:
+            rows += kept(name, job, 1000 * took[job] / steps, took["plain"] / took[job], share)
         if job == "compiled":
             extra = epochs[0].seconds - took[job]
             print(f"{name}: compiling took {extra:.0f} s of CPU more", file=sys.stderr)
     sys.stdout.flush()
+    return rows
+
+
+def kept(name: str, job: str, cost: float, ratio: float, loading: float) -> list[measured.Row]:
+    """Return what is kept of a job: its steps per second over plain's, and loading's share."""
+    if job == "augmented":
+        share = round(100 * loading, 1)
+        return [
+            measured.Row(f"{name}: loading of augmented items", share, "% of a step", at_most=5)
+        ]
+    beside, least = (None, None) if job == "plain" else ("a plain PyTorch loop", 1.0)
+    own = round(ratio, 2) if beside else None
+    what = f"{name}: a step of {'train' if job == 'sertool' else job}"
+    return [measured.Row(what, round(cost, 1), "ms CPU", beside, own, at_least=least)]
 
 
 def make(path: Path, name: str) -> None:
@@ -214,14 +238,20 @@ def losses_kept() -> Iterator[list[float]]:
 
 
 def loading(task: Task, turn: int) -> float:
-    """Return the seconds of CPU of an epoch's batches alone."""
+    """Return the seconds of CPU of an epoch's batches alone, not mixed."""
     from sertool.training import loop
 
     plan = loop._plan(task, turn)
+    task = dataclasses.replace(task, hp=dataclasses.replace(task.hp, mixup=0.0))  # no loading
     begin = time.process_time()
     for _ in loop._batches(task, turn, plan):
         pass
     return time.process_time() - begin
+
+
+def spent() -> float:
+    """Return the seconds of CPU of this process, and of compilers that it ran."""
+    return time.process_time() + sum(os.times()[2:4])
 
 
 class Plain:
@@ -255,12 +285,12 @@ class Plain:
         plan = loop._plan(self.task, turn)
         loop.seed_torch(self.task.seed, "epoch", turn)
         self.network.train()
-        begin = time.process_time()
+        begin = spent()
         per_step = None
         if self.weights is not None:
             per_step = sum(float(self.weights[batch].sum()) for batch in plan) / len(plan)
         losses = [self.step(turn, at, batch, per_step) for at, batch in enumerate(plan)]
-        return Epoch(time.process_time() - begin, losses, 0.0)
+        return Epoch(spent() - begin, losses, 0.0)
 
     def step(self, turn: int, at: int, batch: list[int], per_step: float | None) -> float:
         """Train a step; return its loss."""
