@@ -117,3 +117,10 @@ def test_any_file_name_survives_as_text(
     assert from_text(text).exists()
     line = show(path)
     assert line.isprintable()
+
+
+def test_texts_that_many_items_have_are_kept_once() -> None:
+    lines = [f'{{"id": "c/{i}", "path": "/c/{i}.wav", "speaker": "anna 1"}}' for i in range(2)]
+    first, second = map(parse_line, lines)
+    assert first.speaker is second.speaker
+    assert first.id != second.id
