@@ -1,7 +1,7 @@
 """Networks as ONNX graphs, by torch's tracing exporter.
 
-Its newer one (`dynamo=True`) refuses what depends on the lengths in a batch, as the house model does
-to leave out masks where nothing is padded.
+Its newer one (`dynamo=True`) refuses what depends on the lengths in a batch, as the house model
+does to leave out masks where nothing is padded.
 """
 
 from __future__ import annotations
