@@ -13,7 +13,7 @@ from sertool.evaluation.pooling import Pooled
 from sertool.evaluation.report import AnyReport, Report
 from sertool.papers import comparison, convergence, pages
 from sertool.papers.study import BASELINES, Study
-from sertool.papers.words import named, runs_of, telling, unit, value
+from sertool.papers.words import mean, named, runs_of, telling, unit, value
 from sertool.ui.page import charts, markup
 from sertool.ui.page.charts import Range
 from sertool.ui.page.document import Page
@@ -43,11 +43,12 @@ def page(study: Study, commands: Commands) -> tuple[Page, Sequence[str], list[Re
     what = [plural(len(study.systems), "system"), plural(len(reports), "report")]
     title = f"{study.paper.name}: {study.paper.title}" if study.paper else " of ".join(what)
     about = f"{', '.join(what)}: published numbers beside measured ones" if study.paper else ""
-    made: list[Html | None] = [_side_by_side(study, runs)]
+    told = markup.blocks(pages.page(study), skip=1 if study.paper else 0)
+    opening = 1 if study.paper else 0
+    made: list[Html | None] = [*told[:opening], _side_by_side(runs)]
     made += _matrices(runs, bool(shown))
     made += [one_report.recordings(one_report.sound_said(None))] if shown else []
-    made += [_curves(study), *markup.blocks(pages.page(study), skip=1 if study.paper else 0)]
-    made.append(_made(runs, commands))
+    made += [*told[opening:], _curves(study), _made(runs, commands)]
     return Page(title, about, [one for one in made if one]), names, shown
 
 
@@ -81,43 +82,48 @@ def _listed(runs: Sequence[tuple[str, Pooled]]) -> list[Recording]:
     return [one for listed in each for one in listed] if all(each) and alike else []
 
 
-def _side_by_side(study: Study, runs: Sequence[tuple[str, Pooled]]) -> Html | None:
+def _side_by_side(runs: Sequence[tuple[str, Pooled]]) -> Html | None:
     """Return each system's UAR and WA with intervals, and what its test shares with training."""
+    known = [(name, run) for name, run in runs if not run.numbers]
+    if not known:
+        return None
+    several = len(known) > 1
     parts: list[Child] = []
     for measure in ("uar", "accuracy"):
-        lines: list[list[Child]] = []
-        for own_name, run in runs[:MOST]:
-            if run.numbers:
-                continue
-            others = [other for other in BASELINES if other in run.baselines]
-            for label in ("", *(o for o in others if o != run.made.get("model"))):
-                own = pooling.baseline(run, label) if label else run
-                found = measures.values(own, [{"measure": measure}])[0]
-                lines.append(_line(f"{own_name}: {label}" if label else own_name, found,
-                                   "" if label else pages.shared(run), runs_of(run)))  # fmt: skip
-        if lines:
-            header = [
-                "system",
-                "0 to 100 %",
-                f"{named(measure)}, %",
-                "shared with training",
-                "runs",
-            ]
-            parts.append(one_report.bars(header, lines, f"{named(measure)} of each system"))
-    if not parts:
-        return None
-    note = f"Mean over seeds with {100 * LEVEL:g} % intervals."
-    note += _left(len(runs), MOST)
-    leaks = any(pages.shared(run) != "nothing" for _, run in runs)
+        lines = [line for name, run in known[:MOST] for line in _lines(name, run, measure, several)]
+        linear = ["linear"] if several else []
+        header = ["system", "0 to 100 %", f"{named(measure)}, %", *linear, "shared with training",
+                  "runs"]  # fmt: skip
+        parts.append(one_report.bars(header, lines, f"{named(measure)} of each system"))
+    note = f"mean over seeds with {100 * LEVEL:g} % interval{_left(len(known), MOST)}"
+    leaks = any(pages.shared(run) != "nothing" for _, run in known)
     warning = "LEAK: what a test shares with training makes its figures too good; see the table."
+    signs = [("whisker", note), *([("other", "linear")] if several else [])]
     return section("Side by side", "systems",
                    tag("p", warning, class_="verdict leak") if leaks else None, parts,
-                   charts.legend(("whisker", note)))  # fmt: skip
+                   charts.legend(*signs))  # fmt: skip
 
 
-def _line(name: str, found: Value | None, shared: str, runs: str) -> list[Child]:
-    drawn = charts.bar(found.mean, found.ci, point=True) if found else None
-    return [name, drawn, value(found, "%").replace("\n", " "), shared, runs if shared else ""]
+def _lines(name: str, run: Pooled, measure: str, several: bool) -> list[list[Child]]:
+    """Return a system's row, its linear baseline marked in it; of a single system, a row each."""
+
+    def found(label: str) -> Value | None:
+        own = pooling.baseline(run, label) if label else run
+        return measures.values(own, [{"measure": measure}])[0]
+
+    others = [o for o in BASELINES if o in run.baselines and o != run.made.get("model")]
+    linear = found("linear") if several and "linear" in others else None
+    shared = tag("span", pages.shared(run), class_="wrap")
+    rows: list[list[Child]] = []
+    for label in ["", *([] if several else others)]:
+        own = found(label)
+        mark = linear.mean if linear else None
+        drawn = charts.bar(own.mean, own.ci, mark, point=True) if own else None
+        cells = [value(own, "%").replace("\n", " ")]
+        cells += [mean(linear, "%")] if several else []
+        further = ["", ""] if label else [shared, runs_of(run)]
+        rows.append([f"{name}: {label}" if label else name, drawn, *cells, *further])
+    return rows
 
 
 def _matrices(runs: Sequence[tuple[str, Pooled]], opens: bool) -> list[Html]:
