@@ -314,3 +314,126 @@ def test_stages_are_a_graph() -> None:
     assert [(n.stage, tuple(n.needs)) for n in nodes] == [
         ("prepare", ()), ("featurize", (0,)), ("train × 2", (1,)), ("eval", (1, 2)),
     ]  # fmt: skip
+
+
+def test_a_paper_begins_with_what_it_is(cli: Any, tmp_path: Path) -> None:
+    runs = Path(__file__).parent.parent / "recipes/results/badshah2017/emodb.jsonl"
+    done = cli("report", "-q", "--paper", "badshah2017", runs, "--html", tmp_path / "p.html")
+    assert done.code == 0, done.err
+    page = parsed((tmp_path / "p.html").read_text())
+    shown = page.shown
+    places = [shown.find(words) for words in ("Abdul Malik Badshah", "LEAK")]
+    assert places == sorted(places)
+    assert -1 not in places
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose items say a number, a model of it, and sound to predict from."""
+    from sertool.cli import main
+
+    root = tmp_path_factory.mktemp("numbers")
+    draw = np.random.default_rng(0)
+    manifest = []
+    for i in range(24):
+        sound = 0.2 * np.sin(np.arange(8000) * (0.05 + 0.01 * i)) + 0.01 * draw.normal(size=8000)
+        soundfile.write(root / f"{i}.wav", sound, 16000, "PCM_16")
+        manifest.append(
+            {"id": f"c/{i}", "path": str(root / f"{i}.wav"), "corpus": "c"}
+            | {"speaker": f"s{i // 3}", "fold": i // 12, "arousal": i / 10}
+        )
+    (root / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in manifest))
+    words = (
+        ("featurize", "m.jsonl", "f.h5", "--kind", "mfcc"),
+        ("train", "f.h5", "m.ckpt", "--model", "ridge", "--target", "arousal", "--test-fold", "0"),
+    )
+    for command, *rest in words:
+        given = [str(root / one) if one in ("m.jsonl", "f.h5", "m.ckpt") else one for one in rest]
+        assert main([command, "-q", *given]) == 0
+    return root
+
+
+def test_numbers_have_a_page(cli: Any, numbered: Path, tmp_path: Path) -> None:
+    words = (numbered / "m.ckpt", numbered / "f.h5", "--json", tmp_path / "r.json")
+    done = cli("eval", "-q", *words, "--html", tmp_path / "p.html")
+    assert done.code == 0, done.err
+    page, raw = parsed((tmp_path / "p.html").read_text()), json.loads(
+        (tmp_path / "r.json").read_text()
+    )  # fmt: skip
+    assert f"{raw['targets']['arousal']['ccc']:.3f}" in page.shown
+    data = data_of(page)
+    for i, item in enumerate(raw["items"]):
+        _, said, truth = data["numbers"][str(i)][0]
+        assert said == pytest.approx(item["prediction"]["arousal"], rel=1e-3)
+        assert truth == pytest.approx(item["truth"]["arousal"], rel=1e-3)
+
+
+def test_predicted_numbers_have_a_page(cli: Any, numbered: Path, tmp_path: Path) -> None:
+    words = (numbered / "m.ckpt", numbered / "3.wav", "--vad", "off", "--html", tmp_path / "p.html")
+    done = cli("predict", "-q", *words)
+    assert done.code == 0, done.err
+    said = json.loads(done.out)["numbers"]["arousal"]
+    data = data_of(parsed((tmp_path / "p.html").read_text()))
+    assert data["numbers"]["0"][0][1] == pytest.approx(said, rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def heard(numbered: Path) -> Path:
+    """A model of classes that predicts from the same sound."""
+    from sertool.cli import main
+
+    rows = [json.loads(line) for line in (numbered / "m.jsonl").read_text().splitlines()]
+    text = "".join(json.dumps(row | {"label": "ab"[i % 2]}) + "\n" for i, row in enumerate(rows))
+    (numbered / "c.jsonl").write_text(text)
+    train = ("train", "c.h5", "c.ckpt", "--model", "linear", "--test-fold", "0")
+    for words in (("featurize", "c.jsonl", "c.h5", "--kind", "mfcc"), train):
+        given = [str(numbered / one) if "c." in one[:2] else one for one in words[1:]]
+        assert main([words[0], "-q", *given]) == 0
+    return numbered
+
+
+def test_predictions_are_the_rows(cli: Any, heard: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    paths = [heard / "0.wav", tmp_path / "broken.wav", heard / "1.wav"]
+    page_file = tmp_path / "p.html"
+    words = ("--vad", "off", "--html", page_file, "--audio", "2")
+    done = cli("predict", "-q", heard / "c.ckpt", *paths, *words)
+    assert done.code == 1
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    page = parsed(page_file.read_text())
+    data = data_of(page)
+    assert names_of(data) == [row["path"] for row in rows]
+    shares = posteriors_of(data)
+    for i, row in enumerate(rows):
+        if "error" in row:
+            assert data["said"][i] == -1
+            assert data["notes"][str(i)] == row["error"]
+            continue
+        assert data["classes"][data["said"][i]] == row["label"]
+        assert shares[i] == pytest.approx(list(row["posterior"].values()), abs=5.1e-4)
+    assert sorted(data["clips"]) == ["0", "2"]
+    assert "1 recording could not be read" in page.shown
+
+
+def test_windows_are_a_course(cli: Any, heard: Path, tmp_path: Path) -> None:
+    page_file = tmp_path / "p.html"
+    words = ("--vad", "off", "--window", "0.1", "--html", page_file)
+    done = cli("predict", "-q", heard / "c.ckpt", heard / "0.wav", *words)
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    data = data_of(parsed(page_file.read_text()))
+    assert len(names_of(data)) == 1
+    spans = [[round(row["start"], 3), round(row["end"], 3)] for row in rows]
+    assert data["windows"]["0"] == spans
+    course = [int(data["courses"]["0"][i : i + 2], 36) / 1000 for i in range(0, 4 * len(rows), 2)]
+    assert course == pytest.approx([p for r in rows for p in r["posterior"].values()], abs=5.1e-4)
+
+
+@pytest.mark.parametrize(("words", "said"), [("--resume", "--resume"), ("--stream -", "--stream")])
+def test_what_no_page_shows(cli: Any, heard: Path, tmp_path: Path, words: str, said: str) -> None:
+    given = words.split()
+    paths = [] if "-" in given else [heard / "0.wav"]
+    output = [] if "-" in given else ["--output", tmp_path / "o.jsonl"]
+    done = cli("predict", heard / "c.ckpt", *paths, *given, *output, "--html", tmp_path / "p.html")
+    assert done.code == 2
+    assert said in done.err

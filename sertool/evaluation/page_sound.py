@@ -53,7 +53,8 @@ def write(
     beside = audio == ALL
     made: dict[int, dict[str, Any]] = {}
     with pages.opened(path, beside) as (temporary, keep):
-        wanted = _wanted(recordings, audio)
+        known = [i for i in range(len(recordings)) if audio is not None and place(i) is not None]
+        wanted = _wanted(recordings, known, audio)
         with console.progress(len(wanted), "clips") as progress:
             for i in wanted:
                 clip = _heard(place(i), not beside, console)
@@ -72,14 +73,15 @@ def write(
     console.note(f"{path}: the page{inside}{beside_it}")
 
 
-def _wanted(recordings: Sequence[Recording], audio: str | None) -> list[int]:
-    if audio is None:
-        return []
-    if audio == ALL:
-        return list(range(len(recordings)))
-    sure = [max(one.posterior, default=0.0) if one.posterior is not None else 0.0
-            for one in recordings]  # fmt: skip
-    return chosen([(one.truth, one.said) for one in recordings], sure, int(audio))
+def _wanted(
+    recordings: Sequence[Recording], known: Sequence[int], audio: str | None
+) -> Sequence[int]:
+    """Return those of the recordings at `known` places whose sound the page is to have."""
+    if audio in (None, ALL):
+        return known
+    given = [recordings[i] for i in known]
+    sure = [max(one.posterior or [0.0]) for one in given]
+    return [known[k] for k in chosen([(one.truth, one.said) for one in given], sure, int(audio))]
 
 
 def _heard(place: Place | None, inside: bool, console: Console) -> Clip | None:

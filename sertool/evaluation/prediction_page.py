@@ -47,11 +47,16 @@ class Told:
         place = {name: i for i, name in enumerate(classes)}
         return [_recording(key, rows, place) for key, rows in self.rows.items()]
 
-    def places(self, channel: str) -> list[Place]:
-        """Return where each recording lies. channel: what was heard where a row names none."""
+    def places(self, channel: str) -> list[Place | None]:
+        """Return where each recording lies, None for one that could not be read.
+
+        channel: what was heard where a row names none.
+        """
         return [
-            Place(located(key[0]), key[1], key[2],
-                  _first(rows[0], "channel") or ("mix" if channel == "each" else channel))
+            None if isinstance(rows[0], Unread) else Place(
+                located(key[0]), key[1], key[2],
+                _first(rows[0], "channel") or ("mix" if channel == "each" else channel),
+            )
             for key, rows in self.rows.items()
         ]  # fmt: skip
 
