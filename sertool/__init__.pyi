@@ -16,6 +16,7 @@ from sertool.core.errors import InputError as InputError
 from sertool.core.errors import ItemError as ItemError
 from sertool.core.errors import SertoolError as SertoolError
 from sertool.core.errors import UsageError as UsageError
+from sertool.core.executors import Executor as Executor
 from sertool.evaluation.predictions import Prediction as Prediction
 from sertool.extras.options import Separation as Separation
 from sertool.items import Item as Item
@@ -72,6 +73,7 @@ def featurize(
     strict: bool = False,
     shard: str | None = None,
     workers: int = 1,
+    executor: str | Executor = "processes",
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,
     resume: bool = False,
@@ -92,6 +94,7 @@ def augment(
     seed: int = 0,
     shard: str | None = None,
     workers: int = 1,
+    executor: str | Executor = "processes",
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,
     resume: bool = False,
@@ -407,12 +410,15 @@ def separate(
     seed: int = 0,
     mix: bool = False,
     json: str | None = None,
+    shard: str | None = None,
+    workers: int = 1,
+    executor: str | Executor = "processes",
     plugin: AnyPath | Sequence[AnyPath] = (),
     force: bool = False,
     resume: bool = False,
     log: AnyPath | None = None,
     console: Console | None = None,
     verbose: bool = False,
-) -> Separation: ...
+) -> Separation | list[Separation]: ...
 def load(path: AnyPath | None = None) -> Checkpoint: ...
 def open_store(path: AnyPath) -> Store: ...

@@ -34,12 +34,14 @@ __all__: list[str]
 '''
 NAMES = {
     "Path": "AnyPath",
+    "sertool.core.executors.Executor": "Executor",
     "tuple[Path, ...]": "AnyPath | Sequence[AnyPath]",
     "tuple[str, ...]": "str | Sequence[str]",
     "tuple[float, float]": "str | tuple[float, float]",
 }
 ALIASES = {
     "sertool.api.calls": ["AnyPath"],
+    "sertool.core.executors": ["Executor"],
     "sertool.core.errors": ["InputError", "ItemError", "SertoolError", "UsageError"],
     "sertool.ui.console": ["Console"],
 }

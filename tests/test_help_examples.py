@@ -129,6 +129,12 @@ def sounds(names: str) -> None:
         soundfile.write(name, given[name], RATE)
 
 
+def for_separate() -> None:
+    sounds("interview.wav left.wav right.wav anna.wav ben.wav")
+    Path("calls/a").mkdir(parents=True)
+    Path("calls/a/1.wav").write_bytes(Path("interview.wav").read_bytes())
+
+
 def for_predict() -> None:
     linear("model.ckpt", "--test-fold", "0")
     sound, rate = soundfile.read(CORPUS / "spk01" / "spk01_anger_s1_r1.flac")
@@ -210,6 +216,6 @@ FURTHER = {
     "fuse": for_fuse,
     "merge": for_merge,
     "pull": for_pull,
-    "separate": lambda: sounds("interview.wav left.wav right.wav anna.wav ben.wav"),
+    "separate": for_separate,
 }
 MORE = {"train": " --epochs 1 --batch-size 64"}  # of networks: linear-size

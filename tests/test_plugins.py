@@ -26,7 +26,7 @@ SPEAKERS = ("finch", "heron", "swift", "robin")
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget after each test what was loaded in it."""
     monkeypatch.setattr(plugins, "_files", {})
-    monkeypatch.setattr(plugins, "_loaded", set())
+    monkeypatch.setattr(plugins, "_loaded", {})
     metrics.known.cache_clear()
     before = set(sys.modules)
     yield

@@ -265,7 +265,7 @@ def test_broken_mixtures(cli: Callable, mixed: Path, tmp_path: Path) -> None:
     doubled = save(tmp_path / "twice.wav", sound[:, [0, 0]], subtype="PCM_16")
     cases = {
         (tmp_path / "none.wav",): "no such file",
-        (tmp_path,): "a folder",
+        (one, tmp_path): "a folder",
         (tmp_path / "empty.wav",): "empty file",
         (damaged,): "truncated",
         (save(tmp_path / "nan.wav", spoilt),): "NaN or infinity",

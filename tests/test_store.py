@@ -233,7 +233,7 @@ def test_pickled_store_opens_its_own_handle(tmp_path: Path) -> None:
     write_store(tmp_path / "s.h5", arrays(2), items(2))
     store = Store(tmp_path / "s.h5")
     again = pickle.loads(pickle.dumps(store))
-    assert again._handles == {}
+    assert again._handles[os.getpid()] is not store._handles[os.getpid()]
     np.testing.assert_array_equal(again.features(1), store.features(1))
 
 

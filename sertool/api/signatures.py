@@ -24,6 +24,7 @@ REWORDED = (
     ),
     (r"^Leave out the baselines, which are fitted", "Also fit the baselines"),
     (r" to FILE ", " to this file "),
+    (r"^What does the work: processes", "What does the work: an object with `submit`, processes"),
     (r"; - prints it instead of the tables?", ""),
     (r"\bone line per\b", "one prediction per"),
     (r"\bOne line per\b", "One prediction per"),

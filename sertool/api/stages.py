@@ -436,11 +436,12 @@ def separate(
     console: Console | None = None,
     verbose: bool = False,
     **options: Any,
-) -> Separation:
+) -> Separation | list[Separation]:
     """Separate sources that several microphones recorded in different proportions (FastICA).
 
-    mixtures: a file of several channels, or several mono files, equally long. folder: where to
-    write a WAV file per source; created if missing.
+    mixtures: a file of several channels, or several mono files, equally long; or a folder, each
+    file of which is separated by itself, so that a list is returned. folder: where to write a WAV
+    file per source; created if missing.
 
     >>> voices = ["corpus/spk01/spk01_anger_s1_r1.flac", "corpus/spk02/spk02_sadness_s1_r1.flac"]
     >>> found = separate(voices, "parts", mix=True)  # mixes them first
@@ -450,7 +451,8 @@ def separate(
     {options}
     """
     given = {"mixtures": mixtures, "folder": folder}
-    made: Separation = call(separating.COMMAND, given, options, console, verbose)[0]
+    made: Separation | list[Separation]
+    made, _ = call(separating.COMMAND, given, options, console, verbose)
     return made
 
 

@@ -36,18 +36,21 @@ class Copying:
     part: str = "train"
     seed: int = 0
 
+    def takes(self, item: Item) -> bool:
+        """Return whether an item is copied."""
+        return item.part is None or item.part == self.part
+
 
 @dataclass
 class CopySource(Source):
     """Items of a store, each with the copies made of it.
 
-    `chosen[i]`: whether item `i` is copied; copy `k` of an item draws from (seed, id, k). first:
-    the position of the first of them in the store.
+    Copy `k` of an item draws from (seed, id, k). first: the position of the first of the items in
+    the store.
     """
 
     store: Store
     items: list[Item]
-    chosen: list[bool]
     parts: dict[str, Augmentation]
     copying: Copying
     family: str
@@ -57,7 +60,7 @@ class CopySource(Source):
         """Return item `i` (unless only copies are wanted) and its copies."""
         features, item = self.store.features(self.first + i), self.items[i]
         made = Made([] if self.copying.only_copies else [(item, features)])
-        if not self.chosen[i]:
+        if not self.copying.takes(item):
             return made
         randoms = [rng(self.copying.seed, item.id, k) for k in range(1, self.copying.copies + 1)]
         copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
@@ -93,8 +96,7 @@ def write_store(
         for name, part in parts(family, steps).items()
     }
     items = store.items()
-    chosen = [item.part is None or item.part == copying.part for item in items]
-    if not any(chosen):
+    if not any(map(copying.takes, items)):
         there = ", ".join(f"{n} {name}" for name, n in Counter(i.part for i in items).items())
         raise InputError(
             f"{store.path}: no items of part {copying.part} to copy; there are {there}"
@@ -110,13 +112,13 @@ def write_store(
     attributes = _attributes(store, params)
     job = {"stage": "augment", "params": params, "input": store.sha256}
     part = target.part(len(items))
-    items, chosen = items[part], chosen[part]
+    items = items[part]
     piece = target.piece("augment", params, (), store.sha256)
     origins = (item.origin for item in items)
     if target.is_there(attributes["lineage"][-1], job, origins, run):
         return target.path
     store.close()  # workers open it for themselves
-    origin = CopySource(store, items, chosen, made, copying, family, part.start or 0)
+    origin = CopySource(store, items, made, copying, family, part.start or 0)
     built = build_store(origin, target.path, job, lambda built: attributes, run, "items", piece)
     _summary(built.items, built.notes, target.path, run.console)
     target.done(run.console)

@@ -11,7 +11,17 @@ from sertool import augmentations
 from sertool.augmentations import PANELS, Steps
 from sertool.commands.featurize import compress
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, seed, shard, workers
+from sertool.core.executors import Executor
+from sertool.core.options import (
+    Argument,
+    Command,
+    Options,
+    RunOptions,
+    executor,
+    seed,
+    shard,
+    workers,
+)
 from sertool.core.settings import option
 from sertool.core.shard import Shard
 from sertool.items import PARTS
@@ -45,6 +55,7 @@ class AugmentOptions(Options):
     seed: int = seed()
     shard: str | None = shard()
     workers: int = workers()
+    executor: str | Executor = executor()
 
     def check(self) -> None:
         """Raise UsageError for a mask or shard that is none, or a range the wrong way round."""
@@ -91,8 +102,9 @@ def augment(
     if not steps:
         raise UsageError("nothing to do: name an augmentation, e.g. --awgn 15:30")
     building = Run(
-        console or Console.silent(), options.workers, run.resume, compress=options.compress
-    )
+        console or Console.silent(), options.workers, run.resume,
+        compress=options.compress, executor=options.executor,
+    )  # fmt: skip
     copying = Copying(options.copies, options.only_copies, options.part, options.seed)
     shard = Shard.read(options.shard)
     return write_store(source, output, steps, copying, building, run.force, shard)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 from sertool.core.errors import UsageError
+from sertool.core.executors import Executor
 from sertool.core.options import (
     Argument,
     Command,
     Options,
     RunOptions,
+    executor,
     nested,
     shard,
     strict,
@@ -52,6 +54,7 @@ class FeaturizeOptions(Options):
     strict: bool = strict()
     shard: str | None = shard()
     workers: int = workers()
+    executor: str | Executor = executor()
 
     def check(self) -> None:
         """Raise UsageError for a shard that is none."""
@@ -84,8 +87,9 @@ def featurize(
     elif options.device != "cpu":
         raise UsageError(f"--device {options.device}: kind {options.spec.kind} is for the CPU")
     building = Run(
-        console or Console.silent(), options.workers, run.resume, options.strict, options.compress
-    )
+        console or Console.silent(), options.workers, run.resume, options.strict, options.compress,
+        options.executor,
+    )  # fmt: skip
     shard = Shard.read(options.shard)
     return write_store(source, output, options.spec, options.corpus, building, run.force, shard)
 

@@ -7,13 +7,14 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from sertool.commands.recordings import STDIN, check_arguments, refuse_terminal, sources
 from sertool.core import remote
 from sertool.core.errors import InputError, UsageError
+from sertool.core.executors import PROCESSES
 from sertool.core.options import (
     Argument,
     Command,
@@ -22,9 +23,11 @@ from sertool.core.options import (
     destination,
     nested,
     recorded,
+    shard,
 )
 from sertool.core.paths import show
 from sertool.core.settings import option
+from sertool.core.shard import Shard
 from sertool.evaluation import timed_labels
 from sertool.evaluation.options import INPUT, SPEAKERS, PageOptions, PredictOptions
 from sertool.evaluation.predictions import FORMATS, Formatter, Prediction, Row, Unread, formatter
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from sertool.evaluation import prediction_page
     from sertool.evaluation.predictor import Explain, Predictor
     from sertool.formats.checkpoint import Checkpoint
-    from sertool.formats.journal import Journal
+    from sertool.formats.journal import Inputs, Journal
 
 
 MOST_CHANNELS = 64
@@ -96,8 +99,14 @@ class PredictOutputs(Options):
         None, "Draw what the model saw and computed in each file into DIR.", metavar="DIR"
     )
 
+    shard: str | None = shard(
+        "Predict the K-th of N parts of the recordings alone, for one of N machines. FILE is a"
+        " folder: of a file each, which are the whole one after the other."
+    )
+
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""
+        self._check_shared_out()
         if self.explain is not None and self.how.several:
             raise UsageError(
                 "--explain draws whole files, one line each: no --window, --segments and the like"
@@ -121,6 +130,21 @@ class PredictOutputs(Options):
             raise UsageError("--html is of recordings: --stream has none")
         if self.format in timed_labels.TIERS:
             self._check_tiers()
+
+    def _check_shared_out(self) -> None:
+        """Raise UsageError for what is of one recording, or needs all of them here."""
+        others = {
+            "--stream": self.stream,
+            "--figure": self.figure is not None,
+            "--write-statistics": self.write_statistics is not None,
+            f"--format {self.format}": self.format not in (None, *FORMATS),
+        }
+        if Shard.read(self.shard) is not None and any(others.values()):
+            name = next(name for name, given in others.items() if given)
+            raise UsageError(f"--shard: is a part of several recordings; {name} takes no part")
+        if self.how.executor != PROCESSES and (self.stream or self.explain is not None):
+            name = "--stream" if self.stream else "--explain"
+            raise UsageError(f"{name} is of this process: no --executor")
 
     def _check_tiers(self) -> None:
         """Raise UsageError for what no tier of intervals can show."""
@@ -188,6 +212,7 @@ def predict(
 
     console = console or Console.silent()
     checkpoint, paths = _model(checkpoint, list(paths or ()), console)
+    options = _placed(options)
     _check_files([checkpoint, *paths], options, run)
     if options.stream:
         if paths != ["-"]:
@@ -200,13 +225,47 @@ def predict(
     predictor = predicting.Predictor(checkpoint, model, options.how, explain=explain)
     if options.figure is not None and predictor.numbers:
         raise UsageError("--figure: is of classes, and the model says numbers")
+    if options.shard is not None and predictor.normalised and predictor.known is None:
+        raise UsageError(
+            "--shard: the model normalises by speaker, whose recordings are in all parts: write"
+            " --write-statistics FILE of all, then give each part --speaker-statistics FILE"
+        )
     if options.write_statistics is not None:
         _write_statistics(predictor, paths, options, console)
     elif options.output is None or options.stream:
-        items = () if options.stream else sources(paths, options.null, console)
+        items = () if options.stream else _given(paths, options, console)
         _run(predictor, items, options, console)
     else:
         _resumable(predictor, paths, options, run, console)
+
+
+def _placed(options: PredictOutputs) -> PredictOutputs:
+    """Return options whose output is the file that is written: of a shard, one in its folder."""
+    shard, folder = Shard.read(options.shard), options.output
+    if shard is None or folder is None:
+        return options
+    from sertool.formats.outputs import check_output
+    from sertool.formats.shard_frames import file_name
+
+    if not folder.is_dir():
+        check_output(folder, force=False)
+        folder.mkdir()
+    form = options.format or "jsonl"
+    return replace(options, output=folder / f"{Path(file_name(shard)).stem}.{form}")
+
+
+def _given(
+    paths: Sequence[str], options: PredictOutputs, console: Console, inputs: Inputs | None = None
+) -> Iterable[Item | None]:
+    """Return the recordings to predict; `inputs` hears of all, of which they may be a part."""
+    items: Iterable[Item | None] = sources(paths, options.null, console)
+    items = items if inputs is None else inputs.passing(items)
+    shard = Shard.read(options.shard)
+    if shard is None:
+        return items
+    every = [item for item in items if item is not None]
+    part = shard.part(len(every))
+    return every[part.start : part.stop]
 
 
 def _check_files(inputs: Sequence[str | Path], options: PredictOutputs, run: RunOptions) -> None:
@@ -338,12 +397,16 @@ def _resumable(
         sha256 = inputs_sha256(sources(paths, options.null, Console.silent()))
         wanted = record("predict", params | {"model": model}, "recordings", sha256)
         decide(options.output, wanted, of_side, console, resume=True)
+        _say_what_lacks(options, console)
         return
     inputs, output = Inputs(), options.output
-    given = inputs.passing(sources(paths, options.null, console))
-    items = predictor.prepared(given, console)
+    items = predictor.prepared(_given(paths, options, console, inputs), console)
     heard = params | ({} if predictor.known is None else {"speakers": predictor.known.sha256})
     job = {"stage": "predict", "params": heard, "model": model}
+    shard = Shard.read(options.shard)
+    if shard is not None:
+        wanted = record("predict", params | {"model": model}, "recordings", inputs.sha256)
+        _check_others(output, shard, wanted, run.force)
     state = decide(options.output, None, None, console, resume=run.resume, force=run.force, job=job)
     parts = Parts(options.output, job, state is State.PARTS)
     journal = Journal(parts)
@@ -359,6 +422,40 @@ def _resumable(
     finally:
         journal.write()
     parts.remove_all()
+    _say_what_lacks(options, console)
+
+
+def _check_others(output: Path, own: Shard, record: dict[str, Any], force: bool) -> None:
+    """Raise InputError where shards of another run are beside one; with `force`, remove them."""
+    from sertool.formats import made as side
+    from sertool.formats.shard_frames import NAME
+
+    for path in sorted(output.parent.glob("shard-*-of-*")):
+        found = NAME.fullmatch(path.stem + ".h5")
+        if path == output or found is None:
+            continue
+        same = int(found[2]) == own.of and path.suffix == output.suffix
+        if same and side.lineage_of(path) == [record]:
+            continue
+        if not force:
+            raise InputError(
+                f"{show(path)}: is of another run (options, recordings or number of parts);"
+                " --force removes such parts"
+            )
+        path.unlink()
+
+
+def _say_what_lacks(options: PredictOutputs, console: Console) -> None:
+    """Say which shards are missing, or that all are there."""
+    if options.shard is None or options.output is None:
+        return
+    from sertool.formats.shard_frames import NAME, lacking_in
+
+    folder, suffix = options.output.parent, options.output.suffix
+    names = [NAME.fullmatch(path.stem + ".h5") for path in folder.glob(f"shard-*{suffix}")]
+    there = sorted(Shard(int(name[1]), int(name[2])) for name in names if name is not None)
+    whole = f"all {len(there)} shards: cat {show(folder)}/*{suffix} is the whole"
+    console.note(f"{show(folder)}: {lacking_in(there) or whole}")
 
 
 def _run(
@@ -384,7 +481,8 @@ def _run(
     drawn: list[Prediction] = []
     told = None if options.page.html is None else prediction_page.Told(options.how.several)
     with _opened(options.output, keep) as write:
-        write(header)
+        if options.shard is None or Shard.parse(options.shard).number == 1:
+            write(header)
 
         def sink(row: Row) -> None:
             if journal is not None:

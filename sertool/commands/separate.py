@@ -10,8 +10,21 @@ from pathlib import Path
 from typing import Annotated
 
 from sertool.core.errors import UsageError
-from sertool.core.options import Argument, Command, Options, RunOptions, destination, nested
+from sertool.core.executors import PROCESSES, Executor
+from sertool.core.options import (
+    Argument,
+    Command,
+    Options,
+    RunOptions,
+    destination,
+    executor,
+    nested,
+    shard,
+    workers,
+)
+from sertool.core.paths import show
 from sertool.core.settings import option
+from sertool.core.shard import Shard
 from sertool.extras.options import KNOWN, SeparateOptions, Separation
 from sertool.ui.console import Console
 
@@ -30,19 +43,32 @@ class SeparateOutputs(Options):
     json: str | None = destination(
         None, "Write the result; - prints it instead of the table.", metavar="FILE"
     )
+    shard: str | None = shard(
+        "Separate the K-th of N parts of a folder alone, for one of N machines."
+    )
+    workers: int = workers()
+    executor: str | Executor = executor()
+
+    def check(self) -> None:
+        """Raise UsageError for a shard that is none."""
+        Shard.read(self.shard)
 
 
 def separate(
     mixtures: Annotated[
         list[Path],
-        Argument("MIXTURE", "One file of several channels, or several mono files, equally long."),
+        Argument(
+            "MIXTURE",
+            "One file of several channels, several mono files, equally long, or a folder, each file"
+            " of which is separated by itself.",
+        ),
     ],
     folder: Annotated[Path, Argument("OUTDIR", "The folder to write the sources to.")],
     options: SeparateOutputs = SeparateOutputs(),
     run: RunOptions = RunOptions(),
     console: Console | None = None,
-) -> Separation:
-    """Separate mixtures into a WAV file per source; return what was done.
+) -> Separation | list[Separation]:
+    """Separate mixtures into a WAV file per source; return what was done: a list of a folder.
 
     Raises UsageError for options that contradict each other, InputError for mixtures that cannot
     be read or separated.
@@ -52,6 +78,10 @@ def separate(
 
     console = console or Console.silent()
     how, name = options.how, None
+    if len(mixtures) == 1 and mixtures[0].is_dir():
+        return _folder(mixtures[0], folder, options, run, console)
+    if options.shard is not None or options.executor != PROCESSES:
+        raise UsageError("--shard and --executor share out the recordings of a folder: name one")
     target = Path(options.json) if options.json not in (None, "-") else None
     if target is not None:
         check_output(target, run.force, run.resume, [*mixtures, *how.against])
@@ -67,12 +97,32 @@ def separate(
     return result
 
 
+def _folder(
+    source: Path, folder: Path, options: SeparateOutputs, run: RunOptions, console: Console
+) -> list[Separation]:
+    """Separate each recording of a folder."""
+    from sertool.extras import folders
+
+    given = {"--mix": options.mix, "--against": options.how.against, "--json": options.json}
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"{name}: is of one recording, and {show(source)} is a folder")
+    shard = Shard.read(options.shard)
+    return folders.separate(
+        source, folder, options.how, run, shard, options.workers, options.executor, console
+    )
+
+
 def _text(result: Separation) -> str:
     return json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _show(result: Separation, options: SeparateOutputs, console: Console) -> None:
+def _show(
+    result: Separation | list[Separation], options: SeparateOutputs, console: Console
+) -> None:
     """Print the ratios of known sources, or all as JSON."""
+    if isinstance(result, list):
+        return
     if options.json == "-":
         sys.stdout.write(_text(result))
     elif result.known:
@@ -116,7 +166,10 @@ COMMAND = Command(
 
     sertool separate --mix anna.wav ben.wav demo/
 
-    Exit codes: 0 done, 2 wrong usage, 3 a mixture cannot be read or separated.
+    sertool separate calls/ voices/  # calls/a/1.wav becomes voices/a/1-1.wav, 1-2.wav …
+
+    Exit codes: 0 done, 1 a file of a folder cannot be separated, 2 wrong usage, 3 a mixture cannot
+    be read or separated.
     """,
     show=_show,
 )

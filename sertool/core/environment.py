@@ -24,20 +24,22 @@ def environment(device: str = "cpu") -> dict[str, str]:
     >>> sorted(environment())[-3:]
     ['soundfile', 'soxr', 'torch']
     """
-    return _versions() | _gpu(device)
+    return versions() | {"processor": _processor()} | _gpu(device)
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of this package, and of all that computes."""
     found = {"python": platform.python_version(), "sertool": VERSION}
     for name in COMPUTING:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # in a bundle, say
             found[name] = "unknown"
-    return found | {"processor": _processor()}
+    return found
 
 
+@functools.cache
 def _processor() -> str:
     """Return the processor's model as its maker writes it, else its kind, such as "aarch64"."""
     try:

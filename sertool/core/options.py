@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, TypeVar
 
-from sertool.core import plugins
+from sertool.core import executors, plugins
 from sertool.core.errors import UsageError
 from sertool.core.settings import Option, convert, option, option_of
 
@@ -264,14 +264,23 @@ def workers(default: int = 0) -> Any:
     return shared(default, help, metavar="N", short="-j", least=0)
 
 
-def shard() -> Any:
-    """Return the field of `--shard`; `Shard.read` reads it."""
+def executor() -> Any:
+    """Return the field of `--executor`; `executors.opened` opens what it names."""
     return shared(
-        None,
-        "Make the K-th of N parts alone, for one of N machines. STORE is a folder: of a file each,"
-        " read as one store when all are there.",
-        metavar="K/N",
+        executors.PROCESSES,
+        "What does the work: processes (as many as --workers), dask://HOST:PORT or ray, whose"
+        " workers must see the same files.",
+        metavar="NAME",
+        read=executors.read,
     )
+
+
+def shard(
+    help: str = "Make the K-th of N parts alone, for one of N machines. STORE is a folder: of a"
+    " file each, read as one store when all are there.",
+) -> Any:
+    """Return the field of `--shard`; `Shard.read` reads it."""
+    return shared(None, help, metavar="K/N")
 
 
 def strict() -> Any:

@@ -6,6 +6,7 @@ An installed package adds parts by entry points of a group (`sertool.features`),
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 GROUPS = ("corpora", "features", "augmentations", "models", "metrics")
 _files: dict[str, dict[str, Any]] = {}  # by group: the parts of files that were loaded, by name
 _origins: dict[tuple[str, str], str] = {}  # the name of the file that a part came from
-_loaded: set[Path] = set()
+_loaded: dict[Path, str] = {}  # of each file that was loaded, the hash of what was in it
 
 
 def names(table: Mapping[str, Any], group: str) -> list[str]:
@@ -99,19 +100,22 @@ def asked_for(arguments: Sequence[str]) -> Iterator[Path]:
 
 
 def load_file(path: Path) -> None:
-    """Add the parts of a Python file, once; InputError where it cannot be or adds nothing."""
+    """Add the parts of a Python file, once; InputError where it cannot be or adds nothing.
+
+    A file that changed since is loaded again: a process may outlive many runs.
+    """
     path = path.absolute()
-    if path in _loaded:
+    content = _content(path)
+    if _loaded.get(path) == content:
         return
-    name = f"sertool_plugin_{path.stem}_{len(_loaded)}"
+    # the same name wherever it is loaded: what is pickled there refers to it
+    name = f"sertool_plugin_{path.stem}_{content[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"--plugin {show(path)}: not a Python file (.py)")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except FileNotFoundError as error:
-        raise InputError(f"--plugin {show(path)}: no such file") from error
     except Exception as error:
         raise InputError(f"--plugin {show(path)}: {type(error).__name__}: {error}") from error
     table = getattr(module, "PLUGINS", None)
@@ -124,4 +128,18 @@ def load_file(path: Path) -> None:
     for group, parts in table.items():
         _files.setdefault(group, {}).update(parts)
         _origins.update({(group, name): path.name for name in parts})
-    _loaded.add(path)
+    _loaded[path] = content
+
+
+def loaded() -> tuple[Path, ...]:
+    """Return the files that were loaded, in their order."""
+    return tuple(_loaded)
+
+
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(bytes(path) + b"\n" + path.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise InputError(f"--plugin {show(path)}: no such file") from error
+    except OSError as error:
+        raise InputError(f"--plugin {show(path)}: {error.strerror}") from error

@@ -255,6 +255,9 @@ def _as(kind: Any, value: Any, text: bool) -> Any:
         return int(value)
     elif kind is Path and isinstance(value, str | Path):
         return Path(value)
+    elif getattr(kind, "_is_protocol", False):
+        if isinstance(value, kind):
+            return value
     elif isinstance(kind, type) and type(value) is kind:
         return value
     raise ValueError
@@ -283,4 +286,5 @@ def _spell(kind: Any) -> str:
         several = f"a list in brackets, each {_spell(members[0])}"
         return several if members[1:] == (...,) else "LOW:HIGH, two numbers"
     words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
-    return "none" if kind is type(None) else words.get(kind, str(kind))
+    name = kind.__name__ if getattr(kind, "_is_protocol", False) else str(kind)
+    return "none" if kind is type(None) else words.get(kind, name)

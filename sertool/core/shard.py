@@ -11,7 +11,7 @@ from sertool.core.texts import whole
 MOST = 99999  # shards: what their file names have digits for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Shard:
     """The `number`-th (from 1) of `of` parts of a list, each of consecutive elements."""
 

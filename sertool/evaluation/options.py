@@ -10,7 +10,8 @@ from typing import Any
 from sertool.audio import CHANNELS
 from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
-from sertool.core.options import Options, destination, seed, shared, strict, workers
+from sertool.core.executors import Executor
+from sertool.core.options import Options, destination, executor, seed, shared, strict, workers
 from sertool.core.settings import meant, option, pairs
 from sertool.core.texts import whole
 from sertool.evaluation.facts import FACTS
@@ -266,6 +267,7 @@ class PredictOptions(Options):
     device: str = device()
     batch_size: int = scoring_batch("recordings or windows")
     workers: int = workers(1)
+    executor: str | Executor = executor()
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""

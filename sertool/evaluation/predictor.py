@@ -21,7 +21,7 @@ from sertool.audio.blocks import facts
 from sertool.audio.decoding import Sound
 from sertool.audio.listening import Listened
 from sertool.audio.voice import OFF, detector
-from sertool.core import workers
+from sertool.core import executors, workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation.options import PredictOptions
@@ -253,6 +253,11 @@ class Predictor:
                 self.explainer = self._explain(self._scorer)
         return self._scorer
 
+    @property
+    def loaded(self) -> Scorer | None:
+        """The scorer, if this process has loaded it."""
+        return self._scorer
+
     def scores(self, clips: Sequence[Clip], items: Sequence[Item | None]) -> list[Scored]:
         """Return what each clip of its item is scored; nothing where it has no features."""
         routes = [self.route(clip, item) for clip, item in zip(clips, items, strict=True)]
@@ -414,7 +419,7 @@ def predict(
 ) -> None:
     """Give `sink` a row for every recording in its order, or several, as the options say.
 
-    Recordings are scored together as `_together` says. A file that fails gives a row with its error
+    Recordings are scored together as `together` says. A file that fails gives a row with its error
     and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows on a
     terminal are progress enough). done: knows which recordings need no rows, and is told of each
     that has got all of its own.
@@ -429,19 +434,34 @@ def predict(
         for channel in (channels_of(item, options.channel) if item is not None else [None])
         if item is None or done is None or not done.has(item, channel)
     )
+    shown = console if bar else Console.silent()
+    with executors.opened(options.executor, console.note) as engine:
+        if engine is None:
+            _here(predictor, tasks, giver, shown)
+        else:
+            from sertool.evaluation import elsewhere
+
+            with shown.progress(None, "files") as progress:
+                given = (task for task in tasks if task is not None)
+                elsewhere.predict(engine, predictor, given, giver, progress)
+    giver.conclude()
+
+
+def _here(
+    predictor: Predictor, tasks: Iterator[Task | None], giver: Giver, console: Console
+) -> None:
+    """Predict in this process what others of this machine decode."""
     # processes start before torch does: they share nothing of it and die small
-    first, count = _begun(tasks, options.workers or workers.cores())
+    first, count = _begun(tasks, predictor.options.workers or workers.cores())
     every = itertools.chain(first, tasks)
     heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE)
     predictor.load().use_threads(count)
-    shown = console if bar else Console.silent()
-    with contextlib.closing(heard), shown.progress(None, "files") as progress:
-        for together in _together(heard, predictor.gathered):
-            for one, _ in together:
+    with contextlib.closing(heard), console.progress(None, "files") as progress:
+        for group in together(heard, predictor.gathered):
+            for one, _ in group:
                 giver.note(one)
-            giver.give(together)
-            progress.advance(len(together))
-    giver.conclude()
+            giver.give(group)
+            progress.advance(len(group))
 
 
 def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], int]:
@@ -457,7 +477,7 @@ def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], 
     return first, max(1, min(most, len(first)))
 
 
-def _together(
+def together(
     heard: Iterable[tuple[Heard, str | None] | None], most: int
 ) -> Iterator[list[tuple[Heard, str | None]]]:
     """Yield what was heard in groups that are scored together, in its order.
@@ -565,6 +585,27 @@ class Giver:
                 self.clip(one.item, clip, rows, channel)
             self._speakers(one.item, scored, channel)
             self._finished(one.item, channel)
+
+    def hand_on(self, item: Item, channel: str | None, rows: Sequence[Row]) -> None:
+        """Hand on the rows of a recording that was predicted elsewhere."""
+        for row in rows:
+            if isinstance(row, Unread):
+                self.failed(row)
+            else:
+                self._sink(row)
+        self._finished(item, channel)
+
+    def counted(self) -> tuple[Counter[str], Counter[str]]:
+        """Return how often each unusual thing was noted, of recordings and of rows."""
+        scorer = self.predictor.load()
+        own = Counter(averaged=scorer.windows_averaged, padded=scorer.padded)
+        scorer.windows_averaged = scorer.padded = 0
+        return self._notes, self._rows + own
+
+    def count(self, notes: Counter[str], rows: Counter[str]) -> None:
+        """Count what was noted elsewhere."""
+        self._notes += notes
+        self._rows += rows
 
     def _finished(self, item: Item, channel: str | None) -> None:
         if self._done is not None:
@@ -679,9 +720,11 @@ class Giver:
                 f"{plural(counted['parts'], 'recording')} longer than {LONG:g} s: heard in equal"
                 " parts of at most that, as featurize --segment-max cuts them"
             )
-        scorer = self.predictor.load()
         if (explainer := self.predictor.explainer) is not None:
             self.console.note(f"{show(explainer.folder)}: {plural(len(explainer.names), 'figure')}")
         from sertool.models.scoring import announce
 
-        announce(self.console, scorer.windows_averaged, scorer.padded, "recordings or windows")
+        scorer = self.predictor.loaded
+        averaged = counted["averaged"] + (scorer.windows_averaged if scorer else 0)
+        padded = counted["padded"] + (scorer.padded if scorer else 0)
+        announce(self.console, averaged, padded, "recordings or windows")

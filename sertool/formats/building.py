@@ -7,6 +7,8 @@ in order. A run that is killed leaves parts, never half a store, and a resumed r
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 import hashlib
 import json
 import math
@@ -14,17 +16,20 @@ import os
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from sertool.core import executors
 from sertool.core import workers as pool
 from sertool.core.errors import InputError, ItemError
+from sertool.core.executors import PROCESSES, Executor
 from sertool.core.paths import show
 from sertool.core.shard import Piece
+from sertool.formats.lineage import canonical
 from sertool.formats.outputs import Parts, atomic
 from sertool.formats.reuse import State, decide, of_store
 from sertool.formats.store import StoreWriter
@@ -49,6 +54,7 @@ class Source(ABC):
     """What a store is built from, item by item. Picklable; holds no open file."""
 
     items: list[Item]
+    first: int = 0  # position of the first of them in a longer list
 
     def name(self, i: int) -> str:
         """Return what to call item `i` when it fails."""
@@ -58,6 +64,12 @@ class Source(ABC):
     def make(self, i: int) -> Made:
         """Return the items of the new store that item `i` gives, or raise ItemError."""
 
+    def only(self, start: int, items: list[Item]) -> Source:
+        """Return the same source of `items` alone, which begin at `start`."""
+        made = copy.copy(self)
+        made.items, made.first = items, self.first + start
+        return made
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -65,23 +77,38 @@ class _Work:
 
     source: Source
     folder: Path
+    mark: str  # of the run, in the parts' names: a lost worker of another may still be writing
 
     def __call__(self, block: int) -> int:
         start = block * BLOCK
+        self.make(block, self.source, range(start, min(start + BLOCK, len(self.source.items))))
+        return block
+
+    def away(self) -> Callable[[tuple[int, int, list[Item]]], int]:
+        """Return the same for tasks with their items: (block, where they begin, items)."""
+        return _Away(dataclasses.replace(self, source=self.source.only(0, [])))
+
+    def path(self, block: int) -> Path:
+        """Return where a part lies or will lie."""
+        return self.folder / f"{block:07d}-{self.mark}"
+
+    def make(self, block: int, source: Source, positions: range) -> None:
+        """Write the part of the items at some positions of a source."""
         meta: dict[str, Any] = {"items": [], "failures": [], "remarks": []}
         notes: Counter[str] = Counter()
-        path = _part(self.folder, block)
-        temporary = path.with_name(f".{path.name}.tmp")
+        path = self.path(block)
+        # its own: an engine may have two workers do one task
+        temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         with _removed_on_error(temporary), open(temporary, "wb", buffering=0) as part:
-            for i in range(start, min(start + BLOCK, len(self.source.items))):
+            for i in positions:
                 try:
-                    made = self.source.make(i)
+                    made = source.make(i)
                 except ItemError as error:
-                    meta["failures"].append([self.source.name(i), str(error)])
+                    meta["failures"].append([source.name(i), str(error)])
                     continue
                 notes.update(made.notes)
                 if made.notes:
-                    meta["remarks"].append([self.source.name(i), sorted(set(made.notes))])
+                    meta["remarks"].append([source.name(i), sorted(set(made.notes))])
                 for item, frames in made.items:
                     frames = np.ascontiguousarray(frames)
                     _same_shape(meta, frames)
@@ -95,6 +122,18 @@ class _Work:
             crc = zlib.crc32(text).to_bytes(4, "little")
             _write(part, text + len(text).to_bytes(8, "little") + crc + MARK)
         os.replace(temporary, path)
+
+
+@dataclass(frozen=True)
+class _Away:
+    """Computes a block whose items come with the task, in a worker of an engine."""
+
+    work: _Work
+
+    def __call__(self, task: tuple[int, int, list[Item]]) -> int:
+        block, start, items = task
+        source = self.work.source.only(start, items)
+        self.work.make(block, source, range(len(items)))
         return block
 
 
@@ -119,10 +158,6 @@ def _same_shape(meta: dict[str, Any], frames: np.ndarray) -> None:
     layout = {"shape": list(frames.shape[1:]), "dtype": str(frames.dtype)}
     if meta.setdefault("layout", layout) != layout:
         raise InputError(f"items of different shapes: {meta['layout']} and {layout}")
-
-
-def _part(folder: Path, block: int) -> Path:
-    return folder / f"{block:07d}"
 
 
 def _read_meta(file: IO[bytes]) -> dict[str, Any] | None:
@@ -156,13 +191,17 @@ class Built:
 
 @dataclass(frozen=True)
 class Run:
-    """How a store is built, apart from what is in it; `workers` 0 is one per core."""
+    """How a store is built, apart from what is in it.
+
+    workers: processes, 0 for one per core; executor: what does the work in their place.
+    """
 
     console: Console
     workers: int = 1
     resume: bool = False
     strict: bool = False
     compress: str = "none"
+    executor: str | Executor = PROCESSES
 
 
 class _Assembler:
@@ -256,14 +295,18 @@ def build_store(
     """
     parts = Parts(output, job, run.resume)
     blocks = range((len(source.items) + BLOCK - 1) // BLOCK)
-    done = {b for b in blocks if run.resume and _usable(_part(parts.folder, b))}
+    mark = hashlib.sha256(canonical(job).encode()).hexdigest()[:8]
+    work = _Work(source, parts.folder, mark)
+    done = {b for b in blocks if run.resume and _usable(work.path(b))}
     if done:
         run.console.note(f"resuming: {len(done)} of {len(blocks)} parts are done")
-    work = _Work(source, parts.folder)
-    todo = (b for b in blocks if b not in done)
-    workers = min(run.workers or pool.cores(), max(1, len(blocks) - len(done)))
-    finished = pool.ordered(work, todo, workers)
-    with contextlib.closing(finished), atomic(output) as temporary:
+    with (
+        executors.opened(run.executor, run.console.note) as executor,
+        contextlib.closing(
+            _made(work, [b for b in blocks if b not in done], run, executor)
+        ) as finished,
+        atomic(output) as temporary,
+    ):
         assembler = _Assembler(temporary, run)
         try:
             with run.console.progress(len(source.items), what) as progress:
@@ -271,7 +314,7 @@ def build_store(
                     count = progress.skip if block in done else progress.advance
                     if block not in done:
                         next(finished)
-                    assembler.add(_part(parts.folder, block))
+                    assembler.add(work.path(block))
                     count(min(BLOCK, len(source.items) - block * BLOCK))
             if assembler.writer is None and piece is not None:
                 assembler.writer = StoreWriter(temporary, (), "float32")
@@ -290,6 +333,17 @@ def build_store(
             raise
     parts.remove_all()
     return assembler.built
+
+
+def _made(
+    work: _Work, blocks: Sequence[int], run: Run, executor: Executor | None
+) -> Generator[int, None, None]:
+    """Return an iterator over blocks, in order, each when its part is there."""
+    if executor is None:
+        return pool.ordered(work, blocks, run.workers or pool.cores())
+    items, starts = work.source.items, ((block, block * BLOCK) for block in blocks)
+    tasks = ((block, start, items[start : start + BLOCK]) for block, start in starts)
+    return executors.submitted(executor, work.away(), tasks)
 
 
 def _usable(path: Path) -> bool:

@@ -193,8 +193,9 @@ class Store:
     ) -> None:
         self.close()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_handles": {}, "_chunks": {}}
+    def __reduce__(self) -> Any:
+        # a million items' columns are read again there
+        return _again, (type(self), self.path, self.sha256)
 
     def close(self) -> None:
         """Close this process's handle."""
@@ -706,6 +707,14 @@ class StoreWriter:
         """Close the file without finishing it; what was written to it is lost."""
         os.truncate(self._path, 0)  # makes room on a full disk for what HDF5 writes in closing
         self._file.close()
+
+
+def _again(kind: type[Store], path: Path, sha256: str) -> Store:
+    """Open a store in another process; InputError where it is not the same any more."""
+    store = kind(path)
+    if store.sha256 != sha256:
+        raise InputError(f"{show(path)}: changed while it was in use")
+    return store
 
 
 def describe(
