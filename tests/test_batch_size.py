@@ -125,14 +125,14 @@ def heard(name: str, frames: int = 1, long: bool = False) -> tuple[Heard, None]:
 def test_what_is_scored_together(
     given: Sequence[tuple[Heard, None] | None], expected: list[str]
 ) -> None:
-    groups = list(predictor._together(given, 3))
+    groups = list(predictor.together(given, 3))
     assert ["".join(one.item.path for one, _ in group) for group in groups] == expected
 
 
 def test_nobody_waits_long_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 0.4, 0.6, 0.7])
     monkeypatch.setattr(predictor.time, "monotonic", lambda: next(now))
-    groups = predictor._together([heard(name) for name in "abcd"], 99)
+    groups = predictor.together([heard(name) for name in "abcd"], 99)
     assert [len(group) for group in groups] == [3, 1]
 
 

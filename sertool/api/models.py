@@ -20,8 +20,9 @@ from sertool.core.options import Command
 from sertool.core.paths import show
 from sertool.evaluation.loading import load, scorer
 from sertool.evaluation.options import PredictOptions
+from sertool.evaluation.predicting import predict
 from sertool.evaluation.predictions import Prediction, Row
-from sertool.evaluation.predictor import Predictor, predict
+from sertool.evaluation.predictor import Predictor
 from sertool.formats import checkpoint as checkpoints
 from sertool.items import Item
 from sertool.ui.console import Console, Failure

@@ -207,8 +207,8 @@ def predict(
     Raises UsageError for options that contradict each other, InputError where the checkpoint or a
     named path cannot be used; a recording that cannot be read gives a row with its error.
     """
-    from sertool.evaluation import predictor as predicting
     from sertool.evaluation.loading import load
+    from sertool.evaluation.predictor import Predictor
 
     console = console or Console.silent()
     checkpoint, paths = _model(checkpoint, list(paths or ()), console)
@@ -222,7 +222,7 @@ def predict(
         check_arguments(paths)
     model = load(checkpoint, items=False)
     explain = _explain(model, paths, options, run)
-    predictor = predicting.Predictor(checkpoint, model, options.how, explain=explain)
+    predictor = Predictor(checkpoint, model, options.how, explain=explain)
     if options.figure is not None and predictor.numbers:
         raise UsageError("--figure: is of classes, and the model says numbers")
     if options.shard is not None and predictor.normalised and predictor.known is None:
@@ -470,8 +470,7 @@ def _run(
 
     `keep` writes down what made the output, before that gets its name.
     """
-    from sertool.evaluation import prediction_page
-    from sertool.evaluation import predictor as predicting
+    from sertool.evaluation import predicting, prediction_page
 
     shown = options.output is None and sys.stdout.isatty()
     form = options.format or ("table" if shown else "jsonl")

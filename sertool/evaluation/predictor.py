@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import math
@@ -21,7 +20,7 @@ from sertool.audio.blocks import facts
 from sertool.audio.decoding import Sound
 from sertool.audio.listening import Listened
 from sertool.audio.voice import OFF, detector
-from sertool.core import executors, workers
+from sertool.core import workers
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation.options import PredictOptions
@@ -407,74 +406,6 @@ def chosen_classes(only: Sequence[str], classes: Sequence[str]) -> list[str]:
         if name not in chosen:
             chosen.append(name)
     return [name for name in classes if name in chosen]
-
-
-def predict(
-    predictor: Predictor,
-    items: Iterable[Item | None],
-    sink: Sink,
-    console: Console,
-    bar: bool = True,
-    done: Done | None = None,
-) -> None:
-    """Give `sink` a row for every recording in its order, or several, as the options say.
-
-    Recordings are scored together as `together` says. A file that fails gives a row with its error
-    and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows on a
-    terminal are progress enough). done: knows which recordings need no rows, and is told of each
-    that has got all of its own.
-    """
-    options = predictor.options
-    items = predictor.prepared(items, console)
-    giver = Giver(predictor, sink, console, done)
-    giver.begin()
-    tasks = (
-        None if item is None else (item, channel)
-        for item in items
-        for channel in (channels_of(item, options.channel) if item is not None else [None])
-        if item is None or done is None or not done.has(item, channel)
-    )
-    shown = console if bar else Console.silent()
-    with executors.opened(options.executor, console.note) as engine:
-        if engine is None:
-            _here(predictor, tasks, giver, shown)
-        else:
-            from sertool.evaluation import elsewhere
-
-            with shown.progress(None, "files") as progress:
-                given = (task for task in tasks if task is not None)
-                elsewhere.predict(engine, predictor, given, giver, progress)
-    giver.conclude()
-
-
-def _here(
-    predictor: Predictor, tasks: Iterator[Task | None], giver: Giver, console: Console
-) -> None:
-    """Predict in this process what others of this machine decode."""
-    # processes start before torch does: they share nothing of it and die small
-    first, count = _begun(tasks, predictor.options.workers or workers.cores())
-    every = itertools.chain(first, tasks)
-    heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE)
-    predictor.load().use_threads(count)
-    with contextlib.closing(heard), console.progress(None, "files") as progress:
-        for group in together(heard, predictor.gathered):
-            for one, _ in group:
-                giver.note(one)
-            giver.give(group)
-            progress.advance(len(group))
-
-
-def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], int]:
-    """Return the first tasks, and how many workers they are worth: no more than there are tasks.
-
-    As many as may come, where a list pauses.
-    """
-    first: list[Task | None] = []
-    for task in itertools.islice(tasks, max(2, most)):
-        first.append(task)
-        if task is None:
-            return first, most
-    return first, max(1, min(most, len(first)))
 
 
 def together(

@@ -1,32 +1,106 @@
-"""Recordings predicted by the workers of an engine, with the rows that one process gives them."""
+"""Recordings predicted one after the other: by this process, or by the workers of an engine."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sertool.core import executors
+from sertool.core import executors, workers
 from sertool.core.errors import InputError
 from sertool.core.executors import Executor
 from sertool.core.paths import show
 from sertool.evaluation import loading
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import Row
-from sertool.evaluation.predictor import Giver, Predictor, together
+from sertool.evaluation.predictor import (
+    PATIENCE,
+    Done,
+    Giver,
+    Predictor,
+    Sink,
+    channels_of,
+    together,
+)
 from sertool.items import Item
-from sertool.ui.console import Progress, Remembered
+from sertool.ui.console import Console, Progress, Remembered
 
 if TYPE_CHECKING:
     from sertool.evaluation.by_speaker import Known, Task
 
 GROUP = 32  # recordings of a task
+
+
+def predict(
+    predictor: Predictor,
+    items: Iterable[Item | None],
+    sink: Sink,
+    console: Console,
+    bar: bool = True,
+    done: Done | None = None,
+) -> None:
+    """Give `sink` a row for every recording in its order, or several, as the options say.
+
+    Recordings are scored together as `together` says. A file that fails gives a row with its error
+    and is counted by `console`; with `strict` it raises InputError. bar: show progress (rows on a
+    terminal are progress enough). done: knows which recordings need no rows, and is told of each
+    that has got all of its own.
+    """
+    options = predictor.options
+    items = predictor.prepared(items, console)
+    giver = Giver(predictor, sink, console, done)
+    giver.begin()
+    tasks = (
+        None if item is None else (item, channel)
+        for item in items
+        for channel in (channels_of(item, options.channel) if item is not None else [None])
+        if item is None or done is None or not done.has(item, channel)
+    )
+    shown = console if bar else Console.silent()
+    with executors.opened(options.executor, console.note) as engine:
+        if engine is None:
+            _here(predictor, tasks, giver, shown)
+        else:
+            with shown.progress(None, "files") as progress:
+                given = (task for task in tasks if task is not None)
+                _elsewhere(engine, predictor, given, giver, progress)
+    giver.conclude()
+
+
+def _here(
+    predictor: Predictor, tasks: Iterator[Task | None], giver: Giver, console: Console
+) -> None:
+    """Predict in this process what others of this machine decode."""
+    # processes start before torch does: they share nothing of it and die small
+    first, count = _begun(tasks, predictor.options.workers or workers.cores())
+    every = itertools.chain(first, tasks)
+    heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE)
+    predictor.load().use_threads(count)
+    with contextlib.closing(heard), console.progress(None, "files") as progress:
+        for group in together(heard, predictor.gathered):
+            for one, _ in group:
+                giver.note(one)
+            giver.give(group)
+            progress.advance(len(group))
+
+
+def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], int]:
+    """Return the first tasks, and how many workers they are worth: no more than there are tasks.
+
+    As many as may come, where a list pauses.
+    """
+    first: list[Task | None] = []
+    for task in itertools.islice(tasks, max(2, most)):
+        first.append(task)
+        if task is None:
+            return first, most
+    return first, max(1, min(most, len(first)))
 
 
 @dataclass
@@ -78,7 +152,7 @@ class _Predicts:
         return rows.finished, *giver.counted()
 
 
-def predict(
+def _elsewhere(
     engine: Executor, predictor: Predictor, tasks: Iterator[Task], giver: Giver, progress: Progress
 ) -> None:
     """Have recordings predicted elsewhere, and their rows given on in the order of the tasks."""
@@ -94,7 +168,7 @@ def predict(
             sent.append(group)
             yield group
 
-    with closing(executors.submitted(engine, work, groups())) as results:
+    with contextlib.closing(executors.submitted(engine, work, groups())) as results:
         for found, notes, rows in results:
             group = sent.popleft()
             for (item, channel), own in zip(group, found, strict=True):
