@@ -44,6 +44,16 @@ class Mean(Regressor):
         """Return the training means for each row: (n, targets)."""
         return np.tile(arrays["mean"], (len(rows), 1))
 
+    def row_graph(self, graph: Graph, values: graphs.Values) -> str:
+        """Return something for each item: how many there are."""
+        return values.mean()
+
+    def answer_graph(self, graph: Graph, arrays: Mapping[str, np.ndarray], rows: str) -> str:
+        """Return the training means for each row."""
+        count, one = graph.op("Shape", rows, end=1), graph.constant([1])
+        shape = graph.op("Concat", count, one, axis=0)
+        return graph.op("Expand", graph.constant(arrays["mean"][np.newaxis]), shape)
+
 
 @dataclass(frozen=True)
 class RidgeSettings:
