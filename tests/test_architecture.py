@@ -20,10 +20,11 @@ SCREEN = 30  # lines of a function of the command line
 DOORS = {  # the modules that may import a library which reads or writes a format
     "h5py": "sertool.formats.store",
     "onnx": "sertool.formats.onnx",  # and its graph
+    "pickle": "sertool.core.executors",  # tasks that an engine carries between our own processes
     "soundfile": "sertool.audio.decoding",
     "safetensors": "sertool.formats.checkpoint",
 }
-UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
+UNSAFE = {"marshal", "shelve", "dill", "cloudpickle"}
 # Modules that read or write JSON, TOML or rows of a table, where a dictionary is what the file
 # holds; so do functions that say so by their name.
 EDGE = (
