@@ -106,6 +106,14 @@ def test_featurize_by_dask_with_a_worker_killed(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_featurize_by_ray_with_a_worker_killed(killed: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install 'sertool[ray]'")
+    alone = sertool.featurize(DEMO / "spk01", tmp_path / "alone.h5", kind="mel")
+    words = ["featurize", "--kind", "mel", DEMO / "spk01", "ray.h5", "--executor", "ray"]
+    assert "ray: " in killed("sertool.formats.building:_write", *words)
+    assert (tmp_path / "ray.h5").read_bytes() == alone.path.read_bytes()
+
+
 def test_augment_by_dask_with_a_worker_killed(
     dask: str, killed: Callable[..., str], waves: Path, tmp_path: Path
 ) -> None:
