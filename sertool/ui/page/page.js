@@ -36,9 +36,12 @@ theme.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
 for (const node of document.querySelectorAll(".script")) node.hidden = false;
+let folded = [];
 addEventListener("beforeprint", () => {
-  for (const node of document.querySelectorAll("details")) node.open = true;
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const node of folded) node.open = true;
 });
+addEventListener("afterprint", () => { for (const node of folded) node.open = false; });
 const copy = async (button, text) => {
   const before = button.textContent;
   try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; } catch {
