@@ -42,6 +42,7 @@ from sertool.items import FIELDS, STORE_FIELDS, Item
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FORMAT = "sertool-store"
 VERSION = 2  # 1: every stage recorded a seed, drawn from or not
+SAMPLE = 1000  # values by which a column shows whether its texts repeat
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
@@ -343,9 +344,11 @@ class Store:
         if data.dtype.kind == "S":
             blank = "" if name in STORE_FIELDS and name not in FIELDS else None
             values = data.tolist()
-            try:  # each value once: most columns have few, and an item's texts would fill memory
+            try:
+                if 2 * len(set(values[:SAMPLE])) > len(values[:SAMPLE]):  # an id, a path, a hash
+                    return [value.decode("utf-8") or blank for value in values]
                 known = {value: value.decode("utf-8") or blank for value in set(values)}
-                return [known[value] for value in values]
+                return [known[value] for value in values]  # each text once: they would fill memory
             except UnicodeDecodeError as error:
                 raise self._damaged(f"items/{name}") from error
         if data.dtype.kind == "f":
