@@ -56,15 +56,12 @@ def test_the_numbers_are_those_of_the_json(cli: Any, report: Path) -> None:
         assert label in page.shown
         for rate in ("precision", "recall", "f1", "auc"):
             assert percent(row[rate]) in page.shown
-    cells = {
-        (int(b["data-truth"] or ""), int(b["data-said"] or ""))
-        for b in page.of("button")
-        if "data-truth" in b
-    }
+    cells = [(b["data-truth"], b["data-said"]) for b in page.of("button") if "data-truth" in b]
+    counts = enumerate(raw["confusion"])
+    assert cells == [(f"{i}", f"{j}") for i, row in counts for j, n in enumerate(row) if n]
     said = re.sub(r"\s+", " ", page.shown)
     for i, row in enumerate(raw["confusion"]):
         for j, n in enumerate(row):
-            assert ((i, j) in cells) == (n > 0)
             names = f"{raw['classes'][i]} recognised as {raw['classes'][j]}"
             told = f"{names}: {percent(n / sum(row), 0)} per cent, {n} of {sum(row)}"
             assert (told in said) == (n > 0)
@@ -267,6 +264,20 @@ def test_all_or_nothing(cli: Any, desk: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(page_sound, "document", fails)
     cli("eval", "-q", "m.ckpt", "f.h5", "--html", "p.html", "--audio", "all")
     assert {path.name for path in desk.iterdir()} == {"f.h5", "m.ckpt"}
+
+
+def test_a_page_that_appeared_meanwhile_is_left(
+    cli: Any, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def appears(page: Any) -> str:
+        Path("p.html").write_text("another's")
+        return "ours"
+
+    monkeypatch.setattr(page_sound, "document", appears)
+    done = cli("eval", "-q", "m.ckpt", "f.h5", "--html", "p.html", "--audio", "all")
+    assert done.code == 3, done.err
+    assert Path("p.html").read_text() == "another's"
+    assert {path.name for path in desk.iterdir()} == {"f.h5", "m.ckpt", "p.html"}
 
 
 def test_a_recording_that_is_gone_is_named(cli: Any, built: Path, desk: Path) -> None:
