@@ -80,6 +80,7 @@ _HOMES = {
     "Audit": "sertool.api.reports",
     "Separation": "sertool.extras.options",
     "Item": "sertool.items",
+    "Features": "sertool.api.transformer",
 }
 
 __all__ = [

@@ -12,6 +12,7 @@ from sertool.api.reports import NumberReport as NumberReport
 from sertool.api.reports import Report as Report
 from sertool.api.results import Manifest as Manifest
 from sertool.api.results import Store as Store
+from sertool.api.transformer import Features as Features
 from sertool.core.errors import InputError as InputError
 from sertool.core.errors import ItemError as ItemError
 from sertool.core.errors import SertoolError as SertoolError
