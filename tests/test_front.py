@@ -121,7 +121,7 @@ def test_full_scale_is_that_of_the_paper(tmp_path, scale, runs, lacking):
 
 
 def test_a_section_has_rows_that_were_run_and_counts_the_others(tmp_path):
-    text = front.section(measured(own(tmp_path), *BOTH), tmp_path, tmp_path)
+    text = front.section(measured(own(tmp_path), *BOTH), tmp_path, tmp_path / "recipes")
     made = [row for row in text.splitlines() if row.startswith("| networks")]
     assert [row.split(" | ")[0] for row in made] == ["| networks: cnn", "| networks: rnn"]
     assert "Not run: 2 more of these printed numbers." in text
