@@ -58,6 +58,7 @@ _HOMES = {
     "augment": "sertool.api.stages",
     "merge": "sertool.api.stages",
     "select": "sertool.api.stages",
+    "convert": "sertool.api.stages",
     "train": "sertool.api.stages",
     "fuse": "sertool.api.stages",
     "calibrate": "sertool.api.stages",

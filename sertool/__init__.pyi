@@ -2,6 +2,7 @@
 """Speech emotion recognition in small stages: published pipelines, leakage checks."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path as Path
 from typing import Any, Literal, overload
 
 from sertool.api.calls import AnyPath as AnyPath
@@ -130,6 +131,18 @@ def select(
     console: Console | None = None,
     verbose: bool = False,
 ) -> Store: ...
+def convert(
+    source: AnyPath | Store,
+    out: AnyPath,
+    *,
+    to: str | None = None,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Path: ...
 @overload
 def train(
     store: AnyPath | Store,

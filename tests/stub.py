@@ -40,6 +40,7 @@ NAMES = {
     "tuple[float, float]": "str | tuple[float, float]",
 }
 ALIASES = {
+    "pathlib": ["Path"],
     "sertool.api.calls": ["AnyPath"],
     "sertool.core.executors": ["Executor"],
     "sertool.core.errors": ["InputError", "ItemError", "SertoolError", "UsageError"],

@@ -15,6 +15,7 @@ from sertool.api.results import Manifest, Store
 from sertool.api.signatures import documented
 from sertool.commands import augment as augmenting
 from sertool.commands import calibrate as calibrating
+from sertool.commands import convert as converting
 from sertool.commands import evaluate as evaluating
 from sertool.commands import export as exporting
 from sertool.commands import featurize as featurizing
@@ -171,6 +172,32 @@ def select(
     given = {"source": store, "output": out}
     _, failures = call(selecting.COMMAND, given, options, console, verbose)
     return _opened(out, failures)
+
+
+@documented(converting.COMMAND)
+def convert(
+    source: AnyPath | Store,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Path:
+    """Write a store for another tool, or what was written so as a store; return where it is.
+
+    out: the file to write (.parquet, .npz), or with `to` the folder; else the store (.h5).
+
+    >>> import numpy as np
+    >>> arrays = np.load(convert("mel.h5", "mel.npz", force=True))
+    >>> arrays["features"].shape, str(arrays["items/label"][0])
+    ((1969, 40), 'anger')
+    >>> open_store(convert("mel.npz", "back.h5", force=True))[5][1] == open_store("mel.h5")[5][1]
+    True
+
+    {options}
+    """
+    call(converting.COMMAND, {"source": source, "output": out}, options, console, verbose)
+    return Path(out)
 
 
 @overload

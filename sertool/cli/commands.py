@@ -12,6 +12,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "augment": "Write a store of originals and augmented copies, each linked to its original.",
     "merge": "Put the items of several feature stores into one.",
     "select": "Write some items of a feature store as a store of their own.",
+    "convert": "Write a feature store as Parquet, NumPy or another tool's folder, and back.",
     "train": "Train a model on a feature store.",
     "fuse": "Combine checkpoints into one that says the weighted mean of what they say.",
     "calibrate": "Fit the confidences of a checkpoint to what models trained alike held out.",

@@ -413,6 +413,11 @@ def _select(script: Script, record: Record, before: Sequence[Record], output: st
     return ["sertool", "select", source, output, *_flags(SelectOptions, record.params)]
 
 
+def _convert(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
+    name = script.file(record.input.name, f"items as {record.input.what}", record.input.sha256)
+    return ["sertool", "convert", name, output]
+
+
 def _export(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
     return ["sertool", "export", _make(script, before, record.input.name), output]
 
@@ -425,6 +430,7 @@ STAGES: dict[str, Callable[[Script, Record, Sequence[Record], str], list[Word]]]
     "eval": _eval,
     "merge": _merge,
     "select": _select,
+    "convert": _convert,
     "fuse": _fuse,
     "export": _export,
 }

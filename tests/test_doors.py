@@ -1,0 +1,294 @@
+"""convert: stores as Parquet, NumPy, WebDataset, `datasets` and lhotse, read by those, and back."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sertool
+from sertool.formats.doors import npz, webdataset
+from sertool.formats.lineage import items_sha256
+from sertool.formats.store import Store, StoreWriter
+from sertool.items import Item
+
+Cli = Callable[..., Any]
+KINDS = {  # shape of a frame and type of the numbers, by kind
+    "mel": ((5,), "float32"),
+    "mfcc": ((3,), "float16"),
+    "wave": ((), "int16"),
+    "image": ((4, 6, 3), "uint8"),
+}
+BACK = {"parquet": "x.parquet", "npz": "x.npz", "webdataset": "x"}
+
+
+def made(path: Path, kind: str = "mel", part: str | None = None) -> Path:
+    """Write a store of nine items, with all that an item can have."""
+    shape, dtype = KINDS[kind]
+    draw = np.random.default_rng(1)
+    writer = StoreWriter(path, shape, dtype)
+    for i in range(9):
+        item = Item(
+            f"toy/ä{i}" + "~1" * (i == 8), f"a/{i}.wav", corpus="toy", speaker=f"0{i % 3}",
+            label=("anger", "joy", None)[i % 3], fold=None if i == 4 else i % 2,
+            start=0.5 if i == 2 else None, part=part and ("train", "val", "test")[i % 3],
+            text="„quoted“,\n\"text\"", origin=f"toy/ä{i}", audio_hash=f"{i:064x}",
+            augmentation='{"snr":3}' if i == 8 else "", fingerprint="ab" * i,
+            extra={"age": None if i == 1 else 20.0 + i, "note": None if i == 3 else f"n{i}"},
+        )  # fmt: skip
+        writer.append((draw.standard_normal((i + 1, *shape)) * 50).astype(dtype), item)
+    writer.finish(
+        {
+            "kind": kind, "settings": {"n": 5}, "sample_rate": 16000, "frame_rate": 62.5,
+            "pipeline": [{"stage": "featurize", "kind": kind}], "root": "/corpus", "lineage": [],
+        }
+    )  # fmt: skip
+    return path
+
+
+def content(path: Path) -> tuple[Any, ...]:
+    """Return all that a store says, its lineage and checksum excepted."""
+    with Store(path) as store:
+        assert store.verify()
+        hashes = items_sha256((item.id, item.audio_hash) for item in store.items())
+        about = (store.kind, store.settings, store.pipeline, store.sample_rate, store.frame_rate)
+        frames = [(a.dtype, a.shape, a.tobytes()) for a in map(store.features, range(len(store)))]
+        return hashes, about, store.root, store.classes, store.items(), frames
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("to", BACK)
+def test_the_way_back_gives_the_same_items(
+    cli: Cli, tmp_path: Path, kind: str, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if to == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        monkeypatch.setattr("sertool.formats.doors.parquet.GROUP_BYTES", 30)
+    monkeypatch.setattr(webdataset, "SHARD_ITEMS", 4)
+    store, out, again = made(tmp_path / "a.h5", kind), tmp_path / BACK[to], tmp_path / "b.h5"
+    found = cli("convert", store, out, "--to", to)
+    assert found.code == 0, found.err
+    if to == "parquet":
+        assert parquet.ParquetFile(out).num_row_groups > 1
+    assert cli("convert", out, again).code == 0
+    assert content(again) == content(store)
+    assert [one["stage"] for one in Store(again).lineage] == ["convert"]
+    assert cli("convert", out, again, "--resume").code == 0
+    assert cli("convert", out, again).code == 3
+    # and the same bytes, whatever the name
+    other = out.with_name("y" + out.suffix)
+    assert cli("convert", store, other, "--to", to).code == 0
+    files = [(a, other / a.relative_to(out)) for a in out.rglob("*")] or [(out, other)]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in files)
+
+
+def test_numpy_reads_all_columns_without_pickle(cli: Cli, tmp_path: Path) -> None:
+    store = Store(made(tmp_path / "a.h5"))
+    assert cli("convert", store.path, tmp_path / "x.npz").code == 0
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as arrays:
+        assert json.loads(arrays["sertool"].item())["store"] == store.sha256
+        first, last = arrays["offsets"][6:8]
+        np.testing.assert_array_equal(arrays["features"][first:last], store.features(6))
+        assert arrays["items/label"].tolist() == ["anger", "joy", ""] * 3
+        assert arrays["items/fold"].tolist() == [0, 1, 0, 1, -1, 1, 0, 1, 0]
+        assert np.isnan(arrays["items/age"][1])
+
+
+def test_pandas_and_pyarrow_read_parquet(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    store = Store(made(tmp_path / "a.h5"))
+    assert cli("convert", store.path, tmp_path / "x.parquet").code == 0
+    frame = pandas.read_parquet(tmp_path / "x.parquet")
+    assert frame["speaker"].tolist() == store.column("speaker")
+    assert frame["fold"].isna().tolist() == [i == 4 for i in range(9)]
+    for i in range(9):
+        np.testing.assert_array_equal(np.stack(frame["features"][i]), store.features(i))
+
+
+def test_webdataset_reads_its_samples(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wds = pytest.importorskip("webdataset")
+    monkeypatch.setattr(webdataset, "SHARD_ITEMS", 5)
+    store = Store(made(tmp_path / "a.h5"))
+    assert cli("convert", store.path, tmp_path / "w", "--to", "webdataset").code == 0
+    data = wds.WebDataset(str(tmp_path / "w/{00000..00001}.tar"), shardshuffle=False).decode()
+    samples = list(data)
+    assert [one["json"]["id"] for one in samples] == store.column("id")
+    for i, one in enumerate(samples):
+        np.testing.assert_array_equal(one["npy"], store.features(i))
+
+
+@pytest.mark.parametrize("part", [None, "yes"])
+def test_datasets_loads_the_folder(cli: Cli, tmp_path: Path, part: str | None) -> None:
+    datasets = pytest.importorskip("datasets")
+    store = Store(made(tmp_path / "a.h5", part=part))
+    assert cli("convert", store.path, tmp_path / "d", "--to", "datasets").code == 0
+    found = datasets.load_dataset(str(tmp_path / "d"), cache_dir=str(tmp_path / "cache"))
+    assert sorted(found) == (["test", "train", "validation"] if part else ["train"])
+    rows = {row["id"]: row for split in found.values() for row in split}
+    assert len(rows) == 9
+    for i, item in enumerate(store.items()):
+        row = rows[item.id]
+        np.testing.assert_array_equal(np.array(row["features"], np.float32), store.features(i))
+        assert (row["label"], row["fold"], row["age"]) == (item.label, item.fold, item.value("age"))
+
+
+def test_lhotse_loads_features(cli: Cli, tmp_path: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    store = Store(made(tmp_path / "a.h5"))
+    assert cli("convert", store.path, tmp_path / "l", "--to", "lhotse").code == 0
+    cuts = lhotse.CutSet.from_file(tmp_path / "l/cuts.jsonl.gz")
+    cuts = cuts.with_features_path_prefix(tmp_path / "l").to_eager()
+    lhotse.validate(cuts, read_data=True)
+    for i, (cut, item) in enumerate(zip(cuts, store.items(), strict=True)):
+        np.testing.assert_array_equal(cut.load_features(), store.features(i))
+        (one,) = cut.supervisions
+        assert (one.id, one.speaker, one.custom["emotion"]) == (item.id, item.speaker, item.label)
+        assert one.custom["fold"] == item.fold
+    pictures = made(tmp_path / "i.h5", "image")
+    assert cli("convert", pictures, tmp_path / "m", "--to", "lhotse").code == 2
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_is_in_the_way_stays(cli: Cli, tmp_path: Path) -> None:
+    store = made(tmp_path / "a.h5")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter.txt").write_text("dear")
+    for force in ([], ["--force"]):
+        assert cli("convert", store, tmp_path / "full", "--to", "webdataset", *force).code == 3
+    assert (tmp_path / "full/letter.txt").read_text() == "dear"
+    assert cli("convert", store, tmp_path / "w", "--to", "webdataset").code == 0
+    assert cli("convert", store, tmp_path / "w", "--to", "webdataset").code == 3
+    assert cli("convert", store, tmp_path / "w", "--to", "webdataset", "--resume").code == 0
+    assert cli("convert", store, tmp_path / "w", "--to", "webdataset", "--force").code == 0
+    other = made(tmp_path / "o.h5", "mfcc")
+    assert cli("convert", other, tmp_path / "w", "--to", "webdataset", "--resume").code == 3
+    assert cli("convert", store, tmp_path / "x.csv").code == 2
+    assert cli("convert", store, tmp_path / "x.npz", "--to", "parquet").code == 2
+    assert cli("convert", tmp_path / "none.npz", tmp_path / "x.h5").code == 3
+    assert not list(tmp_path.glob(".*"))
+
+
+def rewritten(path: Path, out: Path, **arrays: bytes | None) -> Path:
+    """Write an .npz with some members changed, or left out."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            key = name.removesuffix(".npy").replace("/", "_")
+            replaced = arrays.get(key, source.read(name))
+            if replaced is not None:
+                target.writestr(name, replaced)
+    return out
+
+
+def packed(array: Any, pickle: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=pickle)
+    return buffer.getvalue()
+
+
+def test_a_hostile_npz_is_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
+    good = tmp_path / "x.npz"
+    assert cli("convert", made(tmp_path / "a.h5"), good).code == 0
+    header = packed(np.zeros(9, np.float64))
+    huge = header.replace(b"(9,)", b"(999999999999,)").replace(b" " * 11 + b"\n", b"\n")
+    changes: list[dict[str, bytes | None]] = [
+        {"items_label": packed(np.array([print] * 9, object), pickle=True)},
+        {"items_label": packed(np.zeros(9))},
+        {"items_label": packed(np.array(["x"] * 8))},
+        {"items_label": None},
+        {"items_age": huge},
+        {"items_id": packed(np.array([""] * 9))},
+        {"offsets": packed(np.arange(10) * 7)},
+        {"offsets": packed(np.array([0, 5, 3]))},
+        {"features": packed(np.zeros((45, 4), np.float32))},
+        {"features": packed(np.zeros((45, 5), np.float32))[:-40]},
+        {"sertool": packed(np.array("{}"))},
+        {"sertool": packed(np.array("[" * 100_000))},
+        {"sertool": None},
+    ]
+    for i, change in enumerate(changes):
+        bad = rewritten(good, tmp_path / f"{i}.npz", **change)
+        found = cli("convert", bad, tmp_path / "out.h5")
+        assert (found.code, found.err.count("\n")) == (3, 1), (change, found.err)
+        assert f"{i}.npz" in found.err
+    (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:-100])
+    assert cli("convert", tmp_path / "cut.npz", tmp_path / "out.h5").code == 3
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_hostile_tar_is_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
+    store = made(tmp_path / "a.h5")
+
+    def folder(name: str, member: str, body: bytes, kind: bytes = tarfile.REGTYPE) -> Path:
+        out = tmp_path / name
+        assert cli("convert", store, out, "--to", "webdataset").code == 0
+        with tarfile.open(out / "00000.tar") as tar:
+            all_of = [(one.name, tar.extractfile(one).read()) for one in tar]  # type: ignore[union-attr]
+        with tarfile.open(out / "00000.tar", "w") as tar:
+            for one, content in all_of:
+                info = tarfile.TarInfo(one)
+                changed = body if one == member else content
+                info.type = kind if one == member else tarfile.REGTYPE
+                info.size = len(changed) if info.isreg() else 0
+                info.linkname = "/etc/passwd"
+                tar.addfile(info, io.BytesIO(changed))
+        return out
+
+    bad = [
+        folder("a", "000000003.npy", packed(np.array([print], object), pickle=True)),
+        folder("b", "000000003.npy", packed(np.zeros((3, 4), np.float32))),
+        folder("c", "000000003.npy", b"", tarfile.SYMTYPE),
+        folder("d", "000000003.json", b"[1]"),
+        folder("e", "000000003.json", b'{"id": 7}'),
+        folder("f", "000000003.json", b"[" * 100_000),
+        folder("g", "000000003.npy", packed(np.zeros((3, 5), np.float32))[:-8]),
+    ]
+    for one in bad:
+        found = cli("convert", one, tmp_path / "out.h5")
+        assert (found.code, found.err.count("\n")) == (3, 1), (one.name, found.err)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_hostile_parquet_is_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    good = tmp_path / "x.parquet"
+    assert cli("convert", made(tmp_path / "a.h5"), good).code == 0
+    table = parquet.read_table(good)
+    at = table.schema.get_field_index("features")
+    holes = pa.array([None] * 9, table.schema.field("features").type)
+    nameless = pa.array([None] * 9, pa.string())
+    bad = {
+        "plain": table.replace_schema_metadata(None),
+        "other": table.replace_schema_metadata({b"sertool": b"{}"}),
+        "less": table.drop_columns(["label"]),
+        "text": table.set_column(at, "features", pa.array(["x"] * 9)),
+        "holes": table.set_column(at, table.schema.field("features"), holes),
+        "nameless": table.set_column(0, table.schema.field("id"), nameless),
+    }
+    for name, one in bad.items():
+        parquet.write_table(one, tmp_path / f"{name}.parquet")
+        found = cli("convert", tmp_path / f"{name}.parquet", tmp_path / "out.h5")
+        assert (found.code, found.err.count("\n")) == (3, 1), (name, found.err)
+    (tmp_path / "cut.parquet").write_bytes(good.read_bytes()[:-100])
+    assert cli("convert", tmp_path / "cut.parquet", tmp_path / "out.h5").code == 3
+    # rows that another tool left out are left out
+    parquet.write_table(table.slice(2, 4), tmp_path / "few.parquet")
+    assert cli("convert", tmp_path / "few.parquet", tmp_path / "few.h5").code == 0
+    assert Store(tmp_path / "few.h5").column("id") == [f"toy/ä{i}" for i in range(2, 6)]
+
+
+def test_the_api_returns_where_it_is(tmp_path: Path) -> None:
+    out = sertool.convert(made(tmp_path / "a.h5"), tmp_path / "x.npz")
+    again = sertool.open_store(sertool.convert(out, tmp_path / "b.h5"))
+    assert len(again) == 9
+    assert npz.DOOR.read(out).items == list(again.items())
