@@ -261,7 +261,6 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
         source = CopySource(
             Store(path),
             Store(path).items(),
-            [True] * 4,
             parts("image", STEPS),
             Copying(copies),
             "image",
