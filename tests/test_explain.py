@@ -384,7 +384,7 @@ def test_a_figure_a_file(toys, tmp_path, cli, name):
     again = cli("predict", toys / f"{name}.ckpt", paths[1], "--explain", tmp_path / "b",
                 "--batch-size", 3)  # fmt: skip
     assert ": 1 figure" in again.err
-    assert again.out == plain.out.splitlines(keepends=True)[1]
+    assert again.out == told.out.splitlines(keepends=True)[1]
     (file,) = (tmp_path / "b").iterdir()
     content = file.read_bytes()
     assert content == (tmp_path / "a" / file.name).read_bytes()
