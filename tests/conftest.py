@@ -41,6 +41,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_scoring",
     "test_separate",
     "test_survey",
+    "test_sweep",
     "test_timed_labels",
     "test_train_cli",
 }

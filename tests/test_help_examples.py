@@ -185,6 +185,11 @@ def for_fuse() -> None:
     assert main(["fuse", "inner-network.ckpt", "inner-functionals.ckpt", "inner.ckpt"]) == 0
 
 
+def for_sweep() -> None:
+    text = 'test-fold = 0\ntrain.model = "logistic"\nsearch.set.C = [0.1, 1.0]\n'
+    Path("search.toml").write_text(text)
+
+
 def for_merge() -> None:
     for name, folds in (("ravdess", "0,1"), ("emodb", "2,3")):
         assert main(["select", "features.h5", f"{name}.h5", "--where", f"fold in {folds}"]) == 0
@@ -217,5 +222,6 @@ FURTHER = {
     "merge": for_merge,
     "pull": for_pull,
     "separate": for_separate,
+    "sweep": for_sweep,
 }
 MORE = {"train": " --epochs 1 --batch-size 64"}  # of networks: linear-size

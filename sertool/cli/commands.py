@@ -14,6 +14,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "select": "Write some items of a feature store as a store of their own.",
     "convert": "Write a feature store as Parquet, NumPy or another tool's folder, and back.",
     "train": "Train a model on a feature store.",
+    "sweep": "Compare options of train on inner folds, which hold a test fold out.",
     "fuse": "Combine checkpoints into one that says the weighted mean of what they say.",
     "calibrate": "Fit the confidences of a checkpoint to what models trained alike held out.",
     "eval": "Test checkpoints on the items that they held out, next to baselines.",

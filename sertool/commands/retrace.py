@@ -186,7 +186,7 @@ def _prepare(script: Script, record: Record, before: Sequence[Record], output: s
             arguments.append("-")
         else:
             arguments.append(_corpus(script, source.name, source.what, source.sha256))
-    flags = _flags(PrepareOptions, params)
+    flags = flags_of(PrepareOptions, params)
     return ["sertool", "prepare", *arguments, output, *flags, *listed]
 
 
@@ -216,7 +216,7 @@ def _featurize(script: Script, record: Record, before: Sequence[Record], output:
     if params["kind"] == "ssl":
         script.file(params["settings"]["model"], "the encoder", params["settings"]["sha256"])
     params["settings"] = _settings_of_kind(params)
-    flags = _flags(FeaturizeOptions, _without_own_dtype(params))
+    flags = flags_of(FeaturizeOptions, _without_own_dtype(params))
     return ["sertool", "featurize", source, output, *flags, *listed]
 
 
@@ -260,7 +260,7 @@ def _augment(script: Script, record: Record, before: Sequence[Record], output: s
         else:
             words += _augmentation(script, name, cls, list(values))
     params = {n: v for n, v in record.params.items() if n != "steps"}
-    return [*words, *_flags(AugmentOptions, params | {"spec_augment": masks})]
+    return [*words, *flags_of(AugmentOptions, params | {"spec_augment": masks})]
 
 
 def _augmentation(script: Script, name: str, cls: Any, values: list[Any]) -> list[Word]:
@@ -315,7 +315,9 @@ def _train(script: Script, record: Record, before: Sequence[Record], output: str
     if params["parts"]["split_seed"] == params["seed"]:
         params["parts"] = params["parts"] | {"split_seed": None}
     _folds_file(script, params["parts"].get("resplit"))
-    flags = _flags(TrainOptions, {n: v for n, v in params.items() if n != "unlabelled"} | overrides)
+    flags = flags_of(
+        TrainOptions, {n: v for n, v in params.items() if n != "unlabelled"} | overrides
+    )
     path = Path(output)
     if params.get("keep_last") and path.stem.endswith(LAST):
         output = str(path.with_name(path.stem.removesuffix(LAST) + path.suffix))
@@ -366,7 +368,7 @@ def _eval(script: Script, record: Record, before: Sequence[Record], output: str)
         store = _make(script, before[:-1], record.input.name)
     else:
         store = script.file(record.input.name, "a store", record.input.sha256)
-    flags = _flags(EvalOptions, params)
+    flags = flags_of(EvalOptions, params)
     return ["sertool", "eval", *checkpoints, store, "--json", output, *flags]
 
 
@@ -396,7 +398,7 @@ def _fuse(script: Script, record: Record, before: Sequence[Record], output: str)
 
 def _merge(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
     stores = [_input(script, record, before), *(_store(script, one) for one in record.sources)]
-    return ["sertool", "merge", *stores, output, *_flags(MergeOptions, record.params)]
+    return ["sertool", "merge", *stores, output, *flags_of(MergeOptions, record.params)]
 
 
 def _store(script: Script, source: Source) -> str:
@@ -410,7 +412,7 @@ def _select(script: Script, record: Record, before: Sequence[Record], output: st
     source = _input(script, record, before)
     for one in record.sources:
         _source(script, one)
-    return ["sertool", "select", source, output, *_flags(SelectOptions, record.params)]
+    return ["sertool", "select", source, output, *flags_of(SelectOptions, record.params)]
 
 
 def _convert(script: Script, record: Record, before: Sequence[Record], output: str) -> list[Word]:
@@ -439,7 +441,7 @@ STAGES: dict[str, Callable[[Script, Record, Sequence[Record], str], list[Word]]]
 # --- options ---
 
 
-def _flags(cls: Any, params: Mapping[str, Any]) -> list[Word]:
+def flags_of(cls: Any, params: Mapping[str, Any]) -> list[Word]:
     """Return the options of a stage whose recorded values are not their defaults."""
     flat = _flattened(params)
     words: list[Word] = []
