@@ -1,6 +1,6 @@
 """The house model: a residual CNN over a mel spectrogram, with attentive statistics pooling.
 
-Found by `benchmarks/search.py` on inner folds of training speakers; `benchmarks/search.md` has what
+Found on inner folds of training speakers, as by `sertool sweep`; `benchmarks/search.md` has what
 was tried. It is made for what a processor can train from nothing: few weights, many small changes
 of what it hears, and the running mean of its weights.
 """
