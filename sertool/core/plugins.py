@@ -22,7 +22,7 @@ from sertool.core.settings import meant
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-GROUPS = ("corpora", "features", "augmentations", "models", "metrics")
+GROUPS = ("corpora", "features", "augmentations", "models", "metrics", "trackers")
 _files: dict[str, dict[str, Any]] = {}  # by group: the parts of files that were loaded, by name
 _origins: dict[tuple[str, str], str] = {}  # the name of the file that a part came from
 _loaded: dict[Path, str] = {}  # of each file that was loaded, the hash of what was in it

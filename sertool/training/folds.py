@@ -21,7 +21,7 @@ from sertool.formats.outputs import Parts, check_output, job_of_parts
 from sertool.formats.reuse import Made, State, decide
 from sertool.models import Network, precision, speaker_store, speakers
 from sertool.splits.division import Division
-from sertool.training import group, per_field, provenance, summary
+from sertool.training import group, per_field, provenance, summary, tracking
 from sertool.training.fitting import fit
 from sertool.training.job import Job, make_job
 from sertool.training.options import TrainOptions
@@ -43,7 +43,9 @@ def train_store(
         if ranks.follows(ranks.COMMAND):
             console, run = Console.silent(console.stage), dataclasses.replace(run, resume=False)
             options = dataclasses.replace(options, baselines=False)
-        return _train_store(source, output, options, run, console)
+        track = () if ranks.follows(ranks.COMMAND) else options.track
+        with tracking.tracked(track, console):
+            return _train_store(source, output, options, run, console)
 
 
 def _train_store(

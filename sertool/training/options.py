@@ -10,11 +10,12 @@ from typing import Any
 
 from sertool.augmentations import read_steps, suiting
 from sertool.core.errors import UsageError
-from sertool.core.options import Options, nested, seed
+from sertool.core.options import Options, destination, nested, seed
 from sertool.core.settings import assignments, option
 from sertool.models import MODELS
 from sertool.models.hyperparameters import TRAINING, Hyperparameters, device
 from sertool.splits.division import PartOptions
+from sertool.training import tracking
 
 
 def _steps(texts: Sequence[str]) -> dict[str, list[float]]:
@@ -135,10 +136,17 @@ class TrainOptions(Options):
         least=1,
         recorded=False,
     )
+    track: tuple[str, ...] = destination(
+        (),
+        "Also send each epoch's losses and rates there: tensorboard=FOLDER, or to a plug-in's"
+        " tracker; repeatable.",
+        metavar="NAME=PLACE",
+    )
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other; fill in --split-seed."""
         Hyperparameters().overridden(self.overrides)
+        tracking.check(self.track)
         if self.as_classes and self.as_numbers:
             raise UsageError("--as-classes and --as-numbers exclude each other")
         if self.parts.split_seed is None:

@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -150,6 +150,7 @@ class Console:
         self.stage, self.quiet, self.verbose = stage, quiet, verbose
         self.failures = 0
         self.failed_files: list[Failure] = []
+        self.followers: list[Callable[[Mapping[str, Any]], None]] = []  # told of each event
         self._muted = False
         self._alike: Counter[str] = Counter()
         self._bar: Any = None
@@ -230,9 +231,11 @@ class Console:
             getattr(self, one.method)(*one.texts, **one.fields)
 
     def event(self, **fields: Any) -> None:
-        """Write one JSON line with the time to the log, if there is one."""
+        """Tell followers, and write one JSON line with the time to the log, if there is one."""
+        fields = {"time": time.time(), "stage": self.stage, **fields}
+        for follow in self.followers:
+            follow(fields)
         if self._log:
-            fields = {"time": time.time(), "stage": self.stage, **fields}
             self._log.write(json.dumps(fields, ensure_ascii=False, default=str) + "\n")
             self._log.flush()
 
