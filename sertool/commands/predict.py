@@ -470,7 +470,7 @@ def _run(
 
     `keep` writes down what made the output, before that gets its name.
     """
-    from sertool.evaluation import predicting, prediction_page
+    from sertool.evaluation import predicting
 
     shown = options.output is None and sys.stdout.isatty()
     form = options.format or ("table" if shown else "jsonl")
@@ -478,7 +478,7 @@ def _run(
     one = timed_labels.OneRecording(items, form) if form not in FORMATS else None
     kept: list[str] = []  # rows that wait for the others
     drawn: list[Prediction] = []
-    told = None if options.page.html is None else prediction_page.Told(options.how.several)
+    told = _told(options)
     with _opened(options.output, keep) as write:
         if options.shard is None or Shard.parse(options.shard).number == 1:
             write(header)
@@ -513,6 +513,15 @@ def _run(
         console.note(f"{show(options.figure)}: the figure")
     if told is not None:
         _write_page(told, predictor, options.page, console)
+
+
+def _told(options: PredictOutputs) -> prediction_page.Told | None:
+    """Return what gathers the rows of a page; None without one."""
+    if options.page.html is None:
+        return None
+    from sertool.evaluation.prediction_page import Told
+
+    return Told(options.how.several)
 
 
 def _write_page(
