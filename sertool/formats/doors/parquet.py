@@ -149,7 +149,7 @@ def _write_file(store: Store, path: Path, positions: Sequence[int]) -> None:
         raise InputError(f"{show(store.path)}: a column is called {FEATURES}; rename that field")
     layout = _schema(found, text.encode())
     items, names = store.items(), doors.names_of(found)
-    with parquet.ParquetWriter(path, layout) as writer:
+    with parquet.ParquetWriter(path, layout, use_dictionary=names) as writer:
         for group in _groups(store, positions, GROUP_BYTES, GROUP_ITEMS):
             columns = [[items[i].value(name) for i in group] for name in names]
             arrays = [
