@@ -263,6 +263,7 @@ def test_a_folder_of_something_else_is_left_alone(cli, store: Path, tmp_path: Pa
     (out / "letter.txt").write_text("dear")
     for more in ((), ("--force",), ("--resume",)):
         assert cli("sweep", spec(tmp_path), store, out, *more).code == 3
+        assert cli("sweep", spec(tmp_path), store, out / "letter.txt", *more).code == 3
     assert [path.name for path in out.iterdir()] == ["letter.txt"]
 
 

@@ -101,6 +101,8 @@ def _check_folder(output: Path, plan: str, run: RunOptions) -> None:
     from sertool.formats.outputs import check_output
 
     if not output.is_dir():
+        if os.path.lexists(output):
+            raise InputError(f"{show(output)}: is no folder; name another")
         check_output(output, force=False)
         return
     if not any(output.iterdir()):
