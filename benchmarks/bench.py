@@ -31,6 +31,7 @@ SCRIPTS = {  # in the page's order; what each is given beside --quick and --json
     "train": [],
     "startup": [],
     "latency": [],
+    "serve": [],
     "stores": [],
     "growth": [FOLDER],
     "precision": [],

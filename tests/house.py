@@ -32,7 +32,7 @@ ORDER = {
     "training": "the loop, losses, batches",
     "evaluation": "scoring, leaks, intervals, reports",
     "papers": "published tables next to measured ones",
-    "extras": "separation and explanation",
+    "extras": "separation, explanation, the server",
     "commands": "one module per stage: its options and its function",
     "cli": "the command line, built from the stages' options",
     "api": "the Python API: the same stages, on objects",

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from children import interruptible
 
 from sertool.cli import COMMANDS, HELP, load, main
 
@@ -33,12 +35,30 @@ def expanded(words: list[str]) -> list[str]:
 
 
 def run(line: str) -> int:
-    """Run a command line in this process; one with a pipe or a file in the shell."""
+    """Run a command line in this process; one with a pipe or a file in the shell.
+
+    A server is ended once it answers.
+    """
+    if line.startswith("sertool serve"):
+        return ended(shlex.split(line, comments=True)[1:])
     if re.search(r"[|<>&]", re.sub(r"'[^']*'", "", line)):
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         command = ["bash", "-o", "pipefail", "-c", line]
         return subprocess.run(command, env=environment, check=False).returncode
     return main(expanded(shlex.split(line, comments=True))[1:])
+
+
+def ended(words: list[str]) -> int:
+    """Start a server, at a port that is free, and interrupt it; 0 where that ends it as it says."""
+    for name in ("starlette", "uvicorn", "websockets", "python_multipart"):
+        pytest.importorskip(name)
+    command = [sys.executable, "-m", "sertool", *words, "--port", "0"]
+    with interruptible(command) as process:
+        assert process.stderr is not None
+        assert "http://127.0.0.1:" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    return process.returncode - 130
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +240,7 @@ FURTHER = {
     "info": for_info,
     "fuse": for_fuse,
     "merge": for_merge,
+    "serve": lambda: linear("model.ckpt", "--test-fold", "0"),
     "pull": for_pull,
     "separate": for_separate,
     "sweep": for_sweep,

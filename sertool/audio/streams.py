@@ -6,7 +6,7 @@ import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -51,11 +51,18 @@ DECODERS: dict[tuple[int, int], Callable[[bytes], np.ndarray]] = {  # of a forma
 }
 
 
+class Readable(Protocol):
+    """What bytes are read from as they come."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+
+
 @dataclass
 class Stream:
     """Samples that come through a pipe, of `channels` interleaved at `rate` Hz."""
 
-    file: BinaryIO
+    file: Readable
     rate: int
     channels: int = 1
     coding: tuple[int, int] = (1, 16)

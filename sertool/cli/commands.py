@@ -19,6 +19,7 @@ COMMANDS = {  # what each is for; the module `sertool.commands.NAME` declares it
     "calibrate": "Fit the confidences of a checkpoint to what models trained alike held out.",
     "eval": "Test checkpoints on the items that they held out, next to baselines.",
     "predict": "Predict the emotion of recordings, all of each: one line per file, in order.",
+    "serve": "Answer recordings and streams over HTTP with what predict says of them.",
     "push": "Publish a checkpoint with its card, in a folder or on the Hugging Face hub.",
     "pull": "Fetch a published model, from a folder or from the hub, and verify it.",
     "export": "Write a checkpoint as an ONNX model, which predicts without torch.",

@@ -494,10 +494,10 @@ def _run(
                 told.add(row)
 
         if options.stream:
-            from sertool.evaluation.streaming import predict_stream
+            from sertool.evaluation.streaming import opened, predict_stream
 
             given = sys.stdin.buffer, options.sample_rate, options.channels
-            predict_stream(predictor, *given, sink, console)
+            predict_stream(predictor, functools.partial(opened, *given), sink, console)
         else:
             bar = options.output is not None or not sys.stdout.isatty()
             predicting.predict(predictor, one or items, sink, console, bar, journal)

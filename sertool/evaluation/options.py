@@ -179,14 +179,13 @@ def classes(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class PredictOptions(Options):
-    """How to predict.
+class HearOptions(Options):
+    """What is heard of recordings, and how answers are given.
 
     only: classes kept, the others masked and the rest renormalised; synonyms will do. fields: what
     is known of all recordings, where one of several models is chosen by it (`train --per`).
     pool: how the windows of the model's own length become one row; with "none" each is a row.
     window, hop: seconds; a row for every window. segments: a row for every stretch of speech.
-    speaker_by, speaker, speaker_statistics: see `by_speaker`.
     """
 
     only: tuple[str, ...] = option(
@@ -221,6 +220,57 @@ class PredictOptions(Options):
         panel=HEARD,
     )
     segments: bool = option(False, "One line per stretch of speech.", panel=HEARD)
+    window: float | None = option(
+        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
+    )
+    hop: float | None = option(
+        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=HEARD,
+        unset="--window",
+    )  # fmt: skip
+    whole_crop: bool = option(
+        False,
+        "Hear only what featurize --offset --duration keeps of a recording, as some papers do.",
+        panel=HEARD,
+    )
+    reject: float | None = option(
+        None, "Give no label below this confidence.", metavar="P", above=0, below=1
+    )
+    encoder: Path | None = option(None, ENCODER, metavar="FOLDER", recorded=False)
+    device: str = device()
+    batch_size: int = scoring_batch("recordings or windows")
+
+    def check(self) -> None:
+        """Raise UsageError for values that contradict each other."""
+        if self.hop is not None and self.window is None:
+            raise UsageError("--hop needs --window")
+        given = [name for name, value in self._lines.items() if value]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other")
+        if self.segments and self.vad == OFF:
+            raise UsageError("--segments are what --vad finds: it cannot be off")
+        if self.pool == "none" and given:
+            raise UsageError(f"--pool none gives lines of its own: no {given[0]}")
+        if self.whole_crop and self.several:
+            raise UsageError("--whole-crop is one line a recording")
+
+    @property
+    def _lines(self) -> dict[str, object]:
+        """The options that ask for lines of their own, by their names."""
+        return {"--segments": self.segments, "--window": self.window}
+
+    @property
+    def several(self) -> bool:
+        """Whether a recording may have several lines."""
+        return self.pool == "none" or any(self._lines.values())
+
+
+@dataclass(frozen=True)
+class PredictOptions(HearOptions):
+    """How to predict.
+
+    speaker_by, speaker, speaker_statistics: see `by_speaker`.
+    """
+
     by_speaker: Path | None = option(
         None,
         "One line per turn in this file (RTTM, or CSV with start, end, speaker), and per speaker.",
@@ -247,47 +297,19 @@ class PredictOptions(Options):
         metavar="FILE",
         panel=SPEAKERS,
     )
-    window: float | None = option(
-        None, "One line per window of this length.", "s", above=0, most=LONGEST, panel=HEARD
-    )
-    hop: float | None = option(
-        None, "From one window to the next.", "s", above=0, most=LONGEST, panel=HEARD,
-        unset="--window",
-    )  # fmt: skip
-    whole_crop: bool = option(
-        False,
-        "Hear only what featurize --offset --duration keeps of a recording, as some papers do.",
-        panel=HEARD,
-    )
-    reject: float | None = option(
-        None, "Give no label below this confidence.", metavar="P", above=0, below=1
-    )
-    encoder: Path | None = option(None, ENCODER, metavar="FOLDER", recorded=False)
     strict: bool = strict()
-    device: str = device()
-    batch_size: int = scoring_batch("recordings or windows")
     workers: int = workers(1)
     executor: str | Executor = executor()
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""
-        if self.hop is not None and self.window is None:
-            raise UsageError("--hop needs --window")
-        asked = {
-            "--segments": self.segments,
-            "--window": self.window,
-            "--by-speaker": self.by_speaker,
-        }
-        given = [name for name, value in asked.items() if value]
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} exclude each other")
-        if self.segments and self.vad == OFF:
-            raise UsageError("--segments are what --vad finds: it cannot be off")
+        super().check()
         self._check_speakers()
-        if self.pool == "none" and given:
-            raise UsageError(f"--pool none gives lines of its own: no {given[0]}")
-        if self.whole_crop and self.several:
-            raise UsageError("--whole-crop is one line a recording")
+
+    @property
+    def _lines(self) -> dict[str, object]:
+        """The options that ask for lines of their own, by their names."""
+        return super()._lines | {"--by-speaker": self.by_speaker}
 
     def _check_speakers(self) -> None:
         told = {
@@ -307,12 +329,6 @@ class PredictOptions(Options):
             raise UsageError(f"--speaker-by {by}: needs folder, channel or column=NAME")
         if self.speaker == "":
             raise UsageError("--speaker: needs a name")
-
-    @property
-    def several(self) -> bool:
-        """Whether a recording may have several lines."""
-        asked = self.window, self.segments or None, self.by_speaker
-        return self.pool == "none" or any(value is not None for value in asked)
 
 
 AUDIT = "Audit"

@@ -103,6 +103,14 @@ def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], 
     return first, max(1, min(most, len(first)))
 
 
+def at_once(predictor: Predictor, tasks: Iterable[Task], giver: Giver) -> None:
+    """Predict recordings, each with its channel, in this thread alone."""
+    for group in together(map(predictor.hears, tasks), predictor.gathered):
+        for one, _ in group:
+            giver.note(one)
+        giver.give(group)
+
+
 @dataclass
 class _Rows:
     """The rows of each recording, in their order."""
@@ -145,10 +153,7 @@ class _Predicts:
         """Return the rows of each recording, and counts of what was unusual."""
         rows = _Rows()
         giver = Giver(self.predictor, lambda row: rows.begun.append(row), Remembered(""), rows)
-        for group in together(map(self.predictor.hears, tasks), self.predictor.gathered):
-            for one, _ in group:
-                giver.note(one)
-            giver.give(group)
+        at_once(self.predictor, tasks, giver)
         return rows.finished, *giver.counted()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -23,25 +23,19 @@ REMEMBERED = 15.0  # seconds of a stream from which its background is known
 
 
 def predict_stream(
-    predictor: Predictor,
-    file: BinaryIO,
-    sample_rate: int | None,
-    channels: int,
-    sink: Sink,
-    console: Console,
+    predictor: Predictor, source: Callable[[], Stream], sink: Sink, console: Console
 ) -> None:
-    """Give `sink` a row for every window of a raw 16-bit PCM or WAV stream, once it is complete.
+    """Give `sink` a row for every window of a stream, once it is complete.
 
-    With `--channel each` there is a row for each channel of it.
-
-    `sample_rate` (Hz) is needed for raw PCM, whose `channels` are interleaved. Without `window` a
-    window is as long as what the model was trained on, else `WINDOW`. The rest at the end is
-    covered by a last window that ends with the stream. Speech is told from what was heard so far.
+    With `--channel each` there is a row for each channel of it. The stream is opened once the model
+    is loaded. Without `window` a window is as long as what the model was trained on, else `WINDOW`.
+    The rest at the end is covered by a last window that ends with the stream. Speech is told from
+    what was heard so far. Raises InputError for a stream without samples.
     """
     item = _speaking(predictor)
     predictor.load()
     hearing, options = predictor.hearing, predictor.options
-    stream = _opened(file, sample_rate, channels)
+    stream = source()
     rate = stream.rate
     seconds = options.window or hearing.length or WINDOW
     hop = options.hop or seconds
@@ -118,8 +112,11 @@ def _check_known(predictor: Predictor, item: Item, channel: str | None) -> None:
         raise InputError(str(error)) from error
 
 
-def _opened(file: BinaryIO, sample_rate: int | None, channels: int) -> Stream:
-    """Return the stream, by what its first bytes say it is."""
+def opened(file: BinaryIO, sample_rate: int | None, channels: int) -> Stream:
+    """Return a stream of raw 16-bit PCM, or of a WAV, by what its first bytes say it is.
+
+    `sample_rate` (Hz) is needed for raw PCM, whose `channels` are interleaved.
+    """
     head = file.read(4)
     if head not in (b"RIFF", b"RF64"):
         if sample_rate is None:

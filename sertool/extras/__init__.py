@@ -1,1 +1,1 @@
-"""Optional tools: separating voices, explaining a prediction."""
+"""Optional tools: separating voices, explaining a prediction, a server."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sertool.core.options import Options, seed
+from sertool.core.options import Options, nested, seed, shared
 from sertool.core.paths import show
 from sertool.core.settings import option
+from sertool.evaluation.options import HearOptions
 
 ALGORITHMS = ("parallel", "deflation")
 SHORTEST = 0.1  # seconds of a block
@@ -86,3 +87,41 @@ class Separation:
             "duration": self.duration,
         }
         return found | ({"sources": [one._asdict() for one in self.known]} if self.known else {})
+
+
+LIMITS = "Limits"
+
+
+@dataclass(frozen=True)
+class ServeOptions(Options):
+    """How recordings are heard by a server, where it listens, and what it takes."""
+
+    how: HearOptions = nested(HearOptions)
+    host: str = option(
+        "127.0.0.1",
+        "Address to listen at: by default nobody else's machine reaches it; 0.0.0.0: all.",
+        panel="Address",
+    )
+    port: int = option(8000, "Port to listen at; 0: any that is free.", metavar="N", least=0,
+                       most=65535, panel="Address")  # fmt: skip
+    max_bytes: int = option(50_000_000, "Bytes that a recording may have.", metavar="N", least=1,
+                            panel=LIMITS)  # fmt: skip
+    max_duration: float = option(
+        600.0, "Length of a recording, or of a stream.", "s", above=0, panel=LIMITS
+    )
+    timeout: float = option(
+        60.0,
+        "Time for a recording from its first byte to the answer; of a stream, to wait for more.",
+        "s",
+        above=0,
+        most=86400,
+        panel=LIMITS,
+    )
+    queue: int = option(
+        16, "Recordings that may wait; one more is refused (503).", metavar="N", least=0,
+        panel=LIMITS,
+    )  # fmt: skip
+    streams: int = option(4, "Streams at a time.", metavar="N", least=1, panel=LIMITS)
+    workers: int = shared(
+        1, "Threads that hear recordings (0: one per core).", metavar="N", least=0, short="-j"
+    )

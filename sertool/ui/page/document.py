@@ -34,14 +34,24 @@ class Page:
 
 def document(page: Page) -> str:
     """Return a page as the text of an HTML file."""
-    style, script = _own("page.css"), _own("page.js")
     beside = (page.data or {}).get("folder") is not None
     sound = "media-src 'self'; img-src 'self'" if beside else "media-src data:"
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; {sound};"
-        " base-uri 'none'; form-action 'none'"
-    )
     switch = tag("button", "Dark or light", id="theme", type="button", hidden=True)
+    return _written(page, _own("page.js"), sound, switch)
+
+
+def application(page: Page, script: str) -> str:
+    """Return a page whose own script asks the server that it comes from, and no other."""
+    return _written(page, script, "connect-src 'self'; media-src blob:", None, " blob:")
+
+
+def _written(page: Page, script: str, allowed: str, switch: Html | None, scripts: str = "") -> str:
+    """Return a page with its script; allowed, scripts: what its policy allows besides."""
+    style = _own("page.css")
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}{scripts};"
+        f" {allowed}; base-uri 'none'; form-action 'none'"
+    )
     heading = tag("div", tag("h1", page.title), tag("p", page.about, class_="soft"))
     body = tag(
         "body",

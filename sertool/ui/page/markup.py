@@ -9,7 +9,7 @@ from sertool.core.paths import show
 from sertool.core.texts import visible
 from sertool.ui.tables import Block, Grid, Heading, Sheet, Text
 
-_VOID = ("br", "meta")
+_VOID = ("br", "input", "meta")
 _DRAWN = ("rect", "line", "circle", "polyline")  # of a picture: these end in themselves
 
 
