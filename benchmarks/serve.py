@@ -45,7 +45,7 @@ def asked(port: int, count: int) -> list[float]:
 
 def alone(count: int) -> float:
     """Return the median seconds of a prediction without a server."""
-    model, taken = load("box"), []
+    model, taken = load(), []
     for _ in range(count):
         begin = time.perf_counter()
         model.predict(str(ONE))
