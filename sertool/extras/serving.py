@@ -439,7 +439,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{host}:{port}: {reason}") from None
     with bound:
-        # asyncio does so only where the socket names its protocol; without, an answer takes 40 ms more
+        # asyncio does so only for a socket that names its protocol; else answers take 40 ms more
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield bound
 
