@@ -16,6 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `train` sets it, befor
 os.environ["COLUMNS"] = "100"  # whatever terminal, or none, the tests are started from
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # numba, where two processes compile at once, keeps code that ends a later one
+    kept = Path(__file__).parent.parent / ".pytest_cache" / "numba"
+    os.environ["NUMBA_CACHE_DIR"] = str(kept / os.environ["PYTEST_XDIST_WORKER"])
 
 SLOW = {  # files that take more than some four seconds of processor time; recipes do, too
     "test_api",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -283,3 +286,10 @@ def test_a_codec_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sertool.audio.decoding.codes", lambda container, coding: False)
     with pytest.raises(UsageError, match="--codec opus: this machine's libsndfile does"):
         one({"codec": [("opus",)]}, noise())
+
+
+@pytest.mark.parametrize("made", ["Pitch((-1, 1))", "TimeStretch((0.9, 1.1))"])
+def test_librosa_is_compiled_before_there_are_processes(made: str) -> None:
+    code = f"import sys; from sertool.augmentations.wave import *; {made}.prepared(16000, print);"
+    code += "assert 'librosa.util.utils' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

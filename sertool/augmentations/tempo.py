@@ -36,6 +36,16 @@ def _as_loud(made: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return (made * np.float32(scale)).astype(np.float32, copy=False)
 
 
+def compile_once() -> None:
+    """Have numba compile what librosa uses, which it does once and keeps in librosa's own folder.
+
+    Processes that do so at once leave code there that ends a later one.
+    """
+    import librosa
+
+    librosa.effects.pitch_shift(np.zeros(4096, np.float32), sr=16000, n_steps=1.0, n_fft=512)
+
+
 def stretched(samples: np.ndarray, rate: int, speed: float) -> np.ndarray:
     """Return `samples` (n,) `speed` times as fast, the pitch kept: float32 (round(n / speed),).
 

@@ -50,6 +50,13 @@ class Pitch(Augmentation):
         most=HIGHEST,
     )
 
+    def prepared(self, rate: int, failed: Failed) -> Self:
+        """Return this, with librosa compiled before there are worker processes."""
+        from sertool.augmentations.tempo import compile_once
+
+        compile_once()
+        return self
+
     def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
         """Return the higher or lower samples and by how many semitones."""
         from sertool.augmentations.tempo import pitched
@@ -69,6 +76,13 @@ class TimeStretch(Augmentation):
         least=1 / FASTEST,
         most=FASTEST,
     )
+
+    def prepared(self, rate: int, failed: Failed) -> Self:
+        """Return this, with librosa compiled before there are worker processes."""
+        from sertool.augmentations.tempo import compile_once
+
+        compile_once()
+        return self
 
     def __call__(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> Copy:
         """Return the stretched samples and the speed."""
