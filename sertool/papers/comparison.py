@@ -99,7 +99,7 @@ def _how(found: Compared) -> str:
     text += " d: mean of the speakers' differences over their standard deviation."
     least = 0.5 ** (first.n_speakers - 1)  # all signs alike, to either side
     if least * len(found.pairs) >= ALPHA:
-        text += f" Signs of so few differences have no p below {least:.3f}: mistrust smaller ones."
+        text += f" An exact sign test of so few has no p below {least:.3f}: mistrust smaller ones."
     if found.ranking is not None:
         p = found.ranking.p
         friedman = "" if p is None else f"; Friedman's test that all rank alike: {_p(p)}"
