@@ -60,6 +60,7 @@ _HOMES = {
     "select": "sertool.api.stages",
     "convert": "sertool.api.stages",
     "train": "sertool.api.stages",
+    "sweep": "sertool.api.stages",
     "fuse": "sertool.api.stages",
     "calibrate": "sertool.api.stages",
     "export": "sertool.api.stages",
@@ -80,6 +81,7 @@ _HOMES = {
     "Report": "sertool.api.reports",
     "Audit": "sertool.api.reports",
     "Separation": "sertool.extras.options",
+    "Sweep": "sertool.commands.sweep",
     "Item": "sertool.items",
     "Features": "sertool.api.transformer",
 }

@@ -14,6 +14,7 @@ from sertool.api.reports import Report as Report
 from sertool.api.results import Manifest as Manifest
 from sertool.api.results import Store as Store
 from sertool.api.transformer import Features as Features
+from sertool.commands.sweep import Sweep as Sweep
 from sertool.core.errors import InputError as InputError
 from sertool.core.errors import ItemError as ItemError
 from sertool.core.errors import SertoolError as SertoolError
@@ -285,6 +286,19 @@ def train(
     verbose: bool = False,
     **settings: Any,
 ) -> Checkpoint: ...
+def sweep(
+    spec: AnyPath,
+    store: AnyPath | Store,
+    out: AnyPath,
+    *,
+    parallel: int = 1,
+    plugin: AnyPath | Sequence[AnyPath] = (),
+    force: bool = False,
+    resume: bool = False,
+    log: AnyPath | None = None,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> Sweep: ...
 def fuse(
     checkpoints: Sequence[AnyPath | Checkpoint],
     out: AnyPath,

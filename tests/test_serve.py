@@ -204,6 +204,25 @@ def test_a_full_queue_and_a_slow_sender_are_refused(model) -> None:
         assert found.post(ONE.read_bytes())[0] == 200
 
 
+@pytest.mark.slow
+def test_slow_recordings_are_given_up_and_do_not_pile_up(model, tmp_path) -> None:
+    body = wav(tmp_path / "slow.wav", 30)  # in 150,000 windows: minutes of work
+    slow = ("--window", "0.2", "--hop", "0.0002", "--timeout", "1", "--queue", "3")
+    with served(model, *slow) as found:
+
+        def post(_: int) -> tuple[int, str]:
+            status, said = found.post(body)
+            return status, said["error"]
+
+        with ThreadPoolExecutor(100) as pool:
+            answers = set(pool.map(post, range(100)))
+        late, full = "the answer took longer than 1 s", "busy: the queue is full"
+        assert answers <= {(503, late), (503, full), (408, "sending took longer than 1 s")}
+        assert (503, late) in answers
+        short = wav(tmp_path / "short.wav", 0.2)  # the only thread is free again
+        assert 200 in (found.post(short)[0] for _ in range(30))
+
+
 def sent(stream: Any, blocks: Sequence[bytes]) -> list[dict[str, Any]]:
     """Send blocks and an end; return what came back."""
     found = []
@@ -252,14 +271,15 @@ def test_streams_have_limits(server) -> None:
 
 def test_a_stream_whose_client_left_is_free_again(server) -> None:
     for _ in range(3):
-        with server.stream(f"sample_rate={RATE}") as stream:
-            stream.send(pcm(2.1))
-            assert json.loads(stream.recv())["end"] == 2.0
-        found: list[dict[str, Any]] = [{"error": "busy"}]
-        while "busy" in found[0].get("error", ""):
-            with server.stream(f"sample_rate={RATE}") as stream:
-                found = sent(stream, [pcm(2)])
-        assert [row["end"] for row in found] == [2.0]
+        row: dict[str, Any] = {"error": "busy"}
+        while "busy" in row.get("error", ""):  # the one before may not have left yet
+            with (
+                server.stream(f"sample_rate={RATE}") as stream,
+                contextlib.suppress(closing.ConnectionClosed),
+            ):
+                stream.send(pcm(2.1))
+                row = json.loads(stream.recv())
+        assert row["end"] == 2.0
 
 
 def test_it_says_what_it_is(server, model) -> None:

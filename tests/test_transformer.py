@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
 import sertool
@@ -29,6 +30,28 @@ def test_it_passes_the_checks_of_scikit_learn() -> None:
     results = check_estimator(sertool.Features(), on_fail=None, on_skip=None)
     assert [one for one in results if one["status"] == "failed"] == []
     assert sum(one["status"] == "passed" for one in results) > 30
+
+
+def test_columns_have_names(manifest: sertool.Manifest) -> None:
+    made = sertool.Features("mfcc", settings={"n_mfcc": 3})
+    estimator_checks.check_set_output_transform("Features", made)
+    assert made.get_feature_names_out().dtype == object
+    assert list(made.get_feature_names_out()) == [
+        f"mfcc_{k}_{one}" for one in ("mean", "sd") for k in range(3)
+    ]
+    pandas = pytest.importorskip("pandas")
+    estimator_checks.check_set_output_transform_pandas("Features", made)
+    estimator_checks.check_global_output_transform_pandas("Features", made)
+    paths = pandas.Series([one.path for one in manifest[:5]], [one.id for one in manifest[:5]])
+    pipeline = make_pipeline(made, StandardScaler()).set_output(transform="pandas")
+    table = pipeline.fit_transform(paths)
+    assert list(table.columns) == list(pipeline.get_feature_names_out())
+    assert list(table.index) == list(paths.index)
+    raw = sertool.Features("mfcc", settings={"n_mfcc": 3}).transform(list(paths))
+    np.testing.assert_allclose(table, StandardScaler().fit_transform(raw))
+    for kind in ("wave", "mel", "image", "logpower"):
+        short = clone(made).set_params(kind=kind, settings=None, pool="mean")
+        assert len(short.get_feature_names_out()) == short.transform([paths.iloc[0]]).shape[1]
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("mel", {"n_mels": 20}), ("mfcc", {})])

@@ -27,7 +27,9 @@ from sertool.commands import pull as pulling
 from sertool.commands import push as pushing
 from sertool.commands import select as selecting
 from sertool.commands import separate as separating
+from sertool.commands import sweep as sweeping
 from sertool.commands import train as training
+from sertool.commands.sweep import Sweep
 from sertool.core.errors import InputError
 from sertool.core.options import Command
 from sertool.evaluation import audit_files
@@ -204,13 +206,19 @@ def convert(
 def train(
     store: AnyPath | Store, out: AnyPath, model: str = "linear", *, test_fold: Literal["all"],
     console: Console | None = None, verbose: bool = False, **options: Any,
-) -> list[Checkpoint]: ...  # fmt: skip
+) -> list[Checkpoint]:  # fmt: skip
+    """Train a model for each fold; return the checkpoints."""
+
+
 @overload
 def train(
     store: AnyPath | Store, out: AnyPath, model: str = "linear", *,
     test_fold: int | str | None = None,
     console: Console | None = None, verbose: bool = False, **options: Any,
-) -> Checkpoint: ...  # fmt: skip
+) -> Checkpoint:  # fmt: skip
+    """Train a model; return the checkpoint."""
+
+
 @documented(training.COMMAND)
 def train(
     store: AnyPath | Store,
@@ -241,6 +249,36 @@ def train(
     paths, _ = call(training.COMMAND, given, options, console, verbose)
     made = [Checkpoint.open(path) for path in paths]
     return made if test_fold == "all" else made[0]
+
+
+@documented(sweeping.COMMAND)
+def sweep(
+    spec: AnyPath,
+    store: AnyPath | Store,
+    out: AnyPath,
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Sweep:
+    """Train and test on inner folds what a file asks to try, and return the runs, the best first.
+
+    spec: a TOML file, see docs/howto/sweep.md. out: the folder to write, with every run's
+    checkpoints and report.
+
+    >>> _ = Path("search.toml").write_text("test-fold = 0\\n[search]\\nset.C = [0.01, 1]\\n")
+    >>> found = sweep("search.toml", "mel.h5", "sweep")
+    >>> sorted(run.values["set.C"] for run in found.runs), found.runs[0].uar >= found.runs[1].uar
+    ([0.01, 1], True)
+    >>> found.lines[0].startswith("sertool train mel.h5 final.ckpt --set C=")
+    True
+
+    {options}
+    """
+    given = {"spec": spec, "store": store, "output": out}
+    made: Sweep
+    made, _ = call(sweeping.COMMAND, given, options, console, verbose)
+    return made
 
 
 @documented(fusing.COMMAND)

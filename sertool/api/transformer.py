@@ -98,6 +98,22 @@ class Features(TransformerMixin, BaseEstimator):
         )
         return np.stack(rows)
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of a row's columns, which `set_output(transform="pandas")` takes.
+
+        input_features: what names the recordings' own columns; nothing depends on it.
+
+        >>> Features("mfcc", settings={"n_mfcc": 2}).get_feature_names_out().tolist()
+        ['mfcc_0_mean', 'mfcc_1_mean', 'mfcc_0_sd', 'mfcc_1_sd']
+        """
+        pipeline, seconds = self._pipeline(), self.duration or 1.0
+        noise = np.random.default_rng(0).integers(
+            -3000, 3000, round(seconds * self.sample_rate), np.int16
+        )
+        dims = len(_row(pipeline, noise, "mean", self.sample_rate))
+        taken = self.pool.split("_")
+        return np.array([f"{self.kind}_{k}_{one}" for one in taken for k in range(dims)], object)
+
     def _pipeline(self) -> Pipeline:
         if self.pool not in POOLS:
             raise UsageError(f"pool {self.pool!r}: there are {' and '.join(POOLS)}")

@@ -13,6 +13,7 @@ from sertool.audio.decoding import MP3_SLACK, check_whole, opened, read_on
 from sertool.audio.ffmpeg import big_endian_floats, converted
 from sertool.audio.opening import NEEDS_FFMPEG, quiet, suffix
 from sertool.audio.waveform import check_finite
+from sertool.core import stopping
 from sertool.core.errors import ItemError
 
 
@@ -44,6 +45,7 @@ def blocks(path: str | os.PathLike[str], frames: int) -> Iterator[np.ndarray]:
     source = _by_ffmpeg if suffix(path) in NEEDS_FFMPEG else _by_libsndfile
     done, rate = 0, 1
     for block, rate in source(path, frames):
+        stopping.check()
         try:
             check_finite(block)
         except ItemError as error:

@@ -43,7 +43,16 @@ class SweepOptions(Options):
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep gave. runs: the best first. lines: for the final training and its test."""
+    """What a sweep gave.
+
+    runs: each with `number`, `values` by option, and `uar`, the mean over the inner folds; the best
+    first. lines: the commands for the final training and its test.
+
+    >>> _ = Path("search.toml").write_text("test-fold = 0\\n[search]\\nset.C = [1]\\n")
+    >>> found = sweep(Path("search.toml"), Path("mel.h5"), Path("few"))
+    >>> [run.number for run in found.runs], "it is the best of 1 run," in found.warning
+    ([1], True)
+    """
 
     search: Search
     runs: list[Run]

@@ -34,7 +34,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sertool.audio.blocks import blocks, facts
 from sertool.audio.streams import Stream
-from sertool.core import workers
+from sertool.core import stopping, workers
 from sertool.core.errors import InputError, ItemError, SertoolError
 from sertool.core.paths import AUDIO_SUFFIXES
 from sertool.core.version import VERSION
@@ -68,7 +68,7 @@ JSONL = "application/jsonl"
 
 
 class SharedPredictor(Predictor):
-    """A predictor whose model several threads use, one at a time."""
+    """A predictor whose model several threads use, one at a time; see `stopping`."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -77,6 +77,7 @@ class SharedPredictor(Predictor):
     def scored(self, clips: Sequence[Clip], routes: Sequence[Model | None]) -> list[Scored]:
         """Return what clips are scored by the models of `routes`."""
         with self._lock:
+            stopping.check()
             return super().scored(clips, routes)
 
     def route(self, clip: Clip, item: Item | None) -> Model | None:
@@ -171,26 +172,28 @@ class Server:
         if not self._places.acquire(blocking=False):
             raise HTTPException(503, "busy: the queue is full", {"Retry-After": "1"})
         job: Future[list[Row]] | None = None
+        over = threading.Event()
         files = contextlib.ExitStack()
         try:
             async with asyncio.timeout(self.options.timeout):
                 upload = await self._received(request, files)
-                job = self._pool.submit(self._heard, upload)
+                job = self._pool.submit(self._heard, upload, over)
                 rows = await asyncio.wrap_future(job)
         except TimeoutError:
             code, what = (408, "sending") if job is None else (503, "the answer")
             limit = f"{self.options.timeout:g} s"
             raise HTTPException(code, f"{what} took longer than {limit}") from None
         finally:
+            over.set()
 
-            def over(_: object = None) -> None:
+            def leave(_: object = None) -> None:
                 files.close()
                 self._places.release()
 
             if job is None:
-                over()
-            else:  # a thread may be at it still
-                job.add_done_callback(over)
+                leave()
+            else:  # a thread may be at it still, for a moment
+                job.add_done_callback(leave)
         return self._answer(rows)
 
     def _answer(self, rows: Sequence[Row]) -> Response:
@@ -245,17 +248,21 @@ class Server:
             raise HTTPException(400, "no recording: the body is empty")
         return _Upload(file.name, name)
 
-    def _heard(self, upload: _Upload) -> list[Row]:
-        """Return the rows of a recording; HTTPException for one that is too long."""
-        try:
-            self._check_length(upload.path)
-        except ItemError as error:
-            return [Unread(upload.name, _told(str(error), upload))]
+    def _heard(self, upload: _Upload, over: threading.Event) -> list[Row]:
+        """Return the rows of a recording, in a thread that stops once it is `over`.
+
+        HTTPException for one that is too long.
+        """
         rows: list[Row] = []
         item = Item("", upload.path)
-        giver = Giver(self.predictor, rows.append, Console.silent())
-        tasks = [(item, channel) for channel in channels_of(item, self.options.how.channel)]
-        at_once(self.predictor, tasks, giver)
+        with stopping.until(over):
+            try:
+                self._check_length(upload.path)
+            except ItemError as error:
+                return [Unread(upload.name, _told(str(error), upload))]
+            giver = Giver(self.predictor, rows.append, Console.silent())
+            tasks = [(item, channel) for channel in channels_of(item, self.options.how.channel)]
+            at_once(self.predictor, tasks, giver)
         return [_named(row, upload) for row in rows]
 
     def _check_length(self, path: str) -> None:

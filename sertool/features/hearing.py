@@ -23,6 +23,7 @@ from sertool.audio.listening import (
     open_recording,
 )
 from sertool.audio.voice import AROUND, OFF, SHORTEST, Span, overlap
+from sertool.core import stopping
 from sertool.core.errors import ItemError
 from sertool.features.pipeline import Pipeline, recording, spans
 from sertool.features.spec import in_windows
@@ -291,6 +292,7 @@ class Hearing:
         clip.heard, clip.speech = self._shares(chosen, listened)
         rate = self._rate(listened)
         for first, last in chosen:
+            stopping.check()
             samples = source.resampled(rate, first, last)
             if len(samples) < last - first:
                 clip.padded = True
