@@ -9,7 +9,9 @@ out=$2
 epochs=${EPOCHS:-12}
 seed=${SEED:-0}
 
-say() { printf '\n\033[1m# %s\033[0m\n' "$1"; }
+bold= plain=
+if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); fi
+say() { printf '\n%s# %s%s\n' "$bold" "$1" "$plain"; }
 run() {
     printf '$'
     printf ' %s' "$@"

@@ -66,3 +66,17 @@ def test_plain_progress_and_the_time_left(
         progress.advance(5, loss=0.25)
         said = capsys.readouterr().err
         assert said == "sertool stage: files 60 of 100, 2 min 00 s left loss 0.25\n"
+
+
+def test_alike_are_reasons_that_differ_in_numbers_and_names_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console("stage")
+    for i in range(12):
+        console.failed(f"{i}.m4a", ".m4a needs ffmpeg, which is not installed")
+        console.failed(f"{i}.wav", f"only {i} of 9 bytes of 'x{i}'")
+    capsys.readouterr()
+    console.tally()
+    first, second = capsys.readouterr().err.splitlines()
+    assert "2 more: .m4a needs ffmpeg, which is not installed (" in first
+    assert "2 more: only … of … bytes of … (" in second

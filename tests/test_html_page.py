@@ -448,3 +448,12 @@ def test_what_no_page_shows(cli: Any, heard: Path, tmp_path: Path, words: str, s
     done = cli("predict", heard / "c.ckpt", *paths, *given, *output, "--html", tmp_path / "p.html")
     assert done.code == 2
     assert said in done.err
+
+
+def test_a_clip_of_an_mp3_is_as_long_as_its_sound(built: Path) -> None:
+    samples, rate = soundfile.read(built / "0.wav")
+    soundfile.write(built / "0.mp3", samples, rate, format="MP3")
+    whole = page_sound.cut(Place(built / "0.mp3"), 15.0)  # its header only estimates a length
+    assert (whole.seconds, whole.whole) == (pytest.approx(0.5, abs=0.1), whole.seconds)
+    clip = page_sound.cut(Place(built / "0.mp3"), 0.2)
+    assert (clip.seconds, clip.whole) == (pytest.approx(0.2), pytest.approx(whole.whole))

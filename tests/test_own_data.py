@@ -186,6 +186,15 @@ def test_audio_root(cli: Cli, tmp_path: Path) -> None:
     assert "say which by --audio-root" in result.err
 
 
+def test_a_line_of_a_table_is_named_once(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, ["a.wav"])
+    (tmp_path / "t.csv").write_text("file,emotion\na.wav,sad\ngone.wav,sad\n")
+    monkeypatch.chdir(tmp_path)
+    assert "sertool prepare: t.csv line 3: no such file: " in cli("prepare", "t.csv", "m.jsonl").err
+
+
 def test_missing_files_ten_lines_then_a_count(cli: Cli, tmp_path: Path) -> None:
     touch(tmp_path, ["a.wav"])
     table, out = tmp_path / "t.csv", tmp_path / "m.jsonl"

@@ -223,7 +223,8 @@ def _read(
             left_out["no such file"] += 1
         else:
             path = Path(item.path)
-            manners.fail(path if path.is_absolute() else root / path, item.reason)
+            whole = path.is_absolute() or root.is_file()  # a table names its line itself
+            manners.fail(path if whole else root / path, item.reason)
     for reason, n in sorted(left_out.items()):
         manners.console.note(f"{where}: {plural(n, 'file')} left out: {reason}")
     if not utterances:

@@ -520,7 +520,7 @@ def made_by(commands: Sequence[str]) -> list[Html]:
     if not lines:
         return []
     rows = [
-        tag("li", tag("code", line),
+        tag("li", tag("code", _words(line)),
             tag("button", "Copy", type="button", class_="copy script", hidden=True,
                 aria_label=f"Copy the line of {_stage(line)}"))
         for line in lines
@@ -530,6 +530,16 @@ def made_by(commands: Sequence[str]) -> list[Html]:
     told = tag("div", tag("ul", rows, class_="commands"), every)
     remarks = [tag("p", line.lstrip("# "), class_="soft") for line in commands if line[:1] == "#"]
     return [*remarks, tag("div", drawn, told, class_="lineage")]
+
+
+def _words(line: str) -> list[Child]:
+    """Return a line whose options stay whole where it wraps."""
+    words = line.split(" ")
+    made: list[Child] = []
+    for i, word in enumerate(words):
+        made += [tag("span", word) if word.startswith("-") else word]
+        made += [" "] if i + 1 < len(words) else []
+    return made
 
 
 def _stage(line: str) -> str:
@@ -576,7 +586,7 @@ def sound_said(audio: str | None) -> str:
     """Return what a page says of its sound, of `--audio`."""
     if audio is None:
         return " Without sound (--audio puts it in)."
-    return "" if audio == ALL else f" {audio} of them have sound (♪)."
+    return "" if audio == ALL else " Those marked ♪ have sound."
 
 
 def listed(report: AnyReport) -> list[Recording]:

@@ -21,6 +21,7 @@ from sertool.ui.words import plural
 RATE = 16000  # Hz: of the sound, whose spectrogram ends at half of it
 LONGEST = {True: 15.0, False: 60.0}  # seconds of a clip inside a page, and beside it
 BANDS, FRAMES, RANGE = 48, 160, 60.0  # of a spectrogram: bands, frames at most, dB
+BLOCK = 1 << 18  # frames decoded at a time to count them
 MP3 = ("MP3", "MPEG_LAYER_III")
 
 
@@ -96,20 +97,15 @@ def _heard(place: Place | None, inside: bool, console: Console) -> Clip | None:
 
 def cut(place: Place, longest: float) -> Clip:
     """Return the beginning of a recording, at most `longest` seconds; ItemError."""
-    from sertool.audio.blocks import facts
     from sertool.audio.decoding import decode, written
 
     first = place.start or 0.0
-    known = facts(place.path)
-    last = place.end
-    if last is None and known.frames is not None:
-        last = known.frames / known.sample_rate
-    decoded = decode(
-        place.path, start=place.start, end=first + longest if last is None else
-        min(last, first + longest), channel=place.channel, sample_rate=RATE,
-    )  # fmt: skip
-    length = decoded.duration if last is None else last - first
+    length = (_end(place) if place.end is None else place.end) - first
     entire = length <= longest
+    decoded = decode(
+        place.path, start=place.start, end=place.end if entire else first + longest,
+        channel=place.channel, sample_rate=RATE,
+    )  # fmt: skip
     if entire and place.audio_hash not in ("", decoded.audio_hash):
         raise ItemError("not the recording that was tested")
     samples = np.asarray(decoded.samples)
@@ -118,6 +114,17 @@ def cut(place: Place, longest: float) -> Clip:
     heard = heard / max(1.0, loudest)
     sound = written(heard.astype(np.float32), RATE, *MP3)
     return Clip(sound, len(heard) / RATE, length, spectrogram(heard), RATE / 2)
+
+
+def _end(place: Place) -> float:
+    """Return how long a file is in seconds, decoding one whose header only estimates it."""
+    from sertool.audio.blocks import blocks, facts
+
+    known = facts(place.path)
+    frames = known.frames
+    if frames is None:
+        frames = sum(len(block) for block in blocks(place.path, BLOCK))
+    return frames / known.sample_rate
 
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:

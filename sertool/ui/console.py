@@ -25,7 +25,7 @@ from sertool.core.version import VERSION
 MOST_ALIKE = 10  # lines of one complaint; more are counted
 PLAIN_INTERVAL = 30.0  # seconds between progress lines where standard error is not a terminal
 # what differs between complaints that are alike: names and numbers
-_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
+_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\b\d+(?:\.\d+)?\b")
 
 _LOG = re.compile(rb'\{"time": [0-9.e+]+, "stage": "')  # how a log of ours begins
 _logs: list[IO[str]] = []  # those that are open
