@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sertool import metrics
 from sertool.core.errors import InputError
-from sertool.evaluation import reliability
+from sertool.corpora import named
+from sertool.evaluation import card, reliability
 from sertool.evaluation.calibration import temperature_of
 from sertool.evaluation.predictor import HASH
 from sertool.evaluation.report import Report, read
+from sertool.evaluation.terminal import percent
 from sertool.formats.checkpoint import load
 from sertool.papers import comparing
 from sertool.ui.console import Console
 
-NAMES = {
-    "ravdess": "RAVDESS (English)",
-    "emodb": "EmoDB (German)",
-    "nemo": "nEMO (Polish)",
-    "emovo": "EMOVO (Italian)",
-}
-LICENCES = {
-    "ravdess": "CC BY-NC-SA 4.0 (Livingstone & Russo 2018)",
-    "emodb": "CC0 (Burkhardt et al. 2005)",
-    "nemo": "CC BY-NC-SA 4.0 (Christop 2024)",
-    "emovo": "free for research (Costantini et al. 2014)",
-}
-LANGUAGES = {"ravdess": "en", "emodb": "de", "nemo": "pl", "emovo": "it"}
+LANGUAGES = {"de": "German", "en": "English", "it": "Italian", "pl": "Polish"}
+TESTS = {"speakers": "speakers apart", "corpora": "by a model of the other corpora"}
+STEPS = (0, 0.3, 0.4, 0.5, 0.6, 0.7, 1)  # of confidences, beside how often they are right
 SURE = (0.5, 0.7)  # confidences that --reject may ask for
 
 
@@ -39,16 +32,18 @@ def main(out: Path, results: Path) -> None:
     reports = {path.stem: _report(path) for path in sorted(results.glob("*.json"))}
     model = load(out / "box.ckpt")
     header = model.header
-    corpora = sorted({str(item.corpus) for item in model.items})
     assert header.calibration is not None
-    known = {name: NAMES.get(name, name) for name in corpora}
+    trained = card.trained_on(model)
+    known = {name: _title(name) for name in trained}
     unseen = next(iter(reports["unseen"].figures.by["corpus"]))
-    title = known.get(unseen, unseen)
+    title = known[unseen]
     before = reports["unseen"].figures.calibration
     assert before is not None
     classes = header.classes
     crossed = _shares(reports["corpora"])
-    print(_yaml(reports, corpora, known))
+    told = list(_results(reports, known))
+    languages = card.languages_of(trained)
+    print(card.front_matter("sertool-box", told, "cc-by-nc-sa-4.0", languages))
     print(f"""
 # The model in the box
 
@@ -74,19 +69,19 @@ brackets 95 % intervals of a bootstrap over speakers.
 | tested on | speakers of a known corpus, none of them known | a corpus that is not known |
 | --- | --- | --- |""")
     for name in known:
-        told = [_uar(reports[test], name) for test in ("speakers", "corpora")]
-        print(f"| {known[name]} | {told[0]} | {told[1]} |")
-    print(f"| all | {_whole(reports['speakers'])} | {_whole(reports['corpora'])} |")
+        told = [percent(_uar(reports[test], name)) for test in TESTS]
+        print(f"| {known[name]} | {' | '.join(told)} |")
+    print(f"| all | {' | '.join(card.whole(reports[test]) for test in TESTS)} |")
     print(f"""
 **The second column is what to expect of your recordings**, and yours may be harder: nobody there
 acts for a corpus. What is shipped knows all of these corpora, so that its own figures on them say
 nothing; these are of models trained alike on the others.
 
 {title} did not decide how the model is fitted: the other corpora did, each by a
-model of the others ({_whole(reports["crossed"])}). Then a model of these had
-{_whole(reports["unseen"])} on {title}.{_compared(results)}
+model of the others ({card.whole(reports["crossed"])}). Then a model of these had
+{card.whole(reports["unseen"])} on {title}.{_compared(results)}
 
-Recall in a corpus that is not known: {_recalls(reports["corpora"])}.
+Recall in a corpus that is not known: {card.recalls(reports["corpora"])}.
 
 ## Confidence
 
@@ -99,15 +94,23 @@ recordings of corpora that the models of the second column did not know, each cl
 | each corpus at the temperature of the others | {_error(*_apart(crossed)):.3f} |
 | {title}, before it was trained on | {_interval(before.ece, before.ci["ece"], 1, 3)} |
 
+How often it is right, by what it says of itself, each corpus at the temperature of the others:
+
+| confidence | recordings | of these right |
+| --- | --- | --- |""")
+    truth, posterior = _apart(crossed)
+    sure, hit = posterior.max(1), posterior.argmax(1) == truth
+    for low, high in itertools.pairwise(STEPS):
+        if (kept := (sure > low) & (sure <= high)).any():
+            print(f"| {low:g} to {high:g} | {_share(kept)} | {_share(hit[kept])} |")
+    print("""
 `--reject P` leaves recordings without a label whose confidence is below P:
 
 | --reject | labelled | of these right |
 | --- | --- | --- |""")
-    truth, posterior = _apart(crossed)
     for least in (0, *SURE):
-        kept = posterior.max(1) >= least
-        right = (posterior[kept].argmax(1) == truth[kept]).mean() if kept.any() else float("nan")
-        print(f"| {least:g} | {100 * kept.mean():.0f} % | {100 * right:.0f} % |")
+        if (kept := sure >= least).any():
+            print(f"| {least:g} | {_share(kept)} | {_share(hit[kept])} |")
     print(f"""
 ## Known failures
 
@@ -115,26 +118,17 @@ recordings of corpora that the models of the second column did not know, each cl
   whispering, singing. `sertool eval --stress` measures the first on recordings of your own.
 - Spontaneous speech: actors exaggerate. Most of what people say in a day is neutral, and with
   classes alike in training the model says so too rarely; `--only` and your own judgement help.
-- Other languages than {", ".join(LANGUAGES[c] for c in corpora if c in LANGUAGES)}: not tested.
-- Pairs that it confuses most in a corpus that is not known: {_confused(reports["corpora"])}.
+- Other languages than {", ".join(languages)}: not tested.
+- Pairs that it confuses most in a corpus that is not known: {card.confused(reports["corpora"])}.
 
-## What it must not be used for
+{card.MISUSE}
 
-Decisions about a person: hiring, school, credit, insurance, police, borders, medicine, custody. In
-the European Union, inferring emotions at work and in education is prohibited but for medical or
-safety reasons (Regulation 2024/1689, Article 5). What it says is how an actor's recording of such a
-sound was labelled, not what somebody feels.
+## Trained on
 
-## Corpora and licences
-
-| corpus | recordings | licence |
-| --- | --- | --- |""")
-    for name in known:
-        count = sum(item.corpus == name for item in model.items)
-        print(f"| {known[name]} | {count} | {LICENCES.get(name, 'its own')} |")
+{card.trained_table(trained)}""")
     print("""
-RAVDESS and nEMO are for non-commercial use and to be shared alike, and EMOVO is for research: take
-this model as CC BY-NC-SA 4.0, too. For commercial use train one of your own (`sertool train`).
+RAVDESS and nEMO are for non-commercial use and to be shared alike, and EMOVO is for research.
+Licence of this model, too: CC BY-NC-SA 4.0. For commercial use train one of your own.
 
 Made by `recipes/box.sh`; `recipes/box.py` prints this card from its reports.""")
 
@@ -165,17 +159,34 @@ def _apart(given: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray
     return truth, made
 
 
+def _share(of: np.ndarray) -> str:
+    return f"{percent(float(of.mean()), 0)} %"
+
+
 def _error(truth: np.ndarray, posterior: np.ndarray) -> float:
     return reliability.calibration_error(truth, posterior)
 
 
-def _uar(report: Report, corpus: str) -> str:
-    group = report.figures.by["corpus"][corpus]
-    return f"{100 * float(metrics.uar(np.array(group.confusion))):.1f}"
+def _title(corpus: str) -> str:
+    """Return a corpus' name for people: "EmoDB (German)"."""
+    spec = named.described(corpus)
+    if spec is None:
+        return corpus
+    language = spec.constants.get("language", "")
+    return f"{spec.title} ({LANGUAGES.get(language, language)})"
 
 
-def _whole(report: Report) -> str:
-    return _interval(report.figures.uar, report.figures.ci.limits["uar"])
+def _uar(report: Report, corpus: str) -> float:
+    return report.figures.by["corpus"][corpus].uar
+
+
+def _results(reports: Mapping[str, Report], known: Mapping[str, str]) -> Iterator[card.Result]:
+    """Yield what `model-index` says: the UAR on each corpus, tested in both ways."""
+    for name, title in known.items():
+        figures = [
+            card.uar_figure(_uar(reports[test], name), how=how) for test, how in TESTS.items()
+        ]
+        yield card.Result.on([name], title, figures)
 
 
 def _interval(
@@ -200,7 +211,7 @@ def _compared(results: Path) -> str:
         other = results / f"opensmile-{test}.json"
         if not other.exists():
             continue
-        told.append(f"{_whole(_report(other))} {words}")
+        told.append(f"{card.whole(_report(other))} {words}")
         try:
             (found,) = comparing.compare([results / f"{test}.json", other], Console("box")).pairs
         except InputError:
@@ -217,44 +228,6 @@ def _compared(results: Path) -> str:
         + " and\n".join(told)
         + "."
     )
-
-
-def _recalls(report: Report) -> str:
-    found = report.figures.per_class.items()
-    return ", ".join(f"{name} {100 * (one.recall or 0):.0f}" for name, one in found)
-
-
-def _confused(report: Report) -> str:
-    """Return the three cells beside the diagonal that hold most of their row."""
-    counts = np.array(report.figures.confusion, float)
-    shares = counts / counts.sum(1, keepdims=True)
-    np.fill_diagonal(shares, 0)
-    told = []
-    for cell in np.argsort(-shares, axis=None)[:3]:
-        truth, said = np.unravel_index(cell, shares.shape)
-        names = report.classes[truth], report.classes[said]
-        told.append(f"{names[0]} as {names[1]} ({100 * shares[truth, said]:.0f} %)")
-    return ", ".join(told)
-
-
-def _yaml(reports: dict[str, Report], corpora: Sequence[str], known: dict[str, str]) -> str:
-    """Return the metadata that Hugging Face reads, `model-index` among it."""
-    lines = ["---", "library_name: sertool", "license: cc-by-nc-sa-4.0", "language:"]
-    lines += [f"- {LANGUAGES[name]}" for name in corpora if name in LANGUAGES]
-    lines += ["tags:", "- audio-classification", "- speech-emotion-recognition"]
-    lines += ["pipeline_tag: audio-classification", "model-index:", "- name: sertool-box"]
-    lines += ["  results:"]
-    told = {"speakers": "speakers apart", "corpora": "by a model of the other corpora"}
-    for test, words in told.items():
-        for name in corpora:
-            value = _uar(reports[test], name)
-            lines += [
-                "  - task: {type: audio-classification, name: Speech emotion recognition}",
-                f"    dataset: {{type: {name}, name: '{known[name]}, {words}'}}",
-                "    metrics:",
-                f"    - {{type: recall, name: UAR in per cent, value: {value}}}",
-            ]
-    return "\n".join([*lines, "---"])
 
 
 if __name__ == "__main__":

@@ -112,6 +112,11 @@ class Card:
         model = show(self.model) if self.model else None
         return {"what": "card", "model": model, "card": self.card}
 
+    @property
+    def text(self) -> str:
+        """What it says to people: all but the metadata above."""
+        return self.card.split("---\n", 2)[2].lstrip("\n")
+
 
 def info(
     files: Annotated[
@@ -222,7 +227,7 @@ def _show(
         print(json.dumps(found.schema, indent=1))
         return
     if isinstance(found, Card):
-        print(json_text(found.to_json()) if options.json else visible(found.card))
+        print(json_text(found.to_json()) if options.json else visible(found.text))
         return
     if not isinstance(found, Description):
         _show_audit(found, options)

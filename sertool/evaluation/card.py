@@ -44,7 +44,7 @@ safety reasons (Regulation 2024/1689, Article 5). What it says is how recordings
 were labelled, not what somebody feels."""
 _PLAIN = re.compile(r"[A-Za-z][\w ,()/.-]*", re.ASCII)
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}  # to YAML, no text
-_MARKUP = re.compile(r"([\\`*_\[\]<>|&#~])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#~]|&(?=\S))")
 
 
 # --- YAML ---
@@ -170,17 +170,14 @@ def card(
     that sertool knows where none is given. Raises InputError for reports of another model.
     """
     header = checkpoint.header
-    trained: dict[str, list[Item]] = {}
-    for item in checkpoint.items:
-        if item.part == "train":
-            trained.setdefault(item.corpus or "", []).append(item)
+    trained = trained_on(checkpoint)
     found = [(path, of_model(path, header)) for path in reports]
     results = [one for _, report in found for one in _results(report)]
     untold = "Not known: no report of a test was given. Figures of the training say nothing."
     hashes = ", ".join(f"{markdown(path.name)} ({file_sha256(path)[:12]})" for path, _ in found)
     figures = f"; its figures are those of {hashes}" if found else ""
     parts = [
-        front_matter(name, results, licence, languages or _languages(trained)),
+        front_matter(name, results, licence, languages or languages_of(trained)),
         f"# {markdown(name)}",
         _what(header),
         f"    sertool pull {source} model.ckpt\n    sertool predict model.ckpt recordings/",
@@ -190,7 +187,7 @@ def card(
         _confidence(header),
         MISUSE,
         "## Trained on",
-        _trained(trained),
+        trained_table(trained),
         _licence(licence),
         "The checkpoint lists these recordings (names, speakers, sentences, fingerprints), so that"
         " `sertool info --audit` finds them in other data; it holds none of them.",
@@ -199,7 +196,16 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
-def _languages(trained: Iterable[str]) -> list[str]:
+def trained_on(checkpoint: Checkpoint) -> dict[str, list[Item]]:
+    """Return what a checkpoint was trained on, by corpus ("" where unknown), names sorted."""
+    found: dict[str, list[Item]] = {}
+    for item in checkpoint.items:
+        if item.part == "train":
+            found.setdefault(item.corpus or "", []).append(item)
+    return dict(sorted(found.items()))
+
+
+def languages_of(trained: Iterable[str]) -> list[str]:
     """Return the languages of corpora, of those that have one by their description."""
     known = [named.described(corpus) for corpus in trained]
     return sorted(
@@ -207,15 +213,17 @@ def _languages(trained: Iterable[str]) -> list[str]:
     )
 
 
-def _trained(trained: Mapping[str, Sequence[Item]]) -> str:
-    """Return the table of corpora, by the items of each."""
-    rows = ["| corpus | recordings | speakers | its licence |", "| --- | --- | --- | --- |"]
+def trained_table(trained: Mapping[str, Sequence[Item]]) -> str:
+    """Return the table of corpora, by the items of each, with what binds those who use them."""
+    rows = ["| corpus | recordings | speakers | its licence | described in |", "| --- " * 5 + "|"]
     known = set(corpora.names())
-    for corpus, items in sorted(trained.items()):
+    for corpus, items in trained.items():
         recordings = len({item.origin or item.id for item in items})
         speakers = len({item.speaker for item in items} - {None}) or UNKNOWN
         licence = corpora.load(corpus).licence if corpus in known else ""
         told = [corpus or UNKNOWN, str(recordings), str(speakers), licence or UNKNOWN]
+        spec = named.described(corpus)
+        told.append(spec.citation.rstrip(".") if spec else "")
         rows.append(f"| {' | '.join(map(markdown, told))} |")
     return "\n".join(rows)
 
@@ -263,20 +271,23 @@ def _results(report: AnyReport) -> list[Result]:
     made = [Result.on(tested_on, title, told)] if told else []
     if isinstance(report, Report) and len(tested_on) > 1:
         for name in tested_on:
-            own = _uar(report.figures.by["corpus"][name].uar, {})
+            own = uar_figure(report.figures.by["corpus"][name].uar)
             made.append(Result.on([name], f"{name}: {how}", [own]))
     return made
 
 
-def _uar(rate: float, interval: dict[str, str | float | list[float]]) -> Figure:
-    args = {"average": "macro", **interval}
-    return Figure("recall", "UAR in per cent", round(100 * rate, 1), args)
+def uar_figure(
+    rate: float, interval: dict[str, str | float | list[float]] | None = None, how: str = ""
+) -> Figure:
+    """Return the UAR, of a rate, with its interval as of `Figure.args`, and how it was tested."""
+    name = f"UAR in per cent{how and f', {how}'}"
+    return Figure("recall", name, round(100 * rate, 1), {"average": "macro", **(interval or {})})
 
 
 def _rates(report: Report) -> Iterator[Figure]:
     found, ci = report.figures.metrics, report.figures.ci
     if (uar := found.get("uar")) is not None:
-        yield _uar(uar, _interval(ci.limits.get("uar"), ci, 100, 1))
+        yield uar_figure(uar, _interval(ci.limits.get("uar"), ci, 100, 1))
     if (accuracy := found.get("accuracy")) is not None:
         args = _interval(ci.limits.get("accuracy"), ci, 100, 1)
         yield Figure("accuracy", "WA in per cent", round(100 * accuracy, 1), args)
