@@ -1,7 +1,7 @@
 # `make demo` shows the whole chain, `make test` proves it, `make check` proves the fast part of it,
 # `make results` writes recipes/README.md, its picture and tables from the kept summaries, `make figures`
 # counts the results in README.md again from kept predictions, `make bench RAVDESS=FOLDER` measures speed and
-# memory. All make .venv first.
+# memory, `make load` on far more than is usual. All make .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs man dist results figures bench test check lint types unit fast clean
+.PHONY: demo docs man dist results figures bench load test check lint types unit fast clean
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -25,6 +25,10 @@ figures: $(VENV)/ready
 # Every script of benchmarks/ in its quick form, and the table of benchmarks/README.md from their figures.
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/bench.py $(RAVDESS)
+
+# Time and memory of every stage on far more than is usual: takes hours; LOAD="--part lines" runs one part alone.
+load: $(VENV)/ready
+	$(BIN)/python benchmarks/load.py --json benchmarks/results/load.json $(LOAD)
 
 # The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
 # BATCHES names those to run, HOURS ends the queue, DEVICE=cuda takes the batches for a GPU first.

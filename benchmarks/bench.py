@@ -39,6 +39,7 @@ SCRIPTS = {  # in the page's order; what each is given beside --quick and --json
     "augment": [],
     "semi_cnn": [],
 }
+APART = ("load",)  # takes hours, by `make load`; docs/trust.md has its table
 
 
 def main() -> int:

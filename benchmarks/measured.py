@@ -74,10 +74,18 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="less of all: for `make bench`")
 
 
-def write(path: Path | None, rows: list[Row]) -> None:
-    """Write the rows of the running script to a file; without one, do nothing."""
+def write(path: Path | None, rows: list[Row], *, add: bool = False) -> None:
+    """Write the rows of the running script to a file; without one, do nothing.
+
+    add: keep those of an earlier run in the file that are of something else.
+    """
     if path is None:
         return
+    found = [row.facts() for row in rows]
+    if add and path.exists():
+        own = {row.what for row in rows}
+        before = json.loads(path.read_text("utf-8"))["rows"]
+        found = [row for row in before if row["what"] not in own] + found
     versions = environment()
     processor = versions.pop("processor")
     for name in PEERS:
@@ -91,7 +99,7 @@ def write(path: Path | None, rows: list[Row]) -> None:
         "versions": versions,
         "processor": processor,
         "cores": os.cpu_count(),
-        "rows": [row.facts() for row in rows],
+        "rows": found,
     }
     path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 

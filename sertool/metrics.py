@@ -12,8 +12,11 @@ compared by `eval` and `report`.
 from __future__ import annotations
 
 import functools
+import itertools
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +28,36 @@ from sertool.core.seeds import rng
 RESAMPLES = 2000  # percentile limits of 95 % then rest on 50 resamples per side
 FEWEST = 5  # clusters: of four, a resample has at most 35 different outcomes
 _BLOCK = 2_000_000  # numbers held at once by a bootstrap: 16 MB
+_DENSE = 100  # classes of a matrix that a bootstrap makes whole for every draw
 
 Matrix = NDArray[np.int64]
 Rates = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What most metrics need of confusion matrices: for each class, (..., classes) each.
+
+    right: how often it was recognised; true: how often it occurs; said: how often it was said.
+    """
+
+    right: NDArray
+    true: NDArray
+    said: NDArray
+
+
+Counts = NDArray | Margins
+
+
+def margins(matrix: Counts) -> Margins:
+    """Return the margins of matrices (..., classes, classes), or those that are given.
+
+    >>> margins(np.array([[3, 1], [0, 2]])).said.tolist()
+    [3, 3]
+    """
+    if isinstance(matrix, Margins):
+        return matrix
+    return Margins(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1), matrix.sum(-2))
 
 
 def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> Matrix:
@@ -56,14 +86,16 @@ def _mean_where(values: Rates, present: NDArray[np.bool_]) -> Rates:
     return ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
 
 
-def accuracy(matrix: NDArray) -> Rates:
+def accuracy(matrix: Counts) -> Rates:
     """Weighted accuracy (WA), the share of items classified correctly."""
-    return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+    own = margins(matrix)
+    return ratio(own.right.sum(-1), own.true.sum(-1))
 
 
-def recalls(matrix: NDArray) -> Rates:
+def recalls(matrix: Counts) -> Rates:
     """Recall of each class, shape (..., classes); NaN for a class that the truth does not hold."""
-    return ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
+    own = margins(matrix)
+    return ratio(own.right, own.true)
 
 
 def shares(matrix: NDArray) -> Rates:
@@ -71,61 +103,65 @@ def shares(matrix: NDArray) -> Rates:
     return ratio(matrix, np.broadcast_to(matrix.sum(-1, keepdims=True), matrix.shape))
 
 
-def precisions(matrix: NDArray) -> Rates:
+def precisions(matrix: Counts) -> Rates:
     """Precision of each class, shape (..., classes); NaN for a class that was never predicted."""
-    return ratio(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
+    own = margins(matrix)
+    return ratio(own.right, own.said)
 
 
-def f1_scores(matrix: NDArray) -> Rates:
+def f1_scores(matrix: Counts) -> Rates:
     """F1 of each class, 2 TP / (support + predicted); NaN for one neither true nor predicted."""
-    right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return ratio(2 * right, matrix.sum(-1) + matrix.sum(-2))
+    own = margins(matrix)
+    return ratio(2 * own.right, own.true + own.said)
 
 
-def uar(matrix: NDArray) -> Rates:
+def uar(matrix: Counts) -> Rates:
     """Unweighted average recall: the mean recall over the classes present in the truth.
 
     scikit-learn's `balanced_accuracy_score`; the measure of the INTERSPEECH 2009 Emotion Challenge
     (Schuller, Steidl & Batliner, section 4).
     """
-    return _mean_where(recalls(matrix), matrix.sum(-1) > 0)
+    own = margins(matrix)
+    return _mean_where(recalls(own), own.true > 0)
 
 
-def macro_f1(matrix: NDArray) -> Rates:
+def macro_f1(matrix: Counts) -> Rates:
     """Mean F1 over the classes that are present in the truth or predicted.
 
     scikit-learn's `f1_score(average="macro")` with its own labels. A class that occurs in neither
     says nothing about the model and is left out, so that a model of eight classes can be tested
     on a corpus of four.
     """
-    present = (matrix.sum(-1) + matrix.sum(-2)) > 0
-    return _mean_where(f1_scores(matrix), present)
+    own = margins(matrix)
+    return _mean_where(f1_scores(own), (own.true + own.said) > 0)
 
 
-def kappa(matrix: NDArray) -> Rates:
+def kappa(matrix: Counts) -> Rates:
     """Cohen's kappa (1960), the agreement beyond chance: (p_o − p_e) / (1 − p_e), −1 to 1.
 
     scikit-learn's `cohen_kappa_score`. NaN where truth and prediction are one and the same class.
     """
-    n = matrix.sum((-2, -1))
-    chance = ratio((matrix.sum(-1) * matrix.sum(-2)).sum(-1), n.astype(np.float64) ** 2)
-    return ratio(accuracy(matrix) - chance, 1 - chance)
+    own = margins(matrix)
+    n = own.true.sum(-1)
+    chance = ratio((own.true * own.said).sum(-1), n.astype(np.float64) ** 2)
+    return ratio(accuracy(own) - chance, 1 - chance)
 
 
-def mcc(matrix: NDArray) -> Rates:
+def mcc(matrix: Counts) -> Rates:
     """Matthews' correlation coefficient for several classes (Gorodkin, 2004, eq. 8), −1 to 1.
 
     scikit-learn's `matthews_corrcoef`: 0 where every truth or every prediction is one class.
     """
-    true, predicted = (matrix.sum(axis).astype(np.float64) for axis in (-1, -2))
+    own = margins(matrix)
+    true, predicted = (counts.astype(np.float64) for counts in (own.true, own.said))
     n = true.sum(-1)
-    right = np.trace(matrix, axis1=-2, axis2=-1)
-    covariance = right * n - (true * predicted).sum(-1)
+    covariance = own.right.sum(-1) * n - (true * predicted).sum(-1)
     scale = np.sqrt((n**2 - (predicted**2).sum(-1)) * (n**2 - (true**2).sum(-1)))
     return np.where(n > 0, np.nan_to_num(ratio(covariance, scale)), np.nan)
 
 
-Measure = Callable[[NDArray], Rates]
+_OF_MARGINS = {accuracy, recalls, precisions, f1_scores, uar, macro_f1, kappa, mcc}
+Measure = Callable[[Any], Rates]
 GROUP = "sertool.metrics"  # entry points
 
 
@@ -258,9 +294,15 @@ def resample(
     for all runs alike, so that their values are paired. What one speaker says is not independent,
     so clusters are speakers, and not their utterances (the cluster bootstrap of Davison & Hinkley,
     1997, section 3.8). Equal clusters are drawn as one multinomial cell: a hundred thousand single
-    files cost no more than classes² cells.
+    files cost no more than classes² cells. Of many classes only the margins of a draw are made
+    where the measures need no more, which costs what the tests do.
     """
     n_clusters, *shape = matrices.shape
+    if len(shape) == 3 and shape[-1] > _DENSE:
+        flat = matrices.reshape(n_clusters, -1)
+        cluster, cell = np.nonzero(flat)
+        filled = _kinds(cluster, cell, flat[cluster, cell], n_clusters)
+        return _resample_many(filled, shape[0], shape[-1], measures, resamples, seed)
     kinds, times = np.unique(matrices.reshape(n_clusters, -1), axis=0, return_counts=True)
     random = rng(seed, "bootstrap")
     block = max(1, _BLOCK // (len(kinds) + kinds.shape[1]))
@@ -272,6 +314,79 @@ def resample(
         for name, measure in measures.items():
             drawn[name].append(measure(pooled))
     return {name: np.concatenate(values) for name, values in drawn.items()}
+
+
+def _resample_many(
+    kinds: _Kinds, runs: int, k: int, measures: Mapping[str, Measure], resamples: int, seed: int
+) -> dict[str, Rates]:
+    """Return what `resample` does of matrices of many classes, most of whose cells are empty.
+
+    Whole matrices are made only for measures that need more than margins, a draw at a time.
+    """
+    true, said = kinds.cell // k, kinds.cell // (k * k) * k + kinds.cell % k
+    hits = true == said
+    whole = not _OF_MARGINS.issuperset(measures.values())
+    random = rng(seed, "bootstrap")
+    held = len(kinds.times) + len(kinds.cell) + (runs * k**2 if whole else 3 * runs * k)
+    block = max(1, _BLOCK // held)
+    drawn: dict[str, list[Rates]] = {name: [] for name in measures}
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        share = kinds.times / kinds.times.sum()
+        weights = random.multinomial(kinds.times.sum(), share, size=size)
+        counts = weights[:, kinds.kind] * kinds.count
+        sums = [_summed(counts[:, hits], true[hits], runs * k)]
+        sums += [_summed(counts, place, runs * k) for place in (true, said)]
+        own = Margins(*(one.reshape(size, runs, k) for one in sums))
+        full = None
+        if whole:
+            full = _summed(counts, kinds.cell, runs * k**2).reshape(size, runs, k, k)
+        for name, measure in measures.items():
+            drawn[name].append(measure(own if measure in _OF_MARGINS else full))
+    return {name: np.concatenate(values) for name, values in drawn.items()}
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """Clusters that are not the same: how many are of each kind, and the cells that it fills.
+
+    times: (kinds,). kind, cell, count: an entry a filled cell, which is numbered through runs,
+    truths and predictions.
+    """
+
+    times: NDArray
+    kind: NDArray
+    cell: NDArray
+    count: NDArray
+
+
+def _kinds(cluster: NDArray, cell: NDArray, count: NDArray, n: int) -> _Kinds:
+    """Return the kinds of `n` clusters by the cells (entries,) that each fills.
+
+    In the order of their matrices, as `np.unique` has it, so that draws are the same.
+    """
+    order = np.lexsort((cell, cluster))
+    entries = np.stack([-cell[order], count[order]], 1).tolist()
+    begins = np.searchsorted(cluster[order], np.arange(n + 1)).tolist()
+    rows = [tuple(map(tuple, entries[a:b])) for a, b in itertools.pairwise(begins)]
+    found = sorted(Counter(rows).items())
+    filled = np.array([pair for row, _ in found for pair in row], np.int64).reshape(-1, 2)
+    return _Kinds(
+        np.array([times for _, times in found], np.int64),
+        np.repeat(np.arange(len(found)), [len(row) for row, _ in found]),
+        -filled[:, 0],
+        filled[:, 1],
+    )
+
+
+def _summed(counts: NDArray, places: NDArray, n: int) -> NDArray:
+    """Return counts (draws, entries) added up where places (entries,) are equal, (draws, n)."""
+    made = np.zeros((len(counts), n), counts.dtype)
+    if len(places):
+        order = np.argsort(places, kind="stable")
+        firsts, begins = np.unique(places[order], return_index=True)
+        made[:, firsts] = np.add.reduceat(counts[:, order], begins, axis=1)
+    return made
 
 
 def limits(values: Rates, level: float) -> tuple[float, float]:
@@ -300,6 +415,32 @@ def bootstrap(
         nothing = np.full(1, np.nan)
         return {name: limits(nothing, level) for name in measures}
     drawn = resample(matrices[:, None], measures, resamples, seed)
+    return {name: limits(values, level) for name, values in drawn.items()}
+
+
+def bootstrap_tests(
+    truth: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    clusters: Sequence[Hashable],
+    n_classes: int,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return what `bootstrap` does, of tests; a matrix a cluster is made only where that is little.
+
+    truth, predicted: (n,) indices; clusters: (n,), what each test is drawn with.
+    """
+    number = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
+    if len(number) < FEWEST or (n_classes <= _DENSE and len(number) * n_classes**2 <= _BLOCK):
+        matrices = cluster_matrices(truth, predicted, clusters, n_classes)[1]
+        return bootstrap(matrices, level, resamples, seed)
+    cells = np.array([number[name] for name in clusters], np.int64) * n_classes**2
+    cells += np.asarray(truth, np.int64) * n_classes + predicted
+    filled, count = np.unique(cells, return_counts=True)
+    kinds = _kinds(*np.divmod(filled, n_classes**2), count, len(number))
+    measures = {name: metric.compute for name, metric in known().items()}
+    drawn = _resample_many(kinds, 1, n_classes, measures, resamples, seed)
     return {name: limits(values, level) for name, values in drawn.items()}
 
 

@@ -41,8 +41,8 @@ def test_the_front_page_quotes_what_was_measured() -> None:
 
 def test_every_script_with_figures_runs_in_make_bench() -> None:
     own = {path.stem for path in FOLDER.glob("*.py") if "measured.write(" in path.read_text()}
-    assert own <= set(bench.SCRIPTS)
-    assert {path.stem for path in bench.KEPT.glob("*.json")} <= set(bench.SCRIPTS)
+    assert own <= {*bench.SCRIPTS, *bench.APART}
+    assert {path.stem for path in bench.KEPT.glob("*.json")} <= {*bench.SCRIPTS, *bench.APART}
     for path in bench.KEPT.glob("*.json"):
         rows = json.loads(path.read_text("utf-8"))["rows"]
         assert len({row["what"] for row in rows}) == len(rows), path.name
@@ -77,6 +77,17 @@ def test_a_kept_file_names_no_folder_of_this_machine(
     kept = json.loads(out.read_text())
     assert kept["command"] == "python benchmarks/featurize.py RAVDESS/ --quick"
     assert {"python", "numpy", "torch"} <= set(kept["versions"])
+
+
+def test_rows_of_what_did_not_run_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "load.json"
+    monkeypatch.setattr(sys, "argv", ["load.py"])
+    measured.write(out, [measured.Row("one", 1.0, "s"), measured.Row("two", 2.0, "s")])
+    measured.write(out, [measured.Row("two", 3.0, "s")], add=True)
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["what"], row["value"]) for row in rows] == [("one", 1.0), ("two", 3.0)]
 
 
 def test_what_falls_short_says_why() -> None:

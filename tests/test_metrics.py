@@ -211,6 +211,25 @@ def test_bootstrap_is_seeded_and_blind_to_order(monkeypatch):
     assert one == metrics.bootstrap(matrices, seed=5)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_many_classes_have_the_intervals_that_their_matrices_give(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(3)
+    truth, predicted = random.integers(0, 12, (2, 300))
+    predicted = np.where(random.random(300) < 0.4, truth, predicted)
+    clusters = [i % 7 if known else i for i in range(300)]  # speakers, or single files
+    matrices = metrics.cluster_matrices(truth, predicted, clusters, 12)[1]
+    measures = {name: metric.compute for name, metric in metrics.known().items()}
+    measures |= {"recalls": metrics.recalls, "cell": lambda matrix: matrix[..., 1, 2]}
+    twice = np.stack([matrices, matrices[::-1]], 1)
+    whole, drawn = metrics.bootstrap(matrices), metrics.resample(twice, measures, 300)
+    monkeypatch.setattr(metrics, "_DENSE", 4)
+    assert metrics.bootstrap_tests(truth, predicted, clusters, 12) == whole
+    for name, values in metrics.resample(twice, measures, 300).items():
+        np.testing.assert_array_equal(values, drawn[name], name)
+
+
 def test_bootstrap_of_one_speaker_says_nothing():
     for limits in metrics.bootstrap(np.ones((1, 3, 3), np.int64)).values():
         assert np.isnan(limits).all()

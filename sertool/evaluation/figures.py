@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sertool.core.paths import show
-from sertool.evaluation import reliability
+from sertool.evaluation import crowds, reliability
 from sertool.evaluation.intervals import MODEL_NAME, of_files, recalls_of, right_by_bin
 from sertool.evaluation.number_tables import interval
-from sertool.evaluation.report import AnyReport, NumberReport, Report
+from sertool.evaluation.report import AnyReport, Figures, NumberReport, Report
 from sertool.evaluation.terminal import percent, systems, three_digits, warnings
 from sertool.formats import figures as folders
 from sertool.ui.figures import (
@@ -59,21 +59,30 @@ def _whiskers(
 
 
 def confusion_figure(report: Report) -> Figure:
-    """The confusion matrix in percent of each row, counts below; rows the truth."""
+    """The confusion matrix in percent of each row, counts below; rows the truth.
+
+    Of a crowd of classes without names and counts, the classes in the report's order.
+    """
     classes, matrix = report.classes, report.figures.confusion
     k = len(classes)
     side = min(14.0, 2.6 + 0.72 * k)
     figure, axes = one_panel(side, side * 0.92)
-    shares = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in matrix]
+    counts = np.array(matrix, np.float32)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    if crowds.crowded(classes):
+        axes.set_xlabel(f"predicted, {k} classes (percent of the row)", color=INK)
+        axes.set_ylabel("truth", color=INK)
+        _title(figure, report)
+        return figure
     size = 9 if k <= 12 else 6
     for i, row in enumerate(matrix):
         for j, n in enumerate(row):
-            colour = "white" if shares[i][j] > 0.55 else INK
+            colour = "white" if shares[i, j] > 0.55 else INK
             if not n:
                 continue
             weight = "bold" if i == j else "normal"
-            axes.text(j, i - 0.12, percent(shares[i][j], 0), ha="center", va="center",
+            axes.text(j, i - 0.12, percent(float(shares[i, j]), 0), ha="center", va="center",
                       color=colour, fontsize=size + 1, fontweight=weight)  # fmt: skip
             axes.text(j, i + 0.24, str(n), ha="center", va="center", color=colour,
                       fontsize=size - 2.5, alpha=0.8)  # fmt: skip
@@ -93,9 +102,11 @@ def confusion_figure(report: Report) -> Figure:
 
 def classes_figure(report: Report) -> Figure:
     """Recall of each class: the model next to the linear baseline, and chance."""
-    classes = [c for c in report.classes if report.figures.per_class[c].support]
     every = systems(report)  # of which the first is the model, be it what it may
     rows = [every[0], *(row for row in every[1:] if row[0] != "majority")][:2]
+    if crowds.crowded(report.classes):
+        return _recalls_figure(report, rows)
+    classes = [c for c in report.classes if report.figures.per_class[c].support]
     crowded = max(map(len, classes)) > ROOM
     figure, axes = one_panel(max(5.0, 1.6 + 0.85 * len(classes)), 5.0 if crowded else 3.8)
     width = 0.8 / len(rows)
@@ -116,6 +127,26 @@ def classes_figure(report: Report) -> Figure:
     over = f"intervals over {plural(ci.n_units, ci.unit)}"
     words = f"whiskers: {100 * ci.level:g} % {over}" if intervals else f"too few for {over}"
     axes.set_xlabel(words, color=INK, fontsize=8)
+    _percent_axis(axes, "recall, %")
+    _legend(axes, figure)
+    _title(figure, report)
+    return figure
+
+
+def _recalls_figure(report: Report, rows: Sequence[tuple[str, Figures]]) -> Figure:
+    """Recall of each of a crowd of classes, the model's worst first, without names."""
+    classes = crowds.worst(report)
+    figure, axes = one_panel(16.0, 3.8)
+    at = range(len(classes))
+    for (name, figures), colour in zip(rows, (MODEL, LINEAR), strict=False):
+        recalls = [100 * (figures.per_class[c].recall or 0.0) for c in classes]
+        marker = "none" if colour == MODEL else "."
+        axes.plot(at, recalls, label=short(name), color=colour, marker=marker, markersize=3,
+                  linestyle="-" if colour == MODEL else "none", drawstyle="steps-mid")  # fmt: skip
+    axes.axhline(100 / len(report.classes), color=INK, linewidth=1, linestyle=":", label="chance")
+    axes.set_xticks([])
+    axes.set_xlim(-0.7, len(classes) - 0.3)
+    axes.set_xlabel(f"{plural(len(classes), 'class')}, worst first", color=INK, fontsize=8)
     _percent_axis(axes, "recall, %")
     _legend(axes, figure)
     _title(figure, report)

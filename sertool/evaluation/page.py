@@ -9,7 +9,7 @@ import numpy as np
 
 from sertool import metrics, regression
 from sertool.core.paths import show
-from sertool.evaluation import curves, number_tables, reliability
+from sertool.evaluation import crowds, curves, number_tables, reliability
 from sertool.evaluation.facts import FACTS
 from sertool.evaluation.intervals import MODEL_NAME, of_files, recalls_of, right_by_bin
 from sertool.evaluation.options import ALL
@@ -235,6 +235,10 @@ def _metrics(rows: Sequence[tuple[str, Figures]]) -> Html:
 
 def confusion(report: Report, opens: bool) -> Html:
     """Return the confusion matrix; `opens`: each cell is a button that shows its recordings."""
+    if crowds.crowded(report.classes):
+        return section(
+            "Confusions", "confusion", matrix(report.classes, report.figures.confusion, False)
+        )
     hint = "Rows are the truth: per cent of the row, and below it how many."
     hint += " A cell opens the recordings in it; the arrow keys move between cells." * opens
     made = matrix(report.classes, report.figures.confusion, opens)
@@ -242,7 +246,12 @@ def confusion(report: Report, opens: bool) -> Html:
 
 
 def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], opens: bool) -> Html:
-    """Return counts, rows the truth, in per cent of their row; `opens`: as buttons."""
+    """Return counts, rows the truth, in per cent of their row; `opens`: as buttons.
+
+    Of a crowd of classes the most frequent mistakes instead.
+    """
+    if crowds.crowded(names):
+        return _mistakes(names, counts)
     head = tag("tr", tag("td", tag("span", "truth ↓  said →", class_="soft")),
                [tag("th", show(name), scope="col") for name in names])  # fmt: skip
     body = []
@@ -252,6 +261,15 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], opens: bool) -
         body.append(tag("tr", tag("th", show(names[i]), scope="row"), cells))
     made = tag("table", tag("thead", head), tag("tbody", body), class_="matrix")
     return scrolled(made, "Confusion matrix")
+
+
+def _mistakes(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
+    lines = [
+        [show(names[one.truth]), show(names[one.said]), percent(one.share), f"{one.n}"]
+        for one in crowds.mistakes(counts)
+    ]
+    title = f"The most frequent mistakes among {len(names)} classes"
+    return tag("figure", tag("h3", title), table(["truth", "said", "%", "n"], lines, title, 2))
 
 
 def _cell(names: Sequence[str], i: int, j: int, n: int, total: int, opens: bool) -> Html:
@@ -293,10 +311,12 @@ def classes(report: Report) -> Html:
     """Return each class's recall with its interval beside the linear baseline's, and its rates."""
     rows = systems(report)
     other = next(((name, own) for name, own in rows[1:] if name != "majority"), None)
-    found = recalls_of(report)
+    crowded = crowds.crowded(report.classes)
+    found = {} if crowded else recalls_of(report)
     limits = found.get(MODEL_NAME, [])
     lines: list[list[Child]] = []
-    for i, name in enumerate(report.classes):
+    names = crowds.worst(report)[: crowds.WORST] if crowded else report.classes
+    for i, name in enumerate(names):
         own = report.figures.per_class[name]
         if not own.support:
             continue
@@ -314,8 +334,9 @@ def classes(report: Report) -> Html:
     signs = [("model", "recall"), ("chance", "chance")]
     signs += [("whisker", f"{100 * report.figures.ci.level:g} % interval")] if limits else []
     signs += [("other", show(other[0]))] if other else []
-    return section("Classes", "classes", bars(header, lines, "Recall of each class"),
-                   charts.legend(*signs))  # fmt: skip
+    rest = f"The {len(names)} worst of {len(report.classes)} classes." if crowded else None
+    return section("Classes", "classes", tag("p", rest, class_="soft") if rest else None,
+                   bars(header, lines, "Recall of each class"), charts.legend(*signs))  # fmt: skip
 
 
 def speakers(report: Report) -> Html | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from msgspec.structs import replace as changed
 
 from sertool import regression
 from sertool.core.errors import InputError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.paths import show
 from sertool.evaluation import contamination
 from sertool.evaluation.facts import FACTS
@@ -360,6 +362,7 @@ def _sums(runs: Sequence[Sequence[NumberFigures]]) -> tuple[list[str], np.ndarra
 
 def _counts(runs: Sequence[Sequence[Figures]], n: int) -> tuple[list[str], np.ndarray]:
     speakers: dict[str, list[np.ndarray]] = {}
+    _check_size(runs, n)
     rest = np.zeros((len(runs), n, n), np.int64)
     for i, run in enumerate(runs):
         for figures in run:
@@ -373,7 +376,23 @@ def _counts(runs: Sequence[Sequence[Figures]], n: int) -> tuple[list[str], np.nd
     known = [np.stack(rows) for _, rows in sorted(speakers.items())]
     units = [unit for i in range(len(runs)) for unit in _units(rest[i], i, len(runs))]
     stacked = np.stack([*known, *units]) if known or units else np.zeros((0, len(runs), n, n))
-    return [*sorted(speakers), *[""] * len(units)], stacked.astype(np.int64)
+    return [*sorted(speakers), *[""] * len(units)], stacked.astype(np.int64, copy=False)
+
+
+def _check_size(runs: Sequence[Sequence[Figures]], n: int) -> None:
+    """Raise InputError where matrices of all speakers, and of tests of none, would fill memory."""
+    names: set[str] = set()
+    unknown = 0
+    for figures in itertools.chain.from_iterable(runs):
+        groups = figures.by.get("speaker", {})
+        names |= groups.keys()
+        unknown += figures.n - sum(group.n for group in groups.values())
+    clusters = len(names) + unknown
+    what = f"{n} classes' counts of {len(names)} speakers and {unknown} tests of unknown speaker,"
+    try:
+        afford(16 * clusters * len(runs) * n**2, what)
+    except TooMuch as error:
+        raise InputError(str(error)) from error
 
 
 def _units(matrix: np.ndarray, run: int, runs: int) -> list[np.ndarray]:

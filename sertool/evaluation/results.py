@@ -119,12 +119,13 @@ def _per_class(
 
 def _intervals(tested: Tested, predicted: np.ndarray, level: float, seed: int) -> Intervals:
     names, unit = clusters(tested.units)
-    found, matrices = metrics.cluster_matrices(tested.truth, predicted, names, len(tested.classes))
-    limits = metrics.bootstrap(matrices, level, seed=seed)
+    limits = metrics.bootstrap_tests(
+        tested.truth, predicted, names, len(tested.classes), level, seed=seed
+    )
     return Intervals(
         level=level,
         unit=unit,
-        n_units=len(found),
+        n_units=len(set(names)),
         resamples=metrics.RESAMPLES,
         seed=seed,
         limits={name: (number(low), number(high)) for name, (low, high) in limits.items()},

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from sertool import metrics
 from sertool.core.paths import show
-from sertool.evaluation import contamination, number_tables, reliability
+from sertool.evaluation import contamination, crowds, number_tables, reliability
 from sertool.evaluation.report import (
     AnyReport,
     CalibrationFigures,
@@ -335,9 +335,12 @@ def confusion_matrix(report: Report, width: int = 80) -> Text:
     """The matrix, rows the truth: percent of the row and counts, in one line per class or two.
 
     No class's name is cut that there is room for; eight classes fit 60 columns. Where even short
-    names do not fit, the predicted classes follow in several blocks.
+    names do not fit, the predicted classes follow in several blocks. Of a crowd of classes the most
+    frequent mistakes are listed instead.
     """
     matrix = report.figures.confusion
+    if crowds.crowded(report.classes):
+        return _mistakes(report, width)
     digits = max(2, *(len(str(n)) for row in matrix for n in row))
     total = max(3, *(len(str(sum(row))) for row in matrix))
     layout = _layout([show(name) for name in report.classes], digits, total, width)
@@ -364,6 +367,21 @@ def confusion_matrix(report: Report, width: int = 80) -> Text:
     return text
 
 
+def _mistakes(report: Report, width: int) -> Text:
+    """The most frequent mistakes, a line each: truth, what was said, percent of it, count."""
+    found = crowds.mistakes(report.figures.confusion)
+    head = f"the most frequent mistakes among {len(report.classes)} classes"
+    text = Text(no_wrap=True, overflow="ignore")
+    text.append(head if found else "no mistakes", style="bold")
+    text.append(" (truth: said, percent, count)\n" if found else "\n")
+    room = max(5, (width - 16) // 2)
+    for one in found:
+        truth, said = (short(show(report.classes[k]), room) for k in (one.truth, one.said))
+        text.append(f"{truth}: {said}  {percent(one.share, 0)}% {one.n}\n")
+    text.right_crop(1)
+    return text
+
+
 def _right(text: str, width: int) -> str:
     """Return text at the right of so many columns of a terminal, where some signs take two."""
     return " " * (width - cell_len(text)) + text
@@ -379,10 +397,19 @@ def _cells(row: Sequence[int], digits: int, one_line: bool) -> list[list[str]]:
 
 
 def class_table(report: Report, width: int = 80) -> RenderableType:
-    """Precision, recall, F1, AUC and support of each class, in several tables where it is wide."""
+    """Precision, recall, F1, AUC and support of each class, in several tables where it is wide.
+
+    Of a crowd of classes those of the lowest recall.
+    """
     header = ["class", "precision", "recall", "F1", "AUC", "n"]
     rows = []
-    for name in report.classes:
+    if crowds.crowded(report.classes):
+        found = crowds.worst(report)
+        header[0] = f"the worst of {plural(len(found), 'tested class')}"
+        names = found[: crowds.WORST]
+    else:
+        names = list(report.classes)
+    for name in names:
         row = report.figures.per_class[name]
         rates = [percent(rate) for rate in (row.precision, row.recall, row.f1, row.auc)]
         rows.append([show(name), *rates, str(row.support)])

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 GATHERED = 4  # passes of a network, whose items are read before they are scored
 COUNT = 32  # bytes of a count: in a matrix, a list, and text
+POSTERIOR = 150  # of an item's posterior of a class: in arrays, a table, and text
 FIGURES = (
     "confusion.png", "classes.png", "speakers.png", "reliability.png", "scatter.png", "stress.png",
 )  # fmt: skip
@@ -101,16 +102,24 @@ def evaluate(
         return _tested(tests, store_path, classes, options, console, finished, stages, replays)
 
 
-def _check_size(tests: Sequence[CheckpointTest], store: Store, classes: int) -> None:
-    """Raise InputError where the counts of a report, by speaker and system, would fill memory."""
+def _check_size(
+    tests: Sequence[CheckpointTest], store: Store, classes: int, options: EvalOptions
+) -> None:
+    """Raise InputError where a report's counts, by speaker and system, or the posteriors of its
+    items would fill memory.
+    """
     items = store.items()
-    who = {(items[i].corpus, items[i].speaker) for test in tests for i in test.tested}
+    tested = [items[i] for test in tests for i in test.tested]
+    who = {(item.corpus, item.speaker) for item in tested}
     systems = 1 + len(tests[0].header.baselines or ())
     counts = systems * (1 + len(who)) * classes**2
+    posteriors = 0 if options.summary else len(tested) * classes
     try:
         afford(COUNT * counts, f"counts of {classes} classes, of each of {len(who)} speakers,")
+        afford(POSTERIOR * posteriors, f"a report of {len(tested)} items' {classes} classes")
     except TooMuch as error:
-        raise InputError(str(error)) from error
+        rest = "; --summary leaves items out" if COUNT * counts < POSTERIOR * posteriors else ""
+        raise InputError(f"{error}{rest}") from error
 
 
 def _tested(
@@ -144,7 +153,7 @@ def _tested(
             where=options.where,
             console=console,
         )
-        _check_size(tests, store, len(classes))
+        _check_size(tests, store, len(classes), options)
         if by_speaker:
             for test in tests:
                 speakers.check(store.items(), test.tested, store.path)
