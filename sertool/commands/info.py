@@ -16,6 +16,7 @@ from sertool.core.settings import option
 from sertool.core.texts import json_text, visible, whole
 from sertool.evaluation.options import AUDIT, AuditOptions
 from sertool.formats import box
+from sertool.formats import made as side
 from sertool.ui.console import Console
 
 if TYPE_CHECKING:
@@ -172,8 +173,11 @@ def _described(path: Path, options: InfoOptions, replace: bool, console: Console
             workers=options.auditing.workers,
         )
     found = describe(path, listen)
-    for line in found.bad_lines if isinstance(found, ManifestDescription) else ():
-        console.failed(path, f"line {line}")
+    if isinstance(found, ManifestDescription):
+        for line in found.bad_lines:
+            console.failed(path, f"line {line}")
+        if doubt := side.doubt(path):
+            console.warn(doubt)
     if options.figures is not None:
         _draw(found, options.figures, options.number or DRAWN, console)
     return found

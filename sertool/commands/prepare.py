@@ -253,6 +253,8 @@ def _utterances(
     if manifest.is_file():
         paths = {utterance.path for utterance in utterances}
         check_output(manifest, True, inputs=[*(s.root for s in sources), *map(from_text, paths)])
+    for doubt in filter(None, map(side.doubt, filter(Path.is_file, corpora))):
+        console.warn(doubt)
     made = provenance.record(corpora, sources, recorded(options))
     if template is not None:
         _write_template(template, utterances)

@@ -246,6 +246,8 @@ def _utterances(
     found = _named(found, console, [url] if url else [])
     name = path.name if url is None else show(url)
     read = lineage.Input(name, lineage.file_sha256(path), "manifest")
+    if doubt := side.doubt(path):
+        console.warn(doubt)
     return found, read, side.lineage_of(path) or []
 
 

@@ -1,12 +1,14 @@
 """What made an output that cannot say so itself: `.NAME.made` beside it, believed while it fits.
 
 Manifests and predictions are lines for any program, so they have no header. The file beside them is
-JSON: `format`, the `sha256` of the output's bytes, and its `lineage`, as stores keep theirs. What
-was edited, cut or replaced since then has another sha256, and nothing is known of it.
+JSON: `format`, `version`, the `sha256` of the output's bytes, its `lineage`, as stores keep theirs,
+and `record`, the SHA-256 of all these. What was edited, cut or replaced since then has another
+sha256, and nothing is known of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +16,13 @@ from typing import Any
 
 from msgspec import Struct, convert
 
-from sertool.core.paths import regular
+from sertool.core.paths import regular, show
 from sertool.formats import schema
 from sertool.formats.lineage import Record, canonical, file_sha256
 from sertool.formats.outputs import atomic
 
 FORMAT = "sertool-made"
+VERSION = 2  # 1: without a checksum of itself, nor a version
 MOST_BYTES = 1 << 22  # of such a file: some thousand times its usual size
 
 
@@ -29,6 +32,8 @@ class Side(Struct):
     format: str
     sha256: str
     lineage: list[Record]
+    version: int = 1
+    record: str = ""
 
 
 def path_of(output: Path) -> Path:
@@ -41,9 +46,16 @@ def keep(output: Path, sha256: str, lineage: Sequence[dict[str, Any]]) -> None:
 
     To be called just before the output gets its name: killed between, an older output does not fit.
     """
-    text = canonical({"format": FORMAT, "sha256": sha256, "lineage": list(lineage)})
+    row = {"format": FORMAT, "version": VERSION, "sha256": sha256, "lineage": list(lineage)}
+    text = canonical(row | {"record": _digest(row)})
     with atomic(path_of(output)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _digest(row: dict[str, Any]) -> str:
+    """Return the SHA-256 of all that such a file says, but of this."""
+    kept = {name: value for name, value in row.items() if name != "record"}
+    return hashlib.sha256(canonical(kept).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read(output: Path) -> bytes:
@@ -62,11 +74,34 @@ def records_of(output: Path) -> list[Record]:
 
 def lineage_of(output: Path) -> list[dict[str, Any]] | None:
     """Return what made a file; None where nothing says so, or the file is not as it was made."""
+    return _known(output)[0]
+
+
+def doubt(output: Path) -> str:
+    """Return why what lies beside a file is not believed; "" where it is, or nothing is there."""
+    known, why = _known(output)
+    if why:
+        return f"{show(path_of(output))}: {why}; how {show(output.name)} was made is unknown"
+    if known is None and read(output):
+        return f"{show(output)}: changed since it was made, so that how is not known"
+    return ""
+
+
+def _known(output: Path) -> tuple[list[dict[str, Any]] | None, str]:
+    """Return what made a file, None where that is not known, and why what says so is not right."""
+    content = read(output)
+    if not content:
+        return None, ""
     try:
-        row = json.loads(read(output))
+        row = json.loads(content)
         known = schema.convert(row, Side)
-        fits = known.format == FORMAT and known.sha256 == file_sha256(output)
+        if known.version > VERSION:
+            return None, f"is of version {known.version}, this sertool reads up to {VERSION}"
+        signed = known.version > 1 or known.record
+        if known.format != FORMAT or (signed and known.record != _digest(row)):
+            raise ValueError("not as it was written")
+        fits = known.sha256 == file_sha256(output)
     except (OSError, ValueError, RecursionError):
-        return None
+        return None, "is damaged"
     lineage: list[dict[str, Any]] = row["lineage"]
-    return lineage if fits else None
+    return (lineage if fits else None), ""

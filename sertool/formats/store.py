@@ -290,7 +290,7 @@ class Store:
             sha256 = _checksums(data, self.offsets)[0] if whole else str(data.attrs["sha256"])
             right = _content_sha256(self._file, data, sha256) == self.sha256
             self._sums = None if whole else self._file["crc32"][()]
-        except (OSError, RuntimeError, KeyError):
+        except (OSError, RuntimeError, KeyError, ValueError):  # the last: a text that is not UTF-8
             right = False
         if not right:
             raise InputError(
