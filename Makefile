@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs man dist results figures bench load test check lint types unit fast clean
+.PHONY: demo docs man dist results figures bench load fuzz test check lint types unit fast clean
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -58,6 +58,13 @@ dist: $(VENV)/dist-ready
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+
+# Ten minutes of inputs at every door, at half a core; out/fuzz keeps what led further, so that the next run goes on.
+# SEED draws others, MINUTES says how long, DOORS ("--door store --door wav") where.
+MINUTES ?= 10
+SEED ?= 0
+fuzz: $(VENV)/ready
+	PYTHONPATH=tests nice -n 10 $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(DOORS)
 
 test: lint types unit
 

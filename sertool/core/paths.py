@@ -89,7 +89,10 @@ def regular(path: str | os.PathLike[str], *, follow: bool = True) -> io.Buffered
 def contents(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
     """Return the bytes of a regular file; OSError for anything else, and for more than `most`."""
     with regular(path) as file:
-        found = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size  # room is made for what is asked for
+        found = file.read(min(size, most) + 1)
+        while size < len(found) <= most and (block := file.read(min(most, 1 << 20))):  # it grew
+            found += block
     if len(found) > most:
         what = f"larger than the {most >> 20} MB that are read of such a file"
         raise OSError(errno.EINVAL, what, os.fspath(path))

@@ -1,0 +1,285 @@
+"""`make fuzz`: minutes of inputs that no one made by hand, at every door, and a table of them.
+
+Of each door some inputs wait in OUT/DOOR: the seeds, and what reached lines of the package that
+nothing before it had. One is drawn, changed, and read by one of the door's command lines in a
+process of its own (`judge`). Run again, it goes on from there; --seed draws others. Faults lie in
+OUT/found, each with its command line: `--again FOLDER` repeats one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import random
+import resource
+import sys
+import time
+import traceback
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # before NumPy is imported
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = "1"  # a thread would be missing in a forked process
+
+from fuzz import desk as desks
+from fuzz import judge
+from fuzz.doors import DOORS, Door, words
+
+TRACED = 0.3  # of the inputs: what they reach costs twice the time
+TOGETHER = 16  # inputs in one process, one after another
+Files = dict[str, bytes]
+
+
+@dataclass
+class Row:
+    """What is known of a door: how many inputs, what went wrong, most memory (MB)."""
+
+    inputs: int = 0
+    peak: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        """Count another row, too."""
+        self.inputs += row.inputs
+        self.peak = max(self.peak, row.peak)
+        for kind, count in row.faults.items():
+            self.faults[kind] = self.faults.get(kind, 0) + count
+
+
+def main() -> int:
+    """Fuzz for a while; 1 where something was found."""
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/fuzz"))
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--inputs", type=int, default=0, help="end after so many")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--door", action="append", default=[])
+    parser.add_argument("--fresh", action="store_true", help="count from 0")
+    parser.add_argument("--again", type=Path, help="a folder of OUT/found")
+    parser.add_argument("--json", type=Path, help="keep the table here, too")
+    given = parser.parse_args()
+    out = given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    desk = out / "desk"
+    if not (desk / "whole").exists():
+        desk.mkdir(exist_ok=True)
+        desks.build(desk)
+    if given.again:
+        return _again(given.again, desk)
+    doors = [one for one in DOORS if not given.door or any(x in one.name for x in given.door)]
+    counts = out / "counts.json"
+    rows = {} if given.fresh or not counts.exists() else json.loads(counts.read_text())
+    rows = {name: Row(**row) for name, row in rows.items()}
+    print(f"fuzz: seed {given.seed}, {given.minutes:g} min, {len(doors)} doors, {out}", flush=True)
+    end = time.monotonic() + 60 * given.minutes
+    before = sum(row.inputs for row in rows.values())
+    for i, one in enumerate(doors):
+        left = (end - time.monotonic()) / (len(doors) - i)
+        most = given.inputs and -(-given.inputs // len(doors))
+        row = _in_process(functools.partial(_door, one, out, given.seed, left, most))
+        rows.setdefault(one.name, Row()).add(row)
+        counts.write_text(json.dumps({name: asdict(row) for name, row in rows.items()}, indent=1))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(table(rows))
+    total = sum(row.inputs for row in rows.values())
+    spent = used.ru_utime + used.ru_stime
+    print(f"{total} inputs, {total - before} of them now, in {spent:.0f} s of processor time")
+    if given.json:
+        given.json.write_text(json.dumps(_trust(rows), indent=1) + "\n")
+    return 1 if any(row.faults for row in rows.values()) else 0
+
+
+COLUMNS = {"crashes": "crash", "tracebacks": "traceback", "hangs": "hang"}
+
+
+def table(rows: dict[str, Row]) -> str:
+    """Return the table of what was tried."""
+    lines = [f"{'door':26}{'inputs':>8}{''.join(f'{n:>12}' for n in COLUMNS)}{'other':>7}{'MB':>7}"]
+    total = Row()
+    for name, row in [*rows.items(), ("all", total)]:
+        known = [row.faults.get(kind, 0) for kind in COLUMNS.values()]
+        other = sum(row.faults.values()) - sum(known)
+        numbers = "".join(f"{n:>12}" for n in known)
+        lines.append(f"{name:26}{row.inputs:>8}{numbers}{other:>7}{row.peak:>7.0f}")
+        total.add(row)
+    return "\n".join(lines)
+
+
+TRUSTED = {"lost": "outside", "tracebacks": "traceback", "hangs": "hang"}
+
+
+def _trust(rows: dict[str, Row]) -> dict[str, Any]:
+    """Return the table as docs/trust.md takes it."""
+    found: list[dict[str, Any]] = []
+    for name, row in rows.items():
+        counts = {key: row.faults.get(kind, 0) for key, kind in TRUSTED.items()}
+        wrong = sum(row.faults.values()) - sum(counts.values())
+        about = {"what": f"inputs of the fuzzer: {name}", "cases": row.inputs}
+        found.append(about | counts | {"peak_mb": round(row.peak, 1)})
+        if wrong:
+            found[-1]["wrong"] = wrong
+    return {"command": "make fuzz", "rows": found}
+
+
+def _in_process(work: Callable[[], Row]) -> Row:
+    """Return what a door's own process found: what one needs in memory is not another's."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        code = 1
+        try:
+            with open(writing, "w", encoding="utf-8") as file:
+                json.dump(asdict(work()), file)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as file:
+        text = file.read()
+    os.waitpid(child, 0)
+    return Row(**json.loads(text)) if text else Row(faults={"fuzzer": 1})
+
+
+def _door(door: Door, out: Path, seed: int, seconds: float, most: int) -> Row:
+    """Return what inputs at a door gave within some seconds."""
+    desk, kept = out / "desk", out / door.name.replace("/", "-").replace(" ", "-")
+    kept.mkdir(exist_ok=True)
+    draw = random.Random(f"{seed} {door.name} {len(list(kept.iterdir()))}")
+    inputs = door.seeds(desk) + [load(path) for path in sorted(kept.iterdir())]
+    if not inputs:
+        print(f"fuzz: {door.name}: no seeds", flush=True)
+        return Row()
+    row, reached, grown = Row(), bytearray(judge.PLACES), 0
+    call = caller(door, inputs, desk)
+    end = time.monotonic() + seconds
+    lines = [(line, files) for files in inputs for line in door.lines]
+    if len(lines) > 60:
+        lines = draw.sample(lines, 60)
+    while time.monotonic() < end and not (most and row.inputs >= most):
+        batch = [lines.pop() for _ in range(min(len(lines), TOGETHER))]
+        seeded = bool(batch)
+        for _ in range(TOGETHER - len(batch)):
+            base = inputs[_drawn(draw, len(inputs))]
+            batch.append((draw.choice(door.lines), door.changed(draw, base, inputs)))
+        cases = [judge.Case(words(line, files), files) for line, files in batch]
+        traced = seeded or draw.random() < TRACED
+        for (line, files), found in zip(
+            batch, judge.examine(cases, desk, call, traced), strict=True
+        ):
+            row.add(Row(1, found.peak, {found.fault: 1} if found.fault else {}))
+            if found.fault:
+                _report(door, line, files, found, out)
+            new = [place for place in found.reached if not reached[place]]
+            for place in new:
+                reached[place] = 1
+            if new and not seeded:
+                grown += 1
+                inputs.append(files)
+                save(files, kept)
+    told = f"{row.inputs} inputs, {sum(reached)} lines, {grown} kept, {row.faults or 'no fault'}"
+    print(f"{door.name}: {told}", flush=True)
+    return row
+
+
+def _drawn(draw: random.Random, count: int) -> int:
+    """Return which input is changed: every second one is among the last."""
+    return draw.randrange(max(0, count - 12) if draw.random() < 0.5 else 0, count)
+
+
+def caller(door: Door, inputs: list[Files], desk: Path) -> Callable[[list[str]], int]:
+    """Return the command line, with all loaded that a door's lines need."""
+    import tempfile
+
+    from sertool.cli import main as sertool
+
+    here, out, err, stdin = os.getcwd(), sys.stdout, sys.stderr, sys.stdin
+    for line in door.lines:
+        files = inputs[0]
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, contextlib.suppress(Exception):
+            judge.put(files, Path(folder))
+            os.chdir(folder)
+            sys.stdin = io.TextIOWrapper(io.BytesIO(files.get(judge.STDIN, b"")))
+            sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+            try:
+                sertool([judge._argument(word, files, desk) for word in words(line, files)])
+            finally:
+                sys.stdin, sys.stdout, sys.stderr = stdin, out, err
+                os.chdir(here)
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        print(f"fuzz: {door.name}: {threads} threads before the first input", flush=True)
+    return sertool
+
+
+# --- inputs on disk ---
+
+
+def save(files: Files, folder: Path) -> Path:
+    """Keep an input as one file, named by its content."""
+    text = json.dumps({name: value.decode("latin-1") for name, value in files.items()})
+    content = zlib.compress(text.encode(), 6)
+    path = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+    path.write_bytes(content)
+    return path
+
+
+def load(path: Path) -> Files:
+    """Return an input that `save` kept."""
+    found = json.loads(zlib.decompress(path.read_bytes()))
+    return {name: value.encode("latin-1") for name, value in found.items()}
+
+
+_told: set[str] = set()
+
+
+def _report(door: Door, line: str, files: Files, found: judge.Verdict, out: Path) -> None:
+    """Print a fault, and keep the first input of its kind."""
+    key = f"{found.fault}: {found.detail}"
+    mark = hashlib.sha256(key.encode()).hexdigest()[:10]
+    folder = out / "found" / f"{found.fault}-{mark}"
+    if key in _told or folder.exists():
+        return
+    _told.add(key)
+    folder.mkdir(parents=True)
+    save(files, folder).rename(folder / "input")
+    about = {"door": door.name, "line": line, "fault": key, "code": found.code, "peak": found.peak}
+    (folder / "about.json").write_text(json.dumps(about, indent=1))
+    (folder / "err").write_text(found.err[-20000:], errors="backslashreplace")
+    print(f"  {door.name}: {key}\n    {line}   {folder}", flush=True)
+
+
+def _again(folder: Path, desk: Path) -> int:
+    """Repeat a fault."""
+    about, files = json.loads((folder / "about.json").read_text()), load(folder / "input")
+    door = next(one for one in DOORS if one.name == about["door"])
+    call = caller(door, [files], desk) if about["fault"].startswith("memory") else _plain()
+    case = judge.Case(words(about["line"], files), files)
+    (found,) = judge.examine([case], desk, call, trace=False)
+    print(about["line"], f"code {found.code}", f"peak {found.peak:.0f} MB", sep="\n")
+    print(found.out[-1000:], found.err[-4000:], sep="\n")
+    print(f"{found.fault}: {found.detail}" if found.fault else "nothing is wrong")
+    return 1 if found.fault else 0
+
+
+def _plain() -> Callable[[list[str]], int]:
+    from sertool.cli import main as sertool
+
+    return sertool
+
+
+if __name__ == "__main__":
+    sys.exit(main())
