@@ -74,7 +74,18 @@ def test_house_nouns_are_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "noun"), [("01_Happy", "happiness"), ("angry-2", "anger"), ("Actor_01", None)]
+    ("name", "noun"),
+    [
+        ("01_Happy", "happiness"),
+        ("angry-2", "anger"),
+        ("Actor_01", None),
+        ("Wut", "anger"),
+        ("02 - ÄRGER", "anger"),
+        ("Rados\u0301c\u0301_1", "happiness"),  # as macOS writes Radość
+        ("zlosc", "anger"),
+        ("Tristezza", "sadness"),
+        ("colère (fin)", None),  # a word beside it is a class of one's own
+    ],
 )
 def test_folder_noun(name: str, noun: str | None) -> None:
     assert labels.folder_noun(name) == noun

@@ -330,7 +330,8 @@ def _choose(source: Source, corpus: str, manners: Manners) -> Corpus | None:
     if manners.strict:
         how = f"name it with --corpus ({', '.join(names())})"
         look = f"{shlex.join(['sertool', 'prepare', '--suggest', where])} looks at names and tables"
-        raise InputError(f"{where}: {problem}; {how}, or {look}")
+        own = "" if named else ", e.g. folder where each class is a folder"
+        raise InputError(f"{where}: {problem}; {how}{own}, or {look}")
     if named:
         manners.console.note(f"{where}: {problem}")
     return None

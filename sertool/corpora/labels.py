@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,9 @@ _NOT_LETTERS = re.compile(r"[\W\d_]+")
 
 
 def _fold(word: str) -> str:
-    return _GAP.sub(" ", word.casefold()).strip()
+    """Return a word as it is compared: without case, accents (in either form) and odd gaps."""
+    apart = unicodedata.normalize("NFKD", word.casefold()).replace("ł", "l")
+    return _GAP.sub(" ", "".join(c for c in apart if not unicodedata.combining(c))).strip()
 
 
 @functools.cache
@@ -62,7 +65,7 @@ def noun(word: str) -> str:
 def folder_noun(name: str) -> str | None:
     """Return the noun that a folder's name stands for (`01_Happy` -> happiness), or None."""
     return _synonyms().get(_fold(name)) or _synonyms().get(
-        _NOT_LETTERS.sub(" ", name.casefold()).strip()
+        _NOT_LETTERS.sub(" ", _fold(name)).strip()
     )
 
 

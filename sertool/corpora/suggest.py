@@ -63,7 +63,8 @@ def suggest(folder: Path) -> tuple[str, str]:
     if pattern is None:
         raise InputError(
             f"{show(folder)}: neither names nor tables tell classes, e.g. {show(files[0])}; if the"
-            " names do, say how by --pattern, e.g. '{speaker}_{label}_{}.wav'"
+            " names do, say how by --pattern, e.g. '{speaker}_{label}_{}.wav'; if folders do, in"
+            " words of their own: --corpus folder"
         )
     command = shlex.join(["sertool", "prepare", to_text(folder), OUTPUT, "--pattern", pattern])
     return command, f"the names of its files have pieces, e.g. {show(files[0])}"
