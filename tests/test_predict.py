@@ -119,6 +119,8 @@ def test_windows_say_what_was_done_to_them(toy, cli):
     assert (len(heard.clips), sorted(heard.notes)) == (2, ["resampled"])
     heard = Hearing(pipeline, window=0.15, hop=0.15).hear(Item("", str(path)))
     assert sorted(heard.notes) == ["padded", "resampled"]
+    higher = Pipeline((replace(made.SPEC, sample_rate=48000),))
+    assert Hearing(higher).hear(Item("", str(path))).notes == ["upsampled"]
 
 
 def test_folders_are_recursive_and_in_order(toy, tmp_path, cli):

@@ -12,7 +12,13 @@ NOTES = {  # what a note of `decoding.Decoded` means, after the number of record
     "cropped": "cropped: only their beginning is kept",
     "mixed": "mixed down",
     "padded": "zero-padded",
+    "upsampled": "of a lower sample rate, so without the highest frequencies",
 }
+
+
+def resampling(rate: int, wanted: int) -> str:
+    """Return the note on what was brought from a rate to another, in Hz."""
+    return "resampled" if rate > wanted else "upsampled"
 
 
 def summarised(notes: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from sertool.audio import FASTEST, SLOWEST
+from sertool.audio import FASTEST, SLOWEST, resampling
 from sertool.audio.ffmpeg import big_endian_floats, converted
 from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
@@ -51,7 +51,7 @@ class Decoded:
     `samples` (n,) is mono: float32 with full scale 1, or the file's own int16 with full scale
     32768. `sample_rate` is theirs, `source_rate` the file's. `duration` in seconds, `audio_hash`
     and `fingerprint` (empty unless asked for) are the whole utterance's, before a crop. `notes`
-    holds "mixed", "resampled", "clipped", "silent", "padded".
+    holds "mixed", "resampled", "upsampled", "clipped", "silent", "padded".
     """
 
     samples: np.ndarray
@@ -123,7 +123,7 @@ def from_samples(
     notes = faults(cropped)
     if to_rate is not None and to_rate != sample_rate:
         cropped = resample(cropped, sample_rate, to_rate)
-        notes.insert(0, "resampled")
+        notes.insert(0, resampling(sample_rate, to_rate))
     return Decoded(
         samples=cropped,
         sample_rate=to_rate or sample_rate,

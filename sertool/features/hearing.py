@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from sertool.audio import LONG
+from sertool.audio import LONG, resampling
 from sertool.audio.listening import (
     InParts,
     Listened,
@@ -138,8 +138,8 @@ class Hearing:
         with closing(source):
             listened = listen(source, self.vad)
         rate = self.pipeline.stages[0].sample_rate
-        if rate not in (None, source.rate):
-            listened.notes.append("resampled")
+        if rate is not None and rate != source.rate:
+            listened.notes.append(resampling(source.rate, rate))
         if isinstance(source, InParts):
             return Heard(item, notes=listened.notes, listened=listened)
         clips = list(self._clips(item, source, listened))
