@@ -72,7 +72,7 @@ def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], n_clas
     if both.size and not (both.min() >= 0 and both.max() < n_classes):
         raise ValueError(f"class indices must lie in 0..{n_classes - 1}")
     cells = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
-    return cells.reshape(n_classes, n_classes).astype(np.int64)
+    return cells.reshape(n_classes, n_classes).astype(np.int64, copy=False)
 
 
 def ratio(above: NDArray, below: NDArray) -> Rates:
@@ -278,7 +278,9 @@ def cluster_matrices(
     index = np.array([number.setdefault(name, len(number)) for name in clusters], np.int64)
     cells = (index * n_classes + truth) * n_classes + predicted
     counts = np.bincount(cells, minlength=len(number) * n_classes**2)
-    return list(number), counts.reshape(len(number), n_classes, n_classes).astype(np.int64)
+    return list(number), counts.reshape(len(number), n_classes, n_classes).astype(
+        np.int64, copy=False
+    )
 
 
 def resample(

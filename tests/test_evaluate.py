@@ -514,6 +514,31 @@ def test_where_and_resume(toy, tmp_path, cli):
     assert cli(*words, "--resume").code == 3
 
 
+def test_resume_keeps_figures_that_are_whole(toy, tmp_path, cli, monkeypatch):
+    folder = tmp_path / "f"
+    words = ("eval", toy / "m.ckpt", toy / "all.h5", "--figures", folder, "--quiet")
+    assert cli(*words, "--all").code == 0
+    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    (folder / "confusion.png").unlink()
+    assert cli(*words, "--all", "--resume").code == 0
+    after = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} <= {"confusion.png"}
+    other = cli(*words, "--all", "--where", "label in anger,happiness", "--resume")
+    assert other.code == 3
+    assert "is a figure of something else; --force replaces it" in other.err
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == after
+
+    def fails(report: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    from sertool.evaluation import figures
+
+    monkeypatch.setitem(figures.FIGURES, "speakers.png", fails)  # after two others
+    assert cli(*words, "--all", "--where", "label in anger,happiness", "--force").code == 3
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == after
+
+
 def test_where_that_leaves_nothing_or_is_none(toy, cli):
     for condition, code, word in (
         ("speaker=s0", 3, "nothing left to test it on"),

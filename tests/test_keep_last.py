@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,23 @@ def test_last_is_what_training_without_validation_keeps(
     reports = [json.loads(cli("eval", p, store, "--json", "-", "--quiet").out) for p in kept]
     assert reports[0]["items"] != reports[1]["items"]
     assert reports[0]["protocol"] == reports[1]["protocol"]
+
+
+def test_both_appear_or_none(
+    cli: Cli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").resolve().name.startswith(".m.last.ckpt."):
+            raise OSError(28, "No space left on device")
+
+    words = ("train", store, tmp_path / "m.ckpt", *CNN, "--epochs", 1, "--keep-last")
+    words += ("--test-fold", 0, "--val-fold", 1, "--no-baselines")
+    monkeypatch.setattr(os, "fsync", fails)
+    assert cli(*words).code == 3
+    assert not list(tmp_path.glob("*.ckpt"))
+    monkeypatch.undo()
+    assert cli(*words, "--resume").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"m.ckpt", "m.last.ckpt"}
 
 
 def test_every_fold_and_once_more(cli: Cli, store: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def evaluate(
     store do not belong together, nothing is held out, or a required fact does not hold.
     """
     from sertool.evaluation import testing
-    from sertool.evaluation.report import dumps
+    from sertool.evaluation.report import write
     from sertool.formats.figures import check_folder
     from sertool.formats.outputs import atomic, check_output
     from sertool.formats.pages import check_page
@@ -73,11 +73,11 @@ def evaluate(
     report = testing.evaluate(checkpoints, store, options.test, console, finished, options.cost)
     if target is not None:
         with atomic(target) as temporary:
-            temporary.write_text(dumps(report), encoding="utf-8")
+            write(report, temporary)
     if options.figures is not None:
         from sertool.evaluation.figures import draw
 
-        for path in draw(report, options.figures):
+        for path in draw(report, options.figures, keep=run.resume and not run.force):
             console.note(f"{path}")
     if page.html is not None:
         _write_page(report, store, page.html, page.audio, console)

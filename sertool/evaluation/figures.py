@@ -323,10 +323,13 @@ def scatter_figure(report: NumberReport) -> Figure | None:
     return figure
 
 
-def draw(report: AnyReport, folder: Path) -> list[Path]:
-    """Write every figure that the report allows into `folder`; return their paths."""
+def draw(report: AnyReport, folder: Path, keep: bool = False) -> list[Path]:
+    """Write every figure that the report allows into `folder`; return their paths.
+
+    keep: those that are there stay; InputError where one is another.
+    """
     if isinstance(report, NumberReport):
         made = {"scatter.png": partial(scatter_figure, report)}
     else:
         made = {name: partial(make, report) for name, make in FIGURES.items()}
-    return folders.draw(folder, made | {"stress.png": partial(stress_figure, report)})
+    return folders.draw(folder, made | {"stress.png": partial(stress_figure, report)}, keep=keep)

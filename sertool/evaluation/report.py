@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -430,6 +430,8 @@ def _levelled(value: Any) -> Any:
         return [_levelled(one) for one in value] if value and isinstance(value[0], dict) else value
     if not isinstance(value, dict):
         return value
+    if not any(isinstance(inner, dict | list) for inner in value.values()):
+        return value  # as an item's posterior is, of which there may be very many
     made: dict[str, Any] = {}
     for name, inner in value.items():
         if name in LEVELLED and isinstance(inner, dict):
@@ -445,28 +447,62 @@ def dumps(report: AnyReport) -> str:
     Equal reports give equal text, and two of them can be compared line by line. The last line is
     the SHA-256 of the others' values.
     """
+    return "".join(pieces(report))
+
+
+def pieces(report: AnyReport) -> Iterator[str]:
+    """Yield the text of `dumps` bit by bit: of very many posteriors it is large."""
 
     def text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
-    fields = []
     values = {name: value for name, value in to_json(report).items() if name != "sha256"}
-    for key, value in (values | {"sha256": digest(values)}).items():
+    before = "{\n"
+    for key, value in values.items():
+        yield f"{before} {text(key)}: "
+        before = ",\n"
         if key in ("items", "undecided") and value:
-            body = "[\n  " + ",\n  ".join(text(item) for item in value) + "\n ]"
+            for i, item in enumerate(value):
+                yield f"{',' if i else '['}\n  {text(item)}"
+            yield "\n ]"
         elif isinstance(value, dict) and key in ("by", "baselines", "per_class", "targets"):
-            rows = ",\n  ".join(f"{text(name)}: {text(row)}" for name, row in value.items())
-            body = "{\n  " + rows + "\n }" if rows else "{}"
+            for i, (name, row) in enumerate(value.items()):
+                yield f"{',' if i else '{'}\n  {text(name)}: {text(row)}"
+            yield "\n }" if value else "{}"
         else:
-            body = text(value)
-        fields.append(f" {text(key)}: {body}")
-    return "{\n" + ",\n".join(fields) + "\n}\n"
+            yield text(value)
+    yield f'{before} "sha256": {text(digest(values))}\n}}\n'
+
+
+def write(report: AnyReport, path: Path) -> None:
+    """Write the text of a report."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(pieces(report))
 
 
 def digest(raw: dict[str, Any], left_out: Sequence[str] = ("sha256",)) -> str:
-    """Return the SHA-256 of a report's JSON values, in whatever order they stand in a file."""
-    kept = {name: value for name, value in raw.items() if name not in left_out}
-    return hashlib.sha256(canonical(kept).encode("utf-8", "surrogatepass")).hexdigest()
+    """Return the SHA-256 of a report's JSON values, in whatever order they stand in a file.
+
+    It is that of their canonical text, of which a field is made at a time, and an item.
+    """
+    made = hashlib.sha256()
+    before = "{"
+    for name in sorted(name for name in raw if name not in left_out):
+        made.update(_bytes(f"{before}{canonical(name)}:"))
+        before = ","
+        value = raw[name]
+        if isinstance(value, list) and value:
+            for i, one in enumerate(value):
+                made.update(_bytes(f"{',' if i else '['}{canonical(one)}"))
+            made.update(b"]")
+        else:
+            made.update(_bytes(canonical(value)))
+    made.update(b"{}" if before == "{" else b"}")
+    return made.hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def identity(raw: dict[str, Any]) -> str:

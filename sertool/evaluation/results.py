@@ -134,24 +134,20 @@ def _intervals(tested: Tested, predicted: np.ndarray, level: float, seed: int) -
 
 def _by(tested: Tested, predicted: np.ndarray, field: str) -> dict[str, Group]:
     """One entry per value of `field`, sorted; units of unknown value are left out."""
-    groups = [group_of(unit, field) for unit in tested.units]
-    known = np.array([group is not None for group in groups], bool)
-    names, matrices = metrics.cluster_matrices(
-        tested.truth[known],
-        predicted[known],
-        [group for group in groups if group is not None],
-        len(tested.classes),
-    )
-    rows = sorted(zip(map(str, names), matrices, strict=True), key=lambda row: row[0])
-    return {
-        name: Group(
-            n=int(matrix.sum()),
+    members: dict[str, list[int]] = {}
+    for i, unit in enumerate(tested.units):
+        if (group := group_of(unit, field)) is not None:
+            members.setdefault(group, []).append(i)
+    made = {}
+    for name, at in sorted(members.items()):
+        matrix = metrics.confusion(tested.truth[at], predicted[at], len(tested.classes))
+        made[name] = Group(
+            n=len(at),
             accuracy=float(metrics.accuracy(matrix)),
             uar=float(metrics.uar(matrix)),
             confusion=matrix.tolist(),
         )
-        for name, matrix in rows
-    }
+    return made
 
 
 def _folds(tested: Tested, predicted: np.ndarray) -> list[Fold]:

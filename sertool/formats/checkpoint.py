@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from sertool.core.errors import InputError
 from sertool.core.paths import regular, show
 from sertool.formats import schema
 from sertool.formats.lineage import Record, Stage, canonical
-from sertool.formats.outputs import atomic
+from sertool.formats.outputs import atomic, atomic_set
 from sertool.formats.schema import Count, Name, Number, Positive
 from sertool.items import Item
 
@@ -278,6 +278,23 @@ def _identity(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint whole, or leave `path` as it was; equal content gives equal bytes."""
+    save_together([(checkpoint, path)])
+
+
+def save_together(pairs: Sequence[tuple[Checkpoint, Path]]) -> None:
+    """Write checkpoints to paths in one folder: all of them, or leave every path as it was."""
+    contents = [_content(checkpoint) for checkpoint, _ in pairs]
+    if len(pairs) == 1:
+        with atomic(pairs[0][1]) as temporary:
+            temporary.write_bytes(contents[0])
+        return
+    with atomic_set([path for _, path in pairs]) as temporaries:
+        for temporary, content in zip(temporaries, contents, strict=True):
+            temporary.write_bytes(content)
+
+
+def _content(checkpoint: Checkpoint) -> bytes:
+    """Return the bytes of a checkpoint's file."""
     lines = "".join(
         canonical({name: getattr(item, name) for name in ITEM_FIELDS}) + "\n"
         for item in checkpoint.items
@@ -286,9 +303,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     tensors[ITEMS] = np.frombuffer(lines.encode(), dtype=np.uint8)
     version = VERSION if checkpoint.meta.get("numbers") else CLASSES_VERSION
     meta = {**checkpoint.meta, "format": FORMAT, "version": version}
-    content = dump(tensors, {**meta, "sha256": _digest(tensors, meta)})
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
+    return dump(tensors, {**meta, "sha256": _digest(tensors, meta)})
 
 
 def read(path: Path) -> bytes:

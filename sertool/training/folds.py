@@ -17,7 +17,7 @@ from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
 from sertool.formats import checkpoint as checkpoints
 from sertool.formats import lineage
-from sertool.formats.outputs import Parts, check_output, job_of_parts
+from sertool.formats.outputs import Parts, check_output, complete_set, job_of_parts
 from sertool.formats.reuse import Made, State, decide
 from sertool.models import Network, precision, speaker_store, speakers
 from sertool.splits.division import Division
@@ -217,6 +217,8 @@ def _train_one(job: Job, division: Division, output: Path, run: RunOptions) -> N
         "train", _params(job, division), store.path.name, store.sha256, sources=_sources(job)
     )
     outputs = [output, _last(output)] if job.options.keep_last else [output]
+    if run.resume and not ranks.follows(ranks.COMMAND):
+        complete_set(outputs)
     together = {"processes": ranks.count()} if ranks.count() > 1 else {}
     begun = record | {"params": record["params"] | together}  # as many go on, to the same bits
     state = decide(
@@ -244,9 +246,10 @@ def _train_one(job: Job, division: Division, output: Path, run: RunOptions) -> N
     made.items, made.meta[checkpoints.ENVIRONMENT] = items, kept
     if last is not None:
         last.items, last.meta[checkpoints.ENVIRONMENT] = items, kept
-        checkpoints.save(last, _last(output))
+        checkpoints.save_together([(made, output), (last, _last(output))])
         console.note(f"{show(_last(output))}: the weights after the last epoch")
-    checkpoints.save(made, output)
+    else:
+        checkpoints.save(made, output)
     if isinstance(job.model, Network):
         start().remove_all()
     summary.result(made, output, job.hp.epochs, console)

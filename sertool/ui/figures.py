@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def save(figure: Figure, path: Path, kind: str = "png") -> None:
+def save(figure: Figure, path: Path | IO[bytes], kind: str = "png") -> None:
     """Write a figure as PNG or SVG, without time or version: equal figures give equal bytes."""
     unsaid = {"png": ("Software",), "svg": ("Date", "Creator")}
     figure.savefig(path, format=kind, metadata=dict.fromkeys(unsaid[kind]))
