@@ -183,7 +183,7 @@ class PredictOutputs(Options):
 def predict(
     checkpoint: Annotated[
         Path,
-        Argument("CHECKPOINT", "The model, by sertool train; without one, that in the box."),
+        Argument("MODEL|PATH", "A model; or the first PATH, which the model in the box labels."),
     ],
     paths: Annotated[
         list[str] | None,
