@@ -101,7 +101,7 @@ def shell(command: str, folder: Path) -> str:
 def steady(text: str) -> str:
     """Return output with `…` for what differs from run to run: hashes, and folders.
 
-    Matplotlib's line about its cache of fonts, which a slow machine's first figure has, is left out.
+    Matplotlib's line about its cache of fonts, which a slow machine shows, is left out.
     """
     text = re.sub(r"^Matplotlib is building the font cache.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"(?<=@)[0-9a-f]{12}\b|(?<=sha256 )[0-9a-f]{12,}", ANY, text)
