@@ -292,7 +292,7 @@ def describe(path: Path, listen: Listen | None = None) -> Description:
 
 def _store(path: Path) -> StoreDescription:
     with Store(path) as store:
-        items, lengths, rate = store.items(unchecked=True), store.lengths(), store.frame_rate
+        items, lengths, rate = store.items(), store.lengths(), store.frame_rate
         total = int(lengths.sum())
         return StoreDescription(
             path,

@@ -131,7 +131,7 @@ class Store:
             raise InputError(f"{show(self.path)}: {self._missing()}") from error
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             with regular(self._at) as file:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
             what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
@@ -355,13 +355,12 @@ class Store:
             return [None if math.isnan(value) else value for value in data.tolist()]
         return [None if name == "fold" and value < 0 else value for value in data.tolist()]
 
-    def items(self, unchecked: bool = False) -> list[Item]:
+    def items(self) -> list[Item]:
         """Return every item; read once, then kept.
 
-        Raises InputError where columns or attributes are not what was written, unless `unchecked`.
+        Raises InputError where columns or attributes are not what was written.
         """
-        if not unchecked:
-            self.check()
+        self.check()
         if self._items is None:
             names = self.column_names()
             own, further = len(STORE_FIELDS), names[len(STORE_FIELDS) :]
@@ -431,9 +430,9 @@ def _check_contained(file: h5py.File, size: int) -> None:
                 raise ValueError(f"{shown} is no dataset")
 
 
-def _linked(group: Any, name: str) -> str:
+def _linked(group: Any, name: str | bytes) -> str:
     """Return what a name in a group stands for: "link", "dataset", "group" or "" for nothing."""
-    link = name.encode("utf-8", "surrogateescape")
+    link = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
     if link not in group.id:
         return ""
     if group.id.links.get_info(link).type != h5py.h5l.TYPE_HARD:
