@@ -10,6 +10,8 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo docs man dist results figures bench load fuzz test check lint types unit fast clean
+.PHONY: demo docs man dist results figures bench load test check lint types unit fast clean
+.PHONY: lock audit sbom
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
 demo: $(VENV)/ready
@@ -65,6 +67,23 @@ MINUTES ?= 10
 SEED ?= 0
 fuzz: $(VENV)/ready
 	PYTHONPATH=tests nice -n 10 $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(DOORS)
+# Every package of every extra with the SHA-256 of its files, as PyPI has them: pip install --require-hashes -r.
+# LOCK="--torch-backend cpu" takes torch from pytorch.org, without CUDA.
+lock: .supply/ready
+	.supply/bin/uv pip compile -q pyproject.toml --all-extras -c constraints.txt --generate-hashes --universal \
+		--python-version 3.11.5 --no-annotate --custom-compile-command "make lock" $(LOCK) -o requirements.lock
+
+# Known vulnerabilities of what is locked; PyPI's database must be reachable, a mirror has none.
+audit: .supply/ready
+	@.supply/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock || \
+		{ echo "make audit: vulnerable, or not audited: https://pypi.org/pypi/NAME/VERSION/json does not answer" >&2; \
+		exit 1; }
+
+# What is locked as a list for other programs, out/sbom.cdx.json (CycloneDX).
+sbom: .supply/ready
+	mkdir -p out
+	.supply/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+		--no-validate -o out/sbom.cdx.json
 
 test: lint types unit
 
@@ -92,5 +111,10 @@ $(VENV)/docs-ready $(VENV)/dist-ready: $(VENV)/%-ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
+.supply/ready: Makefile
+	$(PYTHON) -m venv .supply
+	.supply/bin/pip install --quiet --disable-pip-version-check uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .supply out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

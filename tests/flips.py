@@ -6,7 +6,7 @@ the sums in benchmarks/results/trust/flips.json. A flip is
 - found: the stage refuses the file, or says what of it is not believed, in one line;
 - harmless: it gives, byte for byte, what it gives of the file as it was written;
 - silent: it gives something else, and says nothing;
-- a crash: a traceback, a signal, or no end within a minute.
+- a crash: a traceback or a signal; or a hang: no end within a minute.
 
 Every command runs in a fork of one process, which has imported all that they need.
 """
@@ -36,7 +36,9 @@ BLOCK = 64  # bytes
 MEL = "--kind mel --duration 0.1 --set n_fft=128 --set n_mels=3"
 NETWORK = "--model sertool --augment none --set widths=[2,2,2,2] --set hidden=4 --set attention=2"
 OUT = "out"  # the folder of what a command writes
-FOUND, HARMLESS, SILENT, CRASH = "found", "harmless", "silent", "crash"
+FOUND, HARMLESS, SILENT, CRASH, HANG = "found", "harmless", "silent", "crash", "hang"
+WORST_FIRST = (HANG, CRASH, SILENT, FOUND, HARMLESS)
+LATE = -1000  # the exit code of what did not end
 
 
 @dataclass
@@ -128,7 +130,7 @@ def _ended(pid: int) -> int:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status) if time.monotonic() < end else LATE
         if time.monotonic() > end:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
@@ -137,6 +139,8 @@ def _ended(pid: int) -> int:
 
 def judged(answer: Answer, known: Answer) -> str:
     """Return what became of a flip."""
+    if answer.code == LATE:
+        return HANG
     if answer.code < 0 or answer.code == 99 or b"Traceback" in answer.err:
         return CRASH
     if answer == known:
@@ -204,7 +208,7 @@ def wrong(case: Case, flip: Flip) -> bool:
     """Return whether a flip was believed, or not found by `info` where another stage found it."""
     first, *others = flip.found.values()
     missed = case.info and first == HARMLESS and FOUND in others
-    return missed or bool({SILENT, CRASH} & {first, *others})
+    return missed or bool({SILENT, CRASH, HANG} & {first, *others})
 
 
 # --- the files ---
@@ -317,8 +321,9 @@ class Sums:
     def add(self, flip: Flip) -> None:
         """Count a flip; of what two commands made of it the worse."""
         made = list(flip.found.values())
-        worst = next(one for one in (CRASH, SILENT, FOUND, HARMLESS) if one in made)
-        self.of[SILENT if wrong(self.case, flip) and worst != CRASH else worst] += 1
+        worst = next(one for one in WORST_FIRST if one in made)
+        missed = wrong(self.case, flip) and worst in (FOUND, HARMLESS)
+        self.of[SILENT if missed else worst] += 1
 
 
 def counted(chosen: list[Case], n: int, folder: Path) -> Iterator[Sums]:
@@ -338,11 +343,12 @@ def rows(every: list[Sums]) -> list[dict[str, object]]:
     names = ", ".join(one.case.name for one in every)
     return [
         {
-            "what": f"one bit flipped in {names}: found {total[FOUND]}, harmless {total[HARMLESS]}",
+            "what": f"one bit flipped ({names}): {total[FOUND]} refused or said by info and by"
+            f" what reads them, {total[HARMLESS]} harmless (the same bytes come out)",
             "cases": total.total(),
             "lost": total[SILENT],
             "tracebacks": total[CRASH],
-            "hangs": 0,
+            "hangs": total[HANG],
             "peak_mb": None,
         }
     ]
@@ -359,7 +365,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         for sums in counted(chosen, given.flips, desk(Path(name), chosen)):
             every.append(sums)
-            said = ", ".join(f"{sums.of[one]} {one}" for one in (FOUND, HARMLESS, SILENT, CRASH))
+            said = ", ".join(f"{sums.of[one]} {one}" for one in WORST_FIRST[::-1])
             print(f"{sums.case.name}: {sums.of.total()} bits flipped, {said}", flush=True)
     kept = rows(every)
     print(kept[0])
@@ -367,7 +373,7 @@ def main() -> int:
         KEPT.parent.mkdir(parents=True, exist_ok=True)
         command = f"python tests/flips.py --flips {given.flips}"
         KEPT.write_text(json.dumps({"command": command, "rows": kept}, indent=1) + "\n")
-    return 1 if kept[0]["lost"] or kept[0]["tracebacks"] else 0
+    return 1 if any(kept[0][name] for name in ("lost", "tracebacks", "hangs")) else 0
 
 
 if __name__ == "__main__":

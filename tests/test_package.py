@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -116,6 +117,26 @@ def test_one_version() -> None:
     assert project["version"] == sertool.__version__
     assert f"version: {sertool.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"[{sertool.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def pinned(name: str) -> dict[str, str]:
+    """Return the version of each package that a file of requirements pins."""
+    text = (ROOT / name).read_text()
+    rows = re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE)
+    return {re.sub(r"[_.-]+", "-", package.lower()): version for package, version in rows}
+
+
+def test_the_lock_has_what_is_pinned_with_hashes() -> None:
+    """After a change of constraints.txt: `make lock`."""
+    locked, pins = pinned("requirements.lock"), pinned("constraints.txt")
+    both = pins.keys() & locked.keys()
+    assert {name: locked[name] for name in both} == {name: pins[name] for name in both}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"]:
+        assert re.split(r"[<>=]", text)[0] in locked
+    text = re.sub(r"\\\n\s*", " ", (ROOT / "requirements.lock").read_text())
+    for line in filter(lambda line: line and not line.startswith("#"), text.splitlines()):
+        assert re.search(r" --hash=sha256:[0-9a-f]{64}", line), line[:60]
 
 
 def test_every_dependency_is_pinned_within_its_range() -> None:
