@@ -31,6 +31,7 @@ bench: $(VENV)/ready
 # Time and memory of every stage on far more than is usual: takes hours; LOAD="--part lines" runs one part alone.
 load: $(VENV)/ready
 	$(BIN)/python benchmarks/load.py --json benchmarks/results/load.json $(LOAD)
+	$(BIN)/python benchmarks/trust.py
 
 # The study queue: CORPORA is the folder that holds ravdess/, emodb-339/, …; OUT keeps its runs.
 # BATCHES names those to run, HOURS ends the queue, DEVICE=cuda takes the batches for a GPU first.

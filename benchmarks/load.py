@@ -5,7 +5,7 @@
     files     many short recordings: links to those of the demo corpus under other names
     long      one recording of many hours: the demo corpus over and over, FLAC at 8 kHz
     classes   a corpus of many classes, five recordings each, through every stage
-    lines     a manifest of many lines, and one per cent of it featurized
+    lines     a manifest of many cuts of these, and one per cent of it featurized
     stream    many hours of sound through `predict --stream`, and its memory after each
 
 Each part runs at three sizes, each much larger than the last; `--quick` is the first alone. Stages
@@ -46,6 +46,7 @@ MEL = ("--kind", "mel", "--set", "n_mels=32", "--dtype", "float16", "--workers",
 BARE = ("--no-baselines", "--test-fold", "0")
 SPEAKERS = 5  # of the corpus of many classes, each of whom says every class once
 A_WINDOW = 2.0  # seconds
+A_CUT = 0.0001  # seconds from the beginning of one cut of a recording to that of the next
 Steps = Iterator[tuple[str, Sequence[object]]]
 
 
@@ -127,8 +128,12 @@ def lines(folder: Path, size: int) -> Steps:
     with many.open("w", encoding="utf-8") as file, chosen.open("w", encoding="utf-8") as few:
         for k in range(size):
             item = known[k % len(known)]
-            speaker = f"{item['speaker']}-{k // len(known) % 100}"
-            line = json.dumps(item | {"id": f"{item['id']}-{k}", "speaker": speaker}) + "\n"
+            cut = {"start": k // len(known) * A_CUT, "end": k // len(known) * A_CUT + 0.3}
+            own = {
+                "id": f"{item['id']}-{k}",
+                "speaker": f"{item['speaker']}-{k // len(known) % 100}",
+            }
+            line = json.dumps(item | own | cut) + "\n"
             file.write(line)
             if k in drawn:
                 few.write(line)

@@ -25,12 +25,28 @@ def script(name: str) -> ModuleType:
     return module
 
 
-measured, bench = script("measured"), script("bench")
+measured, bench, trust = script("measured"), script("bench"), script("trust")
 
 
 def test_the_page_has_the_table_of_what_is_kept() -> None:
     page = (FOLDER / "README.md").read_text("utf-8")
     assert bench.filled(page) == page, "run `python benchmarks/bench.py --page`"
+
+
+def test_the_page_of_trust_has_what_was_counted() -> None:
+    page = trust.PAGE.read_text("utf-8")
+    assert trust.filled(page) == page, "run `python benchmarks/trust.py`"
+
+
+def test_what_was_tried_is_summed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "KEPT", tmp_path)
+    row = {"what": "kills", "cases": 1200, "lost": 0, "tracebacks": 1, "hangs": 0, "peak_mb": 90.4}
+    for name, command in (("a", "make soak"), ("b", "make fuzz")):
+        document = {"command": command, "rows": [row | {"wrong": 2}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    lines = trust.tried().splitlines()
+    assert lines[2] == "| kills | 1,200 | 0 | 1 | 0 | 2 | 90 | `make soak` |"
+    assert lines[-1] == "| all | 2,400 | 0 | 2 | 0 | 4 | 90 |  |"
 
 
 def test_the_front_page_quotes_what_was_measured() -> None:
@@ -79,9 +95,7 @@ def test_a_kept_file_names_no_folder_of_this_machine(
     assert {"python", "numpy", "torch"} <= set(kept["versions"])
 
 
-def test_rows_of_what_did_not_run_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_what_did_not_run_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "load.json"
     monkeypatch.setattr(sys, "argv", ["load.py"])
     measured.write(out, [measured.Row("one", 1.0, "s"), measured.Row("two", 2.0, "s")])
