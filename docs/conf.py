@@ -25,6 +25,7 @@ include_patterns = [
     "docs/**.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "README.md",
     "benchmarks/*.md",
     "data/demo/README.md",
