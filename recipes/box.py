@@ -114,7 +114,9 @@ How often it is right, by what it says of itself, each corpus at the temperature
     print(f"""
 ## Known failures
 
-- Recordings unlike the corpora's: telephones, rooms, noise, several speakers at once, children,
+- Telephones, and whatever lacks what is above 4 kHz: it calls nearly all of that happiness or
+  sadness, and is little better than chance (figures: benchmarks/search.md, "A telephone").
+- Other recordings unlike the corpora's: rooms, noise, several speakers at once, children,
   whispering, singing. `sertool eval --stress` measures the first on recordings of your own.
 - Spontaneous speech: actors exaggerate. Most of what people say in a day is neutral, and with
   classes alike in training the model says so too rarely; `--only` and your own judgement help.
