@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 ENDLESS = {"br", "meta", "input"}
+ENDS = {"td": ("td", "th"), "th": ("td", "th"), "tr": ("td", "th", "tr")}  # what a tag ends
+OPEN = ("td", "th", "tr")  # what the end of its table ends
 
 
 @dataclass
@@ -23,6 +25,8 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        while self.open and self.open[-1] in ENDS.get(tag, ()):
+            self.open.pop()
         if tag not in ENDLESS:
             self.open.append(tag)
 
@@ -30,6 +34,8 @@ class Parsed(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
+        while self.open[-1] in OPEN and tag not in OPEN:
+            self.open.pop()
         assert self.open.pop() == tag, f"</{tag}> closes another"
 
     def handle_data(self, data: str) -> None:

@@ -20,6 +20,7 @@ from sertool.formats.store import Store, StoreWriter
 from sertool.items import Item
 
 Cli = Callable[..., Any]
+DEMO = Path(__file__).resolve().parent.parent / "data/demo/corpus"
 KINDS = {  # shape of a frame and type of the numbers, by kind
     "mel": ((5,), "float32"),
     "mfcc": ((3,), "float16"),
@@ -292,3 +293,147 @@ def test_the_api_returns_where_it_is(tmp_path: Path) -> None:
     again = sertool.open_store(sertool.convert(out, tmp_path / "b.h5"))
     assert len(again) == 9
     assert npz.DOOR.read(out).items == list(again.items())
+
+
+def one_row(path: Path) -> Path:
+    """Write a store of six items of one frame each, some cut out of one recording."""
+    writer = StoreWriter(path, (3,), "float32")
+    draw = np.random.default_rng(2)
+    for i in range(6):
+        item = Item(
+            f"toy/{i}", f"wav/{min(i, 4)}.wav", corpus="toy", speaker=f"0{i % 2}", fold=i % 2,
+            label=("anger", "joy", None)[i % 3], start=1.5 if i == 5 else None, end=None,
+            language="de", text='„quoted“,\r\n"text"', origin=f"toy/{i}",
+            extra={"age": None if i == 1 else 20.5 + i, "emotion": "kept", "file": "x"},
+        )  # fmt: skip
+        writer.append(draw.standard_normal((1, 3)).astype(np.float32) / 3, item)
+    writer.finish(
+        {
+            "kind": "voice", "settings": {}, "sample_rate": 16000, "frame_rate": 0.0,
+            "pipeline": [{"stage": "featurize", "kind": "voice"}], "root": "/corpus", "lineage": [],
+        }
+    )  # fmt: skip
+    return path
+
+
+def test_audformat_loads_a_store(cli: Cli, tmp_path: Path) -> None:
+    audformat = pytest.importorskip("audformat")
+    store = Store(one_row(tmp_path / "a.h5"))
+    found = cli("convert", store.path, tmp_path / "d", "--to", "audformat")
+    assert (found.code, found.err.count("\n")) == (0, 1), found.err
+    made = audformat.Database.load(tmp_path / "d")
+    assert (made.name, made.languages, list(made)) == ("toy", ["de"], ["emotion", "features"])
+    assert sorted(made.schemes["emotion"].labels) == ["anger", "joy"]
+    fields, features = made["emotion"].df, made["features"].df
+    assert fields.index.equals(features.index)
+    file, start, end = fields.index[5]
+    assert (file, start.total_seconds(), end != end) == ("/corpus/wav/4.wav", 1.5, True)
+    for i, item in enumerate(store.items()):
+        np.testing.assert_array_equal(features.iloc[i].astype(np.float32), store.features(i)[0])
+        row = fields.astype(object).where(fields.notna(), None).iloc[i]
+        assert (row["id"], row["speaker"], row["emotion"]) == (item.id, item.speaker, item.label)
+        assert (row["fold"], row["age"], row["text"]) == (item.fold, item.value("age"), item.text)
+        assert (row["extra_emotion"], row["extra_file"]) == ("kept", "x")
+
+
+def test_what_has_no_place_in_audformat_is_told(cli: Cli, tmp_path: Path) -> None:
+    found = cli("convert", made(tmp_path / "a.h5"), tmp_path / "d", "--to", "audformat")
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "an item of kind mel has many" in found.err
+    with Store(one_row(tmp_path / "b.h5")) as store:
+        twice = StoreWriter(tmp_path / "c.h5", (3,), "float32")
+        for i, item in enumerate(store.items()):
+            twice.append(store.features(i), item.replace(path="one.wav", start=None))
+        twice.finish(
+            {
+                "kind": "voice", "settings": {}, "sample_rate": 16000, "frame_rate": 0.0,
+                "pipeline": store.pipeline, "root": "", "lineage": [],
+            }
+        )  # fmt: skip
+    found = cli("convert", tmp_path / "c.h5", tmp_path / "d", "--to", "audformat")
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "copies" in found.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_audformat_loads_predictions(cli: Cli, tmp_path: Path) -> None:
+    audformat = pytest.importorskip("audformat")
+    rows = {
+        "whole": cli("predict", DEMO / "spk01").out,
+        "windows": cli("predict", DEMO / "spk01", "--window", "0.3", "--reject", "0.6").out,
+    }
+    for name, text in rows.items():
+        wanted = [json.loads(line) for line in text.splitlines()]
+        (tmp_path / f"{name}.jsonl").write_text(text)
+        out = tmp_path / name
+        found = cli("convert", tmp_path / f"{name}.jsonl", out, "--to", "audformat")
+        assert found.code == 0, found.err
+        made = audformat.Database.load(out)
+        (table,) = made.tables.values()
+        assert table.type == {"whole": "filewise", "windows": "segmented"}[name]
+        assert table["emotion"].rater.type == "machine"
+        assert wanted[0]["model"] in table["emotion"].rater.description
+        frame = table.df.reset_index()
+        frame = frame.astype(object).where(frame.notna(), None)
+        assert len(frame) == len(wanted)
+        for row, said in zip(frame.to_dict("records"), wanted, strict=True):
+            assert (row["file"], row["emotion"]) == (said["path"], said["label"])
+            shares = {one: row[f"p_{one}"] for one in said["posterior"]}
+            assert (row["confidence"], shares) == (said["confidence"], said["posterior"])
+            if name == "windows":
+                span = row["start"].total_seconds(), row["end"].total_seconds()
+                assert span == pytest.approx((said["start"], said["end"]), abs=1e-9)
+        assert cli("convert", tmp_path / f"{name}.jsonl", out, "--to", "audformat").code == 3
+        again = cli("convert", tmp_path / f"{name}.jsonl", out, "--to", "audformat", "--resume")
+        assert (again.code, "already complete" in again.err) == (0, True)
+    # what is read is what `prepare` reads, too
+    assert len(sertool.prepare(tmp_path / "whole")) == len(rows["whole"].splitlines())
+
+
+def line(path: str, **more: Any) -> str:
+    shares = {"anger": 0.75, "joy": 0.25}
+    said = {"path": path, "label": "anger", "confidence": 0.75, "posterior": shares}
+    return json.dumps(said | {"duration": 2.0, "windows": 1, "model": "m@1"} | more) + "\n"
+
+
+def test_channels_speakers_numbers_and_failures_in_audformat(cli: Cli, tmp_path: Path) -> None:
+    audformat = pytest.importorskip("audformat")
+    cases = {
+        "channels": [line("a.wav", channel=one) for one in ("left", "right")],
+        "speakers": [line("a.wav", speaker="ä/b"), line("a.wav", speaker="c"), line("b.wav")],
+        "numbers": [json.dumps({"path": "a.wav", "numbers": {"arousal": 0.5}, "model": "m"})],
+        "failed": [line("a.wav"), '{"path": "b.wav", "error": "no samples"}\n'],
+        "silent": [line("a.wav", label=None, confidence=None, posterior=None)],
+        "none": [],
+    }
+    made = {}
+    for name, lines in cases.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+        found = cli("convert", tmp_path / f"{name}.jsonl", tmp_path / name, "--to", "audformat")
+        assert found.code == 0, found.err
+        made[name] = audformat.Database.load(tmp_path / name)
+    assert list(made["channels"]) == ["predictions.left", "predictions.right"]
+    assert made["channels"]["predictions.right"].df["channel"].tolist() == ["right"]
+    assert len(list(made["speakers"])) == 3
+    assert made["speakers"]["predictions._e4__2f_b"].df["speaker"].tolist() == ["ä/b"]
+    assert made["numbers"]["predictions"].df["arousal"].tolist() == [0.5]
+    assert made["failed"]["predictions"].df["error"].tolist()[1] == "no samples"
+    assert made["failed"]["predictions"].df["emotion"].isna().tolist() == [False, True]
+    assert made["silent"]["predictions"].df["emotion"].isna().tolist() == [True]
+    assert len(made["none"]["predictions"]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]", "{}", '{"path": 3}', line("a").replace("0.75", "7.5"), line("a") * 2, "x",
+        '{"path": "a", "start": -1}', line("a", vad=[1]), line("a", windows="1"), "[" * 100_000,
+        line("a", duration=True), '{"path": "a", "error": 1}', "\udcff",
+    ],
+)  # fmt: skip
+def test_rows_that_are_none_are_refused_in_one_line(cli: Cli, tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(text.encode(errors="surrogateescape"))
+    found = cli("convert", tmp_path / "a.jsonl", tmp_path / "d", "--to", "audformat")
+    assert (found.code, found.err.count("\n")) == (3, 1), found.err
+    assert "a.jsonl" in found.err
+    assert not (tmp_path / "d").exists()

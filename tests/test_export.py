@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from sertool.corpora import export
 from sertool.corpora.table import seconds
+from sertool.formats import audformat
 from sertool.formats import journal as journals
 from sertool.formats.journal import Journal
 from sertool.formats.manifest import read_manifest, write_manifest
@@ -128,7 +129,7 @@ def test_audformat_and_back(cli: Cli, audio: Path, tmp_path: Path) -> None:
     ],
 )
 def test_times_as_pandas_writes_them(value: float, text: str) -> None:
-    assert export._timedelta(value) == text
+    assert audformat.timedelta(value) == text
     assert seconds(text) == pytest.approx(value, abs=1e-9)
 
 
@@ -138,7 +139,7 @@ def test_times_against_the_standard_library(microseconds: int) -> None:
     rest = span - timedelta(days=span.days)
     clock = str(rest) if "." in str(rest) else f"{rest}.000000"
     text = f"{span.days} days {clock.zfill(15)}"
-    assert export._timedelta(microseconds / 10**6) == text
+    assert audformat.timedelta(microseconds / 10**6) == text
 
 
 # lhotse

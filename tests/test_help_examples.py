@@ -210,6 +210,10 @@ def for_sweep() -> None:
     Path("search.toml").write_text(text)
 
 
+def for_convert() -> None:
+    assert main(["predict", "recordings", "--output", "rows.jsonl"]) == 0
+
+
 def for_merge() -> None:
     for name, folds in (("ravdess", "0,1"), ("emodb", "2,3")):
         assert main(["select", "features.h5", f"{name}.h5", "--where", f"fold in {folds}"]) == 0
@@ -239,6 +243,7 @@ FURTHER = {
     "report": for_report,
     "info": for_info,
     "fuse": for_fuse,
+    "convert": for_convert,
     "merge": for_merge,
     "serve": lambda: linear("model.ckpt", "--test-fold", "0"),
     "pull": for_pull,

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import made_reports
 import numpy as np
@@ -19,8 +20,10 @@ from sertool.evaluation import page as pages
 from sertool.evaluation import page_sound
 from sertool.evaluation.page_sound import Place
 from sertool.evaluation.terminal import percent
+from sertool.ui.page import charts
 from sertool.ui.page.clips import LEVELS, chosen
 
+ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = (
     '</script><script>alert(1)</script><img src=x onerror=alert(2)>" onclick="x\u202eevil\x1b[2J'
 )
@@ -137,6 +140,40 @@ def test_a_page_is_small(cli: Any, tmp_path: Path) -> None:
     )
     assert few < 300_000
     assert (many - few) / 2000 < 100  # bytes an item
+
+
+@pytest.mark.slow
+def test_the_page_of_the_longest_study_is_small(cli: Any, tmp_path: Path) -> None:
+    runs = sorted((ROOT / "recipes/results/huang2014").glob("*.jsonl"))
+    done = cli("report", "-q", *runs, "--paper", "huang2014", "--html", tmp_path / "p.html")
+    assert done.code == 0, done.err
+    assert (tmp_path / "p.html").stat().st_size < 300_000
+
+
+def test_systems_are_ranked_in_a_picture(cli: Any, tmp_path: Path) -> None:
+    paths = [
+        made_reports.write(
+            tmp_path / f"{i}.json",
+            made_reports.report(speech(i), {"system": f"<b>{i}"}, model=f"m{i}"),
+        )
+        for i in range(4)
+    ]
+    done = cli("report", "-q", "--compare", *paths, "--html", tmp_path / "c.html")
+    assert done.code == 0, done.err
+    page = (tmp_path / "c.html").read_text()
+    drawn = re.search(r'<svg[^>]*class="plot ranks".*?</svg>', page)
+    assert drawn is not None
+    picture = ElementTree.fromstring(drawn[0])
+    ranking = json.loads(cli("report", "--compare", *paths, "--format", "json").out)["ranking"]
+    leads = [one.get("d", "") for one in picture.iter("path") if one.get("class") == "lead"]
+    at = [float(lead[1:].split(" ")[0]) for lead in leads]
+    ranks = [one["mean_rank"] for one in ranking["systems"]]
+    one, four = charts.LEFT, charts.LEFT + charts.WIDTH  # of the axis, rank 1 and rank 4
+    assert at == pytest.approx([one + (r - 1) / 3 * (four - one) for r in ranks], abs=0.01)
+    assert [one.text for one in picture.iter("title")] == [s["name"] for s in ranking["systems"]]
+    joined = [one for one in picture.iter("path") if one.get("class") == "point"]
+    assert len(joined) == len(ranking["not_apart"])
+    assert f"over {ranking['n_speakers']} speakers" in parsed(page).shown
 
 
 def test_the_same_report_gives_the_same_bytes(cli: Any, report: Path) -> None:

@@ -1,23 +1,22 @@
-"""convert: a feature store as other tools read it, and back again."""
+"""convert: a feature store as other tools read it, and back again; predictions, too."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions
 from sertool.core.paths import show
 from sertool.core.settings import option
 from sertool.ui.console import Console
+from sertool.ui.words import plural
 
-if TYPE_CHECKING:
-    from sertool.formats.store import Store
-
-FORMATS = ("parquet", "npz", "webdataset", "datasets", "lhotse")
+FORMATS = ("parquet", "npz", "webdataset", "datasets", "lhotse", "audformat")
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class ConvertOptions(Options):
     to: str | None = option(
         None,
         "Of a store: a file, by its suffix .parquet or .npz; or a folder: webdataset, datasets"
-        " (Hugging Face) or lhotse.",
+        " (Hugging Face), lhotse or audformat. Of predictions: audformat.",
         choices=FORMATS,
         unset="the output's suffix",
     )
@@ -35,7 +34,11 @@ class ConvertOptions(Options):
 
 def convert(
     source: Annotated[
-        Path, Argument("INPUT", "A store; or what convert wrote: .parquet, .npz, webdataset.")
+        Path,
+        Argument(
+            "INPUT",
+            "A store; what convert wrote: .parquet, .npz, webdataset; or predict's JSON Lines.",
+        ),
     ],
     output: Annotated[Path, Argument("OUTPUT", "What to write; of anything but a store, a store.")],
     options: ConvertOptions = ConvertOptions(),
@@ -44,8 +47,9 @@ def convert(
 ) -> None:
     """Write a store as `output` for another tool, or what was written so as the store `output`.
 
-    All items keep their fields and features, bit for bit. Raises UsageError for a format that is
-    not known, InputError for an input that cannot be read, and for one that was not written so.
+    All items keep their fields and features, bit for bit. Predictions become audformat's tables.
+    Raises UsageError for a format that is not known, InputError for an input that cannot be read,
+    and for one that was not written so.
     """
     from sertool.formats import doors
     from sertool.formats.store import Store, is_store
@@ -57,8 +61,17 @@ def convert(
             raise UsageError(f"--to {options.to}: of a store; from {found} comes a store")
         _back(source, found, output, run, console)
         return
+    to = options.to or _by_suffix(output)
+    if to == doors.AUDFORMAT and source.is_file() and not is_store(source):
+        _predictions(source, output, run, console)
+        return
     with Store(source) as store:
-        _forth(store, options.to or _by_suffix(output), output, run, console)
+
+        def write(target: Path) -> str:
+            doors.door(to).write(store, target, to)
+            return f"{len(store)} items of kind {store.kind}, {to}"
+
+        _forth(store.path, store.sha256, write, to, output, run, console)
 
 
 def _by_suffix(output: Path) -> str:
@@ -70,8 +83,34 @@ def _by_suffix(output: Path) -> str:
     return found
 
 
-def _forth(store: Store, to: str, output: Path, run: RunOptions, console: Console) -> None:
-    """Write a store in a format; say what was written."""
+def _predictions(source: Path, output: Path, run: RunOptions, console: Console) -> None:
+    """Write what `predict` said as audformat's tables."""
+    from sertool.core.texts import json_text
+    from sertool.evaluation import prediction_tables
+    from sertool.formats import doors
+    from sertool.formats.lineage import file_sha256
+
+    sha256 = file_sha256(source)
+
+    def write(target: Path) -> str:
+        count = prediction_tables.write(source, target)
+        made = {"format": "sertool-predictions", "version": 1, "made_of": sha256}
+        (target / doors.INDEX).write_text(json_text(made) + "\n", "utf-8")
+        return f"{plural(count, 'prediction')}, {doors.AUDFORMAT}"
+
+    _forth(source, sha256, write, doors.AUDFORMAT, output, run, console)
+
+
+def _forth(
+    source: Path,
+    sha256: str,
+    write: Callable[[Path], str],
+    to: str,
+    output: Path,
+    run: RunOptions,
+    console: Console,
+) -> None:
+    """Have an input written in a format, and say what was written, as `write` returns it."""
     from sertool.formats import doors
     from sertool.formats.outputs import atomic, atomic_folder, check_output
 
@@ -80,17 +119,17 @@ def _forth(store: Store, to: str, output: Path, run: RunOptions, console: Consol
         raise UsageError(f"{show(output)}: --to {to} is a file with the suffix .{to}")
     there = _there(output) if folder else output.exists()
     if not there or not folder:
-        check_output(output, run.force, run.resume, [store.path])
+        check_output(output, run.force, run.resume, [source])
     if there and run.resume and not run.force:
-        if _made_of(output, to) != store.sha256:
-            raise InputError(f"{show(output)}: exists, made of another store; --force replaces it")
+        if _made_of(output, to) != sha256:
+            raise InputError(f"{show(output)}: exists, made of another input; --force replaces it")
         console.note(f"{show(output)}: already complete")
         return
     if there and not run.force:
         raise InputError(f"{show(output)}: exists already; --force replaces it")
     with (atomic_folder if folder else atomic)(output) as target:
-        doors.door(to).write(store, target, to)
-    console.note(f"{show(output)}: {len(store)} items of kind {store.kind}, {to}")
+        told = write(target)
+    console.note(f"{show(output)}: {told}")
 
 
 def _there(folder: Path) -> bool:
@@ -109,13 +148,14 @@ def _there(folder: Path) -> bool:
 
 
 def _made_of(output: Path, to: str) -> str:
-    """Return the SHA-256 of the store that an output was made of, "" where it does not say."""
+    """Return the SHA-256 of what an output was made of, "" where it does not say."""
     from sertool.formats import doors
 
     if to not in doors.FOLDERS:
         return doors.door(to).read(output).description.store
     try:
-        return str(json.loads((output / doors.INDEX).read_text("utf-8")).get("store"))
+        made = json.loads((output / doors.INDEX).read_text("utf-8"))
+        return str(made.get("store") or made.get("made_of"))
     except (OSError, ValueError, AttributeError):
         return ""
 
@@ -149,6 +189,8 @@ COMMAND = Command(
     sertool convert features.npz again.h5  # the same items
 
     sertool convert features.h5 shards/ --to webdataset
+
+    sertool convert rows.jsonl predictions/ --to audformat  # of predict
 
     Exit codes: 0 done, 2 wrong usage, 3 an input that cannot be read, or an output that is there.
     """,

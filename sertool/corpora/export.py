@@ -8,11 +8,10 @@ audformat (https://audeering.github.io/audformat/data-tables.html): one CSV file
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show, to_text
 from sertool.corpora.discover import cut_suffix
+from sertool.formats.audformat import Lines, cell, free, timedelta
 from sertool.formats.manifest import write_manifest
 from sertool.formats.outputs import check_output
 from sertool.items import Item
@@ -79,46 +79,15 @@ def write_audformat(utterances: Sequence[Item], file: IO[str]) -> None:
     """
     names = list(dict.fromkeys(name for utterance in utterances for name in utterance.extra))
     header = ["file", "start", "end", LABEL, "raw_label", *COLUMNS]
-    plain = csv.writer(file, lineterminator="\n")
-    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    plain.writerow([*header, *_free(names, header).values()])
+    lines = Lines(file)
+    lines.write([*header, *free(names, header).values()])
     for utterance in utterances:
-        end = "" if utterance.end is None else _timedelta(utterance.end)
-        row = [utterance.path, _timedelta(utterance.start or 0.0), end]
-        row += [_cell(value) for value in (utterance.label, utterance.raw_label)]
-        row += [_cell(getattr(utterance, name)) for name in COLUMNS]
-        row += [_cell(utterance.extra.get(name)) for name in names]
-        # a carriage return ends a line for some readers, and Python before 3.13 leaves it bare
-        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
-
-
-def _timedelta(seconds: float) -> str:
-    """Return seconds as pandas writes a time span: 0 days 00:00:01.500000."""
-    nanoseconds = round(seconds * 10**9)
-    whole, rest = divmod(nanoseconds, 10**9)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    fraction = f"{rest:09d}".removesuffix("000")
-    return f"{days} days {hour:02d}:{minute:02d}:{second:02d}.{fraction}"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _free(names: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
-    """Return {further field: the name it is written under}, another where it is one of ours."""
-    taken = set(ours)
-    found: dict[str, str] = {}
-    for name in names:
-        free = name
-        while free.lower() in taken or free in found.values():
-            free = f"extra_{free}"
-        found[name] = free
-    return found
+        end = "" if utterance.end is None else timedelta(utterance.end)
+        row = [utterance.path, timedelta(utterance.start or 0.0), end]
+        row += [cell(value) for value in (utterance.label, utterance.raw_label)]
+        row += [cell(getattr(utterance, name)) for name in COLUMNS]
+        row += [cell(utterance.extra.get(name)) for name in names]
+        lines.write(row)
 
 
 def write_lhotse(
@@ -248,7 +217,7 @@ def _supervision(utterance: Item, recording: str, header: Header) -> dict[str, A
     duration = round((total if end is None else min(end, total)) - start, DIGITS)
     custom = {LABEL: utterance.label, "raw_label": utterance.raw_label}
     custom |= {name: getattr(utterance, name) for name in ("session", "corpus", "fold", "part")}
-    further = _free(utterance.extra, custom)
+    further = free(utterance.extra, custom)
     return {
         "id": utterance.id,
         "recording_id": recording,

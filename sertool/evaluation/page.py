@@ -205,8 +205,8 @@ def bars(header: Sequence[str], rows: Sequence[Sequence[Child]], caption: str) -
     """Return a table whose second column is drawn."""
     made = table(header, rows, caption, words=2)
     return Html(
-        made.replace("<table>", '<table class="bars">').replace(
-            '<td class="word"><svg', '<td class="wide"><svg'
+        made.replace('<table class="words">', '<table class="words bars">').replace(
+            "<td><svg", '<td class="wide"><svg'
         )
     )
 
@@ -277,20 +277,15 @@ def _cell(names: Sequence[str], i: int, j: int, n: int, total: int, opens: bool)
     shade = f"s{min(SHADES - 1, int(share * SHADES))}" if n else "zero"
     kind = f"cell {'right' if i == j else 'wrong'} {shade}"
     if not n:
-        return tag("td", tag("span", "·", class_=kind))
-    words = [_unseen(f"{show(names[i])} recognised as {show(names[j])}: "),
-             tag("b", percent(share, 0)), _unseen(" per cent, "),
-             tag("small", f"{n}"), _unseen(f" of {total}")]  # fmt: skip
-    if not opens:
-        return tag("td", tag("span", words, class_=kind))
-    pressed = tag("button", words, class_=kind, type="button", data_truth=i, data_said=j,
+        return tag("td", "·", class_="cell zero")
+    words = [tag("b", percent(share, 0)), tag("i", " per cent, "),
+             tag("small", f"{n}"), tag("i", f" of {total}")]  # fmt: skip
+    if not opens:  # its headers say which classes it is of
+        return tag("td", words, class_=kind)
+    both = tag("i", f"{show(names[i])} recognised as {show(names[j])}: ")
+    pressed = tag("button", both, words, class_=kind, type="button", data_truth=i, data_said=j,
                   aria_pressed="false")  # fmt: skip
     return tag("td", pressed)
-
-
-def _unseen(words: str) -> Html:
-    """Return words for those who hear the page."""
-    return tag("span", words, class_="unseen")
 
 
 def recordings(sound: str, truth: bool = True) -> Html:
@@ -540,12 +535,8 @@ def made_by(commands: Sequence[str]) -> list[Html]:
     lines = [line for line in commands if not line.startswith("#")]
     if not lines:
         return []
-    rows = [
-        tag("li", tag("code", _words(line)),
-            tag("button", "Copy", type="button", class_="copy script", hidden=True,
-                aria_label=f"Copy the line of {_stage(line)}"))
-        for line in lines
-    ]  # fmt: skip
+    # the script adds what copies a line
+    rows = [tag("li", tag("code", _words(line)), data_stage=_stage(line)) for line in lines]
     every = tag("button", "Copy all", type="button", class_="copyall script", hidden=True)
     drawn = tag("figure", charts.graph(_nodes(lines), "The stages that made it"))
     told = tag("div", tag("ul", rows, class_="commands"), every)

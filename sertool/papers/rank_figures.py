@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from sertool.evaluation import measures
 from sertool.formats import figures as folders
-from sertool.papers.ranking import ALPHA, Ranking
+from sertool.papers.ranking import JOINED, Ranking
 from sertool.papers.words import named, unit, value
 from sertool.ui.figures import INK, MODEL, one_panel, short, title
 
@@ -28,7 +28,7 @@ WIDTH = 7.2  # inches
 
 def ranks_figure(systems: Mapping[str, Value | None], ranks: Ranking) -> Figure:
     """Return the picture; rows are in steps below the axis: first the lines, then the names."""
-    n, lines = len(ranks.order), _rows(ranks)
+    n, lines = len(ranks.order), ranks.rows()
     deepest = 0.7 + max(lines, default=0) * 0.5 + math.ceil(n / 2)
     figure, axes = one_panel(WIDTH, STEP * (deepest + 1) + 0.5)
     low, high = 1, n
@@ -54,24 +54,12 @@ def ranks_figure(systems: Mapping[str, Value | None], ranks: Ranking) -> Figure:
         left = place < math.ceil(n / 2)
         depth = start + (place if left else n - 1 - place) + 0.5
         _name(axes, ranks.ranks[i], depth, left, _label(names[i], systems[names[i]], name))
-    told = f"a line joins systems not told apart (corrected p ≥ {ALPHA:g})"
-    title(figure, [f"{n} systems, {ranks.n_speakers} speakers", told])
+    title(figure, [f"{n} systems, {ranks.n_speakers} speakers", JOINED])
     return figure
 
 
 def _label(name: str, found: Value | None, figure: str) -> str:
     return f"{short(name)}  {value(found, unit(figure)).splitlines()[0]}"
-
-
-def _rows(ranks: Ranking) -> list[int]:
-    """Return the row of each line, the first where it meets no other."""
-    rows: list[int] = []
-    ends: list[int] = []  # the last system of each row's last line
-    for first, last in ranks.groups:
-        row = next((i for i, end in enumerate(ends) if end < first), len(ends))
-        ends[row : row + 1] = [last]
-        rows.append(row + 1)
-    return rows
 
 
 def _name(axes: Axes, rank: float, depth: float, left: bool, text: str) -> None:

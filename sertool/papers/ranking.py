@@ -19,6 +19,7 @@ from sertool.evaluation.measures import Figure
 from sertool.evaluation.pooling import Pooled
 
 ALPHA = 0.05
+JOINED = f"a line joins systems not told apart (corrected p ≥ {ALPHA:g})"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ class Ranking:
     groups: list[tuple[int, int]]
     n_speakers: int
     p: float | None
+
+    def rows(self) -> list[int]:
+        """Return the row of each group's line, from 1, the first where it meets no other."""
+        rows: list[int] = []
+        ends: list[int] = []  # the last system of each row's last line
+        for first, last in self.groups:
+            row = next((i for i, end in enumerate(ends) if end < first), len(ends))
+            ends[row : row + 1] = [last]
+            rows.append(row + 1)
+        return rows
 
 
 def holm(p: Sequence[float]) -> list[float]:

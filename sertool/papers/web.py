@@ -12,6 +12,7 @@ from sertool.evaluation.measures import LEVEL, Value
 from sertool.evaluation.pooling import Pooled
 from sertool.evaluation.report import AnyReport, Report
 from sertool.papers import comparison, convergence, pages
+from sertool.papers.ranking import JOINED
 from sertool.papers.study import BASELINES, Study
 from sertool.papers.words import mean, named, runs_of, telling, unit, value
 from sertool.ui.page import charts, markup
@@ -190,7 +191,7 @@ def compared(found: Compared) -> Page:
     blocks = comparison.page(found)
     if found.ranking is not None:
         tables = [markup.block(block, "Systems compared") for block in blocks]
-        made = [section("Systems", "systems", _systems(found), tables)]
+        made = [section("Systems", "systems", _systems(found), _ranks(found), tables)]
         return Page(f"{len(found.systems)} systems", subtitle, made)
     made = []
     for i, pair in enumerate(pairs):
@@ -216,6 +217,23 @@ def _systems(found: Compared) -> Html | None:
         bar = charts.bar(own.mean, own.ci, point=True) if own else None
         lines.append([names[i], bar, value(own, "%").replace("\n", " ")])
     return one_report.bars(["", "0 to 100 %", f"{named(name)}, %"], lines, named(name))
+
+
+def _ranks(found: Compared) -> Html | None:
+    """Return the systems by mean rank, and which of them are not told apart."""
+    known = found.ranking
+    if known is None:
+        return None
+    names = [list(found.systems)[i] for i in known.order]
+    at = [known.ranks[i] for i in known.order]
+    lines = [
+        (at[first], at[last], row)
+        for (first, last), row in zip(known.groups, known.rows(), strict=True)
+    ]
+    title = f"Mean ranks by {named(measures.name_of(known.figure))}, 1 the best"
+    note = f"{title}, over {plural(known.n_speakers, 'speaker')}; {JOINED}."
+    picture = charts.ranks(list(zip(names, at, strict=True)), lines, title)
+    return tag("figure", picture, tag("figcaption", note))
 
 
 def _difference(pair: Comparison, measure: str) -> Html | None:

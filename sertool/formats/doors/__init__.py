@@ -31,9 +31,10 @@ INDEX = "sertool.json"  # the description, where the items lie in a folder
 MOST_TEXT = 1 << 26  # bytes of a description
 TYPES = ("float32", "float16", "int16", "uint8")  # of the numbers in a store
 PARQUET, NPZ, WEBDATASET, DATASETS, LHOTSE = "parquet", "npz", "webdataset", "datasets", "lhotse"
+AUDFORMAT = "audformat"
 _MODULES = {PARQUET: "parquet", NPZ: "npz", WEBDATASET: "webdataset", DATASETS: "parquet"}
 FILES = {".parquet": PARQUET, ".npz": NPZ}  # by the suffix of a file
-FOLDERS = (WEBDATASET, DATASETS, LHOTSE)
+FOLDERS = (WEBDATASET, DATASETS, LHOTSE, AUDFORMAT)
 FORMATS = (*FILES.values(), *FOLDERS)
 
 

@@ -15,6 +15,8 @@ from sertool.ui.page.markup import Child, Html, tag
 
 LEFT, TOP, WIDTH, HEIGHT, BELOW = 44, 8, 380, 230, 40  # of a plot's frame, and below it
 MOST_DOTS = 3000  # of a scatter
+NEAR = 0.3  # units of a plot, which are pixels or less
+_STEP = 20  # between the names of two systems
 _NODE, _GAP, _ROW = (124, 40), 10, 62
 
 
@@ -49,16 +51,15 @@ def bar(value: float, interval: Interval = None, mark: float | None = None,
 
     mark: another system's value. What it says stands in the cell beside it.
     """
-    parts: list[Child] = [tag("rect", x=0, y=5, width=100, height=10, class_="track")]
+    parts: list[Child] = []
     if not point:
         parts.append(tag("rect", x=0, y=5, width=_r(100 * value), height=10, class_="model"))
     if chance is not None:
         parts.append(_upright(chance, 3, 17, "chance"))
     low, high = interval or (None, None)
     if low is not None and high is not None:
-        parts.append(tag("line", x1=_r(100 * low), x2=_r(100 * high), y1=10, y2=10,
-                         class_="whisker"))  # fmt: skip
-        parts += [_upright(end, 7, 13, "whisker") for end in (low, high)]
+        a, b = f"{_r(100 * low):g}", f"{_r(100 * high):g}"
+        parts.append(tag("path", d=f"M{a} 10H{b}M{a} 7v6M{b} 7v6", class_="whisker"))
     if mark is not None:
         parts.append(_upright(mark, 4, 16, "other"))
     if point:
@@ -68,7 +69,7 @@ def bar(value: float, interval: Interval = None, mark: float | None = None,
 
 
 def _upright(value: float, top: float, bottom: float, kind: str) -> Html:
-    return tag("line", x1=_r(100 * value), x2=_r(100 * value), y1=top, y2=bottom, class_=kind)
+    return tag("path", d=f"M{_r(100 * value):g} {top:g}V{bottom:g}", class_=kind)
 
 
 def _r(value: float) -> float:
@@ -85,19 +86,17 @@ def legend(*parts: tuple[str, str]) -> Html:
 
 def plot(across: Range, up: Range, marks: Sequence[Html], title: str) -> Html:
     """Return marks, placed by `x` and `y`, in a frame with its axes."""
-    parts: list[Child] = []
-    for value in up.ticks():
-        at = y(up, value)
-        parts.append(tag("line", x1=LEFT, x2=LEFT + WIDTH, y1=at, y2=at, class_="grid"))
-        parts.append(tag("text", f"{value:g}", x=LEFT - 6, y=at + 4, text_anchor="end"))
+    lines = "".join(f"M{LEFT} {y(up, value):g}h{WIDTH}" for value in up.ticks())
+    parts: list[Child] = [tag("path", d=lines, class_="grid")]
+    ups = [tag("text", f"{v:g}", x=LEFT - 6, y=round(y(up, v) + 4)) for v in up.ticks()]
+    parts.append(tag("g", ups, class_="ends"))
     for value in across.ticks():
-        parts.append(tag("text", f"{value:g}", x=x(across, value), y=TOP + HEIGHT + 15,
-                         text_anchor="middle"))  # fmt: skip
+        parts.append(tag("text", f"{value:g}", x=round(x(across, value)), y=TOP + HEIGHT + 15))
     base = TOP + HEIGHT
     parts.append(tag("line", x1=LEFT, x2=LEFT + WIDTH, y1=base, y2=base, class_="axis"))
     parts += [
-        tag("text", across.label, x=LEFT + WIDTH / 2, y=base + 32, text_anchor="middle"),
-        tag("text", up.label, x=12, y=TOP + HEIGHT / 2, text_anchor="middle",
+        tag("text", across.label, x=LEFT + WIDTH / 2, y=base + 32),
+        tag("text", up.label, x=12, y=TOP + HEIGHT / 2,
             transform=f"rotate(-90 12 {TOP + HEIGHT / 2:g})"),
     ]  # fmt: skip
     box = f"0 0 {LEFT + WIDTH + 12} {TOP + HEIGHT + BELOW}"
@@ -115,9 +114,29 @@ def y(up: Range, value: float) -> float:
 
 
 def curve(across: Range, up: Range, xs: Sequence[float], ys: Sequence[float], kind: str) -> Html:
-    """Return a line through points."""
-    points = " ".join(f"{x(across, a):g},{y(up, b):g}" for a, b in zip(xs, ys, strict=True))
+    """Return a line through points, as far as the eye can tell; far outside the plot it is cut."""
+    every = [
+        (x(across, a), max(-HEIGHT, min(2.0 * HEIGHT, y(up, b))))
+        for a, b in zip(xs, ys, strict=True)
+    ]
+    points = " ".join(f"{a:.1f},{b:.1f}".replace(".0", "") for a, b in _thinned(every))
     return tag("polyline", points=points, class_=f"curve {kind}")
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return a line's points, in the order of x, without those that it passes by `NEAR` anyway.
+
+    Ramer (1972), Computer Graphics and Image Processing 1, 244-256.
+    """
+    if len(points) < 3:
+        return list(points)
+    (a, b), (c, d) = points[0], points[-1]
+    slope = (d - b) / (c - a) if c > a else 0.0
+    away = [abs(b + slope * (one - a) - other) for one, other in points]
+    far = max(range(len(points)), key=away.__getitem__)
+    if away[far] <= NEAR:
+        return [points[0], points[-1]]
+    return _thinned(points[: far + 1])[:-1] + _thinned(points[far:])
 
 
 def dots(across: Range, up: Range, points: Sequence[tuple[float, float]]) -> list[Html]:
@@ -144,6 +163,35 @@ def reliability(rows: Sequence[tuple[float, float, float, Interval, int]], title
                              y2=y(up, 100 * interval[1]), class_="whisker"))  # fmt: skip
     marks.append(curve(across, up, (0, 100), (0, 100), "val"))
     return plot(across, up, marks, title)
+
+
+def ranks(
+    systems: Sequence[tuple[str, float]], lines: Sequence[tuple[float, float, int]], title: str
+) -> Html:
+    """Return systems on an axis of mean ranks, 1 at the left: the picture of Demšar (2006).
+
+    systems: (name, rank), the best first. lines: (from rank, to rank, row from 1) of those joined.
+    """
+    n, half = len(systems), math.ceil(len(systems) / 2)
+    across = Range(1, n, "")
+    top = 30 + 9 * max((row for _, _, row in lines), default=0) + 14
+    parts: list[Child] = [tag("path", d=f"M{LEFT} 22h{WIDTH}", class_="axis")]
+    for k in range(1, n + 1):
+        at = x(across, k)
+        parts.append(tag("path", d=f"M{at:g} 22v-5", class_="axis"))
+        parts.append(tag("text", str(k), x=at, y=12))
+    for low, high, row in lines:
+        ends = f"M{x(across, low) - 4:g} {24 + 9 * row}H{x(across, high) + 4:g}"
+        parts.append(tag("path", d=ends, class_="point"))
+    for place, (name, rank) in enumerate(systems):
+        left = place < half
+        depth = top + _STEP * (place if left else n - 1 - place)
+        at, edge = x(across, rank), LEFT if left else LEFT + WIDTH
+        parts.append(tag("path", d=f"M{at:g} 22V{depth}H{edge}", class_="lead"))
+        parts.append(tag("text", tag("title", name), _cut(name), x=edge, y=depth - 4,
+                         class_="name" if left else "name end"))  # fmt: skip
+    box = f"0 0 {2 * LEFT + WIDTH} {top + _STEP * half - 14}"
+    return tag("svg", parts, viewBox=box, class_="plot ranks", role="img", aria_label=title)
 
 
 @dataclass(frozen=True)
@@ -180,8 +228,8 @@ def graph(nodes: Sequence[Node], title: str) -> Html:
         middle = _r(left + _NODE[0] / 2)
         boxes += [
             tag("rect", x=_r(left), y=top, width=_NODE[0], height=_NODE[1], rx=6, class_="node"),
-            tag("text", node.stage, x=middle, y=top + 17, text_anchor="middle", class_="stage"),
-            tag("text", _cut(node.name), x=middle, y=top + 32, text_anchor="middle"),
+            tag("text", node.stage, x=middle, y=top + 17, class_="stage"),
+            tag("text", _cut(node.name), x=middle, y=top + 32),
         ]
     box = f"0 0 {width} {len(rows) * _ROW - _ROW + _NODE[1] + 8}"
     return tag("svg", lines, boxes, viewBox=box, width=width, class_="graph", role="img",

@@ -10,7 +10,8 @@ from sertool.core.texts import visible
 from sertool.ui.tables import Block, Grid, Heading, Sheet, Text
 
 _VOID = ("br", "input", "meta")
-_DRAWN = ("rect", "line", "circle", "polyline")  # of a picture: these end in themselves
+_OPEN = ("td", "th", "tr")  # of a table: HTML ends these where the next one begins
+_DRAWN = ("rect", "line", "circle", "path", "polyline")  # of a picture: these end in themselves
 
 
 class Html(str):
@@ -27,7 +28,7 @@ def tag(name: str, /, *children: Child, **attributes: str | int | float | bool |
     and False are left out.
 
     >>> tag("td", "a<b", class_="x", aria_label='"')
-    '<td class="x" aria-label="&quot;">a&lt;b</td>'
+    '<td class="x" aria-label="&quot;">a&lt;b'
     """
     given = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_text(value)}"')
@@ -38,7 +39,7 @@ def tag(name: str, /, *children: Child, **attributes: str | int | float | bool |
         return Html(f"<{name}{given}>")
     if name in _DRAWN and not children:
         return Html(f"<{name}{given}/>")
-    return Html(f"<{name}{given}>{join(children)}</{name}>")
+    return Html(f"<{name}{given}>{join(children)}{'' if name in _OPEN else f'</{name}>'}")
 
 
 def join(children: Iterable[Child]) -> Html:
@@ -67,15 +68,20 @@ def section(title: str, name: str, *children: Child) -> Html:
 def table(
     header: Sequence[Child], rows: Iterable[Sequence[Child]], caption: str, words: int = 1
 ) -> Html:
-    """Return a table that scrolls within itself: the first `words` columns text, others numbers."""
+    """Return a table that scrolls within itself: the first `words` columns text, others numbers.
+
+    The first number of a row has a class, which tells the style of those after it; the heading of
+    a row needs no `scope`, for a column of headings alone.
+    """
     head = tag("tr", [tag("th", cell, scope="col", class_=_kind(i, words)) for i, cell in
                       enumerate(header)])  # fmt: skip
     body = [
-        tag("tr", tag("th", row[0], scope="row", class_="word"),
+        tag("tr", tag("th", row[0]),
             [tag("td", cell, class_=_kind(i, words)) for i, cell in enumerate(row[1:], 1)])
         for row in rows
     ]  # fmt: skip
-    made = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", body))
+    parts = (tag("caption", caption), tag("thead", head), tag("tbody", body))
+    made = tag("table", parts, class_="words")
     return scrolled(made, caption)
 
 
@@ -85,7 +91,7 @@ def scrolled(inner: Html, what: str) -> Html:
 
 
 def _kind(i: int, words: int) -> str | None:
-    return "word" if i < words else "number"
+    return "number" if i == words else None
 
 
 def lines(text: str) -> Child:

@@ -55,6 +55,10 @@ const copy = async (button, text) => {
   }
   setTimeout(() => { button.textContent = before; }, 1500);
 };
+for (const line of document.querySelectorAll(".commands li")) {
+  line.append(make("button", { type: "button", class: "copy",
+    "aria-label": `Copy the line of ${line.dataset.stage}` }, "Copy"));
+}
 document.addEventListener("click", (event) => {
   const one = event.target.closest(".copy"), all = event.target.closest(".copyall");
   if (one) copy(one, one.previousElementSibling.textContent);
