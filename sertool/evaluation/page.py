@@ -368,10 +368,12 @@ def speakers(report: Report) -> Html | None:
 
 def certainty(report: AnyReport) -> Html | None:
     """Return the reliability diagram and the training curves; None where neither is known."""
-    drawn = [one for one in (_reliability(report), _training(report)) if one]
+    parts = {"Certainty": _reliability(report), "Training": _training(report)}
+    drawn = {name: one for name, one in parts.items() if one}
     if not drawn:
         return None
-    return section("Certainty and training", "certainty", tag("div", drawn, class_="charts"))
+    heading = " and ".join(drawn).capitalize()
+    return section(heading, "certainty", tag("div", list(drawn.values()), class_="charts"))
 
 
 def _reliability(report: AnyReport) -> Html | None:
