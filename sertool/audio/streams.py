@@ -16,6 +16,7 @@ from sertool.core.errors import InputError, ItemError
 CONVERT = "ffmpeg -i - -c:a pcm_s16le -f wav -"
 EXTENSIBLE = 0xFFFE  # a format code that says: the true one follows
 READ_BYTES = 1 << 16  # asked of a stream at a time, however much is wanted
+FORMAT_BYTES = 1 << 12  # of a chunk that may say what a WAV stream is in
 
 
 @functools.cache
@@ -106,7 +107,11 @@ def wav_stream(file: BinaryIO, head: bytes = b"") -> Stream:
         name, size = struct.unpack("<4sI", chunk)
         if name == b"data":
             break
-        body = read(size + size % 2)
+        left = size + size % 2
+        body = read(min(left, FORMAT_BYTES))
+        left -= len(body)
+        while left and (skipped := read(min(left, READ_BYTES))):  # it may claim gigabytes
+            left -= len(skipped)
         if name == b"fmt " and len(body) >= 16:
             code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", body[:16])
             if code == EXTENSIBLE and len(body) >= 26:

@@ -28,8 +28,8 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
     """Return samples as int16 with full scale 32768, rounded and clipped; int16 is left as is."""
     if samples.dtype == np.int16:
         return samples
-    scaled = np.rint(samples * np.float32(FULL_SCALE))
-    return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    scaled = np.rint(np.clip(samples, -1, 1) * np.float32(FULL_SCALE))
+    return np.minimum(scaled, FULL_SCALE - 1).astype(np.int16)
 
 
 def crop(samples: np.ndarray, rate: int, offset: float, duration: float | None) -> np.ndarray:

@@ -31,11 +31,16 @@ if __name__ == "__main__":  # before NumPy is imported
         os.environ[name] = "1"  # a thread would be missing in a forked process
 
 from fuzz import desk as desks
-from fuzz import judge
+from fuzz import guided, judge, web
 from fuzz.doors import DOORS, Door, words
+from fuzz.readers import READERS
 
 TRACED = 0.3  # of the inputs: what they reach costs twice the time
+SEEDS = 32  # unchanged inputs that a run begins with
 TOGETHER = 16  # inputs in one process, one after another
+COLUMNS = {"crashes": "crash", "tracebacks": "traceback", "hangs": "hang"}
+TRUSTED = {"lost": "outside", "tracebacks": "traceback", "hangs": "hang"}
+ALONE = "read alone"
 Files = dict[str, bytes]
 
 
@@ -62,70 +67,94 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--inputs", type=int, default=0, help="end after so many")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--door", action="append", default=[])
+    parser.add_argument("--door", action="append", default=[], help="one whose name has this")
     parser.add_argument("--fresh", action="store_true", help="count from 0")
-    parser.add_argument("--again", type=Path, help="a folder of OUT/found")
-    parser.add_argument("--json", type=Path, help="keep the table here, too")
+    parser.add_argument("--again", type=Path, help="repeat a fault: a folder of OUT/found")
+    parser.add_argument("--json", type=Path, help="keep the counts here, too, by kind of door")
     given = parser.parse_args()
     out = given.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
     desk = out / "desk"
     if not (desk / "whole").exists():
-        desk.mkdir(exist_ok=True)
+        desk.mkdir(parents=True, exist_ok=True)
         desks.build(desk)
     if given.again:
         return _again(given.again, desk)
+    counts = Counts(out / "counts.json", given.fresh)
+    before = counts.total().inputs
+    _all_doors(given, out, counts)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent, total = used.ru_utime + used.ru_stime, counts.total()
+    print(table(counts.rows | {"all": total}))
+    print(f"{total.inputs} inputs, {total.inputs - before} of them in {spent:.0f} s of CPU now")
+    if given.json:
+        given.json.write_text(json.dumps(_trust(counts.rows), indent=1) + "\n")
+    return 1 if total.faults else 0
+
+
+class Counts:
+    """The rows of all doors, kept in a file."""
+
+    def __init__(self, path: Path, fresh: bool) -> None:
+        self._path = path
+        kept = {} if fresh or not path.exists() else json.loads(path.read_text())
+        self.rows = {name: Row(**row) for name, row in kept.items()}
+
+    def add(self, name: str, row: Row) -> None:
+        """Count what a door found, too."""
+        self.rows.setdefault(name, Row()).add(row)
+        kept = {name: asdict(row) for name, row in self.rows.items()}
+        self._path.write_text(json.dumps(kept, indent=1))
+
+    def total(self) -> Row:
+        """Return the sum of all rows."""
+        found = Row()
+        for row in self.rows.values():
+            found.add(row)
+        return found
+
+
+def _all_doors(given: argparse.Namespace, out: Path, counts: Counts) -> None:
+    """Fuzz each door in turn, then each reader alone where atheris is installed."""
     doors = [one for one in DOORS if not given.door or any(x in one.name for x in given.door)]
-    counts = out / "counts.json"
-    rows = {} if given.fresh or not counts.exists() else json.loads(counts.read_text())
-    rows = {name: Row(**row) for name, row in rows.items()}
+    alone = list(READERS) if guided.available() and not given.door else []
+    last = min(20 * len(alone), 15 * given.minutes)
     print(f"fuzz: seed {given.seed}, {given.minutes:g} min, {len(doors)} doors, {out}", flush=True)
-    end = time.monotonic() + 60 * given.minutes
-    before = sum(row.inputs for row in rows.values())
+    end = time.monotonic() + 60 * given.minutes - last
     for i, one in enumerate(doors):
         left = (end - time.monotonic()) / (len(doors) - i)
         most = given.inputs and -(-given.inputs // len(doors))
-        row = _in_process(functools.partial(_door, one, out, given.seed, left, most))
-        rows.setdefault(one.name, Row()).add(row)
-        counts.write_text(json.dumps({name: asdict(row) for name, row in rows.items()}, indent=1))
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(table(rows))
-    total = sum(row.inputs for row in rows.values())
-    spent = used.ru_utime + used.ru_stime
-    print(f"{total} inputs, {total - before} of them now, in {spent:.0f} s of processor time")
-    if given.json:
-        given.json.write_text(json.dumps(_trust(rows), indent=1) + "\n")
-    return 1 if any(row.faults for row in rows.values()) else 0
-
-
-COLUMNS = {"crashes": "crash", "tracebacks": "traceback", "hangs": "hang"}
+        work = functools.partial(_door, one, out, given.seed, left, most)
+        counts.add(one.name, _in_process(work))
+    every = guided.run(alone, out, given.seed, last / len(alone)) if alone else ()
+    for name, inputs, peak, fault, said in every:
+        counts.add(f"{name}, {ALONE}", Row(inputs, peak, {fault: 1} if fault else {}))
+        told = f"{fault}: {said}" if fault else "no fault"
+        print(f"{name}, {ALONE}: {inputs} inputs, {told}", flush=True)
 
 
 def table(rows: dict[str, Row]) -> str:
     """Return the table of what was tried."""
-    lines = [f"{'door':26}{'inputs':>8}{''.join(f'{n:>12}' for n in COLUMNS)}{'other':>7}{'MB':>7}"]
-    total = Row()
-    for name, row in [*rows.items(), ("all", total)]:
+    lines = [f"{'door':30}{'inputs':>8}{''.join(f'{n:>12}' for n in COLUMNS)}{'other':>7}{'MB':>7}"]
+    for name, row in rows.items():
         known = [row.faults.get(kind, 0) for kind in COLUMNS.values()]
         other = sum(row.faults.values()) - sum(known)
         numbers = "".join(f"{n:>12}" for n in known)
-        lines.append(f"{name:26}{row.inputs:>8}{numbers}{other:>7}{row.peak:>7.0f}")
-        total.add(row)
+        lines.append(f"{name:30}{row.inputs:>8}{numbers}{other:>7}{row.peak:>7.0f}")
     return "\n".join(lines)
 
 
-TRUSTED = {"lost": "outside", "tracebacks": "traceback", "hangs": "hang"}
-
-
 def _trust(rows: dict[str, Row]) -> dict[str, Any]:
-    """Return the table as docs/trust.md takes it."""
-    found: list[dict[str, Any]] = []
+    """Return the counts by kind of door, as docs/trust.md takes them."""
+    kinds = {one.name: one.kind for one in DOORS}
+    sums: dict[str, Row] = {}
     for name, row in rows.items():
-        counts = {key: row.faults.get(kind, 0) for key, kind in TRUSTED.items()}
-        wrong = sum(row.faults.values()) - sum(counts.values())
-        about = {"what": f"inputs of the fuzzer: {name}", "cases": row.inputs}
-        found.append(about | counts | {"peak_mb": round(row.peak, 1)})
-        if wrong:
+        sums.setdefault(kinds.get(name, f"readers, {ALONE}"), Row()).add(row)
+    found: list[dict[str, Any]] = []
+    for kind, row in sums.items():
+        known = {key: row.faults.get(fault, 0) for key, fault in TRUSTED.items()}
+        about = {"what": f"fuzzed: {kind}", "cases": row.inputs}
+        found.append(about | known | {"peak_mb": round(row.peak, 1)})
+        if wrong := sum(row.faults.values()) - sum(known.values()):
             found[-1]["wrong"] = wrong
     return {"command": "make fuzz", "rows": found}
 
@@ -167,8 +196,8 @@ def _door(door: Door, out: Path, seed: int, seconds: float, most: int) -> Row:
     call = caller(door, inputs, desk)
     end = time.monotonic() + seconds
     lines = [(line, files) for files in inputs for line in door.lines]
-    if len(lines) > 60:
-        lines = draw.sample(lines, 60)
+    if len(lines) > SEEDS:
+        lines = draw.sample(lines, SEEDS)
     while time.monotonic() < end and not (most and row.inputs >= most):
         batch = [lines.pop() for _ in range(min(len(lines), TOGETHER))]
         seeded = bool(batch)
@@ -204,8 +233,7 @@ def caller(door: Door, inputs: list[Files], desk: Path) -> Callable[[list[str]],
     """Return the command line, with all loaded that a door's lines need."""
     import tempfile
 
-    from sertool.cli import main as sertool
-
+    sertool = _plain()
     here, out, err, stdin = os.getcwd(), sys.stdout, sys.stderr, sys.stdin
     for line in door.lines:
         files = inputs[0]
@@ -276,9 +304,10 @@ def _again(folder: Path, desk: Path) -> int:
 
 
 def _plain() -> Callable[[list[str]], int]:
+    """Return what runs the words of a line: a command line, or a request to `serve`."""
     from sertool.cli import main as sertool
 
-    return sertool
+    return lambda words: web.answered(words[1]) if words[0] == "serve:" else sertool(words)
 
 
 if __name__ == "__main__":

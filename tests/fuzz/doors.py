@@ -48,6 +48,11 @@ class Door:
     change: Change | None = None
     whole: bool = False  # the names of files are changed, too
 
+    @property
+    def kind(self) -> str:
+        """What the door is counted among."""
+        return next(kind for kind, first in reversed(KINDS) if _at(self.name) >= _at(first))
+
     def changed(self, draw: random.Random, files: Files, others: Sequence[Files]) -> Files:
         """Return an input with one file changed, once or a few times."""
         found = dict(files)
@@ -260,6 +265,25 @@ def _stream(desk: Path) -> list[Files]:
             {STDIN: (desk / "formats/a.f.wav").read_bytes()}]  # fmt: skip
 
 
+def _requests(desk: Path) -> list[Files]:
+    sound = (desk / "formats/a.flac").read_bytes()
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.flac"\r\n\r\n'
+    host = b"Host: 127.0.0.1:8000\r\nContent-Length: %d\r\n"
+    post = b"POST /predict HTTP/1.1\r\n" + host
+    form = b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    body = part + sound + b"\r\n--x--\r\n"
+    requests = [
+        post % len(sound) + b"Content-Type: audio/flac\r\n\r\n" + sound,
+        post % len(body) + form + body,
+        post % 3 + b"Accept: application/jsonl\r\nOrigin: http://127.0.0.1:8000\r\n\r\nabc",
+    ]
+    requests += [
+        b"GET %s HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n" % place
+        for place in (b"/", b"/health", b"/openapi.json", b"/predict?x=1")
+    ]
+    return [{STDIN: request} for request in requests]  # fmt: skip
+
+
 def _arguments(*texts: str) -> Callable[[Path], list[Files]]:
     return _texts(ARGUMENT, *texts)
 
@@ -406,11 +430,28 @@ DOORS: tuple[Door, ...] = (
         "predict - --stream --window 0.1 --format jsonl",
         "predict {desk}/m.ckpt - --stream --sample-rate 8000 --channels 2 --format jsonl",
     )),
+    Door("serve", _requests, ("serve: {desk}/m.ckpt",)),
     Door("pull", _below("pushed"), ("pull x o.ckpt",), whole=True),
     Door("convert: npz", _files(("x.npz", "x.npz")), ("convert x.npz o.h5",), signed.zip_of),
     Door("convert: WebDataset", _below("x.tar.d"), ("convert x o.h5",), signed.tar_of, True),
     Door("convert: Parquet", _files(("x.parquet", "x.parquet")), ("convert x.parquet o.h5",)),
 )  # fmt: skip
+
+
+KINDS = (  # each from this door on
+    ("recordings", "wav"),
+    ("manifests, tables, folders of other tools", "manifest"),
+    ("stores, checkpoints, ONNX models", "store"),
+    ("label maps, papers, sweeps, reports, folds", "label map"),
+    ("parts of an interrupted run", "parts"),
+    ("values of options", "--where"),
+    ("turns, lists, streams, requests", "turns (RTTM)"),
+    ("folders to pull, arrays to convert", "pull"),
+)
+
+
+def _at(name: str) -> int:
+    return [one.name for one in DOORS].index(name)
 
 
 def words(line: str, files: Mapping[str, bytes]) -> list[str]:

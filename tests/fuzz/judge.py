@@ -171,9 +171,9 @@ def _state(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 def _changes(old: dict[str, Any], new: dict[str, Any], outputs: bool) -> list[str]:
     """Return names that changed, and new ones, except `outputs`."""
-    names = [name for name in old if new.get(name) != old[name]]
-    ours = (OUT, f".{OUT}") if outputs else ()
-    return names + [name for name in new if name not in old and not name.startswith(ours)]
+    names = [name for name in {**old, **new} if new.get(name) != old.get(name)]
+    ours = (OUT, f".{OUT}", "torchinductor") if outputs else ()
+    return [name for name in names if not name.startswith(ours)]
 
 
 # --- the process of inputs ---

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -179,7 +180,7 @@ def gzipped(change: Callable[..., bytes]) -> Callable[..., bytes]:
             return bytes_of(draw, content, others)
         try:
             return gzip.compress(change(draw, gzip.decompress(content)), 1, mtime=0)
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, zlib.error):
             return bytes_of(draw, content, others)
 
     return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import io
 import json
@@ -35,6 +36,7 @@ def apart(change: Change) -> Change:
         if child == 0:
             os.close(reading)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            faulthandler.disable()
             resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
             try:
                 found = change(random.Random(seed), content)
