@@ -10,7 +10,6 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo docs man dist results figures bench load fuzz test check lint types unit fast clean
-.PHONY: demo docs man dist results figures bench load test check lint types unit fast clean
 .PHONY: lock audit sbom
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
@@ -68,6 +67,7 @@ MINUTES ?= 10
 SEED ?= 0
 fuzz: $(VENV)/ready
 	PYTHONPATH=tests nice -n 10 $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(DOORS)
+
 # Every package of every extra with the SHA-256 of its files, as PyPI has them: pip install --require-hashes -r.
 # LOCK="--torch-backend cpu" takes torch from pytorch.org, without CUDA.
 lock: .supply/ready

@@ -131,7 +131,7 @@ class Store:
             raise InputError(f"{show(self.path)}: {self._missing()}") from error
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
             with regular(self._at) as file:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
             what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"

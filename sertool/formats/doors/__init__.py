@@ -93,7 +93,9 @@ def parse(text: bytes | str, name: str) -> Description:
         values = json.loads(text)
         json.dumps(values, allow_nan=False)
         if isinstance(values, dict) and (values.get("version") or 0) > VERSION:
-            raise InputError(f"{name}: is of a newer version; update sertool")
+            raise InputError(
+                f"{name}: items of version {values['version']}; this sertool reads up to {VERSION}"
+            )
         found = schema.convert(values, Description)
         schema.convert(found.pipeline, list[Stage])
         schema.convert(found.lineage, list[Record])
