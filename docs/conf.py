@@ -38,6 +38,7 @@ include_patterns = [
 exclude_patterns = [".*", "out", "build", "dist", "tests", "sertool"]
 suppress_warnings = ["misc.highlighting_failure"]  # output shown in a block need not be a language
 myst_heading_anchors = 4  # the anchors that GitHub makes
+smartquotes = False  # --option and "quoted words" are typed as they stand
 
 html_theme = "furo"
 html_title = f"sertool {release}"

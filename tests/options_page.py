@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from sertool.cli import COMMANDS, load
@@ -29,9 +30,7 @@ def lines_of(options: Sequence[Declared]) -> Iterator[str]:
     for one in options:
         shown = one.hint is not bool and one.default not in (None, (), {}, "")
         default = f" [default: {typed(one.default)}]" if shown else ""
-        text = (
-            f"{help_of(one)}{default}".replace("<", "\\<").replace("|", "\\|").replace("*", "\\*")
-        )
+        text = re.sub(r"[<|*_]", r"\\\g<0>", f"{help_of(one)}{default}")  # no markup
         yield f"- {flags_of(one)}: {text}"
 
 
