@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import sys
 import time
 import tracemalloc
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from sertool.audio.waveform import to_int16
 from sertool.core.errors import ItemError, SertoolError
 from sertool.core.paths import contents
 from sertool.formats import checkpoint
+from sertool.formats.doors import npz
 from sertool.formats.store import Store
 
 Change = Callable[..., bytes]
@@ -225,3 +228,40 @@ def test_samples_of_any_size_are_clipped_without_a_warning() -> None:
         warnings.simplefilter("error")
         found = to_int16(np.array([3e38, -3e38, 1, -1, 0.5, 1.5 / 32768], np.float32))
     assert found.tolist() == [32767, -32768, 32767, -32768, 16384, 2]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<U9', 'shape': (",
+        "{'descr': '<U9', 'fortran_order': False, 'shape': (-1,)}",
+        "{[]: 1}",
+        "{1: 2, 'shape': ()}",
+        "(" * 900,
+        "{'descr': [('a', '<f4'), 3], 'fortran_order': False, 'shape': ()}",
+        "\x00",
+    ],
+)
+def test_the_header_of_an_array(cli: Any, tmp_path: Path, header: str) -> None:
+    text = header.encode()
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    with pytest.raises(ValueError, match="an array"):
+        npz.header(io.BytesIO(content))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as packed:
+        packed.writestr("sertool.npy", content)
+    result = cli("convert", tmp_path / "x.npz", tmp_path / "o.h5")
+    assert result.code == 3
+    assert result.err.count("\n") == 1, result.err
+
+
+def test_an_archive_whose_packed_bytes_are_wrong(cli: Any, tmp_path: Path) -> None:
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        path = tmp_path / f"{method}.npz"
+        with zipfile.ZipFile(path, "w", method) as packed:
+            packed.writestr("sertool.npy", bytes(3000))
+        content = bytearray(path.read_bytes())
+        content[41:60] = b"\xff" * 19
+        path.write_bytes(content)
+        result = cli("convert", path, tmp_path / "o.h5")
+        assert result.code == 3
+        assert result.err.count("\n") == 1, result.err

@@ -6,8 +6,10 @@ the description. Nothing is pickled. `features` are not packed, so that items ar
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from sertool.formats.store import MOST_INFLATED, Store
 
 DATE = (1980, 1, 1, 0, 0, 0)
 BLOCK = 1 << 23  # bytes read at once
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
+           RuntimeError)  # fmt: skip
 Layout = tuple[tuple[int, ...], np.dtype]
 
 
@@ -47,9 +51,11 @@ class _Arrays(Table):
             for skipped in range(self._next, i):
                 self._file.seek(int(self.offsets[skipped + 1] - self.offsets[skipped]) * row, 1)
             size = int(self.offsets[i + 1] - self.offsets[i]) * row
+            if size > max(MOST_INFLATED, self.path.stat().st_size):
+                raise ValueError(f"{size} bytes")
             content = b"".join(_read(self._file, size))
             self._next = i + 1
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (KeyError, *_BROKEN) as error:
             raise self.damaged("features") from error
         return np.frombuffer(content, dtype).reshape(-1, *shape)
 
@@ -79,13 +85,7 @@ class _Npz(Door):
             raise InputError(f"{show(path)}: no such file") from error
         except KeyError as error:
             raise InputError(f"{show(path)}: {show(error.args[0])}") from error
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            ValueError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except _BROKEN as error:
             raise InputError(f"{show(path)}: no .npz file, or a damaged one: {error}") from error
 
 
@@ -98,9 +98,12 @@ def header(file: IO[bytes]) -> Layout:
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError("an array of an unknown version")
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject or dtype.kind not in "fiuU" or fortran:
-        raise ValueError(f"an array of {dtype}")
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # a header is an expression, which Python's own parser reads
+        raise ValueError("an array whose header cannot be read") from error
+    if dtype.hasobject or dtype.kind not in "fiuU" or fortran or min(shape, default=0) < 0:
+        raise ValueError(f"an array of {dtype}, shape {shape}")
     return shape, dtype
 
 
@@ -136,7 +139,7 @@ def _array(packed: zipfile.ZipFile, name: str, kinds: str) -> np.ndarray:
     with packed.open(f"{name}.npy") as file:
         shape, dtype = header(file)
         size = math.prod(shape) * dtype.itemsize
-        if dtype.kind not in kinds or size > 4 * MOST_INFLATED:
+        if dtype.kind not in kinds or size > 2 * MOST_INFLATED:  # held twice while it is read
             raise ValueError(f"{show(name)} of {dtype} and {size} bytes")
         return np.frombuffer(b"".join(_read(file, size)), dtype).reshape(shape)
 
