@@ -41,6 +41,8 @@ def tried() -> str:
             cells = [row["what"], *(f"{n:,}" for n in counts.values())]
             cells += ["" if peak is None else f"{peak:,.0f}", f"`{made['command']}`"]
             lines.append(_line(cells))
+    if len(lines) == 2:
+        return "Nothing was counted yet."
     most = f"{max(peaks):,.0f}" if peaks else ""
     lines.append(_line(["all", *(f"{n:,}" for n in total.values()), most, ""]))
     return "\n".join(lines)
