@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # The tests start some hundred processes; each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs man dist results figures bench load fuzz test check lint types unit fast clean
+.PHONY: demo docs man dist results figures bench load fuzz soak test check lint types unit fast clean
 .PHONY: lock audit sbom
 .PHONY: study study-status study-keep study-pause study-resume study-stop
 
@@ -67,6 +67,12 @@ MINUTES ?= 10
 SEED ?= 0
 fuzz: $(VENV)/ready
 	PYTHONPATH=tests nice -n 10 $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(DOORS)
+# Every stage stopped by KILL, TERM, Ctrl-C and full disks, ROUNDS times each over nothing and over an older output; out/soak.jsonl
+# keeps the trials, so that the next run goes on. HOURS ends it.
+ROUNDS ?= 30
+soak: $(VENV)/ready
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python tests/faults/soak.py out/soak.jsonl --rounds $(ROUNDS) --jobs $(JOBS) \
+		$(if $(HOURS),--hours $(HOURS))
 
 # Every package of every extra with the SHA-256 of its files, as PyPI has them: pip install --require-hashes -r.
 # LOCK="--torch-backend cpu" takes torch from pytorch.org, without CUDA.

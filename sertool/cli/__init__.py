@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sertool.cli.commands import COMMANDS, HELP, load
 from sertool.cli.guard import drop_stdout, guarded, say
 from sertool.cli.plain import values_of
-from sertool.core import plugins
+from sertool.core import ending, plugins
 from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, paths_in, recorded
 
@@ -145,6 +145,7 @@ def _open_standard_streams() -> None:
 def console_script() -> None:
     """Run sertool as a program."""
     _open_standard_streams()
+    ending.keep_signals()
     os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from sertool.core import ranks
+from sertool.core.ending import CODE, Terminated
 from sertool.core.errors import SertoolError
 from sertool.core.paths import show
 from sertool.ui.console import tell
@@ -26,6 +27,9 @@ def guarded(name: str, run: Callable[[], int]) -> int:
     except BrokenPipeError:
         drop_stdout()
         return 0
+    except Terminated:
+        say(name, "ended by TERM; use --resume", CODE)
+        return CODE
     except (SertoolError, KeyboardInterrupt, OSError, MemoryError, RuntimeError) as error:
         line, code = _explained(error, name)
         if not line:

@@ -112,7 +112,7 @@ def _forth(
 ) -> None:
     """Have an input written in a format, and say what was written, as `write` returns it."""
     from sertool.formats import doors
-    from sertool.formats.outputs import atomic, atomic_folder, check_output
+    from sertool.formats.outputs import atomic, atomic_folder, check_output, claim
 
     folder = to in doors.FOLDERS
     if not folder and doors.FILES.get(output.suffix.lower()) != to:
@@ -120,6 +120,7 @@ def _forth(
     there = _there(output) if folder else output.exists()
     if not there or not folder:
         check_output(output, run.force, run.resume, [source])
+    claim(output)
     if there and run.resume and not run.force:
         if _made_of(output, to) != sha256:
             raise InputError(f"{show(output)}: exists, made of another input; --force replaces it")

@@ -74,10 +74,12 @@ def separate(
     be read or separated.
     """
     from sertool.extras import mixing, sources
-    from sertool.formats.outputs import atomic, check_output
+    from sertool.formats.outputs import atomic, check_output, claim
 
     console = console or Console.silent()
     how, name = options.how, None
+    if options.shard is None and folder.parent.is_dir():
+        claim(folder)
     if len(mixtures) == 1 and mixtures[0].is_dir():
         return _folder(mixtures[0], folder, options, run, console)
     if options.shard is not None or options.executor != PROCESSES:

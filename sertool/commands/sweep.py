@@ -81,7 +81,7 @@ def sweep(
     package that it needs is not installed.
     """
     from sertool.evaluation import search, search_results
-    from sertool.formats.outputs import atomic
+    from sertool.formats.outputs import atomic, take_place
     from sertool.formats.store import Store
 
     console = console or Console.silent()
@@ -91,24 +91,32 @@ def sweep(
         _check_folder(output, plan, run)
         search.check(found, opened, console)
         opened.check_features()  # once, for all runs
-        _begin(output, plan, run)
-        runs = _run_all(found, opened, output, options.parallel, run, console)
+        # what is to be replaced stays until all runs are made
+        aside = run.force and (output / PLAN).exists()
+        folder = output.with_name(f".{output.name}.new") if aside else output
+        _begin(folder, plan, run.resume, aside)
+        runs = _run_all(found, opened, folder, options.parallel, run, console)
     best = search_results.ordered(runs)
     lines = _lines(found, store, best[0].values)
     made = Sweep(found, best, lines)
     rows = [dataclasses.asdict(one) for one in best]
-    for path in search_results.draw(found, best, output):
-        console.note(f"{show(path)}")
-    with atomic(output / TABLE) as temporary:
+    for path in search_results.draw(found, best, folder):
+        console.note(f"{show(output / path.name)}")
+    with atomic(folder / TABLE) as temporary:
         told = {"runs": rows, "chosen_among": len(rows), "final": lines}
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    if aside:
+        take_place(folder, output)
+        _remove(folder)
     return made
 
 
 def _check_folder(output: Path, plan: str, run: RunOptions) -> None:
     """Raise an error where a folder is in the way, or is of another sweep."""
-    from sertool.formats.outputs import check_output
+    from sertool.formats.outputs import check_output, claim
 
+    if output.parent.is_dir() and not output.is_symlink():
+        claim(output)
     if not output.is_dir():
         if os.path.lexists(output):
             raise InputError(f"{show(output)}: is no folder; name another")
@@ -133,19 +141,37 @@ def _check_folder(output: Path, plan: str, run: RunOptions) -> None:
         )
 
 
-def _begin(output: Path, plan: str, run: RunOptions) -> None:
-    """Make the folder, or with --force empty it of a sweep."""
-    from sertool.evaluation.search_results import PICTURE
+def _begin(folder: Path, plan: str, resume: bool, aside: bool) -> None:
+    """Make the folder of a sweep; of one that was begun aside, only its own plan is kept.
+
+    Raises InputError for what lies there and is no sweep.
+    """
     from sertool.formats.outputs import atomic
 
-    output.mkdir(exist_ok=True)
-    if run.force and (output / PLAN).exists():
-        shutil.rmtree(output / RUNS, ignore_errors=True)
-    for name in (TABLE, PICTURE):
-        (output / name).unlink(missing_ok=True)  # made of all runs, in the end
-    with atomic(output / PLAN) as temporary:
+    if aside and os.path.lexists(folder):
+        ours = folder.is_dir() and not folder.is_symlink()
+        try:
+            old = text_of(folder / PLAN, most=MOST_TOML) if ours else ""
+        except OSError:
+            old = ""
+        if not ours or (not old and any(folder.iterdir())):
+            raise InputError(f"{show(folder)}: is in the way, and no sweep; move it elsewhere")
+        if not resume or old != plan:
+            _remove(folder)
+    folder.mkdir(exist_ok=True)
+    with atomic(folder / PLAN) as temporary:
         temporary.write_text(plan, encoding="utf-8")
-    (output / RUNS).mkdir(exist_ok=True)
+    (folder / RUNS).mkdir(exist_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a sweep, last what says that it is one: who is killed meanwhile leaves a sweep."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == PLAN):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    folder.rmdir()
 
 
 def _run_all(
@@ -190,14 +216,14 @@ def _report(
     from sertool.evaluation import search, testing
     from sertool.evaluation.options import EvalOptions
     from sertool.evaluation.report import Report, dumps, read
-    from sertool.formats.outputs import atomic
+    from sertool.formats.outputs import atomic, naming
     from sertool.training.folds import train_store
 
     tags, target, log = search.tags(number, values), folder / REPORT, folder / "train.log"
     if not target.exists():
         folder.mkdir(exist_ok=True)
         options = found.options(values, parallel)
-        with Console.silent("train", log) as quiet:
+        with Console.silent("train", log) as quiet, naming([]):
             own = RunOptions(plugin=run.plugin, resume=True)
             paths = train_store(store.path, folder / "{fold}.ckpt", options, own, quiet)
         tested = EvalOptions(tags=tags, device=options.device)

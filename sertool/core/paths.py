@@ -73,16 +73,14 @@ def regular(path: str | os.PathLike[str], *, follow: bool = True) -> io.Buffered
     not `follow`.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags)
+    # the file owns its descriptor from the start: Ctrl-C may come between any two steps
+    file = open(path, "rb", opener=lambda name, _: os.open(name, flags))  # noqa: SIM115
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        return open(descriptor, "rb")
+        return file
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
 
 

@@ -22,7 +22,7 @@ from sertool.core.paths import from_text, show, to_text
 from sertool.corpora.discover import cut_suffix
 from sertool.formats.audformat import Lines, cell, free, timedelta
 from sertool.formats.manifest import write_manifest
-from sertool.formats.outputs import check_output
+from sertool.formats.outputs import check_output, claim
 from sertool.items import Item
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def check_target(output: Path, to: str, force: bool, resume: bool) -> list[Path]
         raise InputError(f"{show(output)}: exists already; --force replaces it")
     if not os.access(folder.parent, os.W_OK):
         raise InputError(f"{show(output)}: no permission to write in {show(folder.parent)}")
+    claim(folder)
     return files
 
 

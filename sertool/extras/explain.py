@@ -17,7 +17,7 @@ from sertool.evaluation.predictions import Prediction
 from sertool.features.hearing import Clip
 from sertool.features.pipeline import Pipeline
 from sertool.features.stage import Stage
-from sertool.formats.outputs import check_output
+from sertool.formats.outputs import check_output, claim
 from sertool.items import Item
 from sertool.models.linear import Linear, softmax
 from sertool.models.scoring import NetworkScorer
@@ -63,12 +63,13 @@ def check(folder: Path, arguments: Sequence[str], replace: bool) -> None:
             raise InputError(f"{show(folder)}: not a folder; --explain draws into one")
         check_output(folder, force=False)
         return
-    check_output(folder / "figure.png", force=True)
+    check_output(folder / "figure.png", force=True, alone=False)
+    claim(folder)
     for argument in arguments:
         if argument != "-":
             whole = os.path.isdir(argument)
             for path in find_audio(Path(argument))[0] if whole else [Path(argument)]:
-                check_output(folder / figure_name(Item("", to_text(path))), replace)
+                check_output(folder / figure_name(Item("", to_text(path))), replace, alone=False)
 
 
 def frequency_ticks(stage: Stage, sample_rate: int | None, rows: int) -> list[Tick]:
@@ -154,7 +155,7 @@ class Explainer:
         try:
             if name in self.names:
                 return None
-            check_output(self.folder / name, self.replace)
+            check_output(self.folder / name, self.replace, alone=False)
             draw(self._explain(item, clip, row), self.folder / name)
             self.names[name] = None
             return self.folder / name

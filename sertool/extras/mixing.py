@@ -41,7 +41,7 @@ def mix(
     outputs = [folder / name for name in (*names, *mixtures)]
     complete_set(outputs)
     for output in outputs if folder.is_dir() else []:
-        check_output(output, force, inputs=paths, audio=True)
+        check_output(output, force, inputs=paths, audio=True, alone=False)
     rate = _rate(paths)
     peaks, frames = zip(*(_measure(path) for path in paths), strict=True)
     matrix = np.eye(len(paths))

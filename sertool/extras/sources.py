@@ -64,7 +64,8 @@ def separate(
     check_folder(folder)
     complete_set(outputs)
     for output in outputs if folder.is_dir() else []:
-        check_output(output, force, resume, [*paths, *options.against], audio=True)
+        inputs = [*paths, *options.against]
+        check_output(output, force, resume, inputs, audio=True, alone=False)
     record = _record(mixtures, options, count)
     state = decide(outputs, record, _made, console, resume=resume, force=force)
     if state is not State.WHOLE:

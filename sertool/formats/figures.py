@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sertool.core.errors import InputError
-from sertool.formats.outputs import atomic_set, check_output
+from sertool.formats.outputs import atomic_set, check_output, claim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,8 @@ def check_folder(folder: Path, names: Iterable[str], replace: bool) -> None:
         check_output(folder, force=False)
         return
     for name in names:
-        check_output(folder / name, replace)
+        check_output(folder / name, replace, alone=False)
+    claim(folder)
 
 
 def draw(

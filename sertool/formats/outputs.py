@@ -19,7 +19,7 @@ import shutil
 import stat
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +36,7 @@ _NOREPLACE, _EXCHANGE = 1, 2  # flags of Linux's renameat2
 _MOST_BYTES = 1 << 26  # of a job's description, or of the list of a set
 
 _named: list[Path] = []  # the paths on the command line, outputs among them
+_claims: dict[str, int] | None = None  # locked files beside the outputs of the command that runs
 _free: set[str] = set()  # outputs where nothing was: without --force, nothing is replaced there
 
 
@@ -47,13 +48,14 @@ def check_output(
     *,
     audio: bool = False,
     among: bool = False,
+    alone: bool = True,
 ) -> None:
     """Raise an error where `path` cannot become an output, before any work is done.
 
     InputError for what is in the way; UsageError for `-`, for a path that is one of `inputs`, of
     what the command names besides (unless it may be `among` these) or the log, and for the name of
     a recording where the output is none (`audio`). What appears there later is not replaced, unless
-    `force`.
+    `force`. No other run may write it meanwhile (`claim`), where it is written `alone`.
     """
     if str(path) == "-":
         raise UsageError("the output cannot be standard output; name a file")
@@ -78,7 +80,45 @@ def check_output(
         raise InputError(f"{path}: exists already; --force replaces it")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: no permission to write in {folder}")
+    if alone:
+        claim(path)
     (_free.discard if there or force else _free.add)(os.path.abspath(path))
+
+
+def claim(path: Path) -> None:
+    """Lock an output, a file or a folder, until the command ends; InputError where another run has.
+
+    The lock is on `.NAME.lock` beside it. It dies with its owner, and so does what it says: the
+    next run takes over the file of one that was killed.
+    """
+    name = os.path.abspath(path)
+    if _claims is None or name in _claims:
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    while True:
+        descriptor = os.open(lock, flags, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise InputError(f"{show(path)}: another run is writing it") from None
+        except OSError:  # a file system without locks
+            pass
+        if _names(lock, descriptor):  # not one that another run has just removed
+            break
+        os.close(descriptor)
+    _claims[name] = descriptor
+
+
+def _release(claims: Mapping[str, int]) -> None:
+    """Give outputs free, and remove the files that were locked, which have nothing in them."""
+    for name, descriptor in claims.items():
+        lock = Path(name).with_name(f".{Path(name).name}.lock")
+        with contextlib.suppress(OSError):
+            if _names(lock, descriptor) and not os.fstat(descriptor).st_size:
+                lock.unlink()
+        os.close(descriptor)
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:
@@ -91,13 +131,17 @@ def same_file(one: str | Path, other: str | Path) -> bool:
 
 @contextmanager
 def naming(paths: Iterable[Path]) -> Iterator[None]:
-    """Have `check_output` refuse, in the block, an output that is another of these paths, too."""
-    global _named
-    before, _named = _named, list(paths)
+    """Have `check_output` refuse, in the block, an output that is another of these paths, too.
+
+    And one that another run is writing: the block is a command, which locks its outputs.
+    """
+    global _named, _claims
+    before, _named, _claims = (_named, _claims), list(paths), {}
     try:
         yield
     finally:
-        _named = before
+        _release(_claims)
+        _named, _claims = before
 
 
 @contextmanager
@@ -142,7 +186,7 @@ def atomic_set(paths: Sequence[Path]) -> Iterator[list[Path]]:
             with contextlib.suppress(OSError):
                 _place(pairs)
             raise
-        listed.unlink()
+        listed.unlink(missing_ok=True)
 
 
 def _place(pairs: Sequence[tuple[Path, Path]]) -> None:
@@ -151,7 +195,7 @@ def _place(pairs: Sequence[tuple[Path, Path]]) -> None:
         if os.path.lexists(temporary):
             os.replace(temporary, path)
             _free.discard(os.path.abspath(path))
-    _sync(pairs[0][1].parent)
+            _sync(path.parent)
 
 
 def complete_set(paths: Sequence[Path]) -> None:
@@ -170,10 +214,10 @@ def complete_set(paths: Sequence[Path]) -> None:
     waiting = [(path.with_name(name), path) for name, path in zip(names, paths, strict=True)]
     with contextlib.ExitStack() as stack:
         found = [(old, path) for old, path in waiting if stack.enter_context(_left(old))]
-        if not found or len(found) < sum(os.path.lexists(old) for old, _ in waiting):
-            return  # there is nothing left to do, or its run lives
+        if len(found) < sum(os.path.lexists(old) for old, _ in waiting):
+            return  # its run lives
         _place(found)
-        listed.unlink()
+        listed.unlink(missing_ok=True)
 
 
 def _set_list(paths: Sequence[Path]) -> Path:
@@ -198,15 +242,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _sync(one)
         if not path.is_dir() or not any(path.iterdir()):
             _put(temporary, path)
-        elif not _rename(temporary, path, _EXCHANGE):
-            os.rename(path, aside)
-            try:
-                os.rename(temporary, path)
-            except OSError:
-                os.rename(aside, path)
-                raise
-            shutil.rmtree(aside, ignore_errors=True)
-        _sync(path.parent)
+            _sync(path.parent)
+        else:
+            take_place(temporary, path)
+
+
+def take_place(folder: Path, path: Path) -> None:
+    """Have a whole folder change places with another, or take its place where that cannot be."""
+    if not _rename(folder, path, _EXCHANGE):
+        aside = path.with_name(f".{path.name}.old")
+        os.rename(path, aside)
+        try:
+            os.rename(folder, path)
+        except OSError:
+            os.rename(aside, path)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync(path.parent)
 
 
 @contextmanager
@@ -369,9 +421,7 @@ class Parts:
         self.folder.mkdir(exist_ok=True)
         self._lock = self._take_lock(output)
         if not resume or job_of_parts(output) != text:
-            for path in self.folder.iterdir():
-                if path.name != "lock":
-                    path.unlink()
+            _clear(self.folder)
             with atomic(job_file) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         for path in self.folder.glob(".*.tmp"):
@@ -426,8 +476,18 @@ class Parts:
 
     def remove_all(self) -> None:
         """Remove the parts and their folder: the output is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            _clear(self.folder)
+            (self.folder / "lock").unlink()
+            self.folder.rmdir()
         self._lock.close()
+
+
+def _clear(folder: Path) -> None:
+    """Remove all parts, last what says whose they are: who is killed meanwhile leaves parts."""
+    found = [path for path in folder.iterdir() if path.name != "lock"]
+    for path in sorted(found, key=lambda path: path.name == "job.json"):
+        path.unlink()
 
 
 def remove_left(output: Path) -> None:

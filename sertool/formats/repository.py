@@ -21,7 +21,7 @@ from sertool.core.paths import regular, show
 from sertool.core.version import VERSION as SERTOOL
 from sertool.formats import schema
 from sertool.formats.checkpoint import Checkpoint
-from sertool.formats.outputs import atomic_folder, atomic_set, check_output
+from sertool.formats.outputs import atomic_folder, atomic_set, check_output, claim
 
 FORMAT = "sertool-model"
 VERSION = 1
@@ -86,7 +86,8 @@ def check(folder: Path, names: Collection[str], replace: bool, inputs: Collectio
     if ONNX not in names and (folder / ONNX).exists():
         raise InputError(f"{show(folder / ONNX)}: would be of another model; remove it, or --onnx")
     for name in names:
-        check_output(folder / name, replace, inputs=inputs)
+        check_output(folder / name, replace, inputs=inputs, alone=False)
+    claim(folder)
 
 
 def holds(folder: Path, files: Mapping[str, bytes]) -> bool:

@@ -18,9 +18,11 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -605,6 +607,19 @@ def _dataset_sha256(data: Any) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Raise OSError where the block cannot write an HDF5 file: the library has no such error."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r"errno = (\d+)", str(error))
+        if found is None:
+            raise
+        code = int(found[1])
+        raise OSError(code, os.strerror(code), str(path.parent)) from error
+
+
 class StoreWriter:
     """Writes a store item by item, in order, into a file that must not exist yet.
 
@@ -659,7 +674,8 @@ class StoreWriter:
         """Count `frames` that were put where `room` said; a whole chunk goes to disk."""
         self._used += frames
         if self._used == len(self._buffer):
-            self._flush()
+            with written(self._path):
+                self._flush()
 
     def end_item(self, item: Item, sha256: bytes, crc32: int) -> None:
         """Close the item that was filled in since the last one, with checksums of its bytes."""
@@ -686,6 +702,10 @@ class StoreWriter:
         `attributes`: kind, settings, pipeline, sample_rate, frame_rate, root, lineage. shard: which
         the file is, of the store that all shards of `run` are.
         """
+        with written(self._path):
+            self._finish(attributes, shard, run)
+
+    def _finish(self, attributes: dict[str, Any], shard: Shard | None, run: str) -> None:
         self._flush()
         self._need(0)
         digests = b"".join(self._digests)

@@ -35,7 +35,7 @@ from sertool.formats.shard_frames import (
     lacking_in,
     shards_in,
 )
-from sertool.formats.store import Store, describe
+from sertool.formats.store import Store, describe, written
 from sertool.items import Item
 from sertool.ui.console import Console
 
@@ -67,7 +67,7 @@ class Target:
         if any(same_file(output, source) for source in inputs):
             raise UsageError(f"{output}: input and output are the same folder")
         if not output.is_dir():
-            check_output(output, force, resume, inputs)
+            check_output(output, force, resume, inputs, alone=False)  # other shards come at once
             if os.path.lexists(output):
                 raise InputError(f"{output}: is not a folder of shards; name another")
             return made
@@ -257,7 +257,7 @@ def _write_index(path: Path, shards: Sequence[Store]) -> None:
         "lineage": lineage_of_run(shards, items),
     }
     lengths = np.concatenate([shard.lengths() for shard in shards])
-    with h5py.File(path, "w", libver="earliest", locking=False) as file:
+    with written(path), h5py.File(path, "w", libver="earliest", locking=False) as file:
         table = file.create_dataset("shards", data=np.array([s.sha256 for s in shards], "S64"))
         file.create_dataset("shard_items", data=np.array(list(map(len, shards)), np.int64))
         table.attrs["shape"] = "x".join(map(str, first.shape))

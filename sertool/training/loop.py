@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sertool.core import ending
 from sertool.core.errors import InputError
 from sertool.core.seeds import derive
 from sertool.models import Losses, Network
@@ -352,7 +353,8 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     """Train `network`, going on from what `saver` kept, and return the run with its best weights.
 
     `saver` is called after each epoch; the same task from any saved epoch ends with the same
-    bits on the CPU, because all randomness is drawn anew from (seed, epoch).
+    bits on the CPU, because all randomness is drawn anew from (seed, epoch). TERM ends it by
+    Terminated, with a state to go on from.
     """
     devices.place(network, task.device)
     if room := resident.room(task.device):
@@ -363,7 +365,8 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     saver.restore(run)
     _announce_limit(task, console)
     items = len(task.train)
-    with console.progress(items * task.hp.epochs, f"{task.label}, item") as progress:
+    term = contextlib.nullcontext() if task.spread else ending.answered(saver.end)
+    with term, console.progress(items * task.hp.epochs, f"{task.label}, item") as progress:
         progress.skip(items * len(run.history))
         while not finished(run.history, task.hp):
             start = time.monotonic()

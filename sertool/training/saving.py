@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sertool.core.ending import Terminated
 from sertool.formats import checkpoint
 from sertool.formats.outputs import Parts
 from sertool.training import group
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 STATE = "state.safetensors"
 SHARE = 0.1  # of the time of training that saving may take; saves are left out beyond it
 LONGEST = 30.0  # seconds without a save at most, whatever it costs
+WORTH = 5.0  # seconds that a run which is to end waits for the state of an epoch
 
 
 class Saver:
@@ -31,6 +33,9 @@ class Saver:
         self.parts = parts
         self._last = time.monotonic()
         self._cost = 0.0  # seconds that the last save took
+        self._behind = False  # whether the state of the last epoch was left out
+        self._ends = False  # whether the run ends with the next state
+        self._epoch = self._last, 0.0  # when the last epoch ended, and the seconds that it took
 
     @property
     def has_state(self) -> bool:
@@ -68,14 +73,30 @@ class Saver:
             }
 
     def save(self, run: Run) -> None:
-        """Keep the state of `run`, unless the last save was too recent for what it cost."""
-        waited = time.monotonic() - self._last
-        if self.parts is None or waited < min(LONGEST, self._cost / SHARE):
-            return
+        """Keep the state of `run`, unless the last save was too recent for what it cost.
+
+        Raises Terminated where the run is to end with it.
+        """
         start = time.monotonic()
+        self._epoch = start, start - self._epoch[0]
+        if self.parts is None:
+            return
+        self._behind = start - self._last < min(LONGEST, self._cost / SHARE)
+        if self._behind and not self._ends:
+            return
         self.parts.write(STATE, self.content(run))
-        self._last = time.monotonic()
+        self._behind, self._last = False, time.monotonic()
         self._cost = self._last - start
+        if self._ends:
+            raise Terminated
+
+    def end(self) -> None:
+        """End the run, by Terminated: now, or soon with an epoch that would be lost otherwise."""
+        started, took = self._epoch
+        if self._behind and started + took - time.monotonic() < WORTH:
+            self._ends = True
+        else:
+            raise Terminated
 
     @staticmethod
     def content(run: Run) -> bytes:
