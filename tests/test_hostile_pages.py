@@ -61,6 +61,20 @@ def test_nothing_raw_reaches_the_terminal(cli: Any, desk: Path, words: str) -> N
     assert "\\x1b" in result.out + result.err or "\\u001b" in result.out
 
 
+def test_nothing_raw_on_pages_and_cards(cli: Any, desk: Path) -> None:
+    for words in (
+        "eval -q m.ckpt f.h5 --html eval.html",
+        "report r.json o.json --html report.html",
+        "push -q --report r.json m.ckpt card",
+    ):
+        result = cli(*words.split())
+        assert result.code == 0, result.err
+    for name in ("eval.html", "report.html", "card/README.md", "card/config.json"):
+        text = (desk / name).read_text("utf-8")
+        assert "owned" in text, name
+        clean(text)
+
+
 def row(path: str, label: str) -> Any:
     from sertool.evaluation.predictions import Prediction
 
