@@ -39,7 +39,9 @@ def test_no_block_of_commands_goes_unrun() -> None:
             block.language for block in found
         }
         for block in found:
-            assert block.language in ("console", "sh", "python", "r", "text", "toml"), page
+            assert block.language in ("console", "sh", "python", "r", "text", "toml", "ini"), page
+            if block.language == "ini":
+                assert block.mark == "not run", page
             if block.language == "toml":
                 assert block.mark == "file", page
 
