@@ -362,7 +362,7 @@ def test_what_cannot_start_is_told(model, tmp_path, capsys, monkeypatch, server)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
@@ -370,6 +370,9 @@ def browser() -> Iterator[Any]:
         pytest.skip("no Chromium is installed")
     options = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
     options += ["--use-fake-device-for-media-stream", "--mute-audio"]
+    spoken = tmp_path_factory.mktemp("voice") / "voice.wav"
+    wav(spoken, 5, 48000)
+    options += [f"--use-file-for-fake-audio-capture={spoken}"]
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=options)
         yield chromium
@@ -399,3 +402,35 @@ def test_the_page_answers_a_file_and_a_voice(browser, model, tmp_path) -> None:
         page.screenshot(path=str(tmp_path / "page.png"), full_page=True)
         page.close()
     assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing_serious_on_the_page(
+    browser, server, tmp_path, width: int, scheme: str
+) -> None:
+    path = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
+    if not path.is_file():
+        pytest.skip("no node_modules/axe-core: npm install --no-save axe-core")
+    wav(tmp_path / "call.wav", 8)
+    size = {"width": width, "height": 900}
+    page = browser.new_page(viewport=size, color_scheme=scheme, bypass_csp=True)
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    page.evaluate(path.read_text("utf-8"))
+    for name in (None, "call.wav", "not.wav"):
+        if name == "not.wav":
+            (tmp_path / name).write_bytes(b"nothing")
+        if name is not None:
+            page.locator("#file").set_input_files(str(tmp_path / name))
+            page.locator(
+                "#answer", has_text="call.wav: " if "call" in name else "decoded"
+            ).wait_for()
+        if name == "call.wav":
+            page.locator("#rows tr").nth(2).wait_for()
+        found = page.evaluate("axe.run()")["violations"]
+        told = [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found
+                if one["impact"] in ("serious", "critical")]  # fmt: skip
+        assert told == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=str(tmp_path / f"{name}.png"), full_page=True)
+    page.close()

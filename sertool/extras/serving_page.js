@@ -30,7 +30,7 @@ function draw() {
   const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": "what each window was answered, over time; the table below has the numbers" });
   picture.append(drawn("rect", { width, height, class: "track" }));
-  const colour = k => `hsl(${Math.round(360 * k / names.length)} 65% 45%)`;
+  const colour = k => `hsl(${Math.round(360 * k / names.length)} 65% 50%)`;
   names.forEach((name, k) => {
     let line = [];
     const finish = () => {
@@ -47,7 +47,10 @@ function draw() {
     }
     finish();
   });
-  $("curve").replaceChildren(...(rows.length ? [picture] : []));
+  const scale = known.length && known[0].numbers ? [high, low].map(x => x.toFixed(1)) : ["100 %", "0 %"];
+  const ends = made("p", `${scale[1]} at the bottom, ${scale[0]} at the top; 0 to ${end.toFixed(1)} s`);
+  ends.className = "soft";
+  $("curve").replaceChildren(...(rows.length ? [picture, ends] : []));
   $("legend").replaceChildren(...names.map((name, k) => {
     const entry = document.createElement("li"), key = drawn("svg", { width: 20, height: 8, "aria-hidden": true });
     key.append(drawn("rect", { width: 20, height: 8, fill: colour(k) }));
