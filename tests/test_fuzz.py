@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import made_checkpoints
@@ -34,7 +35,7 @@ from sertool.audio.streams import wav_stream
 from sertool.audio.waveform import to_int16
 from sertool.core.errors import ItemError, SertoolError
 from sertool.core.paths import contents
-from sertool.formats import checkpoint
+from sertool.formats import checkpoint, doors
 from sertool.formats.doors import npz
 from sertool.formats.store import Store
 
@@ -265,3 +266,37 @@ def test_an_archive_whose_packed_bytes_are_wrong(cli: Any, tmp_path: Path) -> No
         result = cli("convert", path, tmp_path / "o.h5")
         assert result.code == 3
         assert result.err.count("\n") == 1, result.err
+
+
+def packed(cli: Any, tmp_path: Path, change: dict[str, Any]) -> Any:
+    """Return what convert says of a .npz in which some arrays are others."""
+    rows = [{"id": f"c/{i}", "path": f"{i}.wav", "label": "anger", "age": i} for i in range(2)]
+    write_store(tmp_path / "s.h5", [np.ones((2, 3), np.float32)] * 2, rows)
+    assert cli("convert", tmp_path / "s.h5", tmp_path / "x.npz").code == 0
+    with np.load(tmp_path / "x.npz") as arrays:
+        np.savez(tmp_path / "y.npz", **(dict(arrays) | change))
+    return cli("convert", tmp_path / "y.npz", tmp_path / "o.h5")
+
+
+@pytest.mark.parametrize("point", [0xD800, 0xDFFF, 0x110000, 0xFFFFFFFF])
+@pytest.mark.parametrize("name", ["items/label", "sertool"])
+def test_a_text_that_is_none(cli: Any, tmp_path: Path, name: str, point: int) -> None:
+    text = np.array([point, 65] * 2, np.uint32).view("<U2")
+    result = packed(cli, tmp_path, {name: text if name != "sertool" else text[0]})
+    assert result.code == 3
+    assert result.err.count("\n") == 1, result.err
+    assert not (tmp_path / "o.h5").exists()
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"a": "\\udc00"}'])
+def test_a_description_that_no_file_can_hold(text: str) -> None:
+    with pytest.raises(SertoolError, match="a damaged description"):
+        doors.parse(text, "x")
+
+
+@pytest.mark.parametrize("row", [{"start": 10**400}, {"end": True}, {"label": "\ud800"}])
+def test_a_row_that_no_store_can_hold(row: dict[str, Any]) -> None:
+    found: Any = SimpleNamespace(texts=[], numbers=[])
+    assert doors.item_of({"id": "a", "start": 1}, found, "x").start == 1
+    with pytest.raises(SertoolError, match=f"x: {next(iter(row))} is"):
+        doors.item_of({"id": "a"} | row, found, "x")

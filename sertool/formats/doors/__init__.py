@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def parse(text: bytes | str, name: str) -> Description:
         if len(text) > MOST_TEXT:
             raise ValueError(f"it has {len(text)} bytes")
         values = json.loads(text)
-        json.dumps(values, allow_nan=False)
+        json.dumps(values, allow_nan=False, ensure_ascii=False).encode()  # no half surrogate
         if isinstance(values, dict) and (values.get("version") or 0) > VERSION:
             raise InputError(
                 f"{name}: items of version {values['version']}; this sertool reads up to {VERSION}"
@@ -181,6 +182,9 @@ def columns(store: Store) -> Iterator[tuple[str, str, list[Any]]]:
         yield name, "whole" if name == "fold" else kind, [item.value(name) for item in items]
 
 
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate: no text that a file can hold
+
+
 def names_of(found: Description) -> list[str]:
     """Return the names of all columns."""
     return [*STORE_FIELDS, *found.texts, *found.numbers]
@@ -193,11 +197,11 @@ def item_of(row: dict[str, Any], found: Description, where: str) -> Item:
         if name == "fold":
             right = isinstance(value, int) and 0 <= value < 2**31 and not isinstance(value, bool)
         elif name in ("start", "end") or name in found.numbers:
-            right = isinstance(value, int | float) and not isinstance(value, bool)
+            right = isinstance(value, float) or (type(value) is int and abs(value) < 1 << 63)
         else:
-            right = isinstance(value, str)
+            right = isinstance(value, str) and not _HALF.search(value)
         if value is not None and not right:
-            raise InputError(f"{where}: {show(name)} is {show(str(value)[:40])}")
+            raise InputError(f"{where}: {show(name)} is {show(f'{value!r:.40}')}")
     if not row.get("id"):
         raise InputError(f"{where}: an item without an id")
     return Item.from_row({name: row.get(name) for name in names_of(found)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -141,7 +142,12 @@ def _array(packed: zipfile.ZipFile, name: str, kinds: str) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize
         if dtype.kind not in kinds or size > 2 * MOST_INFLATED:  # held twice while it is read
             raise ValueError(f"{show(name)} of {dtype} and {size} bytes")
-        return np.frombuffer(b"".join(_read(file, size)), dtype).reshape(shape)
+        content = b"".join(_read(file, size))
+    if dtype.kind == "U":
+        points = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder))
+        if points.max(initial=0) > sys.maxunicode:
+            raise ValueError(f"{show(name)} holds what is no text")
+    return np.frombuffer(content, dtype).reshape(shape)
 
 
 def _opened(path: Path, packed: zipfile.ZipFile) -> _Arrays:
