@@ -536,7 +536,10 @@ def parse(raw: Any, name: str) -> AnyReport:
         what = re.sub(rf"\b({'|'.join(LEVELLED)})/", "", what)  # of which JSON knows nothing
         raise InputError(f"{name}: a damaged report: {what}") from error
     if raw.get("sha256", "") not in ("", digest(raw)):
-        raise InputError(f"{name}: a damaged report: its checksum is wrong")
+        raise InputError(
+            f"{name}: a damaged report: its checksum is wrong, so it is not what eval wrote;"
+            " make it again"
+        )
     return report
 
 
