@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import struct
 import sys
 import time
 import tracemalloc
@@ -35,6 +36,7 @@ from sertool.audio.streams import wav_stream
 from sertool.audio.waveform import to_int16
 from sertool.core.errors import ItemError, SertoolError
 from sertool.core.paths import contents
+from sertool.evaluation.streaming import opened
 from sertool.formats import checkpoint, doors
 from sertool.formats.doors import npz
 from sertool.formats.store import Store
@@ -300,3 +302,14 @@ def test_a_row_that_no_store_can_hold(row: dict[str, Any]) -> None:
     assert doors.item_of({"id": "a", "start": 1}, found, "x").start == 1
     with pytest.raises(SertoolError, match=f"x: {next(iter(row))} is"):
         doors.item_of({"id": "a"} | row, found, "x")
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(0xFF000000, 1), (999, 1), (8000, 0xFFFF)])
+def test_a_stream_whose_seconds_fill_memory(rate: int, channels: int) -> None:
+    layout = struct.pack("<HHIIHH", 1, channels, rate, 0, 0, 16)
+    head = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" + layout + b"data\xff\xff\xff\xff"
+    with pytest.raises(ItemError, match=f"of {rate} Hz and {channels} channels"):
+        wav_stream(io.BytesIO(head))
+    if channels == 1:
+        with pytest.raises(SertoolError, match="a stream has 1000 to 768000 Hz"):
+            opened(io.BytesIO(b"abcd"), rate, 1)

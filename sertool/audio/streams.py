@@ -16,6 +16,8 @@ from sertool.core.errors import InputError, ItemError
 CONVERT = "ffmpeg -i - -c:a pcm_s16le -f wav -"
 EXTENSIBLE = 0xFFFE  # a format code that says: the true one follows
 READ_BYTES = 1 << 16  # asked of a stream at a time, however much is wanted
+RATES = range(1000, 768_001)  # Hz of a stream, of which seconds are held
+CHANNELS = 64  # of a WAV stream at most
 FORMAT_BYTES = 1 << 12  # of a chunk that may say what a WAV stream is in
 
 
@@ -123,4 +125,9 @@ def wav_stream(file: BinaryIO, head: bytes = b"") -> Stream:
                 )
     if not (rate and channels):
         raise ItemError("a WAV stream without a format")
+    if rate not in RATES or channels > CHANNELS:
+        raise ItemError(
+            f"a WAV stream of {rate} Hz and {channels} channels: {RATES[0]} to {RATES[-1]} Hz and"
+            f" up to {CHANNELS} channels can be heard"
+        )
     return Stream(file, rate, channels, coding)

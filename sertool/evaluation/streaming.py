@@ -10,7 +10,7 @@ import numpy as np
 
 from sertool.audio.decoding import mono
 from sertool.audio.listening import Ear
-from sertool.audio.streams import Stream, wav_stream
+from sertool.audio.streams import RATES, Stream, wav_stream
 from sertool.audio.voice import OFF, Span
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.evaluation.predictor import Giver, Predictor, Sink, names_of
@@ -121,6 +121,9 @@ def opened(file: BinaryIO, sample_rate: int | None, channels: int) -> Stream:
     if head not in (b"RIFF", b"RF64"):
         if sample_rate is None:
             raise UsageError("--stream of raw 16-bit PCM needs --sample-rate")
+        if sample_rate not in RATES:
+            limits = f"{RATES[0]} to {RATES[-1]} Hz"
+            raise UsageError(f"--sample-rate {sample_rate}: a stream has {limits}")
         return Stream(file, sample_rate, channels, head=head)
     try:
         stream = wav_stream(file, head)
