@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -147,6 +148,8 @@ def console_script() -> None:
     _open_standard_streams()
     ending.keep_signals()
     os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
-    code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already
-    sys.exit(code)
+    code = 128 + signal.SIGINT
+    with contextlib.suppress(KeyboardInterrupt):  # after the last that explains one
+        code = main()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already
+    ending.leave(code)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import NoReturn
 
 CODE = 128 + signal.SIGTERM  # as a shell has it of a process that TERM ended
+
+
+UNWRITTEN = "file write failed"  # what HDF5 says, again as it frees each object of the file
 
 
 class Terminated(SystemExit):
@@ -36,6 +43,24 @@ def answered(act: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+_spoilt: list[bool] = []
+
+
+def spoil() -> None:
+    """Have the program end without clearing up: HDF5, where it could not write, crashes at that."""
+    _spoilt.append(True)
+
+
+def leave(code: int) -> NoReturn:
+    """End the program."""
+    if _spoilt:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def keep_signals() -> None:
     """Have a signal come again whose exception got lost: in a destructor, or in a callback from C.
 
@@ -49,6 +74,12 @@ def keep_signals() -> None:
                 # later: what it interrupts now is this very function
                 threading.Timer(0.01, _thread.interrupt_main, [number]).start()
                 return
-        usual(lost)
+        if UNWRITTEN not in str(lost.exc_value):
+            usual(lost)
 
-    sys.unraisablehook = hook
+    def printed(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+        if UNWRITTEN not in str(error):
+            shown(kind, error, at)
+
+    shown = sys.excepthook  # Cython prints there, too, what nobody can catch
+    sys.unraisablehook, sys.excepthook = hook, printed

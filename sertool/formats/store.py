@@ -31,6 +31,7 @@ import h5py
 import numpy as np
 from msgspec import Meta, Struct
 
+from sertool.core import ending
 from sertool.core.errors import InputError
 from sertool.core.paths import regular, show
 from sertool.core.shard import Shard
@@ -612,9 +613,10 @@ def written(path: Path) -> Iterator[None]:
     """Raise OSError where the block cannot write an HDF5 file: the library has no such error."""
     try:
         yield
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
+        ending.spoil()
         found = re.search(r"errno = (\d+)", str(error))
-        if found is None:
+        if found is None or isinstance(error, OSError):
             raise
         code = int(found[1])
         raise OSError(code, os.strerror(code), str(path.parent)) from error
