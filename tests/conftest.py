@@ -27,6 +27,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_explain",
     "test_featurize",
     "test_fingerprint",
+    "test_fuzz",
     "test_flips",
     "test_hearing",
     "test_help_examples",
