@@ -226,8 +226,9 @@ def read(log: Path) -> list[dict[str, Any]]:
 def counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what was tried and what came of it, as benchmarks/trust.py reads it."""
     kinds = {
-        "SIGKILL": "killed", "SIGTERM": "ended by TERM", "SIGINT": "interrupted by Ctrl-C",
-        "FULL": "the disk full at a random write",
+        "SIGKILL": "killed at random moments", "SIGTERM": "ended by TERM at random moments",
+        "SIGINT": "interrupted by Ctrl-C at random moments",
+        "FULL": "whose files could not grow beyond a random size (a full disk)",
     }  # fmt: skip
     states = {"fresh": "where nothing was", "over": "over an older output"}
     found = []
@@ -237,7 +238,7 @@ def counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         counts = {name: sum(name in one for one in faults) for name in SORTS}
         stages = len({row["stage"] for row in of})
         peak = max([row["megabytes"] for row in of] or [0])
-        text = f"{stages} stages {what} at random moments, {where}, and run again"
+        text = f"{stages} stages {what}, {where}, and run again"
         found.append({"what": text, "cases": len(of), **counts, "peak_mb": peak})
     return found
 
