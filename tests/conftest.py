@@ -45,6 +45,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_report_cli",
     "test_scoring",
     "test_separate",
+    "test_soak",
     "test_survey",
     "test_sweep",
     "test_timed_labels",
