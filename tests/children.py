@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -27,3 +28,18 @@ def interruptible(command: Sequence[Any], **options: Any) -> Iterator[subprocess
     finally:
         process.kill()
         process.wait()
+
+
+def below(process: int) -> list[int]:
+    """Return the processes that a process has started, and those that these have; on Linux."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat") as file:
+            state, parent = file.read().rsplit(")", 1)[1].split()[:2]
+            if state != "Z":
+                parents[int(name)] = int(parent)
+    found, last = [], [process]
+    while last:
+        last = [child for child, parent in parents.items() if parent in last]
+        found += last
+    return found

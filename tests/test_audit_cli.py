@@ -390,6 +390,7 @@ def test_columns_alone_are_read_unless_asked(cli, tmp_path, monkeypatch):
         raise AssertionError("audio was opened")
 
     monkeypatch.setattr("soundfile.SoundFile", never)
+    monkeypatch.setattr("sertool.core.boxes.FORKS", False)  # in this process
     assert states(cli, path)[0]["speaker_disjoint"] is True
     with pytest.raises(AssertionError, match="opened"):
         cli("info", "--audit", path, "--deep", "-j1")

@@ -17,6 +17,7 @@ import soundfile
 from sertool.formats.store import Store
 
 RATE = 16000
+ALONE = ("--workers", 1, "--file-timeout", 0)  # in this process
 
 
 @pytest.fixture
@@ -232,14 +233,14 @@ def test_resume(cli, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return made(self, i)
 
     monkeypatch.setattr(stage.AudioSource, "make", interrupted)
-    assert cli("featurize", "--workers", 1, sounds, tmp_path / "o.h5").code == 130
+    assert cli("featurize", *ALONE, sounds, tmp_path / "o.h5").code == 130
     assert not (tmp_path / "o.h5").exists()
     monkeypatch.setattr(stage.AudioSource, "make", lambda s, i: (calls.append(i), made(s, i))[1])
     other = cli("featurize", "--resume", "--set", "n_mels=64", sounds, tmp_path / "o.h5")
     assert other.code == 3
     assert "settings" in other.err
     calls.clear()
-    assert cli("featurize", "--workers", 1, "--resume", sounds, tmp_path / "o.h5").code == 0
+    assert cli("featurize", *ALONE, "--resume", sounds, tmp_path / "o.h5").code == 0
     assert calls == [6, 7, 8, 9, 10, 11]
     assert (tmp_path / "o.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     again = cli("featurize", "--resume", sounds, tmp_path / "o.h5")
@@ -265,14 +266,14 @@ def test_resume_makes_a_damaged_part_again(
         return made(self, i)
 
     monkeypatch.setattr(stage.AudioSource, "make", interrupted)
-    assert cli("featurize", "--workers", 1, sounds, tmp_path / "o.h5").code == 130
+    assert cli("featurize", *ALONE, sounds, tmp_path / "o.h5").code == 130
     monkeypatch.setattr(stage.AudioSource, "make", made)
     (part,) = (tmp_path / ".o.h5.parts").glob("0000001-*")
     content = bytearray(part.read_bytes())
     last = content.index(b'{"items"') - 1  # the last byte of the part's second item
     content[0 if place == "first" else last] ^= 1
     part.write_bytes(content[: -1 if place == "cut" else None])
-    assert cli("featurize", "--workers", 1, "--resume", sounds, tmp_path / "o.h5").code == 0
+    assert cli("featurize", *ALONE, "--resume", sounds, tmp_path / "o.h5").code == 0
     assert (tmp_path / "o.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 

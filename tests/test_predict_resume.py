@@ -49,6 +49,7 @@ def heard(monkeypatch):
         return real(self, item)
 
     monkeypatch.setattr(Hearing, "hear", hear)
+    monkeypatch.setattr("sertool.core.boxes.FORKS", False)  # in this process
     monkeypatch.setattr(journals, "EVERY", 0.0)
     return names
 

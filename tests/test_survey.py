@@ -363,9 +363,9 @@ def test_a_sample_is_decoded_of_many_and_the_page_says_so(
         decoded: list[str] = []
         real = ears._decoded
 
-        def spy(cut: Any) -> Any:
+        def spy(number: int, cut: Any) -> Any:
             decoded.append(cut)
-            return real(cut)
+            return real(number, cut)
 
         with monkeypatch.context() as patch:
             patch.setattr(ears, "_decoded", spy)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import children
 import pytest
 
 from sertool.core.errors import InputError, ItemError
@@ -54,15 +54,15 @@ def sleep(n: int) -> int:
 @pytest.mark.parametrize("begun", [False, True])
 def test_stopping_early_does_not_wait_for_the_work(begun: bool) -> None:
     results = ordered(sleep, range(9), 2)
-    workers = multiprocessing.active_children()
-    assert len(workers) >= 2
+    workers = children.below(os.getpid())
+    assert len(workers) == 3  # and what keeps them
     with pytest.raises(KeyboardInterrupt), contextlib.closing(results):
         if begun:
             signal.signal(signal.SIGALRM, signal.default_int_handler)
             signal.setitimer(signal.ITIMER_REAL, 0.3)
             next(results)
         raise KeyboardInterrupt
-    assert not any(worker.is_alive() for worker in workers)
+    assert not any(alive(worker) for worker in workers)
 
 
 PROGRAM = """

@@ -15,7 +15,8 @@ from sertool.formats.outputs import naming
 from sertool.ui.console import Console, Failure
 
 AnyPath = str | PathLike[str]
-ALONE = {"workers": 1}  # defaults other than the command line's: no process that nobody asked for
+# defaults other than the command line's: no process that nobody asked for
+ALONE = {"workers": 1, "file_timeout": 0.0}
 SILENT = ("quiet", "verbose")  # options of the command line alone: here silence is the default
 PRINTED = {"info": ("json", "audit", "deep", "require")}  # those about what a command prints
 FURTHER = "settings"  # the option that takes every keyword which is no option

@@ -60,6 +60,7 @@ def _predict(
         if isinstance(row, Prediction):
             made.append(row)
 
+    options.files.begin()
     items = [item for i, one in enumerate(audio) for item in _items(one, i, console)]
     predict(make(options), items, sink, console, False)
     return made

@@ -11,9 +11,9 @@ import numpy as np
 
 from sertool.audio.decoding import MP3_SLACK, check_whole, opened, read_on
 from sertool.audio.ffmpeg import big_endian_floats, converted
-from sertool.audio.opening import NEEDS_FFMPEG, quiet, suffix
+from sertool.audio.opening import NEEDS_FFMPEG, check_length, quiet, suffix
 from sertool.audio.waveform import check_finite
-from sertool.core import stopping
+from sertool.core import boxes, stopping
 from sertool.core.errors import ItemError
 
 
@@ -51,6 +51,8 @@ def blocks(path: str | os.PathLike[str], frames: int) -> Iterator[np.ndarray]:
         except ItemError as error:
             raise ItemError(f"{error}, at {done / rate:.3f} s or after") from None
         done += len(block)
+        check_length(done, rate)
+        boxes.step()
         yield block
     if not done:
         raise ItemError("no samples")

@@ -21,6 +21,7 @@ from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
     NEEDS_FFMPEG,
     bounds,
+    check_length,
     local,
     ordinary,
     quiet,
@@ -28,6 +29,7 @@ from sertool.audio.opening import (
     why_not,
 )
 from sertool.audio.waveform import audio_hash, check_finite, crop, faults, resample, to_float
+from sertool.core import boxes, memory
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import show
 from sertool.items import Item
@@ -154,13 +156,16 @@ def _read(
         return mono(path.samples[first:last], channel), rate, channels
     if suffix(path) in NEEDS_FFMPEG:
         with converted(path) as (stream, rate, channels):
-            data = big_endian_floats(stream.read(), channels)
+            most = int(memory.longest() * rate) + 1
+            data = big_endian_floats(stream.read(4 * channels * most), channels)
+            check_length(len(data), rate)
         first, last = bounds(len(data), rate, start, end)
         return mono(data[first:last], channel), rate, channels
     with quiet(path), opened(path) as file:
         rate, channels, total = file.samplerate, file.channels, file.frames
         check_whole(file)
         first, last = bounds(total, rate, start, end)
+        check_length(last - first, rate)
         try:
             if first and file.format == "MP3":
                 _read_frames(file, first, channel)  # to seek in MP3 is not exact
@@ -190,6 +195,7 @@ def _read_frames(file: soundfile.SoundFile, frames: int, channel: str) -> np.nda
     while len(block := file.read(min(_BLOCK, frames - done), dtype=dtype, always_2d=True)):
         mixed[done : done + len(block)] = mono(block, channel)
         done += len(block)
+        boxes.step()
     return mixed[:done]
 
 
@@ -327,6 +333,8 @@ def _count(name: bytes | str) -> int:
         total = 0
         while block := len(file.read(_BLOCK, dtype="int16")):
             total += block
+            check_length(total, file.samplerate)
+            boxes.step()
         return total
 
 

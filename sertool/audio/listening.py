@@ -11,7 +11,7 @@ import numpy as np
 from sertool.audio import LONG, voice
 from sertool.audio.blocks import blocks, facts
 from sertool.audio.decoding import Recording, Sound, decode, mono
-from sertool.audio.opening import bounds, local
+from sertool.audio.opening import bounds, check_length, local
 from sertool.audio.waveform import crop, faults, resample, to_float
 from sertool.core.errors import ItemError
 
@@ -80,6 +80,7 @@ class InParts:
             first, last = round((start or 0.0) * self.rate), round((end or 1e12) * self.rate)
         else:
             first, last = bounds(known.frames, self.rate, start, end)
+            check_length(last - first, self.rate)
         self._first, self._last = first + round(skipped * self.rate), last
         self._skipped = skipped
         self._exact = known.frames is not None

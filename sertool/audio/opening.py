@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from errno import EACCES, ENOENT
 
-from sertool.core import remote
+from sertool.core import memory, remote
 from sertool.core.errors import ItemError
 from sertool.core.paths import is_url
 
@@ -48,6 +48,15 @@ def bounds(total: int, rate: int, start: float | None, end: float | None) -> tup
     if total and last <= first:
         raise ItemError(f"the cut from {start or 0:g} s to {end:g} s holds nothing")
     return first, min(last, total)
+
+
+def check_length(samples: int, rate: int) -> None:
+    """Raise ItemError for more samples than a recording may have, before they are read."""
+    if samples > memory.longest() * rate:
+        raise ItemError(
+            f"{samples / rate:.0f} s long, and the limit is {memory.longest():g} s;"
+            " --max-duration allows more"
+        )
 
 
 def ordinary(path: str | os.PathLike[str]) -> None:

@@ -7,6 +7,7 @@ wherever the folder lies and whatever its files are called.
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from sertool.audio import waveform
 from sertool.audio.decoding import decode
 from sertool.augmentations import Failed
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import find_audio, show
 
@@ -78,20 +80,25 @@ def scan(option: str, folder: Path, failed: Failed, channel: str = "mix") -> Rec
     if not paths:
         raise InputError(f"--{option} {show(folder)}: no audio files in it")
     found: dict[tuple[str, int], Recording] = {}
-    for path in paths:
-        try:
-            one = decode(path, channel=channel)
-        except ItemError as error:
-            failed(path, str(error))
-            continue
-        if not one.samples.any():
-            failed(path, "nothing but silence")
-            continue
-        key = (one.audio_hash, one.sample_rate)
-        found.setdefault(key, Recording(path, *key, len(one.samples), channel))
+    with closing(Box(limits())) as box:
+        for path in paths:
+            try:
+                one = box.call(_scanned, path, channel)
+            except ItemError as error:
+                failed(path, str(error))
+                continue
+            found.setdefault((one.content, one.sample_rate), one)
     if not found:
         raise InputError(f"--{option} {show(folder)}: none of its recordings can be used")
     return Recordings(tuple(found[key] for key in sorted(found)))
+
+
+def _scanned(path: Path, channel: str) -> Recording:
+    """Return a recording that is not silent; ItemError."""
+    one = decode(path, channel=channel)
+    if not one.samples.any():
+        raise ItemError("nothing but silence")
+    return Recording(path, one.audio_hash, one.sample_rate, len(one.samples), channel)
 
 
 def stretch(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sertool.cli.commands import COMMANDS, HELP, load
 from sertool.cli.guard import drop_stdout, guarded, say
 from sertool.cli.plain import values_of
-from sertool.core import ending, plugins
+from sertool.core import boxes, ending, plugins
 from sertool.core.errors import SertoolError
 from sertool.core.options import Command, RunOptions, build, declared, paths_in, recorded
 
@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     name = next((word for word in arguments or _completed() if word in COMMANDS), "")
     try:
-        return _run(name, arguments)
+        with boxes.usually():
+            return _run(name, arguments)
     except BrokenPipeError:
         drop_stdout()
         return 0

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from sertool.core import boxes
 from sertool.core.errors import UsageError
 from sertool.core.executors import Executor
 from sertool.core.options import (
     Argument,
     Command,
+    FileOptions,
     Options,
     RunOptions,
     executor,
@@ -22,7 +24,7 @@ from sertool.core.options import (
 from sertool.core.settings import option
 from sertool.core.shard import Shard
 from sertool.corpora import CORPORA
-from sertool.features.spec import FeaturizeSpec
+from sertool.features.spec import ENCODED, FeaturizeSpec
 from sertool.models.hyperparameters import DEVICES
 from sertool.ui.console import Console
 
@@ -55,6 +57,7 @@ class FeaturizeOptions(Options):
     shard: str | None = shard()
     workers: int = workers()
     executor: str | Executor = executor()
+    files: FileOptions = nested(FileOptions)
 
     def check(self) -> None:
         """Raise UsageError for a shard that is none."""
@@ -86,9 +89,10 @@ def featurize(
         encoders.compute_on(options.device)
     elif options.device != "cpu":
         raise UsageError(f"--device {options.device}: kind {options.spec.kind} is for the CPU")
+    options.files.begin()
     building = Run(
         console or Console.silent(), options.workers, run.resume, options.strict, options.compress,
-        options.executor,
+        options.executor, boxes.limits(models=options.spec.kind in ENCODED),
     )  # fmt: skip
     shard = Shard.read(options.shard)
     return write_store(source, output, options.spec, options.corpus, building, run.force, shard)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sertool.core.errors import InputError, UsageError
+from sertool.core import boxes
+from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.options import Argument, Command, Options, RunOptions, nested, seed
 from sertool.core.paths import show
 from sertool.core.settings import option
@@ -52,6 +54,12 @@ class InfoOptions(Options):
     )
     all: bool = option(False, "Decode every recording of a manifest, not a sample of 2000.")
     audio: bool = option(True, "Examine a manifest's recordings.")
+    untrusted: bool = option(
+        False,
+        "Have a process with limits (--file-timeout, SERTOOL_MEMORY) read every byte of the file"
+        " first: what crashes or fills that is refused.",
+        recorded=False,
+    )
     schema: str | None = option(
         None,
         "Print the JSON Schema of a file format: manifest, store, checkpoint or report.",
@@ -133,12 +141,16 @@ def info(
     Raises UsageError for options that do not suit the file, InputError for one that is not ours.
     """
     console = console or Console.silent()
+    options.auditing.files.begin()
     if options.schema is not None:
         from sertool.evaluation.description import json_schema
 
         return Schema(json_schema(options.schema))
     if not files:
         raise UsageError("describes a FILE; which one?")
+    if options.untrusted:
+        for path in filter(Path.exists, files):
+            _try(path)
     if options.audit:
         from sertool.evaluation.audit_files import audit
 
@@ -150,6 +162,25 @@ def info(
     if files == [Path(box.NAME)] and not files[0].exists():
         return Card(box.card(), box.model())
     return _described(files[0], options, run.force or run.resume, console)
+
+
+def _try(path: Path) -> None:
+    """Have another process read a file; InputError where that does not come back from it."""
+    limits = boxes.limits()
+    if limits is None or not boxes.FORKS:
+        raise UsageError("--untrusted: needs a limit of time, and a system that forks processes")
+    try:
+        with closing(boxes.Box(limits)) as box:
+            box.call(_read, path)
+    except ItemError as error:
+        raise InputError(f"{show(path)}: {error}; it is damaged, or made to do that") from error
+
+
+def _read(path: Path) -> None:
+    """Read all of a file, and nothing that it names; runs in a process of its own."""
+    from sertool.evaluation.description import describe
+
+    describe(path)
 
 
 def _described(path: Path, options: InfoOptions, replace: bool, console: Console) -> Description:
@@ -171,6 +202,7 @@ def _described(path: Path, options: InfoOptions, replace: bool, console: Console
             everything=options.all,
             seed=options.seed,
             workers=options.auditing.workers,
+            limits=boxes.limits(),
         )
     found = describe(path, listen)
     if isinstance(found, ManifestDescription):
@@ -293,6 +325,8 @@ COMMAND = Command(
     sertool info features.h5 --figures items/ --items 12
 
     sertool info --commands model.ckpt  # what to type to make it again
+
+    sertool info --untrusted downloaded.h5
 
     sertool info --audit model.ckpt other.h5
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from sertool.commands.recordings import STDIN, check_arguments, refuse_terminal, sources
 from sertool.core import remote
+from sertool.core.boxes import Box
 from sertool.core.errors import InputError, UsageError
 from sertool.core.executors import PROCESSES
 from sertool.core.options import (
@@ -211,6 +212,7 @@ def predict(
     from sertool.evaluation.predictor import Predictor
 
     console = console or Console.silent()
+    options.how.files.begin()
     checkpoint, paths = _model(checkpoint, list(paths or ()), console)
     options = _placed(options)
     _check_files([checkpoint, *paths], options, run)
@@ -575,7 +577,7 @@ def _document(
 
     channels: list[str | None] = []
     if item is not None and "speaker" not in predictor.further:
-        channels = channels_of(item, options.how.channel)
+        channels = channels_of(item, options.how.channel, Box(None))
     text, within = timed_labels.document(form, notes, item, channels, options.output)
     if within:
         console.note(f"{plural(within, 'row')} left out: within another of the same tier")

@@ -21,9 +21,11 @@ from sertool.core.errors import InputError, UsageError
 from sertool.core.options import (
     Argument,
     Command,
+    FileOptions,
     Instead,
     Options,
     RunOptions,
+    nested,
     recorded,
     seed,
     strict,
@@ -139,6 +141,7 @@ class PrepareOptions(Options):
     relative: bool = option(False, "Write paths relative to the manifest's folder.")
     strict: bool = strict()
     seed: int = seed()
+    files: FileOptions = nested(FileOptions)
 
     def check(self) -> None:
         """Raise UsageError for an unknown protocol, or for folds that nothing makes."""
@@ -205,6 +208,7 @@ def prepare(
     `manifest` may be `-`, standard output. Raises UsageError and InputError, then writing nothing.
     """
     console = console or Console.silent()
+    options.files.begin()
     chosen = [where.parse(text) for text in options.where]
     template = label_maps.template_wanted(options.labels)
     classes = label_maps.load(label_maps.NATIVE if template else options.labels)

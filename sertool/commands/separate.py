@@ -14,6 +14,7 @@ from sertool.core.executors import PROCESSES, Executor
 from sertool.core.options import (
     Argument,
     Command,
+    FileOptions,
     Options,
     RunOptions,
     destination,
@@ -48,6 +49,7 @@ class SeparateOutputs(Options):
     )
     workers: int = workers()
     executor: str | Executor = executor()
+    files: FileOptions = nested(FileOptions)
 
     def check(self) -> None:
         """Raise UsageError for a shard that is none."""
@@ -77,6 +79,7 @@ def separate(
     from sertool.formats.outputs import atomic, check_output, claim
 
     console = console or Console.silent()
+    options.files.begin()
     how, name = options.how, None
     if options.shard is None and folder.parent.is_dir():
         claim(folder)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sertool.core import plugins, workers
+from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, UsageError
 
 S = TypeVar("S")
@@ -129,11 +130,18 @@ class _Ray:
 
 
 def spread(
-    executor: Executor | None, work: Callable[[S], T], tasks: Sequence[S], processes: int
+    executor: Executor | None,
+    work: Callable[[S], T],
+    tasks: Sequence[S],
+    processes: int,
+    limits: Limits | None,
 ) -> Generator[T, None, None]:
-    """Return an iterator over `work(task)`, in order: by an executor, or by processes here."""
+    """Return an iterator over `work(task)`, in order: by an executor, or by processes here.
+
+    limits: of those.
+    """
     if executor is None:
-        return workers.ordered(work, tasks, processes)
+        return workers.ordered(work, tasks, processes, limits=limits)
     return submitted(executor, work, tasks)
 
 

@@ -1,4 +1,4 @@
-"""What a file may ask for: memory that its numbers would take, before it is taken.
+"""What a file may ask for: memory that its numbers would take, before it is taken, and length.
 
 Settings of features, lengths, dimensions and classes stand in files that anybody may have written.
 What follows from them is worked out first, and refused beyond a limit that the environment raises.
@@ -10,6 +10,8 @@ import os
 
 from sertool.core.errors import InputError
 
+LENGTH = "SERTOOL_MAX_DURATION"  # the environment variable: seconds, for other processes, too
+LONGEST = 86400.0  # seconds of a recording
 LIMIT = "SERTOOL_MEMORY"  # the environment variable: gigabytes
 USUAL = 1.0  # gigabytes
 
@@ -28,6 +30,16 @@ def limit() -> float:
     if not 0 < found < float("inf"):
         raise InputError(f"{LIMIT}={text}: needs a number of gigabytes above 0")
     return found
+
+
+def allow_length(seconds: float) -> None:
+    """Have recordings be as long as this from now on, in worker processes, too."""
+    os.environ[LENGTH] = repr(seconds)
+
+
+def longest() -> float:
+    """Return the seconds that a recording, or what is read of one, may have."""
+    return float(os.environ.get(LENGTH) or LONGEST)
 
 
 def afford(size: float, what: str) -> None:

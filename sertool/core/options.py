@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, TypeVar
 
-from sertool.core import executors, plugins
+from sertool.core import boxes, executors, memory, plugins
 from sertool.core.errors import UsageError
 from sertool.core.settings import Option, convert, option, option_of
 
@@ -286,6 +286,27 @@ def shard(
 def strict() -> Any:
     """Return the field of `--strict`."""
     return option(False, "Stop at the first file that fails (exit 3).", recorded=False)
+
+
+@dataclass(frozen=True)
+class FileOptions(Options):
+    """What one recording may take."""
+
+    file_timeout: float = shared(
+        boxes.SECONDS,
+        "Seconds after which a recording, or the next 30 s of a long one, counts as failed. 0: any,"
+        " and a decoder that crashes ends the run.",
+        metavar="S",
+        least=0,
+    )
+    max_duration: float = shared(
+        memory.LONGEST, "Seconds that a recording may last.", metavar="S", above=0
+    )
+
+    def begin(self) -> None:
+        """Have these limits hold from now on."""
+        boxes.allow(self.file_timeout)
+        memory.allow_length(self.max_duration)
 
 
 @dataclass(frozen=True)

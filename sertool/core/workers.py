@@ -1,22 +1,32 @@
 """Worker processes with one thread each, whose results come back in order.
 
 Not concurrent.futures: before Python 3.14 its pool cannot end workers that are busy, so that Ctrl-C
-would wait for the longest recording, and it starts threads in this process before the workers fork.
+would wait for the longest recording, it starts threads in this process before the workers fork, and
+a worker that dies ends all.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
-import sys
+import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from sertool.core.allocator import keep_freed
+from sertool.core.boxes import (
+    FORKS,
+    TRIES,
+    Boxes,
+    Limits,
+    Loss,
+    held_back,
+    leave_to,
+    may_box,
+    serve,
+)
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 AHEAD = 4  # tasks a worker may be ahead of the results: bounds memory and lost work
-_PR_SET_PDEATHSIG = 1
+SMALL = 1 << 14  # bytes of a task that may wait in a pipe while the worker fills the other one
 
 
 def single_thread() -> None:
@@ -57,143 +67,214 @@ def ordered(
     workers: int,
     anew: bool = False,
     patience: float | None = None,
+    limits: Limits | None = None,
 ) -> Generator[T, None, None]:
     """Return an iterator over `work(task)` for every task, in the order of the tasks.
 
     With one worker, or one task in a sequence, the work is done in this process, when asked for;
     else processes, no more than such tasks, start before this returns (call it before starting
-    threads or opening HDF5 files), and no task is asked for before a result is. `work` must be
-    picklable where the platform cannot fork. anew: the processes begin anew instead of as a
+    threads or opening HDF5 files), and no task is asked for before a result is. Tasks are pickled,
+    and so is `work` where the platform cannot fork. anew: the processes begin anew instead of as a
     fork, may use threads, GPUs and open files, and none is given a task before it is free: for
     tasks that are worth the seconds of a start; `work` must be picklable then. patience: seconds
-    after which None comes, where the next result takes a process longer. Close the iterator
-    to stop early: the workers are killed. It raises InputError where a worker is killed (as for
-    want of memory).
+    after which None comes, where the next result takes a process longer. Close the iterator to stop
+    early: the workers are killed.
+
+    limits: of every file of a task, see `boxes.file`; even a single worker is a process then, where
+    processes can be forked. A worker that crashes or takes too much loses the file that it is at,
+    and is replaced, as one is that somebody kills: only where that happens `TRIES` times is the
+    file lost, or, where it was at none, InputError raised.
     """
     keep_freed()
     if isinstance(tasks, Sized):
         workers = min(workers, len(tasks))
-    if workers < 2:
+    boxed = FORKS and not anew and (workers > 1 or (may_box(limits) and workers == 1))
+    if not boxed and workers < 2:
         return (work(task) for task in tasks)
-    team = _Team(work, workers, anew)
-    results = _results(team, iter(tasks), patience)
+    team: _Team
+    team = Boxes(work, workers, limits or Limits()) if boxed else _Begun(work, workers, anew)
+    results = _Results(team, iter(tasks), patience, 1 if anew else 2).all()
     next(results)  # inside its try, so that closing it ends the workers even before any result
     return results
 
 
-class _Team:
+class _Team(Protocol):
     """Processes, each at the other end of a pipe of its own: nothing shared, so any may die."""
+
+    @property
+    def pipes(self) -> list[Connection]:
+        """What leads to each process."""
+
+    def wait(self, pipes: list[Connection], patience: float | None) -> list[Connection]:
+        """Return those of the pipes that have something to read; none after `patience` seconds."""
+
+    def replace(self, pipe: Connection) -> tuple[Connection, Loss]:
+        """Return the pipe of another worker, and how this one ended."""
+
+    def end(self) -> None:
+        """End the processes, whatever they are at."""
+
+
+class _Begun:
+    """Processes that begin anew, without limits."""
 
     def __init__(self, work: Callable[[Any], Any], workers: int, anew: bool) -> None:
         import multiprocessing
 
-        self.waiting = 1 if anew else 2  # tasks that a worker has: the one it is at, and another
-        self.asked = "--parallel" if anew else "--workers"
-        # A fork shares what is imported already.
-        how = "fork" if sys.platform == "linux" and not anew else "spawn"
-        context: Any = multiprocessing.get_context(how)
+        self._asked = "--parallel" if anew else "--workers"
+        context: Any = multiprocessing.get_context("spawn")
         self.pipes: list[Connection] = []
-        self.processes: list[BaseProcess] = []
-        with _held_back():
+        self._processes: list[BaseProcess] = []
+        with held_back():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
-                arguments = (work, theirs, [*self.pipes, ours], os.getpid())
+                arguments = (work, theirs, os.getpid())
                 process = context.Process(target=_serve, args=arguments, daemon=True)
                 process.start()
                 theirs.close()
                 self.pipes.append(ours)
-                self.processes.append(process)
+                self._processes.append(process)
+
+    def wait(self, pipes: list[Connection], patience: float | None) -> list[Connection]:
+        """Return those of the pipes that have something to read; none after `patience` seconds."""
+        from multiprocessing.connection import wait
+
+        return cast("list[Connection]", wait(pipes, patience))
+
+    def replace(self, pipe: Connection) -> tuple[Connection, Loss]:
+        """Raise InputError: a start takes seconds, and may fail for the same reason."""
+        raise _killed(self._asked)
 
     def end(self) -> None:
         """End the processes, whatever they are at."""
-        for process in self.processes:
+        for process in self._processes:
             process.kill()
-        for process, pipe in zip(self.processes, self.pipes, strict=True):
+        for process, pipe in zip(self._processes, self.pipes, strict=True):
             process.join()
             pipe.close()
 
 
-@contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Hold Ctrl-C back: a process that starts would die of it, aloud, until it ignores it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _serve(work: Callable[[Any], Any], pipe: Connection, parent: int) -> None:
+    """Do the tasks that come through the pipe."""
+    leave_to(parent)
+    with contextlib.suppress(EOFError):
+        while True:
+            serve(work, pickle.loads(pipe.recv()[0]), pipe)
 
 
-def _serve(
-    work: Callable[[Any], Any], pipe: Connection, inherited: list[Connection], parent: int
-) -> None:
-    """Do the tasks that come through the pipe; leave Ctrl-C to the parent, and die with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        for other in inherited:
-            other.close()
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
+def _killed(asked: str) -> InputError:
+    return InputError(
+        "a worker process was killed, perhaps for lack of memory; use a smaller"
+        f" {asked} and --resume"
+    )
+
+
+@dataclass
+class _Task:
+    """A task, pickled: why files of it are lost, and how often its worker was killed."""
+
+    given: bytes
+    lost: dict[int, str] = field(default_factory=dict)
+    killed: int = 0
+
+    def lose(self, loss: Loss) -> None:
+        """Take note of how its worker ended; InputError where it cannot be begun again."""
+        self.killed += loss.outside
+        if loss.outside and self.killed < TRIES:
             return
+        if loss.number is None:
+            raise _killed("--workers")
+        self.lost[loss.number] = loss.reason
+        self.killed = 0
+
+
+class _Results:
+    """What becomes of tasks that the workers of a team are given.
+
+    waiting: how many tasks a worker has: the one that it is at, and another.
+    """
+
+    def __init__(
+        self, team: _Team, rest: Iterator[Any], patience: float | None, waiting: int
+    ) -> None:
+        self._team, self._rest = team, rest
+        self._patience, self._waiting = patience, waiting
+        self._busy: dict[Connection, deque[int]] = {pipe: deque() for pipe in team.pipes}
+        self._tasks: dict[int, _Task] = {}  # those that are not done
+        self._large: int | None = None  # one that waits for a worker to be free
+        self._done: dict[int, tuple[bool, Any]] = {}
+        self._count = self._wanted = 0
+
+    def all(self) -> Generator[Any, None, None]:
+        """Yield nothing once, then the results in order, and None when patience is at its end."""
         try:
-            answer = (True, work(task))
-        except Exception as error:
-            answer = (False, error)
-        pipe.send(answer)
+            yield None
+            self._give()
+            while self._tasks or self._wanted in self._done:
+                while self._wanted in self._done:
+                    good, value = self._done.pop(self._wanted)
+                    if not good:
+                        raise value
+                    self._wanted += 1
+                    yield value
+                    self._give()
+                if self._tasks and not self._received():
+                    yield None
+        finally:
+            self._team.end()
 
+    def _give(self) -> None:
+        """Give tasks to the workers that have too few: a first one to each before a second."""
+        for most in range(1, self._waiting + 1):
+            for pipe in self._team.pipes:
+                if len(self._busy[pipe]) < most:
+                    self._give_to(pipe)
 
-def _results(team: _Team, rest: Iterator[S], patience: float | None) -> Generator[Any, None, None]:
-    """Yield nothing once, then the results in order, and None when patience is at its end."""
-    from multiprocessing.connection import wait
+    def _give_to(self, pipe: Connection) -> None:
+        number = self._large
+        if number is None:
+            if self._count - self._wanted >= AHEAD * len(self._team.pipes):
+                return
+            for task in self._rest:
+                number = self._count
+                self._tasks[number] = _Task(pickle.dumps(task))
+                self._count += 1
+                break
+            else:
+                return
+        # a worker that waits for its result to be read reads nothing itself
+        if self._busy[pipe] and len(self._tasks[number].given) > SMALL:
+            self._large = number
+            return
+        self._large = None
+        self._busy[pipe].append(number)
+        self._send(pipe, number)
 
-    done: dict[int, tuple[bool, Any]] = {}
-    busy: dict[Connection, deque[int]] = {pipe: deque() for pipe in team.pipes}
-    count = wanted = 0
+    def _send(self, pipe: Connection, number: int) -> None:
+        task = self._tasks[number]
+        with contextlib.suppress(OSError):  # whose worker has ended is told by its pipe
+            pipe.send((task.given, task.lost))
 
-    def give(pipe: Connection) -> None:
-        nonlocal count
-        if count - wanted < AHEAD * len(team.pipes):
-            for task in islice(rest, 1):
-                pipe.send(task)
-                busy[pipe].append(count)
-                count += 1
-
-    try:
-        yield None
-        for pipe in team.pipes * team.waiting:
-            give(pipe)
-        while any(busy.values()) or wanted in done:
-            while wanted in done:
-                good, value = done.pop(wanted)
-                if not good:
-                    raise value
-                wanted += 1
-                yield value
-                for pipe in team.pipes:
-                    if len(busy[pipe]) < team.waiting:
-                        give(pipe)
-            if not any(busy.values()):
+    def _received(self) -> bool:
+        """Take what workers have sent; return whether there was anything."""
+        ready = self._team.wait([p for p in self._team.pipes if self._busy[p]], self._patience)
+        for pipe in ready:
+            try:
+                good, value, _ = pipe.recv()
+            except (EOFError, OSError):
+                self._replace(pipe)
                 continue
-            ready = cast("list[Connection]", wait([p for p in team.pipes if busy[p]], patience))
-            if not ready:
-                yield None
-            for pipe in ready:
-                done[busy[pipe].popleft()] = pipe.recv()
-                give(pipe)
-    except (EOFError, ConnectionError) as error:
-        raise InputError(
-            "a worker process was killed, perhaps for lack of memory; use a smaller"
-            f" {team.asked} and --resume"
-        ) from error
-    finally:
-        team.end()
+            number = self._busy[pipe].popleft()
+            del self._tasks[number]
+            self._done[number] = good, value
+        self._give()
+        return bool(ready)
+
+    def _replace(self, pipe: Connection) -> None:
+        """Have the tasks of a worker that has ended begun again by another."""
+        new, loss = self._team.replace(pipe)
+        numbers = self._busy.pop(pipe)
+        self._tasks[numbers[0]].lose(loss)
+        self._busy[new] = numbers
+        for number in numbers:
+            self._send(new, number)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show, to_text
 from sertool.corpora.discover import cut_suffix
@@ -150,18 +151,20 @@ def _headers(utterances: Sequence[Item], journal: Journal) -> dict[str, Header |
     from sertool.audio.headers import Header
 
     files = {one.path: one.replace(start=None, end=None) for one in utterances}
+    box = Box(limits())
     try:
         for file in files.values():
             if journal.has(file, None):
                 continue
             found: dict[str, Any] | str
             try:
-                found = asdict(_measure(from_text(file.path)))
+                found = asdict(box.call(_measure, from_text(file.path)))
             except ItemError as error:
                 found = str(error)
             journal.add(json.dumps(found), isinstance(found, str))
             journal.finish(file, None)
     finally:
+        box.close()
         journal.write()
     read = map(json.loads, journal.texts())
     return {

@@ -10,6 +10,8 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sertool.audio.headers import Header, read_header
+from sertool.core import boxes
+from sertool.core.boxes import Limits
 from sertool.core.errors import ItemError
 from sertool.core.paths import from_text
 from sertool.core.seeds import derive
@@ -100,18 +102,22 @@ def listen(
     everything: bool = False,
     seed: int = 0,
     workers: int = 0,
+    limits: Limits | None = None,
 ) -> tuple[list[float | None], Sound]:
     """Return each utterance's length in seconds (None: unknown), and what was found in the sound.
 
     Headers are read of every file; samples are decoded of at most `SAMPLED` utterances, drawn
-    by id, unless `everything` is asked for. Who failed is named on the console and counted.
+    by id, unless `everything` is asked for. Who failed is named on the console and counted. limits:
+    of each recording.
     """
     cuts: list[Cut] = [(row.path, row.start, row.end) for row in rows]
-    looks = _headers(cuts, workers, console)
+    looks = _headers(cuts, workers, console, limits)
     chosen = _choose(rows, looks, everything, seed)
     tasks = [cuts[i] for i in chosen]
     with console.progress(len(chosen), "utterances") as progress:
-        for i, look in zip(chosen, _spread(_decoded, tasks, CUTS_A_TASK, workers), strict=True):
+        for i, look in zip(
+            chosen, _spread(_decoded, tasks, CUTS_A_TASK, workers, limits), strict=True
+        ):
             look.coding = looks[i].coding or look.coding
             looks[i] = look
             progress.advance()
@@ -120,11 +126,13 @@ def listen(
     return [look.seconds for look in looks], found
 
 
-def _spread(work: Callable[[S], T], tasks: Sequence[S], size: int, workers: int) -> Iterator[T]:
+def _spread(
+    work: Callable[[int, S], T], tasks: Sequence[S], size: int, workers: int, limits: Limits | None
+) -> Iterator[T]:
     """Yield the result of every task in order, `size` tasks at a time through the workers."""
     parts = [tasks[i : i + size] for i in range(0, len(tasks), size)]
     most = min(workers or cores(), len(tasks) // (4 * size))
-    with closing(ordered(_Each(work), parts, most)) as results:
+    with closing(ordered(_Each(work), parts, max(1, most), limits=limits)) as results:
         for part in results:
             yield from part
 
@@ -133,28 +141,31 @@ def _spread(work: Callable[[S], T], tasks: Sequence[S], size: int, workers: int)
 class _Each:
     """A function of a list of tasks, which a worker of any platform can be sent."""
 
-    work: Callable[[Any], Any]
+    work: Callable[[int, Any], Any]
 
     def __call__(self, tasks: Sequence[Any]) -> list[Any]:
-        return [self.work(task) for task in tasks]
+        return [self.work(number, task) for number, task in enumerate(tasks)]
 
 
-def _headers(cuts: Sequence[Cut], workers: int, console: Console) -> list[Look]:
+def _headers(
+    cuts: Sequence[Cut], workers: int, console: Console, limits: Limits | None
+) -> list[Look]:
     """Return what the headers say of every utterance, each file opened once."""
     paths = sorted({path for path, _, _ in cuts})
     known: dict[str, Header | str | None] = {}
     with console.progress(len(paths), "files") as progress:
-        results = _spread(_header, paths, HEADERS_A_TASK, workers)
+        results = _spread(_header, paths, HEADERS_A_TASK, workers, limits)
         for path, header in zip(paths, results, strict=True):
             known[path] = header
             progress.advance()
     return [_look(known[path], start, end) for path, start, end in cuts]
 
 
-def _header(path: str) -> Header | str | None:
+def _header(number: int, path: str) -> Header | str | None:
     """Return a file's header, None where it must be decoded, or why it cannot be read."""
     try:
-        return read_header(from_text(path))
+        with boxes.file(number):
+            return read_header(from_text(path))
     except ItemError as error:
         return str(error)
 
@@ -194,13 +205,14 @@ def _place(row: Item) -> tuple[str, float, float]:
     return row.path, row.start or 0.0, row.end or 0.0
 
 
-def _decoded(cut: Cut) -> Look:
+def _decoded(number: int, cut: Cut) -> Look:
     """Decode one utterance."""
     from sertool.audio.decoding import decode
 
     path, start, end = cut
     try:
-        decoded = decode(from_text(path), start=start, end=end)
+        with boxes.file(number):
+            decoded = decode(from_text(path), start=start, end=end)
     except ItemError as error:
         return Look(error=str(error))
     return Look(

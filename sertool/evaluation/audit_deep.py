@@ -10,6 +10,8 @@ from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sertool.core import boxes
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import ItemError
 from sertool.core.paths import from_text
 from sertool.core.workers import cores, ordered
@@ -50,7 +52,7 @@ def complete(sides: Sequence[Side], console: Console, workers: int) -> tuple[int
     most = min(workers or cores(), max(1, len(cuts) // 8))
     with (
         console.progress(len(cuts), "recordings") as progress,
-        closing(ordered(_hear, cuts, most)) as heard,
+        closing(ordered(_hear, cuts, most, limits=limits())) as heard,
     ):
         for cut, found in zip(cuts, heard, strict=True):
             if isinstance(found, str):
@@ -77,10 +79,11 @@ def _hear(cut: Cut) -> tuple[str, str] | str:
 
     path, start, end, channel = cut
     try:
-        decoded = decode(from_text(path), start=start, end=end, channel=channel)
+        with boxes.file():
+            decoded = decode(from_text(path), start=start, end=end, channel=channel)
+            return decoded.audio_hash, fingerprint(decoded.samples, decoded.sample_rate)
     except ItemError as error:
         return str(error)
-    return decoded.audio_hash, fingerprint(decoded.samples, decoded.sample_rate)
 
 
 def verify(
@@ -94,17 +97,24 @@ def verify(
     links = [link for left, right in pairs for link in alike(left, right, near)]
     links.sort(key=lambda link: (link.trained.id, link.tested.id))
     verdicts: dict[frozenset[Cut], bool | None] = {}
-    with console.progress(len(links), "pairs") as progress:
+    with closing(Box(limits())) as box, console.progress(len(links), "pairs") as progress:
         for link in links:
             places = frozenset(_place(k.item) for k in (link.trained, link.tested))
             if places not in verdicts:
-                verdicts[places] = _same(*places) if len(places) == 2 else None
+                verdicts[places] = _boxed(box, *places) if len(places) == 2 else None
             if verdicts[places] is False:
                 near.apart.add((link.trained.recording, link.tested.recording))
             progress.advance()
-    _wave.cache_clear()
     known = [same for same in verdicts.values() if same is not None]
     return len(known), known.count(False)
+
+
+def _boxed(box: Box, one: Cut, other: Cut) -> bool | None:
+    """Return the same as `_same`; None, too, where the process that decodes them ends."""
+    try:
+        return box.call(_same, one, other)
+    except ItemError:
+        return None
 
 
 def _place(item: Item) -> Cut:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sertool.audio.decoding import Sound
-from sertool.core import workers
+from sertool.core import boxes, workers
+from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import from_text, is_url, show, to_text
 from sertool.evaluation.heldout import features_sha256
@@ -201,19 +202,23 @@ class Measures:
         if not self.who.turns and self.who.key(item, channel) is None:
             return made
         try:
-            for clip in self._clips(item, channel):
-                key = self.who.key(item, channel, clip.speaker)
-                if key is None or not clip.segments:
-                    continue
-                moments, seconds = made.get(key, (Moments(), 0.0))
-                for array in clip.arrays:
-                    moments.add(array)
-                # parts of a recording that becomes one row all have its duration
-                length = seconds + clip.duration if self.who.turns else clip.duration
-                made[key] = moments, length
+            with boxes.file():
+                for clip in self._clips(item, channel):
+                    self._add(clip, self.who.key(item, channel, clip.speaker), made)
         except ItemError:
             return {}
         return {key: pair for key, pair in made.items() if _finite(pair[0])}
+
+    def _add(self, clip: Clip, key: Key | None, made: dict[Key, tuple[Moments, float]]) -> None:
+        """Count a clip's features among those of its speaker."""
+        if key is None or not clip.segments:
+            return
+        moments, seconds = made.get(key, (Moments(), 0.0))
+        for array in clip.arrays:
+            moments.add(array)
+        # parts of a recording that becomes one row all have its duration
+        length = seconds + clip.duration if self.who.turns else clip.duration
+        made[key] = moments, length
 
     def _clips(self, item: Item, channel: str | None) -> Iterator[Clip]:
         turns = turns_of(self.turns, item.path) if self.turns is not None else None
@@ -237,6 +242,7 @@ def measure(
     tasks: Sequence[Task],
     processes: int,
     console: Console,
+    limits: Limits | None,
 ) -> Known:
     """Return the statistics of the speakers of recordings, each read once.
 
@@ -249,7 +255,7 @@ def measure(
         )
     found: dict[Key, tuple[Moments, float, int]] = {}
     with console.progress(len(tasks), "files (speakers)") as progress:
-        for made in workers.ordered(Measures(hearing, turns, who), tasks, processes):
+        for made in workers.ordered(Measures(hearing, turns, who), tasks, processes, limits=limits):
             for key, (moments, seconds) in made.items():
                 before, time, count = found.get(key, (Moments(), 0.0, 0))
                 before.merge(moments)

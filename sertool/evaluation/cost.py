@@ -57,9 +57,9 @@ def _seconds(parts: Sequence[Item], root: Path) -> float | None:
     if len(starts) == len(ends) == len(parts):
         return max(ends) - min(starts)
     try:
-        from sertool.audio.headers import read_header
+        from sertool.audio import boxed
 
-        header = read_header(root / from_text(parts[0].path))
+        header = boxed.header(root / from_text(parts[0].path))
     except (ImportError, ItemError):
         return None
     return header.seconds() if header else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from sertool.audio import waveform
 from sertool.augmentations.noise import add_white_noise
+from sertool.core import boxes
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show
 from sertool.core.seeds import rng
@@ -64,17 +67,22 @@ def degraded(
             origins.setdefault(item.origin, []).append(i)
         elif i in wanted:
             raise UsageError("--copies cannot be combined with a degradation: copies are not files")
-    for name, members in origins.items():
-        if wanted.isdisjoint(members):
-            continue
-        apply = functools.partial(degradation.apply, name=name)
-        arrays = replayed(pipeline, items[members[0]], store.root, show(store.path), apply)
-        if len(arrays) != len(members):
-            raise InputError(
-                f"{show(name)}: its recording gives {len(arrays)} items, the store has"
-                f" {len(members)}"
-            )
-        yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
+    with closing(Box(limits(models=pipeline.encoded))) as box:
+        for name, members in origins.items():
+            if wanted.isdisjoint(members):
+                continue
+            apply = functools.partial(degradation.apply, name=name)
+            item = items[members[0]]
+            try:
+                arrays = box.call(replayed, pipeline, item, store.root, show(store.path), apply)
+            except ItemError as error:
+                raise InputError(f"{show(item.path)}: {error}") from error
+            if len(arrays) != len(members):
+                raise InputError(
+                    f"{show(name)}: its recording gives {len(arrays)} items, the store has"
+                    f" {len(members)}"
+                )
+            yield from ((i, array) for i, array in zip(members, arrays, strict=True) if i in wanted)
 
 
 def replayed(
@@ -91,10 +99,11 @@ def replayed(
     """
     path = Path(root) / from_text(item.path)
     try:
-        decoded = pipeline.decode(path, item.start, item.end)
-        if item.audio_hash not in ("", decoded.audio_hash):
-            raise InputError(f"{show(path)}: not the recording that {store} was made from")
-        samples = degrade(decoded.samples, decoded.sample_rate)
-        return pipeline.arrays(samples, decoded.sample_rate)
+        with boxes.file():
+            decoded = pipeline.decode(path, item.start, item.end)
+            if item.audio_hash not in ("", decoded.audio_hash):
+                raise InputError(f"{show(path)}: not the recording that {store} was made from")
+            samples = degrade(decoded.samples, decoded.sample_rate)
+            return pipeline.arrays(samples, decoded.sample_rate)
     except ItemError as error:
         raise InputError(f"{show(path)}: {error}; a degraded test needs the recordings") from error

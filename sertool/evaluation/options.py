@@ -11,7 +11,17 @@ from sertool.audio import CHANNELS
 from sertool.audio.voice import OFF, VADS
 from sertool.core.errors import UsageError
 from sertool.core.executors import Executor
-from sertool.core.options import Options, destination, executor, seed, shared, strict, workers
+from sertool.core.options import (
+    FileOptions,
+    Options,
+    destination,
+    executor,
+    nested,
+    seed,
+    shared,
+    strict,
+    workers,
+)
 from sertool.core.settings import meant, option, pairs
 from sertool.core.texts import whole
 from sertool.evaluation.facts import FACTS
@@ -300,6 +310,7 @@ class PredictOptions(HearOptions):
     strict: bool = strict()
     workers: int = workers(1)
     executor: str | Executor = executor()
+    files: FileOptions = nested(FileOptions)
 
     def check(self) -> None:
         """Raise UsageError for values that contradict each other."""
@@ -346,3 +357,4 @@ class AuditOptions(Options):
     )
     require: tuple[str, ...] = facts(AUDIT)
     workers: int = workers()
+    files: FileOptions = nested(FileOptions)

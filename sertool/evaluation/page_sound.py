@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import ItemError
 from sertool.evaluation.options import ALL
 from sertool.formats import pages
@@ -56,9 +58,9 @@ def write(
     with pages.opened(path, beside) as (temporary, keep):
         known = [i for i in range(len(recordings)) if audio is not None and place(i) is not None]
         wanted = _wanted(recordings, known, audio)
-        with console.progress(len(wanted), "clips") as progress:
+        with closing(Box(limits())) as box, console.progress(len(wanted), "clips") as progress:
             for i in wanted:
-                clip = _heard(place(i), not beside, console)
+                clip = _heard(place(i), not beside, console, box)
                 if clip is not None:
                     made[i] = clip.to_json(inside=not beside)
                 if clip is not None and beside:
@@ -85,11 +87,11 @@ def _wanted(
     return [known[k] for k in chosen([(one.truth, one.said) for one in given], sure, int(audio))]
 
 
-def _heard(place: Place | None, inside: bool, console: Console) -> Clip | None:
+def _heard(place: Place | None, inside: bool, console: Console, box: Box) -> Clip | None:
     if place is None:
         return None
     try:
-        return cut(place, LONGEST[inside])
+        return box.call(cut, place, LONGEST[inside])
     except ItemError as error:
         console.failed(place.path, f"{error}; no sound of it in the page")
         return None

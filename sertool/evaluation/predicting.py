@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sertool.core import executors, workers
+from sertool.audio.decoding import Sound
+from sertool.core import boxes, executors, workers
 from sertool.core.errors import InputError
 from sertool.core.executors import Executor
 from sertool.core.paths import show
@@ -52,6 +53,18 @@ def predict(
     terminal are progress enough). done: knows which recordings need no rows, and is told of each
     that has got all of its own.
     """
+    with contextlib.closing(boxes.Box(predictor.limits)) as predictor.box:
+        _predict(predictor, items, sink, console, bar, done)
+
+
+def _predict(
+    predictor: Predictor,
+    items: Iterable[Item | None],
+    sink: Sink,
+    console: Console,
+    bar: bool,
+    done: Done | None,
+) -> None:
     options = predictor.options
     items = predictor.prepared(items, console)
     giver = Giver(predictor, sink, console, done)
@@ -59,7 +72,9 @@ def predict(
     tasks = (
         None if item is None else (item, channel)
         for item in items
-        for channel in (channels_of(item, options.channel) if item is not None else [None])
+        for channel in (
+            channels_of(item, options.channel, predictor.box) if item is not None else [None]
+        )
         if item is None or done is None or not done.has(item, channel)
     )
     shown = console if bar else Console.silent()
@@ -80,7 +95,9 @@ def _here(
     # processes start before torch does: they share nothing of it and die small
     first, count = _begun(tasks, predictor.options.workers or workers.cores())
     every = itertools.chain(first, tasks)
-    heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE)
+    heard_already = first and all(t is not None and isinstance(t[0], Sound) for t in first)
+    limits = None if heard_already else predictor.limits
+    heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE, limits=limits)
     predictor.load().use_threads(count)
     with contextlib.closing(heard), console.progress(None, "files") as progress:
         for group in together(heard, predictor.gathered):
@@ -105,7 +122,7 @@ def _begun(tasks: Iterator[Task | None], most: int) -> tuple[list[Task | None], 
 
 def at_once(predictor: Predictor, tasks: Iterable[Task], giver: Giver) -> None:
     """Predict recordings, each with its channel, in this thread alone."""
-    for group in together(map(predictor.hears, tasks), predictor.gathered):
+    for group in together(map(predictor.heard, tasks), predictor.gathered):
         for one, _ in group:
             giver.note(one)
         giver.give(group)

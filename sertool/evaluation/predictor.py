@@ -20,13 +20,15 @@ from sertool.audio.blocks import facts
 from sertool.audio.decoding import Sound
 from sertool.audio.listening import Listened
 from sertool.audio.voice import OFF, detector
-from sertool.core import workers
+from sertool.core import boxes, workers
+from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.evaluation.options import PredictOptions
 from sertool.evaluation.predictions import NumberPrediction, Prediction, Row, Unread
 from sertool.features.hearing import Clip, Heard, Hearing
 from sertool.features.pipeline import Pipeline, recording
+from sertool.features.spec import ENCODED
 from sertool.features.turns import Turns, read_turns, turns_of
 from sertool.formats import checkpoint, lineage
 from sertool.items import Item
@@ -41,11 +43,19 @@ if TYPE_CHECKING:
 
 Explain = Callable[["Scorer"], "Explainer | Explainers"]
 Sink = Callable[[Row], None]
-ENCODED = ("ssl", "embedding")  # kinds of features that an encoder may make
 HASH = 12  # hex digits of a model's hash that a row has
 PASSES = 4  # of a network, whose windows are gathered before it scores them, by their lengths
 HELD = 1 << 25  # bytes of features that are gathered at most, and one recording's
 PATIENCE = 0.5  # seconds after which no recording waits for others
+
+
+@dataclass(frozen=True)
+class Long:
+    """A recording whose clips are made a few at a time: item, channel, what is known of it."""
+
+    item: Item
+    channel: str | None
+    listened: Listened
 
 
 @dataclass(frozen=True)
@@ -65,18 +75,20 @@ class Hears:
             return None
         item, channel = task
         try:
-            heard = self.of(item, channel).hear(item)
-            for clip in heard.clips:
-                self.normalise(item, channel, clip)
+            with boxes.file():
+                heard = self.of(item, channel).hear(item)
+                for clip in heard.clips:
+                    self.normalise(item, channel, clip)
             return heard, channel
         except ItemError as error:
             return Heard(item, error=str(error)), channel
 
-    def clips(self, item: Item, channel: str | None, listened: Listened) -> Iterator[Clip]:
+    def clips(self, long: Long) -> Iterator[Clip]:
         """Yield the clips of a long recording, in their order; ItemError."""
-        for clip in self.of(item, channel).clips(item, listened):
-            self.normalise(item, channel, clip)
-            yield clip
+        with boxes.file():
+            for clip in self.of(long.item, long.channel).clips(long.item, long.listened):
+                self.normalise(long.item, long.channel, clip)
+                yield clip
 
     def normalise(self, item: Item, channel: str | None, clip: Clip) -> None:
         """Normalise a clip's features by speaker, where the model wants it; ItemError."""
@@ -91,16 +103,20 @@ class Hears:
         return replace(self.hearing, channel=channel, turns=turns)
 
 
-def channels_of(item: Item, wanted: str | None) -> list[str | None]:
+def channels_of(item: Item, wanted: str | None, box: boxes.Box) -> list[str | None]:
     """Return the channels of a recording that are to be heard: several for "each".
 
-    Those of a stereo file are "left" and "right", others are numbers.
+    Those of a stereo file are "left" and "right", others are numbers. box: where a header is read.
     """
     if wanted != "each":
         return [wanted]
     source = recording(item)
     try:
-        known = source.samples.shape[1] if isinstance(source, Sound) else facts(source).channels
+        known = (
+            source.samples.shape[1]
+            if isinstance(source, Sound)
+            else box.call(facts, source).channels
+        )
     except ItemError:
         return ["1"]  # whoever reads it will say why it cannot be
     return list(names_of(known))
@@ -187,6 +203,10 @@ class Predictor:
             self._value = per_field.requested_value(self._field, self._values, given)
         self._scorer: Scorer | None = None
         self._make, self._explain = scorer, explain
+        self.box = boxes.Box(None)  # in which recordings are read, beside those of workers
+        self.limits: Limits | None = None
+        if options.device == "cpu" or not encoded(source.meta):  # a GPU is for one process
+            self.limits = boxes.limits(models=encoded(source.meta))
         self.explainer: Explainer | Explainers | None = None
 
     @property
@@ -227,7 +247,11 @@ class Predictor:
         if not self.normalised or self.known is not None:
             return items
         given = [item for item in items if item is not None]
-        tasks = [(i, channel) for i in given for channel in channels_of(i, self.options.channel)]
+        tasks = [
+            (i, channel)
+            for i in given
+            for channel in channels_of(i, self.options.channel, self.box)
+        ]
         from sertool.evaluation import by_speaker
 
         known = by_speaker.measure(
@@ -237,6 +261,7 @@ class Predictor:
             tasks,
             self.options.workers or workers.cores(),
             console,
+            self.limits,
         )
         self.hears = replace(self.hears, known=known)
         return given
@@ -251,6 +276,19 @@ class Predictor:
             if self._explain is not None:
                 self.explainer = self._explain(self._scorer)
         return self._scorer
+
+    def long(self, task: Long) -> Iterator[Clip]:
+        """Yield the clips of a long recording, in their order; ItemError."""
+        return self.box.stream(self.hears.clips, task)
+
+    def heard(self, task: Task) -> tuple[Heard, str | None]:
+        """Return what was heard of a recording, and in which channel."""
+        try:
+            found = self.box.call(self.hears, task)
+            assert found is not None
+            return found
+        except ItemError as error:  # of the process that heard it
+            return Heard(task[0], error=str(error)), task[1]
 
     @property
     def loaded(self) -> Scorer | None:
@@ -581,7 +619,7 @@ class Giver:
                 self._pool_long(item, channel, listened)
                 return
             turns: list[tuple[Clip, Scored]] = []
-            clips = self.predictor.hears.clips(item, channel, listened)
+            clips = self.predictor.long(Long(item, channel, listened))
             while some := list(itertools.islice(clips, self.predictor.gathered)):
                 found = self.predictor.scores(some, [item] * len(some))
                 for clip, scored in zip(some, found, strict=True):
@@ -613,16 +651,16 @@ class Giver:
 
     def _pool_long(self, item: Item, channel: str | None, listened: Listened) -> None:
         """Predict it as one row, of the posteriors of all windows."""
-        hears = self.predictor.hears
-        if hears.hearing.length is None:
+        task = Long(item, channel, listened)
+        if self.predictor.hearing.length is None:
             self._rows["parts"] += 1
         route = self.predictor.known_route(item)
         if route is None and self.predictor.routed:
             route = self.predictor.load().route_of(
-                clip.arrays for clip in hears.clips(item, channel, listened)
+                clip.arrays for clip in self.predictor.long(task)
             )
         rows, windows = [], 0
-        for clip in hears.clips(item, channel, listened):
+        for clip in self.predictor.long(task):
             (part,) = self.predictor.scored([clip], [route if clip.segments else None])
             rows.append(part.rows)
             windows += part.windows

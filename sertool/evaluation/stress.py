@@ -19,7 +19,7 @@ import numpy as np
 
 from sertool import metrics, regression
 from sertool.audio import waveform
-from sertool.core import workers
+from sertool.core import boxes, workers
 from sertool.core.errors import InputError
 from sertool.core.paths import from_text, show
 from sertool.core.seeds import rng
@@ -115,7 +115,7 @@ class Replays:
         self.options = options
         self._tasks: Iterator[Task] = iter(())
         count = options.workers or workers.cores()
-        self._made = workers.ordered(work, self._fed(), count)
+        self._made = workers.ordered(work, self._fed(), count, limits=boxes.limits())
 
     def _fed(self) -> Iterator[Task]:
         yield from self._tasks

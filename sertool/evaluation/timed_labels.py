@@ -180,7 +180,7 @@ def document(
 
 def _duration(path: str) -> float:
     """Return how long a recording is, in seconds; InputError where it cannot be read."""
-    from sertool.audio.blocks import blocks, facts
+    from sertool.audio.boxed import blocks, facts
 
     try:
         known = facts(from_text(path))

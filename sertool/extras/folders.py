@@ -8,8 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sertool.core import executors, workers
-from sertool.core.errors import InputError, SertoolError, UsageError
+from sertool.core import boxes, executors, workers
+from sertool.core.errors import InputError, ItemError, SertoolError, UsageError
 from sertool.core.executors import Executor
 from sertool.core.options import RunOptions
 from sertool.core.paths import find_audio, show
@@ -34,8 +34,9 @@ class _Each:
         console = Remembered("separate")
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            made = sources.separate([mixture], folder, self.options, self.run, console)
-        except SertoolError as error:
+            with boxes.file():
+                made = sources.separate([mixture], folder, self.options, self.run, console)
+        except (SertoolError, ItemError) as error:
             return str(error).removeprefix(f"{show(mixture)}: "), []
         return made, [one for one in console.told if one.method == "warn"]
 
@@ -71,9 +72,10 @@ def separate(
     # what was there has been looked at; a task that is done again finds its own
     work = _Each(options, RunOptions(force=run.force or not run.resume, resume=run.resume))
     made = []
+    count = processes or workers.cores()
     with (
         executors.opened(executor, console.note) as engine,
-        closing(executors.spread(engine, work, tasks, processes or workers.cores())) as results,
+        closing(executors.spread(engine, work, tasks, count, boxes.limits())) as results,
         console.progress(len(tasks), "recordings") as progress,
     ):
         for (path, _), (found, told) in zip(tasks, results, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sertool.audio.blocks import blocks
+from sertool.audio.boxed import blocks
 from sertool.audio.decoding import wav_writer
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show

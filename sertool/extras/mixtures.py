@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sertool.audio.blocks import Facts, blocks, facts
+from sertool.audio.blocks import Facts
+from sertool.audio.boxed import blocks, facts
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import show
 from sertool.formats.outputs import check_output

@@ -17,7 +17,9 @@ import threading
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import anyio
@@ -35,6 +37,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sertool.audio.blocks import blocks, facts
 from sertool.audio.streams import Stream
 from sertool.core import stopping, workers
+from sertool.core.boxes import Box
 from sertool.core.errors import InputError, ItemError, SertoolError
 from sertool.core.paths import AUDIO_SUFFIXES
 from sertool.core.version import VERSION
@@ -86,6 +89,19 @@ class SharedPredictor(Predictor):
             return super().route(clip, item)
 
 
+def _is_longer(path: str, most: float) -> bool:
+    """Return whether a recording is longer than `most` seconds, whatever its header says."""
+    known = facts(path)
+    if known.frames is not None:
+        return known.frames > most * known.sample_rate
+    total = 0
+    for block in blocks(path, known.sample_rate):
+        total += len(block)
+        if total > most * known.sample_rate:
+            return True
+    return False
+
+
 class _Gone(Exception):
     """The client of a stream has left."""
 
@@ -100,6 +116,10 @@ class Server:
     def __post_init__(self) -> None:
         count = self.options.workers or workers.cores()
         self._pool = ThreadPoolExecutor(count, "hears")
+        limits, own = self.predictor.limits, SimpleQueue[Box]()
+        for _ in range(count):  # one for each thread: what crashes there, ends no server
+            own.put(Box(limits and dataclasses.replace(limits, seconds=self.options.timeout)))
+        self._boxes = own
         self._places = threading.BoundedSemaphore(count + self.options.queue)
         self._streams = threading.BoundedSemaphore(self.options.streams)
         self._threads: anyio.CapacityLimiter | None = None
@@ -253,31 +273,28 @@ class Server:
 
         HTTPException for one that is too long.
         """
+        box = self._boxes.get()
+        try:
+            with stopping.until(over):
+                return self._heard_in(box, upload)
+        finally:
+            self._boxes.put(box)
+
+    def _heard_in(self, box: Box, upload: _Upload) -> list[Row]:
+        most = self.options.max_duration
+        try:
+            if box.call(_is_longer, upload.path, most):
+                raise HTTPException(413, f"longer than {most:g} s")
+        except ItemError as error:
+            return [Unread(upload.name, _told(str(error), upload))]
         rows: list[Row] = []
         item = Item("", upload.path)
-        with stopping.until(over):
-            try:
-                self._check_length(upload.path)
-            except ItemError as error:
-                return [Unread(upload.name, _told(str(error), upload))]
-            giver = Giver(self.predictor, rows.append, Console.silent())
-            tasks = [(item, channel) for channel in channels_of(item, self.options.how.channel)]
-            at_once(self.predictor, tasks, giver)
+        predictor = copy(self.predictor)
+        predictor.box = box
+        giver = Giver(predictor, rows.append, Console.silent())
+        tasks = [(item, channel) for channel in channels_of(item, self.options.how.channel, box)]
+        at_once(predictor, tasks, giver)
         return [_named(row, upload) for row in rows]
-
-    def _check_length(self, path: str) -> None:
-        """Raise HTTPException for a recording that is too long, whatever its header says."""
-        known, most = facts(path), self.options.max_duration
-        if known.frames is not None:
-            long = known.frames > most * known.sample_rate
-        else:
-            total, long = 0, False
-            for block in blocks(path, known.sample_rate):
-                total += len(block)
-                if long := total > most * known.sample_rate:
-                    break
-        if long:
-            raise HTTPException(413, f"longer than {most:g} s")
 
     async def stream(self, client: WebSocket) -> None:
         """Answer raw PCM, message by message, with a line for each window."""

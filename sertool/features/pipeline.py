@@ -7,7 +7,8 @@ they agree to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sertool.audio.decoding import Decoded, Recording, Sound, decode
 from sertool.audio.waveform import resample
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import located, show
+from sertool.features.spec import ENCODED
 from sertool.features.stage import Segment, Stage
 from sertool.items import Item
 
@@ -40,6 +42,7 @@ class Pipeline:
     """
 
     stages: tuple[Stage, ...]
+    name: str = ""  # of the file that it comes from, if it comes from one
 
     def __post_init__(self) -> None:
         kinds = [stage.kind for stage in self.stages]
@@ -59,9 +62,14 @@ class Pipeline:
             pipeline = cls.from_records(records)
             for stage in pipeline.stages:
                 _ = stage.prepared
-            return pipeline
+            return replace(pipeline, name=name)
         except UsageError as error:
-            raise InputError(f"{name}: its pipeline cannot be replayed: {error}") from error
+            raise _not_replayed(name, error) from error
+
+    @property
+    def encoded(self) -> bool:
+        """Whether a stage's features may be those of an encoder."""
+        return any(stage.kind in ENCODED for stage in self.stages)
 
     def decode(
         self, path: Recording, start: float | None = None, end: float | None = None
@@ -75,7 +83,18 @@ class Pipeline:
         Raises ItemError.
         """
         decoded = self.stages[0].load_samples(samples, sample_rate)
-        return Replayed(self._segments(decoded), decoded)
+        with self._blamed():
+            return Replayed(self._segments(decoded), decoded)
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Say of settings that do not suit which file they stand in: InputError."""
+        try:
+            yield
+        except UsageError as error:
+            if not self.name:
+                raise
+            raise _not_replayed(self.name, error) from error
 
     def features(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """Return the features of samples (n,) that are cut and at the first stage's rate already.
@@ -86,7 +105,8 @@ class Pipeline:
             if stage.sample_rate not in (None, sample_rate):
                 samples = resample(samples, sample_rate, stage.sample_rate)
                 sample_rate = stage.sample_rate
-            samples = stage.compute(samples, sample_rate)
+            with self._blamed():
+                samples = stage.compute(samples, sample_rate)
         return samples
 
     def arrays(self, samples: np.ndarray, sample_rate: int) -> list[np.ndarray]:
@@ -116,6 +136,10 @@ class Pipeline:
                 raise refused
             segments, rate = following, stage.sample_rate or rate
         return segments
+
+
+def _not_replayed(name: str, error: UsageError) -> InputError:
+    return InputError(f"{name}: its pipeline cannot be replayed: {error}")
 
 
 def recording(item: Item) -> Recording:

@@ -17,6 +17,7 @@ from sertool.features import KINDS, Kind, kind
 LONGEST = 1e12  # seconds: times any rate, it is still a number of samples
 FITS = ("pad", "crop", "both")
 TAILS = ("align", "pad", "drop")
+ENCODED = ("ssl", "embedding")  # kinds of features that an encoder may make
 CUTTING = "Duration and segments"
 
 

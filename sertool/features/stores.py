@@ -9,12 +9,14 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sertool.audio import summarised
-from sertool.core import remote
+from sertool.core import boxes, remote, workers
+from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import absolute, from_text, is_audio, is_url, located, show, to_text
 from sertool.core.shard import Shard
@@ -103,7 +105,7 @@ def write_store(
         check_output(target.path, force, run.resume, (from_text(u.path) for u in every))
     stage = Stage.from_dict(asked)
     if stage.sample_rate is None:
-        stage = dataclasses.replace(stage, sample_rate=_common_rate(every))
+        stage = dataclasses.replace(stage, sample_rate=_common_rate(every, run.limits))
     root = _common_folder(every)
     params = asked | {"corpus": corpus, "compress": run.compress}
     utterances = every[target.part(len(every))]
@@ -309,25 +311,29 @@ def _check(utterances: list[Item]) -> None:
             raise InputError(f"a store cannot have a column called {name!r}; rename that field")
 
 
-def _common_rate(utterances: list[Item]) -> int:
+def _common_rate(utterances: list[Item], limits: Limits | None) -> int:
     """Return the commonest sample rate among evenly spaced files (the highest of equals)."""
-    from sertool.audio.decoding import read_rate
+    from sertool.audio import decoding  # noqa: F401 (a process that is forked has it then)
 
     step = max(1, len(utterances) // RATE_SAMPLES)
-    rates: Counter[int] = Counter()
-    for utterance in utterances[::step]:
-        try:
-            rates[read_rate(located(utterance.path))] += 1
-        except ItemError:
-            continue
-    if not rates:
-        for utterance in utterances:
-            try:
-                return read_rate(located(utterance.path))
-            except ItemError:
-                continue
-        return 16000  # nothing can be read: every file will be named with its reason
-    return max(rates, key=lambda rate: (rates[rate], rate))
+    for some in (utterances[::step], utterances):
+        tasks = [[utterance.path for utterance in some]]
+        with closing(workers.ordered(_rates, tasks, 1, limits=limits)) as results:
+            rates = Counter(rate for found in results for rate in found)
+        if rates:
+            return max(rates, key=lambda rate: (rates[rate], rate))
+    return 16000  # nothing can be read: every file will be named with its reason
+
+
+def _rates(paths: Sequence[str]) -> list[int]:
+    """Return the sample rates of those files that can be read."""
+    from sertool.audio.decoding import read_rate
+
+    found = []
+    for number, path in enumerate(paths):
+        with suppress(ItemError), boxes.file(number):
+            found.append(read_rate(located(path)))
+    return found
 
 
 def _common_folder(utterances: list[Item]) -> str:

@@ -23,8 +23,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from sertool.core import executors
+from sertool.core import boxes, executors
 from sertool.core import workers as pool
+from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, ItemError
 from sertool.core.executors import PROCESSES, Executor
 from sertool.core.paths import show
@@ -102,7 +103,8 @@ class _Work:
         with _removed_on_error(temporary), open(temporary, "wb", buffering=0) as part:
             for i in positions:
                 try:
-                    made = source.make(i)
+                    with boxes.file(i):
+                        made = source.make(i)
                 except ItemError as error:
                     meta["failures"].append([source.name(i), str(error)])
                     continue
@@ -193,7 +195,8 @@ class Built:
 class Run:
     """How a store is built, apart from what is in it.
 
-    workers: processes, 0 for one per core; executor: what does the work in their place.
+    workers: processes, 0 for one per core; executor: what does the work in their place. limits: of
+    each source, where processes of this machine do it.
     """
 
     console: Console
@@ -202,6 +205,7 @@ class Run:
     strict: bool = False
     compress: str = "none"
     executor: str | Executor = PROCESSES
+    limits: Limits | None = None
 
 
 class _Assembler:
@@ -340,7 +344,7 @@ def _made(
 ) -> Generator[int, None, None]:
     """Return an iterator over blocks, in order, each when its part is there."""
     if executor is None:
-        return pool.ordered(work, blocks, run.workers or pool.cores())
+        return pool.ordered(work, blocks, run.workers or pool.cores(), limits=run.limits)
     items, starts = work.source.items, ((block, block * BLOCK) for block in blocks)
     tasks = ((block, start, items[start : start + BLOCK]) for block, start in starts)
     return executors.submitted(executor, work.away(), tasks)
