@@ -79,13 +79,14 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("workers", "patience"), [(1, None), (3, None), (2, 0.1)])
 @pytest.mark.parametrize("what", REASONS)
-def test_one_file_is_lost(what: str, workers: int) -> None:
+def test_one_file_is_lost(what: str, workers: int, patience: float | None) -> None:
     tasks = [["a", "b"], ["c", what, "d"], ["e"], [what], ["f", "g"], ["h"], ["i"]]
     lost = f"lost: {REASONS[what]}"
     expected = [[lost if name == what else name for name in task] for task in tasks]
-    assert list(ordered(block, tasks, workers, limits=SOME)) == expected
+    made = ordered(block, tasks, workers, limits=SOME, patience=patience)
+    assert [found for found in made if found is not None] == expected
 
 
 def test_who_is_killed_once_is_begun_again(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import functools
 import os
-import pickle
 import signal
 import struct
 import sys
@@ -254,10 +253,11 @@ class Boxes:
             now = time.monotonic()
             if look is not None and now - before > look + LOOK:  # stopped, and they perhaps, too
                 self._slept += now - before
+            if not ready and look is not None:
+                for pipe in pipes:
+                    self._check(pipe, now)
             if ready or (patience is not None and now - begun >= patience):
                 return ready
-            for pipe in pipes:
-                self._check(pipe, now)
 
     def _check(self, pipe: Connection, now: float) -> None:
         """End a worker that takes too long."""
@@ -350,7 +350,7 @@ class Box:
             return
         (pipe,) = boxes.pipes
         with contextlib.suppress(OSError):  # that its process has ended is told by its pipe
-            pipe.send((pickle.dumps(call), {}))
+            pipe.send((packed(call), {}))
         whole = False
         try:
             while not whole:
@@ -497,11 +497,25 @@ def _boxed(work: Callable[[Any], Any], descriptor: int, here: _Here, keeper: int
         pipe = Connection(descriptor)
         while True:
             task, here.lost = pipe.recv()
-            serve(work, pickle.loads(task), pipe)
+            serve(work, unpacked(task), pipe)
     except (EOFError, ConnectionError):
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def packed(task: Any) -> bytes:
+    """Return a task as it goes through a pipe."""
+    from multiprocessing.reduction import ForkingPickler
+
+    return bytes(ForkingPickler.dumps(task))
+
+
+def unpacked(task: bytes) -> Any:
+    """Return a task that came through a pipe, from this program."""
+    from multiprocessing.reduction import ForkingPickler
+
+    return ForkingPickler.loads(task)
 
 
 def serve(work: Callable[[Any], Any], task: Any, pipe: Connection) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ from sertool.core.boxes import (
     held_back,
     leave_to,
     may_box,
+    packed,
     serve,
+    unpacked,
 )
 from sertool.core.errors import InputError
 
@@ -159,7 +160,7 @@ def _serve(work: Callable[[Any], Any], pipe: Connection, parent: int) -> None:
     leave_to(parent)
     with contextlib.suppress(EOFError):
         while True:
-            serve(work, pickle.loads(pipe.recv()[0]), pipe)
+            serve(work, unpacked(pipe.recv()[0]), pipe)
 
 
 def _killed(asked: str) -> InputError:
@@ -237,7 +238,7 @@ class _Results:
                 return
             for task in self._rest:
                 number = self._count
-                self._tasks[number] = _Task(pickle.dumps(task))
+                self._tasks[number] = _Task(packed(task))
                 self._count += 1
                 break
             else:
