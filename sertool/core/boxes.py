@@ -314,18 +314,19 @@ def may_box(limits: Limits | None) -> bool:
 class Box:
     """A process for what reads a file now and then: whatever that does to it, this one goes on.
 
-    It is forked when first used, by a keeper of which this makes sure at once, unless torch is
-    loaded already: then being early gains nothing. Without limits, in a worker, and where no
-    process can be forked, everything is done in this process.
+    It is forked when first used, by a keeper that begins with `begin`, or then. Without limits, in
+    a worker, and where no process can be forked, everything is done in this process.
     """
 
     def __init__(self, limits: Limits | None) -> None:
         self._limits = limits if may_box(limits) else None
         self._boxes: Boxes | None = None
-        if "torch" not in sys.modules:
-            self._begin()
 
-    def _begin(self) -> Boxes | None:
+    def begin(self) -> Boxes | None:
+        """Have a keeper from now on: what is loaded later, and threads, the process will not have.
+
+        Return it, with the process; None where that is this one.
+        """
         if self._boxes is None and self._limits is not None:
             self._boxes = Boxes(_called, 1, self._limits)
         return self._boxes
@@ -344,7 +345,7 @@ class Box:
         yield from self._results(_Call(function, given, more, several=True))
 
     def _results(self, call: _Call) -> Generator[Any, None, None]:
-        boxes = self._begin()
+        boxes = self.begin()
         if boxes is None:
             yield from _called(call)
             return

@@ -95,8 +95,12 @@ def _here(
     # processes start before torch does: they share nothing of it and die small
     first, count = _begun(tasks, predictor.options.workers or workers.cores())
     every = itertools.chain(first, tasks)
-    heard_already = first and all(t is not None and isinstance(t[0], Sound) for t in first)
-    limits = None if heard_already else predictor.limits
+    # sound in memory needs no decoder, and one recording alone has no others to be kept from
+    plain = len(first) < 2 or all(t is not None and isinstance(t[0], Sound) for t in first)
+    limits = predictor.limits
+    if plain and count < 2:
+        limits, predictor.box = None, boxes.Box(None)
+    predictor.box.begin()
     heard = workers.ordered(predictor.hears, every, count, patience=PATIENCE, limits=limits)
     predictor.load().use_threads(count)
     with contextlib.closing(heard), console.progress(None, "files") as progress:
