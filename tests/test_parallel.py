@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from children import interruptible
 from small_store import make
 
-from sertool.core import workers
+from sertool.core import ending, workers
 from sertool.core.errors import InputError
 
 Cli = Callable[..., Any]
@@ -96,7 +99,7 @@ def test_interrupted_all_end_and_the_rest_is_resumed(
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(number)
         _, told = process.communicate(timeout=60)
-    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert process.returncode == 128 + number
     assert len(children) >= 2  # Python's own tracker among them
     while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < deadline
@@ -106,6 +109,33 @@ def test_interrupted_all_end_and_the_rest_is_resumed(
     assert any(state.exists() for state in states)
     subprocess.run(command, check=True, capture_output=True)
     assert folds(tmp_path) == whole
+
+
+def keep(folder: str, began: str) -> str:
+    """Begin, and keep a file some time after TERM."""
+    ended: list[int] = []
+    with ending.answered(lambda: ended.append(1)):
+        Path(folder, began).touch()
+        while not ended:
+            time.sleep(0.01)
+    time.sleep(0.3)
+    Path(folder, "kept", began).touch()
+    raise ending.Terminated
+
+
+def test_term_lets_processes_that_began_anew_keep_what_they_made(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    work = functools.partial(keep, str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM)
+    with closing(workers.ordered(work, ["a", "b", "c"], 2, anew=True, patience=0.02)) as results:
+        assert next(results) is None
+        while not all((tmp_path / name).exists() for name in "ab"):
+            next(results)
+        with pytest.raises(ending.Terminated):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert sorted(os.listdir(tmp_path / "kept")) == ["a", "b"]
+    assert not (tmp_path / "c").exists()
+    assert signal.getsignal(signal.SIGTERM) is before is signal.SIG_DFL
 
 
 def shout(task: int) -> int:

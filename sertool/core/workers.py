@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from sertool.core import ending
 from sertool.core.allocator import keep_freed
 from sertool.core.boxes import (
     FORKS,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 T = TypeVar("T")
+GRACE = 20.0  # seconds that processes that began anew have to keep what they made, on TERM
 AHEAD = 4  # tasks a worker may be ahead of the results: bounds memory and lost work
 SMALL = 1 << 14  # bytes of a task that may wait in a pipe while the worker fills the other one
 
@@ -77,9 +80,10 @@ def ordered(
     threads or opening HDF5 files), and no task is asked for before a result is. Tasks are pickled,
     and so is `work` where the platform cannot fork. anew: the processes begin anew instead of as a
     fork, may use threads, GPUs and open files, and none is given a task before it is free: for
-    tasks that are worth the seconds of a start; `work` must be picklable then. patience: seconds
-    after which None comes, where the next result takes a process longer. Close the iterator to stop
-    early: the workers are killed.
+    tasks that are worth the seconds of a start; `work` must be picklable then; TERM is handed
+    on to them, and Terminated raised when they have ended. patience: seconds after which None
+    comes, where the next result takes a process longer. Close the iterator to stop early: the
+    workers are killed.
 
     limits: of every file of a task, see `boxes.file`; even a single worker is a process then, where
     processes can be forked. A worker that crashes or takes too much loses the file that it is at,
@@ -117,7 +121,7 @@ class _Team(Protocol):
 
 
 class _Begun:
-    """Processes that begin anew, without limits."""
+    """Processes that begin anew, without limits; those with long tasks are told of TERM."""
 
     def __init__(self, work: Callable[[Any], Any], workers: int, anew: bool) -> None:
         import multiprocessing
@@ -135,6 +139,9 @@ class _Begun:
                 theirs.close()
                 self.pipes.append(ours)
                 self._processes.append(process)
+        self._answers = contextlib.ExitStack()
+        if anew:
+            self._answers.enter_context(ending.answered(self._finish))
 
     def wait(self, pipes: list[Connection], patience: float | None) -> list[Connection]:
         """Return those of the pipes that have something to read; none after `patience` seconds."""
@@ -146,13 +153,23 @@ class _Begun:
         """Raise InputError: a start takes seconds, and may fail for the same reason."""
         raise _killed(self._asked)
 
+    def _finish(self) -> None:
+        """Have the processes end as TERM has them end, and raise Terminated."""
+        for process in self._processes:
+            process.terminate()
+        until = time.monotonic() + GRACE
+        for process in self._processes:
+            process.join(max(0.0, until - time.monotonic()))
+        raise ending.Terminated
+
     def end(self) -> None:
         """End the processes, whatever they are at."""
-        for process in self._processes:
-            process.kill()
-        for process, pipe in zip(self._processes, self.pipes, strict=True):
-            process.join()
-            pipe.close()
+        with self._answers:
+            for process in self._processes:
+                process.kill()
+            for process, pipe in zip(self._processes, self.pipes, strict=True):
+                process.join()
+                pipe.close()
 
 
 def _serve(work: Callable[[Any], Any], pipe: Connection, parent: int) -> None:
