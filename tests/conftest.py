@@ -26,6 +26,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_cli",
     "test_explain",
     "test_featurize",
+    "test_file_limits",
     "test_fingerprint",
     "test_fuzz",
     "test_flips",
@@ -50,6 +51,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_sweep",
     "test_timed_labels",
     "test_train_cli",
+    "test_untrusted_stores",
 }
 
 
