@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import soundfile
 from made_stores import write_store
 
 from sertool.formats.store import Store
@@ -251,3 +252,25 @@ def test_a_store_with_any_damage_is_not_trained_on(cli, store: Path, item: int) 
         assert result.err.count("\n") == 1
         assert f"the features of c/{item} are not what was written" in result.err
         assert not store.with_name("m.ckpt").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "\0", "/nowhere/m.ckpt"])
+def test_features_that_come_from_no_checkpoint(cli, tmp_path: Path, name: str) -> None:
+    """A store that claims so trains a model, which hears nothing: one line, exit 3."""
+    rows = [
+        {"id": f"c/{i}", "path": f"{i}.wav", "label": ("anger", "joy")[i % 2]}
+        | {"speaker": f"s{i // 4}", "fold": i // 4}
+        for i in range(8)
+    ]
+    frames = [np.full((9, 3), i, np.float32) for i in range(8)]
+    settings = {"checkpoint": name, "layer": "x", "sha256": "0" * 64}
+    path, model, sound = tmp_path / "e.h5", tmp_path / "m.ckpt", tmp_path / "1.wav"
+    write_store(path, frames, rows, kind="embedding", settings=settings)
+    soundfile.write(sound, 0.1 * np.random.default_rng(0).normal(size=8000), 16000)
+    assert cli("train", "-q", "--model", "linear", "--test-fold", "0", path, model).code == 0
+    result = cli("predict", "--vad", "off", model, sound)
+    assert (result.code, result.out) == (3, "")
+    assert result.err.count("\n") == 1, result.err
+    assert "kind embedding needs" in result.err
+    given = ("--kind", "embedding", "--set", "checkpoint=", "--set", "layer=x")
+    assert cli("featurize", *given, sound, tmp_path / "o.h5").code == 3
