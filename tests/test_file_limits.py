@@ -110,3 +110,20 @@ def test_a_decoder_that_dies(
 def test_a_length_that_is_allowed(cli: Any, corpus: Path) -> None:
     result = cli("featurize", "-q", "--max-duration", 2, corpus, corpus.parent / "o.h5")
     assert result.code == 0, result.err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_more_memory_than_allowed(
+    cli: Any, corpus: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv(memory.LIMIT, "0.05")
+    samples = 5 * 3600 * 16000
+    with open(corpus / "sad" / "bad.wav", "r+b") as file:  # all silence, which takes no disk
+        file.seek(4)
+        file.write((36 + 2 * samples).to_bytes(4, "little"))
+        file.seek(40)
+        file.write((2 * samples).to_bytes(4, "little"))
+        file.truncate(44 + 2 * samples)
+    code, done, said = run(cli, "featurize", corpus, "-j", workers)
+    assert (code, done) == (1, 6)
+    assert "takes more than 0.3 GB of memory; SERTOOL_MEMORY=1 in the environment allows" in said

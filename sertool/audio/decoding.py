@@ -175,7 +175,7 @@ def _read(
         except soundfile.LibsndfileError as error:
             raise ItemError(f"truncated or damaged: {_reason(error)}") from None
         except MemoryError:
-            raise ItemError(f"its header claims {total} samples, more than memory holds") from None
+            raise ItemError(f"its header claims {total} samples; that {boxes.hunger()}") from None
         missing = last - first - len(data)
         slack = MP3_SLACK * total if file.format == "MP3" else 0
         if missing > slack and len(data):

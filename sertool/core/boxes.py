@@ -144,7 +144,7 @@ def file(number: int = 0) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise ItemError(_too_much(here.limits)) from None
+        raise ItemError(hunger()) from None
     finally:
         here.mark(0, 0.0)
 
@@ -155,12 +155,14 @@ def step() -> None:
         _here.step()
 
 
-def _too_much(limits: Limits) -> str:
-    if not limits.memory:
+def hunger() -> str:
+    """Return why a file is lost for which this process got no memory."""
+    most = _here.limits.memory if _here is not None else 0
+    if not most:
         return "takes more memory than there is"
     return (
-        f"takes more than {limits.memory / 1e9:.3g} GB of memory;"
-        f" {memory.LIMIT}={int(limits.memory / 1e9) + 1} in the environment allows more"
+        f"takes more than {most / 1e9:.3g} GB of memory;"
+        f" {memory.LIMIT}={int(most / 1e9) + 1} in the environment allows more"
     )
 
 
