@@ -110,8 +110,9 @@ def test_featurize_names_the_one_that_is_lost(
             np.testing.assert_array_equal(store.features(at), whole.features(i))
 
 
-@pytest.mark.parametrize("how", [kill, term])
-@pytest.mark.parametrize("stage", ["featurize", "predict"])
+@pytest.mark.parametrize(
+    ("stage", "how"), [("featurize", kill), ("featurize", term), ("predict", kill)]
+)
 def test_who_is_killed_from_outside_is_replaced(
     cli: Callable[..., Any],
     sounds: Path,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ["prepare", "featurize workers", "train network", "push"]
+STAGES = ["featurize workers", "push"]  # one with parts and processes, one that makes a folder
 
 
 def test_a_few_trials(tmp_path: Path) -> None:
