@@ -81,8 +81,9 @@ def long(folder: Path, size: int) -> Steps:
     yield "predict", ["predict", BOX / "box.ckpt", recording, "-o", rows]
     yield "predict --segments", ["predict", BOX / "box.ckpt", recording, "-o", rows,
                                  "--segments", "--force"]  # fmt: skip
-    yield "featurize --segment 3", ["featurize", *MEL, "--segment", "3", recording,
-                                    folder / "f.h5"]  # fmt: skip
+    if size == 1:  # it holds a recording whole, and refuses those of several hours
+        yield "featurize --segment 3", ["featurize", *MEL, "--segment", "3", recording,
+                                        folder / "f.h5"]  # fmt: skip
 
 
 def classes(folder: Path, size: int) -> Steps:

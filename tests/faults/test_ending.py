@@ -88,6 +88,7 @@ def test_a_program_that_answers_term_itself_goes_on_to() -> None:
 LOST = """
 import signal, sys, time, weakref
 from sertool.core import ending
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 ending.keep_signals()
 class Thing:
     def __del__(self):
