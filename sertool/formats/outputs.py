@@ -37,6 +37,7 @@ _MOST_BYTES = 1 << 26  # of a job's description, or of the list of a set
 
 _named: list[Path] = []  # the paths on the command line, outputs among them
 _claims: dict[str, int] | None = None  # locked files beside the outputs of the command that runs
+_locks: list[IO[bytes]] | None = None  # of the parts of its outputs
 _free: set[str] = set()  # outputs where nothing was: without --force, nothing is replaced there
 
 
@@ -135,13 +136,15 @@ def naming(paths: Iterable[Path]) -> Iterator[None]:
 
     And one that another run is writing: the block is a command, which locks its outputs.
     """
-    global _named, _claims
-    before, _named, _claims = (_named, _claims), list(paths), {}
+    global _named, _claims, _locks
+    before, _named, _claims, _locks = (_named, _claims, _locks), list(paths), {}, []
     try:
         yield
     finally:
         _release(_claims)
-        _named, _claims = before
+        for lock in _locks:  # also where the error that ended it still holds the parts
+            lock.close()
+        _named, _claims, _locks = before
 
 
 @contextmanager
@@ -441,6 +444,8 @@ class Parts:
         if not held:
             file.close()
             raise InputError(f"{output}: another run is writing it")
+        if _locks is not None:
+            _locks.append(file)
         return file
 
     def within(self, prefix: str) -> Parts:
