@@ -326,7 +326,7 @@ COMMAND = Command(
 
     sertool info --commands model.ckpt  # what to type to make it again
 
-    sertool info --untrusted mel.h5
+    sertool info --untrusted other.h5
 
     sertool info --audit model.ckpt other.h5
 
