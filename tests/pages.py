@@ -101,9 +101,10 @@ def shell(command: str, folder: Path) -> str:
 def steady(text: str) -> str:
     """Return output with `…` for what differs from run to run: hashes, and folders.
 
-    Matplotlib's line about its cache of fonts, which a slow machine shows, is left out.
+    What a slow machine shows is left out: progress, and Matplotlib's line about its cache of fonts.
     """
-    text = re.sub(r"^Matplotlib is building the font cache.*\n", "", text, flags=re.MULTILINE)
+    slow = r"^(Matplotlib is building the font cache|sertool \w+: \w+ \d+ of \d+(, .* left)?\b).*\n"
+    text = re.sub(slow, "", text, flags=re.MULTILINE)
     text = re.sub(r"(?<=@)[0-9a-f]{12}\b|(?<=sha256 )[0-9a-f]{12,}", ANY, text)
     text = re.sub(r"(?<=of its listing )[0-9a-f]+…", ANY, text)
     text = text.replace(str(ROOT), ANY)
