@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +39,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+LIST_SLOWLY = """
+import sys, time
+for i, path in enumerate(sys.argv[1:]):
+    print(path, flush=True)
+    if i in (1, 6):
+        time.sleep(0.4)  # longer than the wait for the next line
+"""
+
+
 def near(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], label: str) -> None:
     assert len(ours) == len(theirs) > 5
     for mine, other in zip(ours, theirs, strict=True):
@@ -57,20 +63,10 @@ def test_predict(cli: Cli, toy: Path, monkeypatch: pytest.MonkeyPatch, name: str
     alone = cli("predict", net, *paths, "--batch-size", 1).out
     together = cli("predict", net, *paths, "--batch-size", 4).out
     assert cli("predict", net, *paths, "--batch-size", 4, "--workers", 2).out == together
-    read, write = os.pipe()
-
-    def list_slowly() -> None:
-        for i, path in enumerate(paths):
-            os.write(write, f"{path}\n".encode())
-            if i in (1, 6):
-                time.sleep(0.4)  # longer than the wait for the next line
-        os.close(write)
-
-    monkeypatch.setattr(sys, "stdin", os.fdopen(read))
-    thread = threading.Thread(target=list_slowly)
-    thread.start()
-    assert cli("predict", net, "-", "--batch-size", 4).out == together
-    thread.join()
+    listing = [sys.executable, "-c", LIST_SLOWLY, *map(str, paths)]
+    with subprocess.Popen(listing, stdout=subprocess.PIPE, text=True) as listed:
+        monkeypatch.setattr(sys, "stdin", listed.stdout)
+        assert cli("predict", net, "-", "--batch-size", 4).out == together
     rows = [[json.loads(line) for line in text.splitlines()] for text in (together, alone)]
     assert rows[0].pop(2) == rows[1].pop(2)  # the broken one
     near(*rows, label="label")
@@ -140,13 +136,13 @@ def test_no_more_processes_than_recordings(
     cli: Cli, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    real = workers._Team.__init__
+    real = workers.Boxes
 
-    def counted(self: Any, work: Any, count: int, anew: bool) -> None:
+    def counted(work: Any, count: int, limits: Any) -> Any:
         counts.append(count)
-        real(self, work, count, anew)
+        return real(work, count, limits)
 
-    monkeypatch.setattr(workers._Team, "__init__", counted)
+    monkeypatch.setattr(workers, "Boxes", counted)
     paths = sorted((toy / "wav").iterdir())[:3]
     result = cli("predict", toy / "m.ckpt", *paths, "--workers", 300)
     assert result.code == 0
