@@ -161,6 +161,14 @@ def test_a_box_survives_what_is_done_in_it() -> None:
         assert list(box.stream(count, 2)) == [0, 1]
 
 
+def test_a_stream_may_be_left_open_when_its_box_ends() -> None:
+    box = Box(SOME)
+    stream = box.stream(count, 1000)
+    assert next(stream) == 0
+    box.close()
+    stream.close()  # raised that the keeper was killed, aloud where a destructor called it
+
+
 def test_who_reads_slowly_takes_none_of_a_file_s_time() -> None:
     with closing(Box(Limits(0.5))) as box:
         stream = box.stream(bytes_by_and_by, 40)

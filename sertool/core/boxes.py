@@ -369,7 +369,7 @@ class Box:
                 if not whole:
                     yield value
         finally:
-            if not whole:  # nobody wants the rest
+            if not whole and self._boxes is boxes:  # nobody wants the rest
                 boxes.replace(pipe)
 
     def close(self) -> None:
