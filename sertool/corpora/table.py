@@ -173,89 +173,35 @@ def utterances(
     header, lines, encoding = _open(table, given.encoding)
     if encoding is not None:
         yield Note(f"{show(table)}: read as {encoding}, by a guess; --encoding names another")
+    folder = table.parent if given.audio_root is None else given.audio_root
     try:
         rating = find_raters(header, lines, given)
         columns = find_columns(header, given.columns, rating.columns)
-    except (UnknownColumn, ValueError) as error:
+        likely = proposals.likely(header, lines, rating.known(columns), folder)
+        _check_file(header, columns, likely, given.command(root, likely))
+        places = located.locate(folder, _names(header, lines, columns["file"]))
+    except (UnknownColumn, ValueError, InputError) as error:
         raise InputError(f"{show(table)}: {error}") from error
-    folder = table.parent if given.audio_root is None else given.audio_root
-    likely = proposals.likely(header, lines, rating.known(columns), folder)
-    if "file" not in columns:
-        found = show(", ".join(map(repr, header)) or "no header")
-        raise InputError(
-            f"{show(table)}: no column file (or path, filename); has {found}; "
-            + (f"try: {given.command(root, likely)}" if "file" in likely else "name it by --column")
-        )
     if likely:
-        what = " and ".join(likely)
-        yield Note(
-            f"{show(table)}: no column is taken for {what}; likely: {given.command(root, likely)}",
-            warning=True,
-        )
-    extras = find_extras(header, columns, lines, rating.columns)
-    gathered = raters.Gathered("label" in columns) if rating.one else None
-    numbers = [i for i, name in enumerate(header) if name == columns["file"]]
-    names = [
-        cell
-        for _, cells in lines
-        if len(cells) == len(header) and (cell := known_cell(cells[numbers[0]]))
-    ]
-    try:
-        places = located.locate(folder, names)
-    except InputError as error:
-        raise InputError(f"{show(table)}: {error}") from error
+        what, how = " and ".join(likely), given.command(root, likely)
+        yield Note(f"{show(table)}: no column is taken for {what}; likely: {how}", warning=True)
     if places.root != folder or places.dropped:
         without = f", without the first {places.dropped} of their folders" if places.dropped else ""
         yield Note(f"{show(table)}: its files are in {show(places.root)}{without}")
-    named, present = set(), 0
+    extras = find_extras(header, columns, lines, rating.columns)
+    gathered = raters.Gathered("label" in columns) if rating.one else None
+    read = _Lines(table, header, columns, extras, rating, places, given.audio_root, gathered)
     for number, cells in lines:
-        where = f"{to_text(table)} line {number}"
-        if len(cells) != len(header):
-            yield Skipped(where, f"{len(cells)} cells, the header has {len(header)}")
-            continue
-        row = dict(zip(header, cells, strict=True))
-        values = {name: known_cell(row[column]) for name, column in columns.items()}
-        if values["file"] is None:
-            yield Skipped(where, "names no file")
-            continue
-        path = places.find(values["file"])
-        if path is None:
-            gone = places.path(values["file"])
-            named.add(gone)
-            yield Skipped(where, f"no such file: {show(gone)}", missing=True)
-            continue
-        named.add(path)
-        present += 1
-        extra = {name: convert(row[column], kind) for name, (column, kind) in extras.items()}
-        try:
-            span = seconds(values.get("start")), seconds(values.get("end"))
-            identity = _identity(path, table.parent, given.audio_root)
-            cells_of = rating.cells(row)
-            if cells_of:
-                label, further = raters.wide(cells_of)
-                extra |= further
-                if "label" in cells_of and "label" not in columns:
-                    values |= {"label": label, "raw_label": None}
-            said = values.pop("label", None) if gathered else None
-            made = make_utterance(identity, path, span, values, extra)
-        except ValueError as error:
-            yield Skipped(where, str(error))
-            continue
-        if gathered is None:
-            yield made
-            continue
-        wrong = gathered.add(where, known_cell(row[str(rating.one)]), said, made)
-        if wrong is not None:
-            yield wrong
+        yield from read.line(f"{to_text(table)} line {number}", cells)
     if gathered is not None:
         yield from gathered.items()
         if apart := sorted(name for name, amounts in gathered.rated().items() if not amounts):
             yield Note(
                 f"{show(table)}: raters differ in {', '.join(map(show, apart))}, which is left out"
             )
-    if lines and not present and named:
+    if read.named and not read.present:
         raise InputError(
-            f"{show(table)}: none of its files exists, e.g. {show(min(named))}; "
+            f"{show(table)}: none of its files exists, e.g. {show(min(read.named))}; "
             "paths are relative to the table's folder, or to --audio-root"
         )
     if places.renamed:
@@ -264,8 +210,93 @@ def utterances(
             " table names"
         )
     for relative in files:
-        if os.path.abspath(root / relative) not in named:
+        if os.path.abspath(root / relative) not in read.named:
             yield Skipped(relative, f"not in {show(table.name)}", harmless=True)
+
+
+def _check_file(
+    header: Sequence[str], columns: Mapping[str, str], likely: Mapping[str, str], command: str
+) -> None:
+    """Raise InputError where no column names files; `command` has those that are likely."""
+    if "file" in columns:
+        return
+    found = show(", ".join(map(repr, header)) or "no header")
+    how = f"try: {command}" if "file" in likely else "name it by --column"
+    raise InputError(f"no column file (or path, filename); has {found}; {how}")
+
+
+def _names(header: Sequence[str], lines: Sequence[tuple[int, list[str]]], column: str) -> list[str]:
+    """Return the files that the table names."""
+    at = list(header).index(column)
+    cells = (known_cell(cells[at]) for _, cells in lines if len(cells) == len(header))
+    return [cell for cell in cells if cell]
+
+
+@dataclass
+class _Lines:
+    """What makes an item of each line of a table.
+
+    extras: the columns that pass through. gathered: where a line is one rater's. named: the files
+    that lines name, of which so many lines' were `present`.
+    """
+
+    table: Path
+    header: Sequence[str]
+    columns: Mapping[str, str]
+    extras: Mapping[str, tuple[str, type]]
+    rating: Raters
+    places: located.Places
+    audio_root: Path | None
+    gathered: raters.Gathered | None
+    named: set[str] = field(default_factory=set)
+    present: int = 0
+
+    def line(self, where: str, cells: Sequence[str]) -> Iterator[Item | Skipped]:
+        """Yield a line's item, or what is wrong with it; nothing yet where items are gathered."""
+        if len(cells) != len(self.header):
+            yield Skipped(where, f"{len(cells)} cells, the header has {len(self.header)}")
+            return
+        row = dict(zip(self.header, cells, strict=True))
+        file = known_cell(row[self.columns["file"]])
+        if file is None:
+            yield Skipped(where, "names no file")
+            return
+        path = self.places.find(file)
+        self.named.add(path or self.places.path(file))
+        if path is None:
+            gone = self.places.path(file)
+            yield Skipped(where, f"no such file: {show(gone)}", missing=True)
+            return
+        self.present += 1
+        try:
+            made, said = self._item(path, row)
+        except ValueError as error:
+            yield Skipped(where, str(error))
+            return
+        if self.gathered is None:
+            yield made
+            return
+        wrong = self.gathered.add(where, known_cell(row[str(self.rating.one)]), said, made)
+        if wrong is not None:
+            yield wrong
+
+    def _item(self, path: str, row: Mapping[str, str]) -> tuple[Item, str | None]:
+        """Return a line's item, and what its rater said where a line is one rater's.
+
+        Raises ValueError for a cell that cannot be read.
+        """
+        values = {name: known_cell(row[column]) for name, column in self.columns.items()}
+        extra = {name: convert(row[column], kind) for name, (column, kind) in self.extras.items()}
+        span = seconds(values.get("start")), seconds(values.get("end"))
+        cells = self.rating.cells(row)
+        if cells:
+            label, further = raters.wide(cells)
+            extra |= further
+            if "label" in cells and "label" not in self.columns:
+                values |= {"label": label, "raw_label": None}
+        said = values.pop("label", None) if self.gathered else None
+        identity = _identity(path, self.table.parent, self.audio_root)
+        return make_utterance(identity, path, span, values, extra), said
 
 
 def _identity(path: str, folder: Path, root: Path | None) -> str:
