@@ -107,48 +107,64 @@ def make_job(store: Store, options: TrainOptions, console: Console, stack: ExitS
     _check_kind(options, found, fields)
     _check_soft(options, found)
     _check_across(options, found)
+    hp = _hyperparameters(options, found, fields, console)
     columns = Columns(store, console)
+    job = Job(store, options, found, hp, classes, values, columns, console, fields, amounts, said)
+    if not isinstance(found, Network):
+        return job
+    plan = _plan(job, found, changes, stack)
+    return dataclasses.replace(job, model=plan.model, plan=plan)
+
+
+def _hyperparameters(
+    options: TrainOptions, found: Model, fields: Sequence[str], console: Console
+) -> Hyperparameters:
+    """Return a model's own hyper-parameters with those that are asked for.
+
+    Raises UsageError for one that does not fit the target.
+    """
     if not isinstance(found, Network):
         weighted = found.class_weights if isinstance(found, Tabular) else "none"
-        hp = Hyperparameters(class_weights=weighted).overridden(options.overrides)
         idle = sorted(set(options.overrides) - {"class_weights"})
         if idle:
             console.note(f"{', '.join(idle)}: no effect on {found.name}")
-        return Job(
-            store, options, found, hp, classes, values, columns, console, fields, amounts, said
-        )
+        return Hyperparameters(class_weights=weighted).overridden(options.overrides)
     hp = found.defaults().overridden(options.overrides)
     if fields:
-        hp = _hp_of_numbers(hp, options)
-    elif hp.monitor == "ccc":
+        return _hp_of_numbers(hp, options)
+    if hp.monitor == "ccc":
         raise UsageError("--monitor ccc: is of numbers, and the target is of classes")
+    return hp
+
+
+def _plan(
+    job: Job, network: Network, changes: augmenting.Augmenting | None, stack: ExitStack
+) -> Plan:
+    """Return how a job's network is trained; raises as `make_job` does."""
     from sertool.models import device
     from sertool.training import initial, networks, unlabelled  # torch: seconds, only where needed
 
-    init = None
+    options, init = job.options, None
     if options.init and options.init.startswith(initial.ENCODER):
-        found, init = initial.of_encoder(options.init, found, console)
+        network, init = initial.of_encoder(options.init, network, job.console)
     elif options.init:
-        init = initial.load(options.init, found, console)
+        init = initial.load(options.init, network, job.console)
+    declared = options.speaker_normalisation
     plan = networks.Plan(
-        found,
-        hp,
+        network,
+        job.hp,
         options.seed,
         device.choose(options.device),
         init,
         changes,
-        unlabelled.load(options.init_unlabelled, store, options.speaker_normalisation, stack),
+        unlabelled.load(options.init_unlabelled, job.store, declared, stack),
         options.keep_last,
     )
-    networks.check_classifier(found)
-    if plan.init and plan.init.items is not None:
-        before = speakers.DECLARED in plan.init.record
-        if before != options.speaker_normalisation:
-            did = "with" if before else "without"
-            console.warn(f"--init: was trained {did} --speaker-normalisation, unlike this model")
-    return Job(
-        store, options, found, hp, classes, values, columns, console, fields, amounts, said, plan
-    )
+    networks.check_classifier(network)
+    if init and init.items is not None and (speakers.DECLARED in init.record) != declared:
+        did = "without" if declared else "with"
+        job.console.warn(f"--init: was trained {did} --speaker-normalisation, unlike this model")
+    return plan
 
 
 def _votes(
