@@ -44,14 +44,6 @@ These examples, and those of the functions, run on four speakers of the demo cor
 the source code, `data/demo/corpus`, here in the folder `corpus`.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
-
-from sertool.core.errors import InputError, ItemError, SertoolError, UsageError
-from sertool.core.version import VERSION as __version__
-
 _HOMES = {
     "prepare": "sertool.api.stages",
     "featurize": "sertool.api.stages",
@@ -84,20 +76,23 @@ _HOMES = {
     "Sweep": "sertool.commands.sweep",
     "Item": "sertool.items",
     "Features": "sertool.api.transformer",
+    "SertoolError": "sertool.core.errors",
+    "UsageError": "sertool.core.errors",
+    "InputError": "sertool.core.errors",
+    "ItemError": "sertool.core.errors",
+    "__version__": "sertool.core.version",
 }
 
-__all__ = [
-    *_HOMES,
-    "SertoolError",
-    "UsageError",
-    "InputError",
-    "ItemError",
-    "__version__",
-]
+__all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> Any:
-    """Load what is asked for: nothing is imported before it is used."""
+def __getattr__(name: str) -> object:
+    """Load what is asked for: nothing is imported before it is used.
+
+    Not even here: the program answers Ctrl-C from the first line of `__main__` on.
+    """
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

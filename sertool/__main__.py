@@ -1,24 +1,17 @@
 """The command `sertool`, and `python -m sertool`; Ctrl-C while it is loaded ends it quietly."""
 
+import _signal as signal  # type: ignore[import-not-found]  # `signal` takes ms: Ctrl-C may come
 import os
-import signal
-from types import FrameType
 
 
 def main() -> None:
     """Run sertool as a program."""
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored
-    if usual:
-        signal.signal(signal.SIGINT, _leave)
+    if usual:  # nothing is open yet, and an exception could be lost in an import
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
     from sertool.cli import console_script
 
-    if usual:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    console_script()
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    os._exit(128 + number)  # nothing is open yet, and an exception could be lost in an import
+    console_script(interruptible=usual)
 
 
 if __name__ == "__main__":

@@ -144,13 +144,15 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
-def console_script() -> None:
-    """Run sertool as a program."""
+def console_script(interruptible: bool = False) -> None:
+    """Run sertool as a program; `interruptible`: Ctrl-C is an exception from here on."""
     _open_standard_streams()
     ending.keep_signals()
     os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
     code = 128 + signal.SIGINT
     with contextlib.suppress(KeyboardInterrupt):  # after the last that explains one
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         code = main()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already
     ending.leave(code)

@@ -1,3 +1,3 @@
 """The version of this package, for the records that files keep of what made them."""
 
-VERSION = "0.2.0"
+VERSION = __version__ = "0.2.0"
