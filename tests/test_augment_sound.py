@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
@@ -204,6 +206,21 @@ def test_a_law_is_the_standards() -> None:
         made, _ = channels.coded(clean, 8000, *CODECS[name])
         assert (np.abs(made - clean) <= np.abs(clean) / 30 + 1e-3).all()
         assert len(np.unique(made)) < 256
+
+
+@pytest.mark.parametrize("name", ["mulaw", "alaw"])
+def test_g711_is_coded_at_its_own_8_khz(name: str) -> None:
+    """What comes back is what soundfile makes of the sound as sampled at 8 kHz, and no more."""
+    _, subtype, _ = CODECS[name]
+    sampled = io.BytesIO()
+    soundfile.write(sampled, voiced(8000, 1.0), 8000, subtype, format="WAV")
+    wanted, _ = soundfile.read(io.BytesIO(sampled.getvalue()), dtype="float32")
+    made, _ = channels.coded(voiced(RATE, 1.0), RATE, *CODECS[name])
+    inner = slice(400, -400)  # away from the resampler's ends
+    assert ratio(wanted[inner], made[::2][inner]) > ratio(wanted[inner], voiced(8000, 1.0)[inner])
+    wide, _ = channels.coded(noise(RATE), RATE, *CODECS[name])
+    power = np.abs(np.fft.rfft(wide)) ** 2  # bins of 1 Hz
+    assert power[4400:].mean() < 1e-5 * power[500:3500].mean()
 
 
 def one(steps: dict, samples: np.ndarray, k: int = 1) -> tuple[np.ndarray, dict, list[str]]:

@@ -34,8 +34,8 @@ CODECS: dict[str, tuple[str, str, tuple[int, ...]]] = {
     "ogg": ("OGG", "VORBIS", ()),
     "opus": ("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
     "gsm": ("WAV", "GSM610", (8000,)),
-    "mulaw": ("WAV", "ULAW", ()),
-    "alaw": ("WAV", "ALAW", ()),
+    "mulaw": ("WAV", "ULAW", (8000,)),
+    "alaw": ("WAV", "ALAW", (8000,)),
 }
 
 
@@ -294,7 +294,8 @@ class Codec(Augmentation):
     """Encoding and decoding by one of several codecs, each equally likely."""
 
     names: tuple[str, ...] = required(
-        f"Encode and decode with one of these at random: {', '.join(CODECS)}.",
+        f"Encode and decode with one of these at random: {', '.join(CODECS)}; the last three at"
+        " 8 kHz, as telephones do.",
         metavar="LIST",
         choices=tuple(CODECS),
         read=lambda text: (

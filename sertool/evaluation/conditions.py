@@ -17,7 +17,6 @@ from sertool.augmentations.wave import CODECS
 from sertool.core.seeds import rng
 
 TELEPHONE_BAND = (300.0, 3400.0)  # Hz
-TELEPHONE_RATE = 8000  # Hz, of G.711
 RATIOS = (20, 10, 0)  # dB
 REVERBERATION = (0.3, 0.8)  # s
 TALKERS = 6  # voices of a babble, where so many other recordings are tested
@@ -68,11 +67,9 @@ def _telephone(heard: Heard) -> np.ndarray:
 
 
 def _coded(heard: Heard, codec: str, samples: np.ndarray | None = None) -> np.ndarray:
-    """Return what a codec makes of an utterance; G.711 at its own 8 kHz."""
-    container, coding, rates = CODECS[codec]
+    """Return what a codec makes of an utterance."""
     given = heard.samples if samples is None else samples
-    rates = (TELEPHONE_RATE,) if codec in ("mulaw", "alaw") else rates
-    return channels.coded(given, heard.rate, container, coding, rates)[0]
+    return channels.coded(given, heard.rate, *CODECS[codec])[0]
 
 
 def _at_rate(heard: Heard, rate: int) -> np.ndarray:
