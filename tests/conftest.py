@@ -47,6 +47,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_scoring",
     "test_separate",
     "test_soak",
+    "test_streams",
     "test_survey",
     "test_sweep",
     "test_timed_labels",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sertool.cli.commands import COMMANDS, HELP, load
-from sertool.cli.guard import drop_stdout, guarded, say
+from sertool.cli.guard import drop_stdout, flushed, guarded, say, told
 from sertool.cli.plain import values_of
 from sertool.core import boxes, ending, plugins
 from sertool.core.errors import SertoolError
@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error.__context__, BrokenPipeError):
             return 0  # rich and typer leave so where the reader closed the pipe
         return error.code if isinstance(error.code, int) else 1
+    except OSError as error:  # help that cannot be written
+        return told(name, error)
     except Exception as error:
         return _explain(name, error)
 
@@ -154,5 +156,6 @@ def console_script(interruptible: bool = False) -> None:
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         code = main()
+        code = code if flushed() else code or 3
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C: we are leaving already
     ending.leave(code)

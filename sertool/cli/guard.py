@@ -57,6 +57,9 @@ def _explained(error: BaseException, name: str) -> tuple[str, int]:
 def _reason(error: OSError, name: str) -> str:
     """Return one line for an error of the operating system in the command `name`."""
     where = f"{show(error.filename)}: " if error.filename else ""
+    if not where and not flushed():
+        full = error.errno in DISK_FULL
+        return f"standard output: {'the disk is full' if full else error.strerror}"
     if error.errno in DISK_FULL:
         then = "use --resume" if name in RESUMABLE else "try again"
         return f"{where}the disk is full; nothing was replaced, free some space and {then}"
@@ -77,6 +80,22 @@ def say(name: str, text: str, code: int) -> None:
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
     tell(f"sertool {name}: {line}" if name else f"sertool: {line}")
+
+
+def told(name: str, error: OSError) -> int:
+    """Print why the operating system ended a command; return its exit code."""
+    say(name, _reason(error, name), 3)
+    return 3
+
+
+def flushed() -> bool:
+    """Write what standard output holds; where it cannot be written, drop it and return False."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_stdout()
+        return False
+    return True
 
 
 def drop_stdout() -> None:

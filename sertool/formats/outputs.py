@@ -90,7 +90,8 @@ def claim(path: Path) -> None:
     """Lock an output, a file or a folder, until the command ends; InputError where another run has.
 
     The lock is on `.NAME.lock` beside it. It dies with its owner, and so does what it says: the
-    next run takes over the file of one that was killed.
+    next run takes over the file of one that was killed. InputError, too, where something lies there
+    that no run of ours makes: a link is not followed, a pipe or device neither used nor removed.
     """
     name = os.path.abspath(path)
     if _claims is None or name in _claims:
@@ -98,6 +99,9 @@ def claim(path: Path) -> None:
     lock = path.with_name(f".{path.name}.lock")
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     while True:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(lock).st_mode):
+                raise InputError(f"{show(lock)}: is no lock, which is a regular file; move it away")
         descriptor = os.open(lock, flags, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

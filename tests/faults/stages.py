@@ -118,7 +118,8 @@ STAGES = {
 def make_desk(desk: Path, run: Callable[[list[str], Path], object], speakers: int = 3) -> None:
     """Make the inputs of all stages in a new folder; `run` runs a line, and raises if it fails."""
     for i in range(1, 1 + speakers):
-        shutil.copytree(DEMO / f"spk{i:02d}", desk / "c" / f"spk{i:02d}")
+        first = shutil.ignore_patterns("*_r2.flac")  # the repetitions
+        shutil.copytree(DEMO / f"spk{i:02d}", desk / "c" / f"spk{i:02d}", ignore=first)
     (desk / "sweep.toml").write_text(SWEEP)
     (desk / "sweep2.toml").write_text(SWEEP.replace("0.1", "0.2"))
     for line in DESK.format(d=desk).strip().splitlines():

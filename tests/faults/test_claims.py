@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +106,82 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     assert (tmp_path / ".o.lock").read_text() == "another program's"
     assert (tmp_path / "thesis.txt").read_text() == "mine"
     assert (tmp_path / ".p.lock").is_symlink()
+
+
+@pytest.mark.parametrize("what", ["link", "dangling", "pipe", "folder", "socket", "device"])
+def test_what_is_no_lock_is_neither_used_nor_removed(tmp_path: Path, what: str) -> None:
+    lock, other = tmp_path / ".o.lock", tmp_path / "other"
+    if what == "link":
+        other.write_text("mine")
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: lock.symlink_to(other),
+        "dangling": lambda: lock.symlink_to(other),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+        "socket": lambda: socket.socket(socket.AF_UNIX).bind(os.path.relpath(lock)),
+        "device": lambda: os.mknod(lock, 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
+    }
+    try:
+        make[what]()
+    except PermissionError:
+        pytest.skip("no device can be made here")
+    before = os.lstat(lock)
+    with naming([]), pytest.raises(InputError, match=r"\.o\.lock: is no lock"):
+        claim(tmp_path / "o")
+    assert os.path.samestat(os.lstat(lock), before)
+    assert other.exists() == (what == "link")
+
+
+def elsewhere(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command where process numbers begin anew, as in a container."""
+    line = ["unshare", "--pid", "--fork", *command]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if "unshare" in done.stderr:
+        pytest.skip("no namespace can be made here")
+    return done
+
+
+SECOND = """
+import sys
+from pathlib import Path
+from sertool.formats.outputs import atomic, claim, naming
+path = Path(sys.argv[1])
+with atomic(path.with_name("other")):  # its sweep leaves the temporary files of those that live
+    pass
+with naming([]):
+    claim(path)
+"""
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["one path", "bind mount"])
+def test_a_run_in_a_container_is_refused_as_well(tmp_path: Path, bound: bool) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    path = seen = folder / "o"
+    if bound:
+        seen = tmp_path / "b" / "o"
+        seen.parent.mkdir()
+        mounted = subprocess.run(
+            ["mount", "--bind", str(folder), str(seen.parent)], capture_output=True, check=False
+        )
+        if mounted.returncode:
+            pytest.skip("nothing can be mounted here")
+    second = [sys.executable, "-c", SECOND, str(seen)]
+    try:
+        with owner(path), outputs.atomic(folder / "other") as temporary:
+            temporary.write_text("being written")
+            done = elsewhere(second)
+            assert done.returncode == 1
+            assert done.stderr.rstrip().endswith("o: another run is writing it")
+            assert temporary.read_text() == "being written"
+        assert elsewhere(second).returncode == 0
+        assert (folder / "other").read_text() == ""
+    finally:
+        if bound:
+            subprocess.run(["umount", str(seen.parent)], check=True)
 
 
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

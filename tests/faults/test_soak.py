@@ -26,7 +26,7 @@ def test_a_few_trials(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     stopped = {(row["stage"], row["signal"], row["state"]) for row in rows if not row["late"]}
-    assert len(stopped) == 8 * len(STAGES)
+    assert len(stopped) == 10 * len(STAGES)
 
 
 def test_a_soak_that_is_started_again_goes_on_and_finds_a_fault(tmp_path: Path) -> None:
@@ -42,10 +42,13 @@ def test_a_soak_that_is_started_again_goes_on_and_finds_a_fault(tmp_path: Path) 
     log = tmp_path / "soak.jsonl"
     log.write_text("".join(json.dumps(one) + "\n" for one in rows) + '{"stage": "pu')
     assert soak.read(log) == rows
-    assert "| push | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |" in soak.table(rows)
-    assert "6 kills (0 of processes started anew), 2 full disks, 0 runs" in soak.table(rows)
+    assert "| push | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |" in soak.table(rows)
+    assert (
+        "6 kills (0 of processes started anew), 2 full disks, 2 with broken streams, 0 runs"
+        in soak.table(rows)
+    )
     rows[0] = rows[0] | {"faults": ["not whole: o"]}
     assert "lost 1, tracebacks 0, hangs 0, wrong 0;" in soak.table(rows)
     told = soak.counted(rows)
-    assert [one["cases"] for one in told] == [1] * 8
-    assert [one["lost"] for one in told] == [1] + [0] * 7
+    assert [one["cases"] for one in told] == [1] * 10
+    assert [one["lost"] for one in told] == [1] + [0] * 9

@@ -35,6 +35,8 @@ LEFT = re.compile(r"\.[^/]*\.(?:[0-9a-f]{16}\.tmp|parts|set|old|new|lock)")
 TIMES = re.compile(rb'"(?:seconds|scoring|train)": [0-9.e-]+|"sha256": "[0-9a-f]+"')
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(/|$)")
 Tree = Mapping[str, str]  # hash of each file below a folder, by name
+Streams = Mapping[int, str]  # "closed", "full" (a disk) or "gone" (its reader), by descriptor
+WHOLE: Streams = {}
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,19 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def run(
-    line: list[str], folder: Path, kill: Kill | None = None, anew: bool = False, mute: bool = False
+    line: list[str],
+    folder: Path,
+    kill: Kill | None = None,
+    anew: bool = False,
+    streams: Streams = WHOLE,
 ) -> Ended:
     """Run a stage in a folder, with a signal or without; return how it ended.
 
-    anew: as a process that starts; mute: one whose standard streams are closed, all three.
+    anew: as a process that starts; streams: what its standard streams are, where they are broken.
     """
     start = time.monotonic()
     heard, told = os.pipe()
-    child = _started(line, folder, kill, told, mute) if anew else _forked(line, folder, kill, told)
+    child = (_started if anew else _forked)(line, folder, kill, told, streams)
     os.close(told)
     sent, faults = None, []
     try:
@@ -169,19 +175,18 @@ def _all_gone(group: int, seconds: float = 10.0) -> bool:
     return False
 
 
-def _started(line: list[str], folder: Path, kill: Kill | None, told: int, mute: bool) -> int:
+def _started(line: list[str], folder: Path, kill: Kill | None, told: int, streams: Streams) -> int:
     """Start a stage as a process of its own group; return its number. told: its standard error."""
 
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         _bound(kill)
-        if mute:
-            os.closerange(0, 3)
+        _break(streams)
 
     command = [sys.executable, "-m", "sertool", *line]
     return subprocess.Popen(
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told,
-        start_new_session=True, preexec_fn=prepare,
+        process_group=0, preexec_fn=prepare,
     ).pid  # fmt: skip
 
 
@@ -191,7 +196,20 @@ def _bound(kill: Kill | None) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (kill.limit, resource.RLIM_INFINITY))
 
 
-def _forked(line: list[str], folder: Path, kill: Kill | None, told: int) -> int:
+def _break(streams: Streams) -> None:
+    """Close standard streams, have them written to a full disk, or for a reader that is gone."""
+    for number, how in streams.items():
+        if how == "closed":
+            os.close(number)
+        elif how == "full":
+            os.dup2(os.open("/dev/full", os.O_RDWR), number)
+        else:
+            gone, writing = os.pipe()
+            os.close(gone)
+            os.dup2(writing, number)
+
+
+def _forked(line: list[str], folder: Path, kill: Kill | None, told: int, streams: Streams) -> int:
     """Run a stage in a fork of this process; return its number. told: its standard error."""
     held = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, held)
@@ -207,7 +225,7 @@ def _forked(line: list[str], folder: Path, kill: Kill | None, told: int) -> int:
         signal.signal(signal.SIGINT, _leave)  # as while sertool is imported
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-        _become(folder, told)
+        _become(folder, told, streams)
         counter = _Counter(folder, kill)
         sys.addaudithook(counter)
         _bound(kill)
@@ -221,31 +239,46 @@ def _forked(line: list[str], folder: Path, kill: Kill | None, told: int) -> int:
             code = end.code if isinstance(end.code, int) else 1
         if kill is None:
             counter.note()
-        sys.stdout.flush()
+        code = _flushed(code, told)
     except BaseException:
         import traceback
 
-        traceback.print_exc()
+        os.write(told, traceback.format_exc().encode())  # standard error may be closed
     finally:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         os._exit(code)
 
 
+def _flushed(code: int, told: int) -> int:
+    """Return the exit code of a process once Python has written what it still holds."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.write(told, f"Traceback: {error}, ignored by Python at the end".encode())
+        return 120
+    return code
+
+
 def _leave(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
-def _become(folder: Path, told: int) -> None:
+def _become(folder: Path, told: int, streams: Streams) -> None:
     """Make a fork look like a process that has just started in a folder."""
     os.chdir(folder)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number, descriptor in ((0, nowhere), (1, nowhere), (2, told)):
         os.dup2(descriptor, number)
+    os.close(nowhere)
+    _break(streams)
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         mode = "r" if number == 0 else "w"
-        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+        there = streams.get(number) != "closed"  # as Python has it
+        new = open(number, mode, encoding="utf-8", closefd=False) if there else None  # noqa: SIM115
+        setattr(sys, name, new)
 
 
 class _Counter:
@@ -272,9 +305,10 @@ class _Counter:
             self.kill.strike(self.pid)
 
     def note(self) -> None:
-        """Write down how many calls there were."""
+        """Write down how many calls there were, and what was imported."""
         self.silent = True
         (self.folder / "calls").write_text(str(self.count))
+        (self.folder / "modules").write_text("\n".join(sys.modules))
 
 
 @dataclass
@@ -293,6 +327,21 @@ class Known:
     largest: int  # bytes of a file
     seconds: dict[bool, float]  # of a fork, and of a process that starts anew
     calls: dict[bool, int]  # where nothing was, and over older outputs
+
+    def undisturbed(self, folder: Path) -> Ended:
+        """Run the stage in a fork, where nothing was."""
+        return must(self.stage.line(self.desk), _emptied(folder))
+
+    def modules(self, folder: Path) -> list[str]:
+        """Return the modules that the stage imports."""
+        self.undisturbed(folder)
+        return (folder / "modules").read_text().split("\n")
+
+    def keep(self) -> None:
+        """Write down the times, for who goes on."""
+        kept = self.folder / "known.json"
+        told = json.loads(kept.read_text()) | {"seconds": [*self.seconds.values()]}
+        kept.write_text(json.dumps(told))
 
     def trial(self, kill: Kill, over: bool, resume: bool, anew: bool, folder: Path) -> Outcome:
         """Stop the stage once, run it again, and say what was wrong."""
@@ -319,6 +368,27 @@ class Known:
             names = {n for n in {*found, *whole} if found.get(n) != whole.get(n)}
             faults.append(f"run again: not as unbroken: {', '.join(sorted(names))}")
         return Outcome(ended, again, faults)
+
+    def unheard(
+        self, streams: Streams, over: bool, cut: Kill | None, anew: bool, folder: Path
+    ) -> Outcome:
+        """Run the stage with broken standard streams, with --resume where it was `cut` before."""
+        _fresh(folder, self.folder / "old" if over else None)
+        line = [*self.stage.line(self.desk), *(["--force"] if over else [])]
+        if cut is not None:
+            run(line, folder, cut)
+            line.append("--resume")
+        ended = run(line, folder, anew=anew, streams=streams)
+        faults, found = [*ended.faults], tree(folder / OUT)
+        whole = self.over if over else self.new
+        if ended.code == 3 and streams.get(1) == "full":  # as what it prints is lost
+            faults += _not_whole(found, self.old if over else {}, whole)
+        elif ended.code:
+            faults.append(f"exit {ended.code}: {ended.said.strip()[-300:]}")
+        elif found != whole:
+            names = {n for n in {*found, *whole} if found.get(n) != whole.get(n)}
+            faults.append(f"not as unbroken: {', '.join(sorted(names))}")
+        return Outcome(ended, ended, faults)
 
 
 @dataclass
@@ -399,9 +469,6 @@ def _known(stage: Stage, desk: Path, folder: Path) -> dict[str, Any]:
     calls[0] = _calls(folder / "t")
     if started.code or tree(folder / "t" / OUT) != new:
         raise RuntimeError(f"{stage.name}: differs from run to run: {started.said}")
-    mute = run(stage.line(desk), _emptied(folder / "t"), anew=True, mute=True)
-    if mute.code or mute.faults or tree(folder / "t" / OUT) != new:
-        raise RuntimeError(f"{stage.name}: needs its standard streams: {mute.code} {mute.faults}")
     seconds = [min(over.seconds, forked.seconds), started.seconds]
     largest = max(path.stat().st_size for path in (folder / "t" / OUT).rglob("*"))
     return {
