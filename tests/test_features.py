@@ -19,6 +19,7 @@ from sertool.audio import waveform
 from sertool.core.errors import ItemError, UsageError
 from sertool.core.settings import describe
 from sertool.features import KINDS, frames, kind, mel, mfcc, rounding, spectrogram, wave
+from sertool.features.stage import Stage
 
 RATES = (8000, 16000, 22050, 48000, 192000)
 
@@ -220,6 +221,21 @@ def test_exponents(power: float) -> None:
     expected = reference(samples, 16000, given)
     ours = mel.compute(samples, 16000, given)
     np.testing.assert_allclose(ours, expected, atol=1e-6 * expected.max())
+
+
+def test_settings_that_give_what_is_not_finite_fail_the_item(recwarn: Any) -> None:
+    loud = np.full(4000, 1e9, np.float32) * np.sin(np.arange(4000)).astype(np.float32)
+    for name, chosen in (
+        ("mel", {"amin": 1e300}),
+        ("mfcc", {"amin": 1e300}),
+        ("mel", {"power": 8, "scale": "power"}),
+        ("image", {"power": 8, "base": "mel"}),
+    ):
+        with pytest.raises(ItemError, match="not finite"):
+            Stage(name, chosen, sample_rate=16000).compute(loud, 16000)
+    assert not recwarn.list
+    with pytest.raises(ValueError, match="power must be above 0, at most 8"):
+        mel.Settings(power=1e5)
 
 
 def test_silence_is_the_floor() -> None:

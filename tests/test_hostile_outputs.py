@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -291,6 +292,9 @@ def test_a_folder_is_whole_or_as_it_was(
             (temporary / "a").write_text("new")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (0 if exchange else 9)
+    if not exchange:
+        with pytest.raises(InputError, match="run this again"), atomic_folder(folder):
+            pass
     with pytest.raises(ZeroDivisionError), atomic_folder(folder):
         assert content(tmp_path) == {"o/a": b"new" if exchange else b"old"}
         raise ZeroDivisionError
@@ -479,3 +483,41 @@ def test_an_output_named_as_a_recording(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="recording"):
         check_output(tmp_path / "a.wav", force=True)
     check_output(tmp_path / "a.wav", force=True, audio=True)
+
+
+@pytest.mark.parametrize("name", [".", "..", "away/.."])
+def test_a_folder_without_a_name_is_locked_and_given_free(
+    tmp_path: Path, precious: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "away").symlink_to(precious)
+    monkeypatch.chdir(tmp_path / "here" if name == ".." else tmp_path)
+    before = sorted(tmp_path.parent.rglob("*"))
+    with outputs.naming([]):
+        outputs.claim(Path(name))
+        assert len(sorted(tmp_path.parent.rglob("*"))) == len(before) + 1
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+def test_a_folder_put_aside_comes_back_and_nothing_is_put_in_its_place(tmp_path: Path) -> None:
+    aside = tmp_path / ".out.old"
+    aside.mkdir()
+    (aside / "thesis.txt").write_text("three years of work")
+    with pytest.raises(InputError, match="run this again"), atomic_folder(tmp_path / "out"):
+        pass
+    assert content(tmp_path) == {"out/thesis.txt": b"three years of work"}
+
+
+def test_a_link_called_as_what_was_put_aside_is_left(tmp_path: Path, precious: Path) -> None:
+    (tmp_path / ".out.old").symlink_to(precious)
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "new").write_text("")
+    assert (tmp_path / ".out.old").is_symlink()
+    assert sorted(os.listdir(precious)) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("line", ["info --figures= f.h5", "info --figures @ f.h5", "prepare @ m"])
+def test_an_empty_argument_is_refused(cli: Cli, line: str) -> None:
+    done: Any = cli(*("" if word == "@" else word for word in line.split()))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "an argument is empty" in done.err

@@ -15,7 +15,7 @@ from sertool.cli.commands import COMMANDS, HELP, load
 from sertool.cli.guard import drop_stdout, flushed, guarded, say, told
 from sertool.cli.plain import values_of
 from sertool.core import boxes, ending, plugins
-from sertool.core.errors import SertoolError
+from sertool.core.errors import SertoolError, UsageError
 from sertool.core.options import Command, RunOptions, build, declared, paths_in, recorded
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _completed() -> list[str]:
 
 def _run(name: str, arguments: list[str]) -> int:
     """Parse the arguments and run the command `name`; return its exit code."""
+    if name and any(_is_empty(word) for word in arguments):  # as a path: the working folder
+        raise UsageError("an argument is empty; is a variable of the shell unset?")
     for path in plugins.asked_for(arguments):  # before the options, of which they may add some
         plugins.load_file(path)
     if name and arguments[:1] == [name]:
@@ -121,6 +123,11 @@ def _run(name: str, arguments: list[str]) -> int:
     code = app(args=arguments, prog_name="sertool", standalone_mode=False)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
+
+
+def _is_empty(word: str) -> bool:
+    """Return whether a word says nothing: "", or "--figures="."""
+    return not word or (word.startswith("--") and word.find("=") == len(word) - 1)
 
 
 def _explain(name: str, error: Exception) -> int:

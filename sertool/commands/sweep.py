@@ -130,6 +130,8 @@ def _check_folder(output: Path, plan: str, run: RunOptions) -> None:
     except OSError as error:
         raise InputError(f"{show(output)}: holds something, and no sweep; name another") from error
     if run.force:
+        if Path.cwd().is_relative_to(output.resolve()):
+            raise InputError(f"{show(output)}: the working folder is in it; name another")
         return
     if not run.resume:
         raise InputError(

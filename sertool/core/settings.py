@@ -253,7 +253,7 @@ def _as(kind: Any, value: Any, text: bool) -> Any:
         return float(value)
     elif kind is int and text:
         return int(value)
-    elif kind is Path and isinstance(value, str | Path):
+    elif kind is Path and isinstance(value, str | Path) and value != "":  # an unset variable
         return Path(value)
     elif getattr(kind, "_is_protocol", False):
         if isinstance(value, kind):

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from sertool.core.errors import ItemError
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown, colormaps, mel, spectrogram
 from sertool.features.frames import scratch
@@ -66,13 +67,17 @@ def levels(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndar
     """Return the levels (frames, bands) float32 of samples (n,), from 0 to 1.
 
     1 is the picture's own maximum, 0 is `top_db` below it. As in librosa.power_to_db, powers below
-    `amin` count as `amin`. Where no power is above `amin` there is no sound: all is 0.
+    `amin` count as `amin`. Where no power is above `amin` there is no sound: all is 0. Raises
+    ItemError for powers that are not finite.
     """
     if settings.base == "mel":
         power = mel.spectrogram(samples, sample_rate, settings)
     else:
         power = spectrogram.compute(samples, sample_rate, _bins(settings))
-    if power.max() <= settings.amin:
+    peak = power.max()
+    if not np.isfinite(peak):
+        raise ItemError("these settings give powers that are not finite")
+    if peak <= settings.amin:
         return np.zeros_like(power)
     level = to_scale(power, "db", settings)
     level /= settings.top_db

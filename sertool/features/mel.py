@@ -23,6 +23,7 @@ from sertool.features.spectrogram import frame_rate
 
 BANDS = 16  # filters multiplied at a time: few enough to skip most bins they do not touch
 TOLERANCE = 5e-4  # dB that rounding may cost: half of what is promised
+MOST_POWER = 8  # exponent of the magnitude: float32 holds that of full scale
 
 _HZ_PER_MEL = 200 / 3  # Slaney: below 1 kHz
 _KNEE_HZ = 1000.0
@@ -50,8 +51,8 @@ class Bands(Levels, Framing):
         afford(size, f"n_mels={self.n_mels} with n_fft={self.n_fft}")
         if self.fmin < 0 or (self.fmax is not None and self.fmax <= self.fmin):
             raise ValueError("fmin must not be negative, and fmax above fmin")
-        if self.power <= 0:
-            raise ValueError("power must be above 0")
+        if not 0 < self.power <= MOST_POWER:
+            raise ValueError(f"power must be above 0, at most {MOST_POWER}")
 
 
 @dataclass(frozen=True)

@@ -136,12 +136,19 @@ class Stage(FeaturizeSpec):
         return segments
 
     def compute(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Return the features of samples (n,), all of them, in the store's type; ItemError."""
+        """Return the features of samples (n,), all of them, in the store's type.
+
+        Raises ItemError where there are none, and where these settings make some infinite.
+        """
         found, settings = self.prepared
         dtype = self.store_dtype
         if self.kind == "wave" and dtype == np.int16:
             return waveform.to_int16(samples)  # int16 passes unchanged
-        return _rounded(found.compute(samples, sample_rate, settings), dtype)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for here
+            features = found.compute(samples, sample_rate, settings)
+            if not np.isfinite(features).all():
+                raise ItemError(f"these settings of {self.kind} give features that are not finite")
+            return _rounded(features, dtype)
 
     def spans(self, total: int, rate: int) -> list[tuple[int, int]]:
         """Return (first, last + 1) of each item of `total` samples; may go past the end.

@@ -36,7 +36,8 @@ _NOREPLACE, _EXCHANGE = 1, 2  # flags of Linux's renameat2
 _MOST_BYTES = 1 << 26  # of a job's description, or of the list of a set
 
 _named: list[Path] = []  # the paths on the command line, outputs among them
-_claims: dict[str, int] | None = None  # locked files beside the outputs of the command that runs
+# locked files beside the outputs of the command that runs
+_claims: dict[str, tuple[Path, int]] | None = None
 _locks: list[IO[bytes]] | None = None  # of the parts of its outputs
 _free: set[str] = set()  # outputs where nothing was: without --force, nothing is replaced there
 
@@ -89,14 +90,16 @@ def check_output(
 def claim(path: Path) -> None:
     """Lock an output, a file or a folder, until the command ends; InputError where another run has.
 
-    The lock is on `.NAME.lock` beside it. It dies with its owner, and so does what it says: the
-    next run takes over the file of one that was killed. InputError, too, where something lies there
-    that no run of ours makes: a link is not followed, a pipe or device neither used nor removed.
+    The lock is on `.NAME.lock` beside it (of a root, which has no name, in it). It dies with its
+    owner, and so does what it says: the next run takes over the file of one that was killed.
+    InputError, too, where something lies there that no run of ours makes: a link is not followed, a
+    pipe or device neither used nor removed.
     """
     name = os.path.abspath(path)
     if _claims is None or name in _claims:
         return
-    lock = path.with_name(f".{path.name}.lock")
+    real = path if path.name not in ("", "..") else Path(os.path.realpath(path))
+    lock = real.with_name(f".{real.name}.lock") if real.name else real / ".lock"
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     while True:
         with contextlib.suppress(FileNotFoundError):
@@ -113,13 +116,12 @@ def claim(path: Path) -> None:
         if _names(lock, descriptor):  # not one that another run has just removed
             break
         os.close(descriptor)
-    _claims[name] = descriptor
+    _claims[name] = (lock, descriptor)
 
 
-def _release(claims: Mapping[str, int]) -> None:
+def _release(claims: Mapping[str, tuple[Path, int]]) -> None:
     """Give outputs free, and remove the files that were locked, which have nothing in them."""
-    for name, descriptor in claims.items():
-        lock = Path(name).with_name(f".{Path(name).name}.lock")
+    for lock, descriptor in claims.values():
         with contextlib.suppress(OSError):
             if _names(lock, descriptor) and not os.fstat(descriptor).st_size:
                 lock.unlink()
@@ -240,8 +242,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(os.path.realpath(path))
     aside = path.with_name(f".{path.name}.old")
-    if aside.is_dir() and not os.path.lexists(path):
-        os.rename(aside, path)  # a run was killed between two steps
+    if aside.is_dir() and not aside.is_symlink() and not os.path.lexists(path):
+        os.rename(aside, path)
+        raise InputError(
+            f"{show(path)}: was put aside by a run that was killed, and is back; run this again"
+        )
     _sweep(path)
     with _temporary(path, folder=True) as temporary:
         yield temporary
