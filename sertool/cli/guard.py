@@ -13,7 +13,8 @@ from sertool.core.errors import SertoolError
 from sertool.core.paths import show
 from sertool.ui.console import tell
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = dict.fromkeys((errno.ENOSPC, errno.EFBIG), "the disk is full")
+DISK_FULL[errno.EDQUOT] = "the disk quota is used up"
 RESUMABLE = ("prepare", "featurize", "augment", "train", "predict")  # they keep finished parts
 LONGEST = 2000  # characters of a line on standard error
 
@@ -58,11 +59,11 @@ def _reason(error: OSError, name: str) -> str:
     """Return one line for an error of the operating system in the command `name`."""
     where = f"{show(error.filename)}: " if error.filename else ""
     if not where and not flushed():
-        full = error.errno in DISK_FULL
-        return f"standard output: {'the disk is full' if full else error.strerror}"
+        return f"standard output: {DISK_FULL.get(error.errno or 0, error.strerror)}"
     if error.errno in DISK_FULL:
         then = "use --resume" if name in RESUMABLE else "try again"
-        return f"{where}the disk is full; nothing was replaced, free some space and {then}"
+        full = DISK_FULL[error.errno]
+        return f"{where}{full}; nothing was replaced, free some space and {then}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where}no permission"
     return f"{where}{error.strerror or error}"

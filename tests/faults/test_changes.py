@@ -100,6 +100,53 @@ def test_a_store_that_is_spoilt_while_it_is_trained_on(
     assert sorted(os.listdir(tmp_path)) == ["f.h5", "m.ckpt"]
 
 
+@pytest.mark.parametrize("how", ["shrinks", "changes"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["select", "{f}", "{o}", "--where", "label=joy"],
+        ["merge", "{f}", "{o}"],
+        ["convert", "{f}", "{o}.npz"],
+        ["augment", "--spec-augment", "time-mask=9", "{f}", "{o}"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_store_that_is_spoilt_once_it_is_open(
+    cli: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    how: str,
+) -> None:
+    draw = np.random.default_rng(0)
+    rows = [
+        {"id": f"c/{i}", "path": f"{i}.wav", "corpus": "c", "label": ("anger", "joy")[i % 2]}
+        for i in range(8)
+    ]
+    path = tmp_path / "f.h5"
+    arrays = [draw.normal(0, 1, (900, 3)) for _ in range(8)]
+    write_store(path, arrays, rows)
+    at = path.read_bytes().index(arrays[5].tobytes())
+    real = Store.__init__
+
+    def opened(store: Store, *given: Any, **more: Any) -> None:
+        real(store, *given, **more)
+        with open(path, "r+b") as file:
+            if how == "shrinks":
+                file.truncate(at)
+            else:
+                file.seek(at)
+                file.write(bytes(range(8)))
+
+    monkeypatch.setattr(Store, "__init__", opened)
+    line = [word.format(f=path, o=tmp_path / "o") for word in words]
+    result = cli(*line, "-q")
+    assert result.code == 3, result.err
+    assert result.err.count("\n") == 1, result.err
+    assert "f.h5" in result.err
+    assert sorted(n for n in os.listdir(tmp_path) if not n.endswith(".parts")) == ["f.h5"]
+
+
 def test_a_manifest_that_changes_between_two_runs_is_another(
     cli: Callable[..., Any], sounds: Path, tmp_path: Path
 ) -> None:

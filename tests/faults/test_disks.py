@@ -120,6 +120,48 @@ def test_a_quota_that_is_used_up(
     result = cli("prepare", "-q", "--force", sounds, tmp_path / "o.jsonl")
     assert result.code == 3
     assert result.err.count("\n") == 1
-    assert "the disk is full; nothing was replaced" in result.err
+    full = "the disk quota is used up" if code == errno.EDQUOT else "the disk is full"
+    assert f"{full}; nothing was replaced" in result.err
     assert (tmp_path / "o.jsonl").read_bytes() == b"old"
     assert [n for n in os.listdir(tmp_path) if not n.endswith(".parts")] == ["o.jsonl"]
+
+
+@pytest.fixture
+def quota(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a real file system, of whose files 1.4 MB have room."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(128 << 20)
+    try:
+        done = [
+            subprocess.run(line.split(), capture_output=True, check=False).returncode
+            for line in (
+                f"mkfs.btrfs -q {image}",
+                f"mount -o loop {image} {folder}",
+                f"btrfs quota enable {folder}",
+                f"btrfs subvolume create {folder}/v",
+                f"btrfs qgroup limit 1400K {folder}/v",
+            )
+        ]
+    except FileNotFoundError:
+        pytest.skip("there are no tools of btrfs")
+    if not any(done):
+        yield folder / "v"
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+    if any(done):
+        pytest.skip("nothing can be mounted here")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_real_quota(quota: Path, sounds: Path, name: str) -> None:
+    (quota / "o.h5").write_bytes(b"old")
+    (quota / "more").write_bytes(os.urandom(1_300_000))
+    words = ["featurize", "-q", "--force", *KINDS[name], sounds, quota / "o.h5"]
+    refused(sertool(*words), "the disk quota is used up; nothing was replaced")
+    assert (quota / "o.h5").read_bytes() == b"old"
+    (quota / "more").unlink()
+    subprocess.run(["btrfs", "qgroup", "limit", "none", str(quota)], check=True)
+    done = sertool(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(quota) == ["o.h5"]
