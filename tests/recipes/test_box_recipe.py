@@ -50,11 +50,14 @@ def test_box(tmp_path: Path) -> None:
     assert tested["unseen"] == {"emovo"}
     assert tested["corpora"] == {"emodb", "emovo", "ravdess"}
     model = checkpoint.load(out / "box.ckpt")
-    assert len(model.items) == len(reports["corpora"]["items"])
+    assert len(model.items) == 2 * len(reports["corpora"]["items"])  # with a copy of each
+    assert sum(item.augmentation != "" for item in model.items) == len(model.items) // 2
     assert model.header.calibration is not None
     assert (out / "box.onnx").exists() == with_onnx
     told = card(out)
     assert f"| all | {100 * reports['speakers']['uar']:.1f} [" in told
+    by_telephone = reports["corpora"]["stress"]["conditions"]["telephone"]
+    assert f"by a model of the others | {100 * by_telephone['value']:.1f} [" in told
     assert f"({model.header.calibration.temperature:.2f}) is fitted" in told
     assert f"`logistic@{model.identity[:12]}`" in told
     assert "openSMILE" not in told
