@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import random
 import signal
+import stat
 import struct
 import sys
 import time
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +28,7 @@ from typing import Any
 import made_checkpoints
 import numpy as np
 import pytest
-from fuzz import judge, mutate, signed
+from fuzz import belief, hdf5, judge, mutate, signed
 from fuzz.__main__ import load, save
 from fuzz.doors import DOORS, FOLDS
 from fuzz.readers import READERS
@@ -37,9 +41,13 @@ from sertool.audio.waveform import to_int16
 from sertool.core.errors import ItemError, SertoolError
 from sertool.core.paths import contents
 from sertool.evaluation.streaming import opened
-from sertool.formats import checkpoint, doors
+from sertool.formats import building, checkpoint, doors, onnx
 from sertool.formats.doors import npz
+from sertool.formats.journal import Journal
+from sertool.formats.outputs import Parts
 from sertool.formats.store import Store
+from sertool.items import Item
+from sertool.training import loop
 
 Change = Callable[..., bytes]
 often = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -121,6 +129,14 @@ def test_a_checkpoint(desk: Path, draw: Any) -> None:
 # --- the fuzzer ---
 
 
+def begin(seconds: float) -> None:
+    """Start a process that this one does not wait for, in a group of its own."""
+    if not os.fork():
+        os.setsid()
+        time.sleep(seconds)
+        os._exit(0)
+
+
 def leaves(words: list[str]) -> int:
     """Do what an input must not do."""
     match words[0]:
@@ -150,7 +166,12 @@ def leaves(words: list[str]) -> int:
             return 3
         case "code":
             return 4
+        case "left":
+            begin(1000.0)
+        case "believed":
+            Path("o.json").write_text("[NaN]")
         case "":
+            begin(0.2)
             Path("o.txt").write_text(sys.stdin.read())
     return 0
 
@@ -159,15 +180,18 @@ def leaves(words: list[str]) -> int:
 @pytest.mark.parametrize(
     "fault",
     ["", "crash", "traceback", "hang", "memory", "outside", "control", "noise", "silent", "words",
-     "code"],
+     "code", "left", "believed"],
 )  # fmt: skip
 def test_what_is_wrong_is_seen(tmp_path: Path, fault: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(judge, "SECONDS", 1 if fault == "hang" else 20)
+    monkeypatch.setattr(judge, "LINGER", 1 if fault == "left" else 30)
     started = time.process_time()
     desk = tmp_path / "desk"
     desk.mkdir()
     files = {judge.STDIN: b"x", "a.txt": b""}
-    cases = [judge.Case([name, str(tmp_path / "written")], files) for name in ("", fault, "")]
+    believed = belief.of("", desk, files, "")
+    words = [[name, str(tmp_path / "written")] for name in ("", fault, "")]
+    cases = [judge.Case(one, files, believed) for one in words]
     for found, name in zip(judge.examine(cases, desk, leaves), ("", fault, ""), strict=True):
         assert (found.fault, bool(found.detail)) == (name, bool(name)), found
     assert time.process_time() - started < 60
@@ -313,3 +337,137 @@ def test_a_stream_whose_seconds_fill_memory(rate: int, channels: int) -> None:
     if channels == 1:
         with pytest.raises(SertoolError, match="a stream has 1000 to 768000 Hz"):
             opened(io.BytesIO(b"abcd"), rate, 1)
+
+
+@linux
+@pytest.mark.parametrize("at", ["a file", "a folder", "a pipe", "a link", "a twin"])
+def test_an_input_may_be_what_is_no_file(tmp_path: Path, at: str) -> None:
+    kind = at.split()[1]
+    files = {"x": b"1", "file": b"2"}
+    files |= (
+        {} if kind == "file" else {f"{kind}\0{kind}": b"x" if kind in ("link", "twin") else b""}
+    )
+    judge.put(files, tmp_path)
+    found = (tmp_path / kind).lstat()
+    right = {"file": stat.S_ISREG, "folder": stat.S_ISDIR, "pipe": stat.S_ISFIFO,
+             "link": stat.S_ISLNK, "twin": stat.S_ISREG}  # fmt: skip
+    assert right[kind](found.st_mode)
+    assert found.st_nlink == (2 if kind in ("twin", "folder") else 1)
+
+
+def test_the_structures_of_a_store_are_found(tmp_path: Path) -> None:
+    rows = [{"id": f"c/{i}", "path": f"{i}.wav"} for i in range(3)]
+    write_store(tmp_path / "s.h5", [np.ones((2, 3), np.float32)] * 3, rows)
+    content = (tmp_path / "s.h5").read_bytes()
+    kinds = {kind for kind, _, _ in hdf5.fields(content)}
+    assert kinds >= {"superblock", "names", "chunks", "symbols", "heap", "texts", "shape", "type",
+                     "layout", "attribute", "header", "message"}  # fmt: skip
+    once, again = (hdf5.changed(random.Random(3), content) for _ in range(2))
+    assert once == again != content
+
+
+def forged(meta: dict[str, Any]) -> bytes:
+    """Return a checkpoint that says `meta`, with the right checksum where one can be computed."""
+    tensors = {checkpoint.ITEMS: np.zeros(0, np.uint8)}
+    whole = made_checkpoints.checkpoint("linear", (3,)).meta | meta
+    whole |= {"format": checkpoint.FORMAT, "version": 2}
+    with suppress(ValueError):
+        whole["sha256"] = checkpoint._digest(tensors, whole)
+    return signed._safetensors(tensors, whole)
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("nan"), float("inf")])
+def test_a_checkpoint_that_no_json_can_describe(value: Any) -> None:
+    checkpoint.parse(forged({"training": {"lr": 1}}), "x")
+    with pytest.raises(SertoolError, match="x: damaged"):
+        checkpoint.parse(forged({"training": {"lr": value}}), "x")
+
+
+def test_a_loss_that_overflowed_is_null(cli: Any, tmp_path: Path) -> None:
+    history = [{"epoch": 1, "loss": 1.0, "val_loss": float("nan")}]
+    (tmp_path / "x.ckpt").write_bytes(forged({"history": history}))
+    result = cli("info", "--json", tmp_path / "x.ckpt")
+    assert result.code == 0
+    assert json.loads(result.out)["history"] == [{"epoch": 1, "loss": 1.0, "val_loss": None}]
+
+
+@pytest.mark.parametrize("text", ["1e999", "NaN", '"\\ud800"'])
+def test_an_onnx_model_that_no_json_can_describe(text: str) -> None:
+    meta = onnx.described(made_checkpoints.checkpoint("linear", (3,)).meta) | {"lineage": []}
+    good = onnx.packed(onnx._HEAD, meta)
+    assert onnx.parse(good, "x").meta["kind"] == "mel"
+    body = good[: -onnx._TRAILER] + onnx._property("note", text)
+    content = body + onnx._property(onnx.SHA256, hashlib.sha256(body).hexdigest())
+    with pytest.raises(SertoolError, match="x: damaged"):
+        onnx.parse(content, "x")
+
+
+def test_a_store_whose_text_is_in_no_known_encoding(cli: Any, tmp_path: Path) -> None:
+    write_store(tmp_path / "s.h5", [np.ones((2, 3), np.float32)], [{"id": "a", "path": "a.wav"}])
+    content = (tmp_path / "s.h5").read_bytes()
+    assert content.count(b"\x19\x01\x01\x00") > 3  # a text of UTF-8, of any length
+    (tmp_path / "x.h5").write_bytes(content.replace(b"\x19\x01\x01\x00", b"\x19\x01\x03\x00"))
+    result = cli("info", tmp_path / "x.h5")
+    assert (result.code, result.err.count("\n")) == (3, 1), result.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "null",
+        "{}",
+        '{"key": "a"}',
+        '{"key": 1, "text": "", "failed": false}',
+        "[" * 3000,
+        "x",
+        "\xe9",
+    ],
+)
+def test_a_journal_that_nobody_wrote(tmp_path: Path, line: str) -> None:
+    parts = Parts(tmp_path / "o", {}, resume=False)
+    parts.write("000000", line.encode("latin-1"))
+    journal = Journal(parts)
+    assert journal.resumed == 0
+    item = Item("a", "a.wav")
+    assert not journal.has(item, None)
+    journal.add("row\n", failed=False)
+    journal.finish(item, None)
+    assert list(journal.texts()) == ["row\n"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"items": None},
+        {"items": [[1 << 62, "", 0, {"id": "a"}]]},
+        {"items": [[-1, "", 0, {"id": "a"}]]},
+        {"items": [[2, "", 0, None]]},
+        {"items": [[2, "", 0, {"id": None}]]},
+        {"items": [[2, "", 0, {"id": "a", "fold": "x"}]]},
+        {"layout": None},
+        {"layout": {"shape": [3], "dtype": "V9"}},
+        {"layout": {"shape": [3], "dtype": "no"}},
+        {"layout": {"shape": [-3], "dtype": "float32"}},
+        {"failures": 1},
+        {"notes": {"a": "b"}},
+    ],
+)
+def test_a_block_that_nobody_wrote(tmp_path: Path, change: dict[str, Any]) -> None:
+    frames = np.ones((2, 3), np.float32).tobytes()
+    right = {"items": [[2, hashlib.sha256(frames).hexdigest(), 0, {"id": "a"}]]}
+    right |= {"layout": {"shape": [3], "dtype": "float32"}, "failures": [], "notes": {}}
+
+    def part(meta: dict[str, Any]) -> Path:
+        text = json.dumps(meta).encode()
+        end = len(text).to_bytes(8, "little") + zlib.crc32(text).to_bytes(4, "little")
+        (tmp_path / "part").write_bytes(frames + text + end + building.MARK)
+        return tmp_path / "part"
+
+    assert building._usable(part(right))
+    assert not building._usable(part(right | change))
+
+
+def test_validation_that_overflowed_is_not_the_best() -> None:
+    losses = [float("nan"), 2.0, 1.0, float("inf")]
+    history = [{"loss": 1.0, "val_loss": loss, "val_uar": 0.5} for loss in losses]
+    assert loop.best_epoch(history, "loss") == loop.best_epoch(history, "uar") == 2

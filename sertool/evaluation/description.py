@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -225,7 +226,7 @@ class CheckpointDescription(Description):
     def _json(self, with_items: bool) -> dict[str, Any]:
         tensors = {name: list(each.shape) for name, each in self.checkpoint.tensors.items()}
         result = {
-            **self.checkpoint.meta,
+            **_finite(self.checkpoint.meta),
             "identity": self.checkpoint.identity,
             "tensors": tensors,
             "parts": self.parts,
@@ -271,6 +272,15 @@ class ReportDescription(Description):
         if len(self.reports) > 1:
             raise InputError(f"{show(self.path)}: holds {len(self.reports)} reports, not one")
         return convert(self.reports[0].lineage or [], list[Record])
+
+
+def _finite(value: Any) -> Any:
+    """Return values as JSON has them: null for a loss that overflowed."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list) else value
 
 
 def describe(path: Path, listen: Listen | None = None) -> Description:

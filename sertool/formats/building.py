@@ -19,9 +19,10 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 
 from sertool.core import boxes, executors
 from sertool.core import workers as pool
@@ -30,9 +31,11 @@ from sertool.core.errors import InputError, ItemError
 from sertool.core.executors import PROCESSES, Executor
 from sertool.core.paths import show
 from sertool.core.shard import Piece
+from sertool.formats import schema
 from sertool.formats.lineage import canonical
 from sertool.formats.outputs import Parts, atomic
 from sertool.formats.reuse import State, decide, of_store
+from sertool.formats.schema import Count
 from sertool.formats.store import StoreWriter
 from sertool.items import Item
 from sertool.ui.console import Console
@@ -41,6 +44,39 @@ BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work sh
 
 MARK = b"par2"  # other marks were of descriptions with other fields
 TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and the mark
+
+
+Length = Annotated[int, Meta(ge=0)]  # frames: samples, for waveforms
+
+
+class Layout(Struct):
+    """What the frames of a part are."""
+
+    shape: list[Count]
+    dtype: str
+
+
+class Block(Struct):
+    """What a part says of itself: of each item its frames, their SHA-256 and CRC-32, and its row.
+
+    Checked, as somebody else may have put it there.
+    """
+
+    items: list[tuple[Length, str, int, Item]]
+    failures: list[tuple[str, str]]
+    notes: dict[str, int]
+    remarks: list[tuple[str, list[str]]] = []
+    layout: Layout | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of all frames; ValueError or TypeError where nothing says what they are."""
+        if not self.items:
+            return 0
+        if self.layout is None or np.dtype(self.layout.dtype).kind not in "fiu":
+            raise ValueError("frames of no known type")
+        row = math.prod(self.layout.shape) * np.dtype(self.layout.dtype).itemsize
+        return row * sum(frames for frames, _, _, _ in self.items)
 
 
 @dataclass
@@ -177,8 +213,12 @@ def _read_meta(file: IO[bytes]) -> dict[str, Any] | None:
     file.seek(0)
     if zlib.crc32(text) != int.from_bytes(end[8:12], "little"):
         return None
-    meta: dict[str, Any] = json.loads(text)
-    return meta
+    try:
+        meta: dict[str, Any] = json.loads(text)
+        held = schema.convert(meta, Block).size
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return meta if held == size - TRAILER - length else None
 
 
 @dataclass

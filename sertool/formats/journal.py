@@ -11,11 +11,22 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+
 from sertool.core.paths import from_text
+from sertool.formats import schema
 from sertool.formats.outputs import Parts
 from sertool.items import Item
 
 EVERY = 5.0  # seconds after which what is done is written down
+
+
+class Row(Struct):
+    """What a part keeps of a recording: what it is, its rows, and whether it failed."""
+
+    key: str
+    text: str
+    failed: bool
 
 
 class Journal:
@@ -34,13 +45,21 @@ class Journal:
         self._count = 0
         self._last = time.monotonic()
         self._read: tuple[int, list[str]] = (-1, [])
-        while parts.has(self._name(self._count)):
-            for number, line in enumerate(self._part(self._count)):
-                row = json.loads(line)
-                if not row["failed"]:
-                    self._where[row["key"]] = self._count, number
+        while (rows := self._known(self._count)) is not None:
+            for number, row in enumerate(rows):
+                if not row.failed:
+                    self._where[row.key] = self._count, number
             self._count += 1
         self.resumed = len(self._where)
+
+    def _known(self, number: int) -> list[Row] | None:
+        """Return the rows of a part; None where it is not there, or not what a run writes."""
+        if not self._parts.has(self._name(number)):
+            return None
+        try:
+            return [schema.convert(json.loads(line), Row) for line in self._part(number)]
+        except (ValueError, RecursionError):
+            return None
 
     def has(self, item: Item, channel: str | None) -> bool:
         """Return whether a recording, the next in the output, is done already."""
@@ -69,6 +88,7 @@ class Journal:
             self._parts.write(self._name(self._count), "\n".join(self._lines).encode("ascii"))
             self._count += 1
             self._lines = []
+            self._read = -1, []  # it may be in place of one that is none
         self._last = time.monotonic()
 
     def texts(self) -> Iterator[str]:

@@ -158,6 +158,7 @@ def parse(content: bytes, name: str) -> OnnxModel:
         )
     try:
         schema.convert(meta, Header)
+        json.dumps(meta, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: damaged, not the header of a model: {error}") from error
     return OnnxModel({}, [], meta, hashlib.sha256(content).hexdigest(), content)

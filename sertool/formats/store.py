@@ -55,6 +55,9 @@ READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
 MOST_INFLATED = 1 << 28  # bytes of a column or of one chunk, where the file holds fewer
 MOST_CELL = 1 << 20  # bytes of a text in a column
 MOST_COLUMN = 1 << 28  # bytes of a column of texts, each of which takes as much as the longest
+UNREADABLE = (  # what h5py raises of a damaged file, wherever it stops to understand it
+    OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError
+)  # fmt: skip
 _JSON = ("settings", "pipeline", "classes", "lineage")  # attributes that are JSON texts
 _KINDS = {"start": "f", "end": "f", "fold": "i"}  # NumPy's kinds of columns; of other fields "S"
 _FURTHER = "Sfiu"  # of columns that are not a field of an item
@@ -102,7 +105,7 @@ class Store:
         attributes = self._read_attributes()
         try:
             self._read_header(attributes)
-        except (KeyError, ValueError, OSError, RuntimeError) as error:
+        except UNREADABLE as error:
             self.close()
             why = str(error) if isinstance(error, ValueError) else "a part of it cannot be read"
             raise InputError(f"{show(self.path)}: a damaged store, {why}; make it again") from error
@@ -165,7 +168,7 @@ class Store:
             raise InputError(f"{show(self.path)}: {self._missing()}") from error
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             with regular(self._at) as file:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
             what = "cut short or damaged" if cut else "not a feature store (no HDF5 file)"
@@ -212,7 +215,11 @@ class Store:
         found = self._chunks.get(os.getpid())
         if found is None:
             data = self._frames
-            found = ChunkFrames.of(self._file, data, self.offsets) if self._shards is None else None
+            try:
+                plain = self._shards is None
+                found = ChunkFrames.of(self._file, data, self.offsets) if plain else None
+            except UNREADABLE as error:
+                raise self._damaged("features") from error
             found = self._chunks[os.getpid()] = data if found is None else found
         return found
 
@@ -265,7 +272,7 @@ class Store:
                 frames = quick.item(i)
             else:
                 frames = quick[self.offsets.item(i) : self.offsets.item(i + 1)]
-        except (OSError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise self._damaged("features") from error
         if not self._right[i]:
             self._check_item(i, frames)
@@ -279,7 +286,7 @@ class Store:
         chosen = np.asarray(positions, np.int64)
         try:
             found = quick.items(chosen)
-        except OSError as error:
+        except UNREADABLE as error:
             raise self._damaged("features") from error
         for k in np.flatnonzero(~self._right[chosen]).tolist():
             self._check_item(int(chosen[k]), found[k])
@@ -296,7 +303,7 @@ class Store:
         """Return frames by their positions, not checked; InputError where they cannot be read."""
         try:
             found: np.ndarray = self._quick()[start:stop]
-        except (OSError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise self._damaged("features") from error
         return found
 
@@ -328,7 +335,7 @@ class Store:
             sha256 = _checksums(data, self.offsets)[0] if whole else str(data.attrs["sha256"])
             right = _content_sha256(self._file, data, sha256) == self.sha256
             self._sums = None if whole else self._file["crc32"][()]
-        except (OSError, RuntimeError, KeyError, ValueError):  # the last: a text that is not UTF-8
+        except UNREADABLE:
             right = False
         if not right:
             raise InputError(
@@ -347,7 +354,7 @@ class Store:
             return
         try:
             found = _frames_crc32(self._frames, self.offsets)
-        except (OSError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise self._damaged("features") from error
         for i in np.flatnonzero(found != self._sums)[:1]:
             raise self._altered(i)
@@ -364,7 +371,7 @@ class Store:
         """Return a part of a dataset; InputError where the file is damaged there."""
         try:
             found: np.ndarray = self._file[name][part]
-        except (OSError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise self._damaged(name) from error
         return found
 
@@ -419,7 +426,7 @@ class Store:
                 return True
             sha256, sums = _checksums(self._frames, self.offsets)
             right = _content_sha256(self._file, self._frames, sha256) == self.sha256
-        except (OSError, RuntimeError, InputError):
+        except (*UNREADABLE, InputError):
             return False
         return right and sums == self._sums.tolist()
 

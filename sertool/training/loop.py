@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -336,7 +337,8 @@ def best_epoch(history: list[Epoch], monitor: str) -> int:
 
     def rank(i: int) -> tuple[float, float]:
         score = 0.0 if monitor == "loss" else history[i][f"val_{monitor}"]
-        return (score, -history[i]["val_loss"])
+        loss = history[i]["val_loss"]
+        return (score, -loss if math.isfinite(loss) else -math.inf)
 
     return max(range(len(history)), key=rank)
 

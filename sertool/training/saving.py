@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from sertool.core.ending import Terminated
-from sertool.formats import checkpoint
+from sertool.core.errors import InputError
+from sertool.formats import checkpoint, schema
 from sertool.formats.outputs import Parts
 from sertool.training import group
 
@@ -48,7 +49,15 @@ class Saver:
         content = group.shared(kept)
         if not content:
             return
-        tensors, meta = checkpoint.undump(content, STATE)
+        try:
+            self._restore(run, *checkpoint.undump(content, STATE))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise InputError(
+                f"{STATE} beside the output is not of this run; run without --resume"
+            ) from error
+
+    @staticmethod
+    def _restore(run: Run, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         with torch.no_grad():
             for name, tensor in run.network.state_dict().items():
                 tensor.copy_(torch.from_numpy(tensors[f"model.{name}"]))
@@ -56,6 +65,7 @@ class Saver:
             name: _like(tensor, tensors[f"best.{name}"])
             for name, tensor in run.network.state_dict().items()
         }
+        schema.convert(meta["history"], list[dict[str, float]])
         run.history = meta["history"]
         if run.average is not None:
             run.average.steps = meta["steps"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import hashlib
 import io
 import json
@@ -30,12 +31,12 @@ if __name__ == "__main__":  # before NumPy is imported
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"  # a thread would be missing in a forked process
 
+from fuzz import belief, guided, judge, web
 from fuzz import desk as desks
-from fuzz import guided, judge, web
-from fuzz.doors import DOORS, Door, words
+from fuzz.changer import Changer
+from fuzz.doors import DOORS, LINE, Door, words
 from fuzz.readers import READERS
 
-TRACED = 0.3  # of the inputs: what they reach costs twice the time
 SEEDS = 32  # unchanged inputs that a run begins with
 TOGETHER = 16  # inputs in one process, one after another
 COLUMNS = {"crashes": "crash", "tracebacks": "traceback", "hangs": "hang"}
@@ -193,6 +194,7 @@ def _door(door: Door, out: Path, seed: int, seconds: float, most: int) -> Row:
         print(f"fuzz: {door.name}: no seeds", flush=True)
         return Row()
     row, reached, grown = Row(), bytearray(judge.PLACES), 0
+    changer = Changer(door, inputs)  # before all is loaded: to fork a large process takes long
     call = caller(door, inputs, desk)
     end = time.monotonic() + seconds
     lines = [(line, files) for files in inputs for line in door.lines]
@@ -202,10 +204,9 @@ def _door(door: Door, out: Path, seed: int, seconds: float, most: int) -> Row:
         batch = [lines.pop() for _ in range(min(len(lines), TOGETHER))]
         seeded = bool(batch)
         for _ in range(TOGETHER - len(batch)):
-            base = inputs[_drawn(draw, len(inputs))]
-            batch.append((draw.choice(door.lines), door.changed(draw, base, inputs)))
-        cases = [judge.Case(words(line, files), files) for line, files in batch]
-        traced = seeded or draw.random() < TRACED
+            batch.append((draw.choice(door.lines), changer(draw.getrandbits(64))))
+        cases = [case(door, desk, line, files) for line, files in batch]
+        traced = seeded or draw.random() < door.traced
         for (line, files), found in zip(
             batch, judge.examine(cases, desk, call, traced), strict=True
         ):
@@ -217,16 +218,18 @@ def _door(door: Door, out: Path, seed: int, seconds: float, most: int) -> Row:
                 reached[place] = 1
             if new and not seeded:
                 grown += 1
-                inputs.append(files)
+                changer.keep(files)
                 save(files, kept)
+    changer.end()
     told = f"{row.inputs} inputs, {sum(reached)} lines, {grown} kept, {row.faults or 'no fault'}"
     print(f"{door.name}: {told}", flush=True)
     return row
 
 
-def _drawn(draw: random.Random, count: int) -> int:
-    """Return which input is changed: every second one is among the last."""
-    return draw.randrange(max(0, count - 12) if draw.random() < 0.5 else 0, count)
+def case(door: Door, desk: Path, line: str, files: Files) -> judge.Case:
+    """Return an input as it is judged: its words, its files, and what it may not be believed in."""
+    text = files.get(LINE, line.encode()).decode("utf-8", "replace")
+    return judge.Case(words(line, files), files, belief.of(door.name, desk, files, text))
 
 
 def caller(door: Door, inputs: list[Files], desk: Path) -> Callable[[list[str]], int]:
@@ -247,6 +250,8 @@ def caller(door: Door, inputs: list[Files], desk: Path) -> Callable[[list[str]],
             finally:
                 sys.stdin, sys.stdout, sys.stderr = stdin, out, err
                 os.chdir(here)
+    gc.collect()
+    gc.freeze()  # a collection in a forked process would copy all that is loaded
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
         print(f"fuzz: {door.name}: {threads} threads before the first input", flush=True)
@@ -295,8 +300,8 @@ def _again(folder: Path, desk: Path) -> int:
     about, files = json.loads((folder / "about.json").read_text()), load(folder / "input")
     door = next(one for one in DOORS if one.name == about["door"])
     call = caller(door, [files], desk) if about["fault"].startswith("memory") else _plain()
-    case = judge.Case(words(about["line"], files), files)
-    (found,) = judge.examine([case], desk, call, trace=False)
+    again = case(door, desk, about["line"], files)
+    (found,) = judge.examine([again], desk, call, trace=False)
     print(about["line"], f"code {found.code}", f"peak {found.peak:.0f} MB", sep="\n")
     print(found.out[-1000:], found.err[-4000:], sep="\n")
     print(f"{found.fault}: {found.detail}" if found.fault else "nothing is wrong")

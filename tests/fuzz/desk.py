@@ -12,6 +12,7 @@ from sertool.cli import main
 from sertool.formats.outputs import Parts
 
 RATE = 8000
+SMALL = ("f", "n", "w", "gzip", "lzf", "checked", "one", "new")
 LABELS = ("anger", "happiness", "sadness")
 
 
@@ -26,7 +27,8 @@ def build(desk: Path) -> None:
         ("train", "f.h5", "m.ckpt", "--test-fold", "0"),
         ("train", "f.h5", "m1.ckpt", "--test-fold", "1"),
         ("train", "f.h5", "tiny.ckpt", "--test-fold", "0", "--no-baselines"),
-        ("train", "n.h5", "net.ckpt", "--model", "sertool", "--test-fold", "0", "--epochs", "1"),
+        NETWORK.split(),
+        ("export", "net.ckpt", "net.onnx"),
         ("eval", "m.ckpt", "m1.ckpt", "f.h5", "--json", "r.json"),
         ("eval", "m.ckpt", "f.h5", "--summary", "--tag", "fold=0", "--json", "s.json"),
         ("eval", "m1.ckpt", "f.h5", "--summary", "--tag", "fold=1", "--json", "s1.json"),
@@ -47,6 +49,7 @@ def build(desk: Path) -> None:
             continue
         if code:
             print(f"fuzz: the desk is without {' '.join(line)}: code {code}")
+    _small(desk)
     _interrupted(desk)
     (desk / "whole").write_text("")
 
@@ -99,8 +102,35 @@ def _sounds(root: Path) -> None:
         soundfile.write(formats / f"a.{suffix}", sound, rate, subtype, format=kind)
 
 
+def _small(desk: Path) -> None:
+    """Keep stores of the same content in many small chunks, packed in every way, and by newer
+    versions of HDF5: a small file is changed and read sooner, and has an index worth changing."""
+    import h5py
+
+    (desk / "small").mkdir()
+    for name, rows, more in (
+        ("f", 8, {}), ("n", 16, {}), ("w", 4000, {}), ("gzip", 8, {"compression": "gzip"}),
+        ("lzf", 8, {"compression": "lzf"}), ("checked", 8, {"fletcher32": True}),
+        ("one", 0, {}), ("new", 8, {}),
+    ):  # fmt: skip
+        source = desk / f"{name if len(name) == 1 else 'f'}.h5"
+        version = "latest" if name == "new" else "earliest"
+        with (
+            h5py.File(source) as old,
+            h5py.File(desk / "small" / f"{name}.h5", "w", libver=version) as new,
+        ):
+            for key in ("offsets", "crc32", "items"):
+                old.copy(key, new)
+            data = old["features"]
+            chunk = (rows, *data.shape[1:]) if rows else None
+            made = new.create_dataset("features", data=data[()], chunks=chunk, **more)
+            for before, after in ((old, new), (data, made)):
+                for key, value in before.attrs.items():
+                    after.attrs[key] = value
+
+
 def _interrupted(desk: Path) -> None:
-    """Keep the parts of runs, as they lie there before the output is whole."""
+    """Keep the parts of runs, as they lie there before the output is whole, and these outputs."""
     whole = Parts.remove_all
 
     def kept(parts: Parts) -> None:
@@ -113,21 +143,24 @@ def _interrupted(desk: Path) -> None:
     try:
         for line in RESUMED.values():
             name = line[0]
-            _run(desk, [word.replace("{desk}/", "") for word in line[:-1]])
-            for path in desk.glob("o*"):
-                path.unlink()
+            made = desk / "parts" / f"{name}.whole"
+            made.mkdir(parents=True)
+            _run(made, [word.replace("{desk}", str(desk)) for word in line[:-1]])
+            (made / "LINE").write_text(" ".join(line))
     finally:
         Parts.remove_all = whole  # type: ignore[method-assign]
 
 
+NET = "--set widths=[4,4,4] --set hidden=8 --set attention=4"
+NETWORK = f"train n.h5 net.ckpt --model sertool --test-fold 0 --epochs 1 {NET}"
 _RESUMED = (
     "featurize --kind mfcc {desk}/m.jsonl o.h5 --workers 1 --resume",
     "augment --awgn 9 {desk}/w.h5 o.h5 --workers 1 --resume",
-    "prepare {desk}/c o.jsonl --resume",
+    "prepare {desk}/m.jsonl o --to lhotse --resume",
     "predict {desk}/m.ckpt {desk}/c --output o.jsonl --format jsonl --resume",
-    "train {desk}/n.h5 o.ckpt --model sertool --test-fold 0 --epochs 2 --resume",
+    "train {desk}/n.h5 o.ckpt --model sertool {net} --test-fold 0 --epochs 2 --resume",
 )
-RESUMED = {line.split()[0]: line.split() for line in _RESUMED}
+RESUMED = {line.split()[0]: line.replace("{net}", NET).split() for line in _RESUMED}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

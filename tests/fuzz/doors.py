@@ -47,6 +47,8 @@ class Door:
     lines: Sequence[str]
     change: Change | None = None
     whole: bool = False  # the names of files are changed, too
+    files: Callable[[random.Random, Files, Sequence[Files]], Files] | None = None
+    traced: float = 0.3  # of the inputs: what they reach costs twice the time
 
     @property
     def kind(self) -> str:
@@ -57,6 +59,9 @@ class Door:
         """Return an input with one file changed, once or a few times."""
         found = dict(files)
         for _ in range(draw.choice((1, 1, 1, 2, 3, 6))):
+            if self.files is not None and draw.random() < 0.4:
+                found = self.files(draw, found, others)
+                continue
             if not found or (self.whole and draw.random() < 0.1):
                 found = _names(draw, found or dict(files))
                 continue
@@ -69,6 +74,8 @@ class Door:
         """Return how a file is changed."""
         if self.change is not None:
             return self.change
+        if "\0" in name:
+            return lambda draw, content, others=(): content
         if ".parts/" in name and not name.endswith("job.json"):
             return signed.part_of
         return next((how for end, how in CHANGES if name.endswith(end)), mutate.bytes_of)
@@ -111,6 +118,10 @@ def _below(folder: str) -> Callable[[Path], list[Files]]:
     return taken
 
 
+def _stores(desk: Path) -> list[Files]:
+    return _files(*((f"small/{name}.h5", "x.h5") for name in desks.SMALL))(desk)
+
+
 def _texts(name: str, *texts: str) -> Callable[[Path], list[Files]]:
     def taken(desk: Path) -> list[Files]:
         return [{name: text.replace("{desk}", str(desk)).encode()} for text in texts]
@@ -147,19 +158,33 @@ MANIFEST = (
 )  # fmt: skip
 STORE = (
     "info x.h5", "info --items x.h5", "info --audit x.h5", "info --json x.h5",
-    "info --commands x.h5",
+    "info --commands x.h5", "info --untrusted x.h5", "info x.h5 --items c/anger/s0",
+    "merge x.h5 {desk}/small/f.h5 o.h5", "select x.h5 o.h5 --where label=anger",
+    "convert x.h5 o.npz", "info --audit x.h5 {desk}/f.h5",
+)  # fmt: skip
+STORE_SOUND = (
+    "featurize --kind mfcc x.h5 o.h5 --workers 1", "augment --awgn 9 x.h5 o.h5 --workers 1",
+    "featurize --kind mel x.h5 o.h5 --workers 1 --segment 0.2",
+)  # fmt: skip
+STORE_MODEL = (
     "train x.h5 o.ckpt --test-fold 0", "train x.h5 o.ckpt --model majority --test-fold 0",
     "eval {desk}/m.ckpt x.h5", "eval --all {desk}/m.ckpt x.h5 --json o.json",
-    "featurize --kind mfcc x.h5 o.h5 --workers 1", "augment --awgn 9 x.h5 o.h5 --workers 1",
-    "merge x.h5 {desk}/f.h5 o.h5", "select x.h5 o.h5 --where label=anger", "convert x.h5 o.npz",
-    "info --audit x.h5 {desk}/f.h5",
+    "predict -q {desk}/m.ckpt x.h5", "train x.h5 o.ckpt --resplit kfold:2 --test-fold 1",
+)  # fmt: skip
+STORE_NETWORK = (
+    "train x.h5 o.ckpt --model sertool --epochs 1 --test-fold 0 " + desks.NET,
+    "eval --all {desk}/net.ckpt x.h5 --by item",
+    "predict -q {desk}/net.ckpt x.h5 --format jsonl",
 )  # fmt: skip
 CHECKPOINT = (
-    "info x.ckpt", "info --json x.ckpt", "info --commands x.ckpt", "predict -q x.ckpt {desk}/c",
+    "info x.ckpt", "info --json x.ckpt", "info --commands x.ckpt", "info --untrusted x.ckpt",
+    "predict -q x.ckpt {desk}/c/anger/s0.wav --format jsonl",
     "eval x.ckpt {desk}/f.h5", "eval x.ckpt {desk}/n.h5", "info --audit x.ckpt",
+    "eval --all x.ckpt {desk}/n.h5 --json o.json", "eval --all x.ckpt {desk}/f.h5 --json o.json",
     "fuse x.ckpt {desk}/m.ckpt o.ckpt", "calibrate x.ckpt {desk}/r.json o.ckpt",
     "export x.ckpt o.onnx", "push x.ckpt o",
-    "train {desk}/n.h5 o.ckpt --model sertool --epochs 1 --test-fold 0 --init x.ckpt",
+    "train {desk}/n.h5 o.ckpt --model sertool --epochs 1 --test-fold 0 --init x.ckpt "
+    + desks.NET,
 )  # fmt: skip
 REPORT = (
     "info x.json", "report x.json", "report --compare x.json",
@@ -259,6 +284,55 @@ def _parts(desk: Path) -> list[Files]:
     return found
 
 
+OTHERWISE = (  # what a run is that the parts are not of
+    ("--kind mfcc", "--kind mel"), ("--awgn 9", "--awgn 8"), ("--epochs 2", "--epochs 3"),
+    ("--test-fold 0", "--test-fold 1"), ("m.ckpt", "m1.ckpt"), ("hidden=8", "hidden=12"),
+    ("--format jsonl", "--format csv"),
+)  # fmt: skip
+
+
+def _parts_of_others(draw: random.Random, files: Files, others: Sequence[Files]) -> Files:
+    """Return parts that are of another run, forged, cut, links, or beside another output."""
+    names = [name for name in files if ".parts/" in name and "\0" not in name]
+    if not names:
+        return dict(draw.choice(others))
+    folder, name = names[0].split("/")[0], draw.choice(names)
+    job = f"{folder}/job.json"
+    rest = {one: value for one, value in files.items() if one != name}
+    match draw.randrange(9):
+        case 0:
+            line = files[LINE].decode()
+            known = [pair for pair in OTHERWISE if pair[0] in line]
+            return files | {LINE: line.replace(*draw.choice(known)).encode()} if known else rest
+        case 1:
+            other = draw.choice(others)
+            stale = {n: value for n, value in other.items() if ".parts/" in n and "\0" not in n}
+            moved = {f"{folder}/{n.split('/')[1]}": value for n, value in stale.items()}
+            forged = {job: files[job]} if job in files and draw.random() < 0.5 else {}
+            return {LINE: files[LINE]} | moved | forged
+        case 2:
+            return files | {name: files[name][: draw.randrange(len(files[name]) + 1)]}
+        case 3:
+            place = draw.choice(("/etc/passwd", "/dev/zero", ".", "nowhere", "../x", f"../{LINE}"))
+            return rest | {f"{name}\0link": place.encode()}
+        case 4:
+            return rest | {f"{name}\0twin": LINE.encode()}
+        case 5:
+            kind = draw.choice(("pipe", "folder"))
+            place = draw.choice((name, f"{folder}/lock", f"{folder}/.x.tmp", f"{folder}/x"))
+            return {n: v for n, v in files.items() if n != place} | {f"{place}\0{kind}": b""}
+        case 6:
+            plain = {n: v for n, v in files.items() if not n.startswith(folder)}
+            return plain | {f"{folder}\0link": draw.choice((b".", b"/tmp", b"x", b"/dev/null"))}
+        case 7:
+            return rest
+        case _:
+            other = (
+                f"{folder}/{draw.choice(('0000001', '000001', '000000', 'x', 'lock', 'e' * 255))}"
+            )
+            return files | {other: files[name]}
+
+
 def _stream(desk: Path) -> list[Files]:
     whole = (desk / "formats/a.wav").read_bytes()
     return [{STDIN: whole}, {STDIN: whole[44:]}, {STDIN: (desk / "formats/a.2.wav").read_bytes()},
@@ -353,16 +427,20 @@ DOORS: tuple[Door, ...] = (
     Door("lhotse", _lhotse, FOLDERS, whole=True),
     Door("audformat", _audformat, FOLDERS, whole=True),
     Door("huggingface", _huggingface, FOLDERS, whole=True),
-    Door("store", _files(("f.h5", "x.h5"), ("w.h5", "x.h5"), ("n.h5", "x.h5")), STORE),
+    Door("store", _stores, STORE, traced=0.1),
+    Door("store: sound", _stores, STORE_SOUND, traced=0.1),
+    Door("store: models", _stores, STORE_MODEL, traced=0.1),
+    Door("store: networks", _stores, STORE_NETWORK, traced=0.1),
     Door("checkpoint",
          _files(("m.ckpt", "x.ckpt"), ("tiny.ckpt", "x.ckpt"), ("net.ckpt", "x.ckpt")),
-         CHECKPOINT),
-    Door("onnx", _files(("m.onnx", "x.onnx")), (
+         CHECKPOINT, traced=0.1),
+    Door("onnx", _files(("m.onnx", "x.onnx"), ("net.onnx", "x.onnx")), (
         "info x.onnx",
-        "predict -q x.onnx {desk}/c",
-        "eval x.onnx {desk}/f.h5",
+        "predict -q x.onnx {desk}/c/anger/s0.wav --format jsonl",
+        "eval --all x.onnx {desk}/f.h5 --json o.json",
+        "eval --all x.onnx {desk}/n.h5",
         "info --json x.onnx",
-    )),
+    ), traced=0.1),
     Door("label map", _texts("x.toml", MAP, MAP + 'drop = ["sadness"]\n'), (
         "prepare {desk}/m.jsonl o.jsonl --labels x.toml",
         "prepare {desk}/c o.jsonl --labels x.toml",
@@ -391,7 +469,7 @@ DOORS: tuple[Door, ...] = (
         "prepare {desk}/m.jsonl - --split file:x.csv",
         "train {desk}/f.h5 o.ckpt --resplit file:x.csv --test-fold 0",
     )),
-    Door("parts", _parts, ("",)),
+    Door("parts", _parts, ("",), files=_parts_of_others, traced=0.1),
     Door("--where", _arguments(*WHERE.split("|")), (
         "prepare {desk}/m.jsonl o.jsonl --where {ARG}",
         "train {desk}/f.h5 o.ckpt --test-fold 0 --where {ARG}",

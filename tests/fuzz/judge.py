@@ -7,6 +7,7 @@ a second. Linux alone.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import math
 import os
@@ -31,13 +32,14 @@ import sertool
 MEMORY = 1_500_000_000  # bytes that a process may hold, and of addresses that it may add
 SECONDS = 20  # of processor time
 PATIENCE = 180  # seconds by the clock, on a busy machine
+LINGER = 30  # seconds by the clock in which what an input's process started ends after it
 PLACES = 1 << 16  # of the map of lines that an input reached
 STDIN = "STDIN"  # the file of an input that is its standard input
 ARGUMENT = "ARG"  # the one that is an argument, where a line says {ARG}
 OUT = "o"  # with which the names of outputs begin
 CODES = (0, 1, 2, 3)
 AUDIT = 199  # the file descriptor of what an input must not do
-SHARED = ("memory", "hang")  # faults of which a process of several inputs does not tell whose
+SHARED = ("memory", "hang", "left")  # faults of which a process of several does not tell whose
 ESCAPED = 70  # the exit code of what no command explained
 PACKAGE = str(Path(sertool.__file__).parent)
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -46,9 +48,11 @@ NOISE = re.compile(  # of libraries
 )
 TRACEBACK = "Traceback (most recent call last)"
 PROGRAMS = ("ffmpeg", "ffprobe", "python", "python3", "python3.11", "sysctl")
+PIPES = ("multiprocessing/connection.py", "core/boxes.py")  # pickles between processes of ours
+_PR_SET_CHILD_SUBREAPER = 36
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate")
-RUNS = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class")
+RUNS = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen")
 
 Files = Mapping[str, bytes]
 
@@ -71,10 +75,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """An input: the words of a command line, and the files beside which it runs."""
+    """An input: the words of a command line, and the files beside which it runs.
+
+    believed: says of an exit code and the folder of outputs what was believed that is not so.
+    """
 
     arguments: Sequence[str]
     files: Files
+    believed: Callable[[int, Path, str], str] | None = None
 
 
 def examine(
@@ -85,6 +93,7 @@ def examine(
     An input that ends the process, or takes too long, is judged alone, and the others go on in
     another; what cannot be told of one among several is repeated alone.
     """
+    _adopt()
     found: list[Verdict] = []
     while len(found) < len(cases):
         rest = cases[len(found) :]
@@ -103,19 +112,20 @@ def _together(
         before = _state(desk)
         (folder / "done").touch()
         space = MEMORY + _size("VmSize")
+        others = _children()
         child = os.fork()
         if child == 0:
             _in_child(cases, folder, desk, call, trace, space)
-        status, used, late = _wait(child)
+        status, held, late, left = _wait(child, others)
         rows = [json.loads(line) for line in (folder / "done").read_text().splitlines()]
         if len(rows) < len(cases):
             code = os.waitstatus_to_exitcode(status)
             rows.append({"code": code or ESCAPED, "changed": [], "reached": []})
-        elif late:  # what it left behind
-            rows[-1]["late"] = True
-        if left := _changes(before, _state(desk), False):
-            rows[-1]["changed"] += left
-        peak = used.ru_maxrss / 1024
+        elif left:
+            rows[-1]["left"] = left
+        if changed := _changes(before, _state(desk), False):
+            rows[-1]["changed"] += changed
+        peak = held / 1024
         return [_verdict(row, folder / str(i), late, peak) for i, row in enumerate(rows)]
 
 
@@ -124,17 +134,32 @@ def _verdict(row: dict[str, Any], work: Path, late: bool, peak: float) -> Verdic
         path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
         for path in (work.with_suffix(f".{name}") for name in ("out", "err", "audit"))
     )
-    slow = row.get("late", False) or (late and row["code"] == -signal.SIGKILL)
+    slow = late and row["code"] == -signal.SIGKILL
     fault, detail = _fault(row["code"], slow, out, err, audit, row["changed"], peak)
+    if not fault and row.get("left"):
+        fault, detail = "left", row["left"]
+    if not fault and row.get("believed"):
+        fault, detail = "believed", row["believed"]
     return Verdict(fault, detail, row["code"], peak, row["reached"], out, err)
 
 
 def put(files: Files, folder: Path) -> None:
-    """Write the files of an input into a folder."""
+    """Write the files of an input into a folder; what follows a NUL in a name is its kind."""
     for name, content in files.items():
+        name, _, kind = name.partition("\0")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        match kind:
+            case "link":
+                path.symlink_to(content.decode())
+            case "twin":
+                os.link(folder / content.decode(), path)
+            case "pipe":
+                os.mkfifo(path)
+            case "folder":
+                path.mkdir()
+            case _:
+                path.write_bytes(content)
 
 
 def _argument(word: str, files: Files, desk: Path) -> str:
@@ -174,6 +199,16 @@ def _changes(old: dict[str, Any], new: dict[str, Any], outputs: bool) -> list[st
     names = [name for name in {**old, **new} if new.get(name) != old.get(name)]
     ours = (OUT, f".{OUT}", "torchinductor") if outputs else ()
     return [name for name in names if not name.startswith(ours)]
+
+
+def _between_processes() -> bool:
+    """Return whether a pickle that is read came through a pipe from a process of the same run."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(PIPES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 # --- the process of inputs ---
@@ -256,8 +291,12 @@ def _one(
             stream.flush()
     os.chdir("/")
     changed = _changes(before, _state(work), True)
+    row = {"code": code, "changed": changed}
+    if case.believed is not None and isinstance(code, int) and code in CODES:
+        out = work.with_suffix(".out").read_text("utf-8", "replace")
+        row["believed"] = case.believed(code, work, out)
     shutil.rmtree(work, ignore_errors=True)
-    return {"code": code, "changed": changed}
+    return row
 
 
 def _tracing(reached: bytearray) -> Callable[[FrameType, str, Any], Any]:
@@ -298,6 +337,8 @@ class Watched:
             return f"opens {path!r}" if writes and self._outside(path) else ""
         if event in CHANGES:
             return f"{event} {given[0]!r}" if self._outside(given[0]) else ""
+        if event == "pickle.find_class":
+            return "" if _between_processes() else f"{event} {given[:2]!r}"
         if event in RUNS:
             known = os.path.basename(os.fsdecode(given[0] or b"")) in PROGRAMS
             return "" if known else f"{event} {given[:2]!r}"
@@ -317,8 +358,12 @@ class Watched:
         return not text.startswith((self.work, "/dev/null", "/proc/")) and "numba" not in text
 
 
-def _wait(child: int) -> tuple[int, resource.struct_rusage, bool]:
-    """Return status and use of a process, and whether it had to be ended; nothing of it stays."""
+def _wait(child: int, others: set[int]) -> tuple[int, int, bool, str]:
+    """Return a process's status, the most KiB that it or what it started held, whether it had to
+    be ended, and the name of what lived on after it, which is ended too.
+
+    What it started is this process's when it ends (`_adopt`), in whichever group of processes.
+    """
     handle = os.pidfd_open(child)
     late = False
     try:
@@ -328,16 +373,40 @@ def _wait(child: int) -> tuple[int, resource.struct_rusage, bool]:
         _, status, used = os.wait4(child, 0)
     finally:
         os.close(handle)
-    until = time.monotonic() + 5
-    while time.monotonic() < until:  # workers see that their parent is gone
-        try:
-            os.killpg(child, 0)
-        except ProcessLookupError:
-            return status, used, late
-        time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    return status, used, True
+    held, left = used.ru_maxrss, ""
+    until = time.monotonic() + LINGER
+    while orphans := _children() - others:  # workers see that their parent is gone
+        for orphan in orphans:
+            if time.monotonic() > until:
+                left = left or _name(orphan)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(orphan, signal.SIGKILL)
+            ended, _, used = os.wait4(orphan, os.WNOHANG)
+            held = max(held, used.ru_maxrss if ended else 0)
+        time.sleep(0.01)
+    return status, held, late, left
+
+
+def _adopt() -> None:
+    """Have processes whose parent ends become children of this one, which waits for them."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _children() -> set[int]:
+    """Return the children of this process, ended ones too."""
+    own, found = str(os.getpid()), set()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="latin-1") as file:
+            if file.read().rpartition(")")[2].split()[1] == own:
+                found.add(int(name))
+    return found
+
+
+def _name(process: int) -> str:
+    """Return a process's command line."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", encoding="latin-1") as file:
+        return file.read().replace("\0", " ").strip()[:100] or "a process"
+    return "a process"
 
 
 # --- what must hold ---

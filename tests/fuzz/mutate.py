@@ -109,11 +109,12 @@ def text_of(draw: random.Random, content: bytes, others: Sequence[bytes] = ()) -
 
 def value_of(draw: random.Random, value: Any) -> Any:
     """Return JSON with one node of it changed."""
-    nodes: list[tuple[Any, Any]] = []
-    _collect(value, nodes)
-    if not nodes:
+    kinds: dict[str, list[tuple[Any, Any]]] = {}
+    _collect(value, kinds)
+    if not kinds:
         return draw.choice(ODD)()
-    parent, key = draw.choice(nodes)
+    nodes = [node for alike in kinds.values() for node in alike]
+    parent, key = draw.choice(kinds[draw.choice(list(kinds))])
     match draw.randrange(6):
         case 0 if isinstance(parent, dict):
             del parent[key]
@@ -132,14 +133,16 @@ def value_of(draw: random.Random, value: Any) -> Any:
     return value
 
 
-def _collect(value: Any, nodes: list[tuple[Any, Any]], depth: int = 0) -> None:
-    if depth > 12 or len(nodes) > 5000:
-        return
-    if not isinstance(value, dict | list):
+def _collect(
+    value: Any, kinds: dict[str, list[tuple[Any, Any]]], place: str = "", depth: int = 0
+) -> None:
+    """Gather the nodes of JSON by their place, for which those of a list are alike."""
+    if depth > 12 or len(kinds) > 5000 or not isinstance(value, dict | list):
         return
     for key in value if isinstance(value, dict) else range(len(value)):
-        nodes.append((value, key))
-        _collect(value[key], nodes, depth + 1)
+        here = f"{place}/{key if isinstance(value, dict) else ''}"
+        kinds.setdefault(here, []).append((value, key))
+        _collect(value[key], kinds, here, depth + 1)
 
 
 def json_of(draw: random.Random, content: bytes, others: Sequence[bytes] = ()) -> bytes:
