@@ -173,3 +173,11 @@ def test_parts_that_are_being_removed_are_still_ours(
         parts._lock.close()
         outputs.Parts(tmp_path / "o", {"a": 1}, resume=resume).remove_all()
         assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["sertool", "sertool.__main__"])
+def test_nothing_is_imported_before_ctrl_c_is_answered(name: str) -> None:
+    """Python's own traceback of an interrupt is all that could come there."""
+    code = f"import sys; old = set(sys.modules); import {name}; print(*set(sys.modules) - old)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"sertool", name}
