@@ -67,7 +67,8 @@ MINUTES ?= 10
 SEED ?= 0
 fuzz: $(VENV)/ready
 	PYTHONPATH=tests nice -n 10 $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(DOORS)
-# Every stage stopped by KILL, TERM, Ctrl-C and full disks, ROUNDS times each over nothing and over an older output; out/soak.jsonl
+# Every stage stopped by KILL, TERM, Ctrl-C and full disks, or with broken standard streams, ROUNDS times each over nothing and over an
+# older output; out/soak.jsonl
 # keeps the trials, so that the next run goes on. HOURS ends it.
 ROUNDS ?= 30
 soak: $(VENV)/ready
