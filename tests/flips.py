@@ -8,6 +8,8 @@ the sums in benchmarks/results/trust/flips.json. A flip is
 - silent: it gives something else, and says nothing;
 - a crash: a traceback or a signal; or a hang: no end within a minute.
 
+What an interrupted run left is flipped, too: the run that resumes refuses a part, or does it again.
+
 Every command runs in a fork of one process, which has imported all that they need.
 """
 
@@ -15,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import importlib.util
 import json
 import os
 import resource
@@ -45,13 +49,15 @@ LATE = -1000  # the exit code of what did not end
 class Case:
     """A file whose bits are flipped, and the command lines that read it, `info` first.
 
-    files: relative to the desk; the bits of all of them are taken for one row.
+    files: relative to the desk, or patterns of them; the bits of all are taken for one row. left: a
+    folder with what an interrupted run left where the lines write.
     """
 
     name: str
     files: list[str]
     lines: list[str]
     info: bool = True  # whether the first line is one that must notice all that the others do
+    left: str | None = None
 
 
 @dataclass
@@ -70,12 +76,19 @@ class Answer:
         return (self.code, self.out, self.files) == (other.code, other.out, other.files)
 
 
-def run(line: str, desk: Path) -> Answer:
-    """Return what a command line gives in the folder `desk`, in a fork of this process."""
-    shutil.rmtree(desk / OUT, ignore_errors=True)
-    (desk / OUT).mkdir()
+def run(line: str, desk: Path, left: str | None = None, interrupted: bool = False) -> Answer:
+    """Return what a command line gives in the folder `desk`, in a fork of this process.
+
+    left: the folder with what is there where it writes. interrupted: it ends before it removes the
+    parts that it kept.
+    """
+    _begin(desk, left)
     pid = os.fork()
     if not pid:
+        if interrupted:
+            from sertool.formats.outputs import Parts
+
+            Parts.remove_all = lambda _: os._exit(0)  # type: ignore[method-assign]
         _child(line.split(), desk)
     code = _ended(pid)
     out, err = ((desk / f".{name}").read_bytes() for name in ("stdout", "stderr"))
@@ -87,12 +100,19 @@ def run(line: str, desk: Path) -> Answer:
     return Answer(code, out, err, files)
 
 
+def _begin(desk: Path, left: str | None) -> None:
+    shutil.rmtree(desk / OUT, ignore_errors=True)
+    if left is None:
+        (desk / OUT).mkdir()
+    else:
+        shutil.copytree(desk / left, desk / OUT)
+
+
 def here(line: str, desk: Path) -> None:
     """Run a command line in this process, in the folder `desk`, and leave nothing of it."""
     from sertool.cli import main
 
-    shutil.rmtree(desk / OUT, ignore_errors=True)
-    (desk / OUT).mkdir()
+    _begin(desk, None)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.chdir(desk))
         nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -174,9 +194,11 @@ def flips(case: Case, desk: Path, n: int) -> Iterator[Flip]:
     """Flip `n` bits of a case's files, and yield what the first line and another made of each."""
     for line in case.lines:
         here(line, desk)  # what a command imports no fork of this process has to
-    known = {line: run(line, desk) for line in case.lines}
+    gc.collect()
+    gc.freeze()  # forks need not copy what the collector would mark
+    known = {line: run(line, desk, case.left) for line in case.lines}
     for line, answer in known.items():
-        if answer.code or answer != run(line, desk):
+        if answer.code or answer != run(line, desk, case.left):
             raise RuntimeError(f"{line}: {answer.code} {answer.err.decode()}")
     first, *others = case.lines
     for k, (name, byte, bit) in enumerate(places(case, desk, n)):
@@ -186,7 +208,7 @@ def flips(case: Case, desk: Path, n: int) -> Iterator[Flip]:
         spoiled[byte] ^= 1 << bit
         path.write_bytes(spoiled)
         lines = [first, *others[k % max(1, len(others)) :][:1]]
-        given = {line: run(line, desk) for line in lines}
+        given = {line: run(line, desk, case.left) for line in lines}
         path.write_bytes(whole)
         found = {line: judged(answer, known[line]) for line, answer in given.items()}
         said = next((a.err for line, a in given.items() if found[line] == CRASH), b"")
@@ -195,7 +217,9 @@ def flips(case: Case, desk: Path, n: int) -> Iterator[Flip]:
 
 def places(case: Case, desk: Path, n: int) -> Iterator[tuple[str, int, int]]:
     """Yield (file, byte, bit) of `n` bits, spread evenly over what a case's files hold."""
-    used = {name: held((desk / name).read_bytes()) for name in case.files}
+    files = [path for name in case.files for path in sorted(desk.glob(name)) if path.is_file()]
+    used = {str(path.relative_to(desk)): held(path.read_bytes()) for path in files}
+    used = {name: own for name, own in used.items() if own}  # a lock holds nothing
     total = sum(map(len, used.values()))
     for name, own in used.items():
         wanted = max(1, round(n * len(own) / total))
@@ -234,12 +258,26 @@ MADE = [  # the last word of each line is what it makes
     "export -q linear.ckpt linear.onnx",
     "push -q shipped.ckpt pushed",
     "predict -q --vad off linear.ckpt corpus -o p.jsonl",
+    "convert -q mel.h5 mel.npz",
+    "convert -q mel.h5 mel.parquet",
+    "convert -q --to webdataset mel.h5 shared",
 ]
+LEFT = {  # runs that are interrupted, by the folder of what they leave
+    "featurize-parts": f"featurize -q {MEL} m.jsonl out/f.h5",
+    "wave-parts": "featurize -q --kind mfcc wave.h5 out/f.h5",
+    "augment-parts": "augment -q --awgn 10 --copies 2 wave.h5 out/a.h5",
+    "merge-parts": "merge -q mel.h5 further.h5 out/s.h5",
+    "convert-parts": "convert -q mel.npz out/b.h5",
+    "predict-parts": "predict -q --vad off -o out/p.jsonl linear.ckpt corpus",
+    "lhotse-parts": "prepare -q --to lhotse corpus out/l",
+    "train-parts": f"train -q --test-fold 0 --epochs 2 --no-baselines {NETWORK} mel.h5 out/n.ckpt",
+}
 
 
 def needed(cases: list[Case]) -> list[str]:
     """Return those lines of `MADE` that cases need, in their order."""
-    words = {word for case in cases for line in case.lines for word in line.split()}
+    given = [line for case in cases for line in (*case.lines, LEFT.get(case.left or "", ""))]
+    words = {word for line in given for word in line.split()}
     words |= {part for case in cases for name in case.files for part in (name, name.split("/")[0])}
     lines = []
     for line in reversed(MADE):
@@ -260,6 +298,16 @@ def desk(folder: Path, cases: list[Case]) -> Path:
         answer = run(line, folder)
         if answer.code:
             raise RuntimeError(f"{line}: {answer.err.decode()}")
+    for case in cases:
+        if case.left is not None:
+            line = LEFT[case.left]
+            here(line, folder)  # what a command imports no fork of this process has to
+            if run(line, folder, interrupted=True).code:
+                raise RuntimeError(f"{line}: failed")
+            for path in (folder / OUT).iterdir():
+                if not path.name.endswith(".parts"):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            (folder / OUT).rename(folder / case.left)
     return folder
 
 
@@ -292,6 +340,7 @@ def cases() -> list[Case]:
         "push -q --report {0} shipped.ckpt out/pushed",
     ]
     again = "predict -q --resume --vad off -o p.jsonl linear.ckpt corpus"
+    back = ["convert -q {0} out/b.h5"]
     pushed = [f"pushed/{name}" for name in ("model.ckpt", "config.json", "README.md")]
     return [
         case("mel.h5", MEL_STAGES),
@@ -307,7 +356,14 @@ def cases() -> list[Case]:
         case("runs.jsonl.xz", [shown]),
         case("m.jsonl", [f"featurize -q {MEL} {{0}} out/f.h5"], [".m.jsonl.made", "m.jsonl"]),
         Case("pushed", pushed, ["pull -q pushed out/m.ckpt"], info=False),
-        Case("p.jsonl", [".p.jsonl.made"], [again], info=False),
+        Case("p.jsonl", [".p.jsonl.made", "p.jsonl"], [again], info=False),
+        case("mel.npz", back),
+        *([case("mel.parquet", back)] if importlib.util.find_spec("pyarrow") else []),
+        case("shared", back, ["shared/*"]),
+        *(
+            Case(name, [f"{name}/.*/*"], [f"{line} --resume"], info=False, left=name)
+            for name, line in LEFT.items()
+        ),
     ]
 
 

@@ -215,6 +215,7 @@ def result(name: str, made: dict[str, Any]) -> pooling.Result:
 
 
 def write(path: Path, made: dict[str, Any]) -> Path:
-    """Write a report where `eval --json` would, and return its path."""
-    path.write_text(json.dumps(made), encoding="utf-8")
+    """Write a report where `eval --json` would, with its checksum, and return its path."""
+    signed = {"sha256": reports.digest(made)} | made if isinstance(made, dict) else made
+    path.write_text(json.dumps(signed), encoding="utf-8")
     return path

@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -437,3 +437,88 @@ def test_rows_that_are_none_are_refused_in_one_line(cli: Cli, tmp_path: Path, te
     assert (found.code, found.err.count("\n")) == (3, 1), found.err
     assert "a.jsonl" in found.err
     assert not (tmp_path / "d").exists()
+
+
+def changes(to: str, store: Path, out: Path) -> Iterator[None]:
+    """Change a number, then a speaker, then the description of what was written."""
+    numbers = Store(store).features(6)[2]
+    changed = numbers.copy()
+    changed[3] += 1
+    if to == "webdataset":
+        tar, index = out / "00000.tar", out / "sertool.json"
+        whole = tar.read_bytes()
+        speakers = b'"speaker":"02"', b'"speaker":"03"'
+        for old, new in ((numbers.tobytes(), changed.tobytes()), speakers):
+            assert old in whole
+            tar.write_bytes(whole.replace(old, new))
+            yield
+        tar.write_bytes(whole)
+        index.write_text(index.read_text().replace('"n":5', '"n":6'))
+        yield
+    elif to == "npz":
+        with np.load(out) as found:
+            arrays = dict(found)
+        features, speakers = arrays["features"].copy(), arrays["items/speaker"].copy()
+        features[arrays["offsets"][6] + 2] = changed
+        speakers[4] = "02"
+        text = np.array(arrays["sertool"].item().replace('"n":5', '"n":6'))
+        for name, array in (("features", features), ("items/speaker", speakers), ("sertool", text)):
+            np.savez(out, **(arrays | {name: array}))
+            yield
+    else:
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        whole, table = out.read_bytes(), parquet.read_table(out)
+        out.write_bytes(whole.replace(numbers.tobytes(), changed.tobytes()))
+        yield
+        at = table.schema.get_field_index("speaker")
+        parquet.write_table(table.set_column(at, "speaker", pa.array(["02"] * 9)), out)
+        yield
+        text = table.schema.metadata[b"sertool"].replace(b'"n":5', b'"n":6')
+        parquet.write_table(table.replace_schema_metadata({b"sertool": text}), out)
+        yield
+
+
+@pytest.mark.parametrize("to", BACK)
+def test_what_was_changed_is_found(cli: Cli, tmp_path: Path, to: str) -> None:
+    """`convert`, `info` and `--resume` refuse it."""
+    if to == "parquet":
+        pytest.importorskip("pyarrow")
+    store, out = made(tmp_path / "a.h5"), tmp_path / BACK[to]
+    write = ("convert", store, out, "--to", to)
+    assert cli(*write).code == 0
+    told = cli("info", out)
+    assert (told.code, told.err) == (0, "")
+    assert "checksums right" in told.out
+    assert cli(*write, "--resume").code == 0
+    for _ in changes(to, store, out):
+        for line in (("convert", out, tmp_path / "b.h5"), ("info", out), (*write, "--resume")):
+            found = cli(*line)
+            assert (found.code, found.err.count("\n")) == (3, 1), (line, found.err)
+            assert f"{BACK[to]}: " in found.err
+
+
+def test_without_checksums_it_is_read_and_said(cli: Cli, tmp_path: Path) -> None:
+    old = Path(__file__).parent / "data" / "v2" / "items.npz"  # of a version that wrote none
+    found = cli("convert", old, tmp_path / "b.h5")
+    assert (found.code, found.err.count("carries no checksum")) == (0, 1)
+    told = cli("info", old)
+    assert (told.code, told.err.count("carries no checksum")) == (0, 1)
+    assert "checksums missing" in told.out
+    assert json.loads(cli("info", "--json", old).out)["checksum"] is None
+    out = tmp_path / "x.npz"
+    assert cli("convert", made(tmp_path / "a.h5"), out).code == 0
+    bare = rewritten(out, tmp_path / "y.npz", crc32=None)  # of which it says that it has them
+    assert cli("convert", bare, tmp_path / "c.h5").code == 3
+
+
+def test_rows_left_out_are_said(cli: Cli, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "x.parquet"
+    assert cli("convert", made(tmp_path / "a.h5"), out).code == 0
+    parquet.write_table(parquet.read_table(out).slice(2, 4), tmp_path / "few.parquet")
+    found = cli("convert", tmp_path / "few.parquet", tmp_path / "few.h5")
+    assert (found.code, "holds 4 of the 9 items that convert wrote" in found.err) == (0, True)
+    described = json.loads(cli("info", "--json", tmp_path / "few.parquet").out)
+    assert (described["items"], described["checksum"]) == (4, "right")
+    rows = cli("info", "--items", tmp_path / "few.parquet").out.splitlines()
+    assert [json.loads(row)["id"] for row in rows] == [f"toy/ä{i}" for i in range(2, 6)]

@@ -859,3 +859,21 @@ def test_a_class_that_one_seed_never_predicts(cli, tmp_path, files, form):
     assert "nan" not in result.out
     if form == "json":
         whole(result.out)
+
+
+def test_a_report_without_a_checksum_is_read_and_said(cli, files, tmp_path):
+    paths = files(*(report(speech(seed), seed=seed) for seed in (0, 1)))
+    for line in (["report", paths[0]], ["report", "--compare", *paths], ["info", paths[0]]):
+        assert (cli(*line).code, cli(*line).err) == (0, "")
+    for path in paths:
+        values = json.loads(path.read_text())
+        del values["sha256"]
+        path.write_text(json.dumps(values))
+    pack = tmp_path / "runs.jsonl"
+    for line in (
+        ["report", paths[0]], ["report", "--compare", *paths], ["info", paths[0]],
+        ["report", *paths, "--pack", pack], ["report", pack], ["info", pack],
+    ):  # fmt: skip
+        found = cli(*line)
+        assert (found.code, found.err.count("carries no checksum")) == (0, 1), found.err
+        assert "so do 1 more" in found.err or len(line) == 2

@@ -55,7 +55,7 @@ def calibrate(
     )
     if state is State.WHOLE:
         return
-    calibration.apply(made, show(checkpoint), report)
+    calibration.apply(made, show(checkpoint), report, console.warn)
     made.meta[files.ENVIRONMENT] = environment()
     made.meta["lineage"] = [*made.meta["lineage"], step]
     files.save(made, output)

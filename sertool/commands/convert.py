@@ -149,11 +149,16 @@ def _there(folder: Path) -> bool:
 
 
 def _made_of(output: Path, to: str) -> str:
-    """Return the SHA-256 of what an output was made of, "" where it does not say."""
+    """Return the SHA-256 of what an output was made of, "" where it does not say.
+
+    Raises InputError for one that is damaged, where it has checksums.
+    """
     from sertool.formats import doors
 
-    if to not in doors.FOLDERS:
-        return doors.door(to).read(output).description.store
+    if doors.format_of(output) == to:
+        table = doors.door(to).read(output)
+        table.check()
+        return table.description.store
     try:
         made = json.loads((output / doors.INDEX).read_text("utf-8"))
         return str(made.get("store") or made.get("made_of"))
@@ -169,8 +174,9 @@ def _back(source: Path, to: str, output: Path, run: RunOptions, console: Console
 
     check_output(output, run.force, run.resume, [source])
     table = doors.door(to).read(source)
-    content = source / doors.INDEX if source.is_dir() else source
-    record = lineage.record("convert", {}, source.name, lineage.file_sha256(content), to)
+    for doubt in table.doubts():
+        console.warn(doubt)
+    record = lineage.record("convert", {}, source.name, table.sha256, to)
     values = doors.attributes(table.description)
     values["lineage"] = [*values["lineage"], record]
     building = Run(console, resume=run.resume)

@@ -129,7 +129,11 @@ class Card:
 
 def info(
     files: Annotated[
-        list[Path], Argument("FILE", "A manifest, store, checkpoint, ONNX model or report; or box.")
+        list[Path],
+        Argument(
+            "FILE",
+            "A manifest, store, checkpoint, ONNX model or report, what convert wrote; or box.",
+        ),
     ] = [],  # noqa: B006 (never changed)
     options: InfoOptions = InfoOptions(),
     run: RunOptions = RunOptions(),
@@ -185,7 +189,14 @@ def _read(path: Path) -> None:
 
 def _described(path: Path, options: InfoOptions, replace: bool, console: Console) -> Description:
     """Describe the file, its recordings too where it is a manifest, and draw the figures."""
-    from sertool.evaluation.description import ManifestDescription, describe, recognise
+    from sertool.evaluation.description import (
+        ItemsDescription,
+        ManifestDescription,
+        ReportDescription,
+        describe,
+        recognise,
+    )
+    from sertool.evaluation.report import doubt
 
     what = recognise(path)
     if options.all and what != "manifest":
@@ -205,11 +216,16 @@ def _described(path: Path, options: InfoOptions, replace: bool, console: Console
             limits=boxes.limits(),
         )
     found = describe(path, listen)
+    if isinstance(found, ReportDescription):
+        doubt([(show(path), report) for report in found.reports], console.warn)
+    if isinstance(found, ItemsDescription):
+        for line in found.table.doubts():
+            console.warn(line)
     if isinstance(found, ManifestDescription):
         for line in found.bad_lines:
             console.failed(path, f"line {line}")
-        if doubt := side.doubt(path):
-            console.warn(doubt)
+        if unsure := side.doubt(path):
+            console.warn(unsure)
     if options.figures is not None:
         _draw(found, options.figures, options.number or DRAWN, console)
     return found

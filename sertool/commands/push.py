@@ -130,7 +130,8 @@ def _files(
     content = checkpoints.read(path)
     model = checkpoints.parse(content, show(path))
     if text is None:
-        text = card.card(model, name, source, options.report, options.licence, options.language)
+        given = options.report, options.licence, options.language
+        text = card.card(model, name, source, *given, console.warn)
         if not options.report:
             console.warn("no --report: the card says that nobody knows how good the model is")
         if options.licence is None:

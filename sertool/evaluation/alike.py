@@ -6,16 +6,17 @@ from pathlib import Path
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
-from sertool.evaluation.report import AnyReport, NumberReport, read
+from sertool.evaluation.report import AnyReport, NumberReport, Warn, read
 from sertool.formats.checkpoint import Checkpoint, Header
 
 
-def of_model(path: Path, header: Header) -> AnyReport:
+def of_model(path: Path, header: Header, warn: Warn) -> AnyReport:
     """Return the report in a file; InputError where it is of another model than `header`'s.
 
-    Alike are models of one name and kind of feature that say the same classes or numbers.
+    Alike are models of one name and kind of feature that say the same classes or numbers. warn: see
+    `report.read`.
     """
-    report, name = read(path), show(path)
+    report, name = read(path, warn), show(path)
     numbers = isinstance(report, NumberReport)
     said = list(report.figures.targets) if isinstance(report, NumberReport) else report.classes
     if numbers != bool(header.numbers):

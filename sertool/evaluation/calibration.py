@@ -12,17 +12,17 @@ from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.evaluation import reliability
 from sertool.evaluation.alike import of_model
-from sertool.evaluation.report import Report
+from sertool.evaluation.report import Report, Warn, ignored
 from sertool.formats.checkpoint import Calibration, Checkpoint, Header
 from sertool.models.inner_folds import fit_temperature
 
 
-def apply(checkpoint: Checkpoint, name: str, report: Path) -> None:
+def apply(checkpoint: Checkpoint, name: str, report: Path, warn: Warn = ignored) -> None:
     """Give a checkpoint the temperature that suits a report's items best, each class alike.
 
-    name: of the checkpoint, for messages. Raises InputError where the report has no items, is of
-    another model or of other classes, or of items that its models were trained on, and where the
-    checkpoint is calibrated already.
+    name: of the checkpoint, for messages. warn: see `report.read`. Raises InputError where the
+    report has no items, is of another model or of other classes, or of items that its models were
+    trained on, and where the checkpoint is calibrated already.
     """
     header = checkpoint.header
     if header.calibration is not None:
@@ -31,7 +31,7 @@ def apply(checkpoint: Checkpoint, name: str, report: Path) -> None:
         raise InputError(f"{name}: holds a model per {header.per.field}; calibrate single models")
     if not header.classes:
         raise InputError(f"{name}: says numbers; only posteriors of classes are calibrated")
-    truth, posterior = _items(report, header)
+    truth, posterior = _items(report, header, warn)
     temperature = temperature_of(truth, posterior)
     found = Calibration(
         temperature=temperature,
@@ -50,9 +50,9 @@ def temperature_of(truth: np.ndarray, posterior: np.ndarray) -> float:
     return 1 / fit_temperature(logits, truth, weights)
 
 
-def _items(path: Path, header: Header) -> tuple[np.ndarray, np.ndarray]:
+def _items(path: Path, header: Header, warn: Warn) -> tuple[np.ndarray, np.ndarray]:
     """Return (truth (n,), posteriors (n, classes)) of a report's items; InputError for none."""
-    report, classes = of_model(path, header), header.classes
+    report, classes = of_model(path, header, warn), header.classes
     assert isinstance(report, Report)
     if report.protocol.facts.get("origin_disjoint") is False:
         raise InputError(f"{show(path)}: its models were trained on items that it tests")

@@ -17,7 +17,7 @@ from sertool.corpora import named
 from sertool.evaluation import contamination
 from sertool.evaluation.alike import of_model, tested
 from sertool.evaluation.number_tables import interval
-from sertool.evaluation.report import AnyReport, Intervals, NumberReport, Report
+from sertool.evaluation.report import AnyReport, Intervals, NumberReport, Report, Warn, ignored
 from sertool.evaluation.terminal import (
     percent,
     pieces,
@@ -163,15 +163,17 @@ def card(
     reports: Sequence[Path] = (),
     licence: str | None = None,
     languages: Sequence[str] = (),
+    warn: Warn = ignored,
 ) -> str:
     """Return the card of a checkpoint; its figures are those of `reports`, of `sertool eval`.
 
     name: of the model. source: what `sertool pull` is to be given. languages: those of the corpora
-    that sertool knows where none is given. Raises InputError for reports of another model.
+    that sertool knows where none is given. warn: see `report.read`. Raises InputError for reports
+    of another model.
     """
     header = checkpoint.header
     trained = trained_on(checkpoint)
-    found = [(path, of_model(path, header)) for path in reports]
+    found = [(path, of_model(path, header, warn)) for path in reports]
     results = [one for _, report in found for one in _results(report)]
     untold = "Not known: no report of a test was given. Figures of the training say nothing."
     hashes = ", ".join(f"{markdown(path.name)} ({file_sha256(path)[:12]})" for path, _ in found)

@@ -1,4 +1,5 @@
-"""What a manifest, store, checkpoint, ONNX model or report is, and how it was made."""
+"""What a manifest, store, checkpoint, ONNX model, report or converted store is, and how it was
+made."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ from sertool.core.paths import contents, regular, show
 from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
 from sertool.evaluation.report import XZ_MAGIC, AnyReport, load, parse
+from sertool.formats import doors, onnx
 from sertool.formats import made as side
-from sertool.formats import onnx
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
 from sertool.formats.checkpoint import load as load_checkpoint
+from sertool.formats.doors import Table
 from sertool.formats.lineage import Record
 from sertool.formats.manifest import FIELDS, read_manifest
 from sertool.formats.store import HDF5_MAGIC, STORE_FIELDS, Store, is_store
@@ -35,9 +37,13 @@ COUNTED = ("label", "gender", "speaker", "text", "corpus", "session", "fold", "p
 
 
 def recognise(path: Path) -> str:
-    """Return "store", "checkpoint", "onnx", "report" or "manifest"; InputError for all else."""
+    """Return "store", "checkpoint", "onnx", "report", "manifest", or "items" of what `convert`
+    wrote for other tools; InputError for all else.
+    """
     if path.is_dir() and is_store(path):
         return "store"
+    if path.is_dir() and doors.format_of(path):
+        return "items"
     try:
         with regular(path) as file:
             head = file.read(512)
@@ -55,6 +61,8 @@ def recognise(path: Path) -> str:
     if head.lstrip().startswith(b"{"):
         marked = b'"format":"sertool-report"' in head.replace(b" ", b"")
         return "report" if marked or _is_report(path) else "manifest"
+    if doors.format_of(path):
+        return "items"
     raise InputError(f"{show(path)}: neither a manifest, a store, a checkpoint nor a report")
 
 
@@ -181,6 +189,43 @@ class StoreDescription(Description):
 
 
 @dataclass(frozen=True)
+class ItemsDescription(Description):
+    """A store as `convert` writes it for other tools, every item read. frames: as of a store."""
+
+    what = "items"
+    format: str
+    table: Table
+    frames: tuple[int, int, int]
+    hours: float | None
+    survey: Survey
+
+    @property
+    def signed(self) -> bool:
+        """Whether it has checksums, which then are right."""
+        return not self.table.unsigned
+
+    def _json(self, with_items: bool) -> dict[str, Any]:
+        known = to_builtins(self.table.description)
+        rows = self.table.items
+        result = {
+            "format": self.format,
+            **{name: known[name] for name in known if name not in ("format", "crc32")},
+            "items": len(rows),
+            **dict(zip(("frames", "frames_min", "frames_max"), self.frames, strict=True)),
+            "hours": self.hours,
+            "counts": counts(rows),
+            "class_gender": classes_by_gender(rows),
+            "checksum": "right" if self.signed else None,
+            "survey": _survey_values(self.survey),
+        }
+        return result | ({"item_list": [i.store_row() for i in rows]} if with_items else {})
+
+    def lineage(self) -> list[Record]:
+        """Return the stages that made the store that it was written of."""
+        return convert(self.table.description.lineage, list[Record])
+
+
+@dataclass(frozen=True)
 class ManifestDescription(Description):
     """A manifest. bad_lines: "number: reason"; audio: None where it was not examined."""
 
@@ -297,6 +342,8 @@ def describe(path: Path, listen: Listen | None = None) -> Description:
         return _manifest(path, listen)
     if what == "onnx":
         return OnnxDescription(path, onnx.load(path))
+    if what == "items":
+        return _items(path)
     return _store(path) if what == "store" else _checkpoint(path)
 
 
@@ -315,6 +362,24 @@ def _store(path: Path) -> StoreDescription:
             store.verify(),
             survey(items, [float(n) / rate if rate else None for n in lengths]),
         )
+
+
+def _items(path: Path) -> ItemsDescription:
+    """Describe what convert wrote; InputError where an item's checksum is wrong."""
+    to = doors.format_of(path)
+    assert to is not None
+    table = doors.door(to).read(path)
+    made = (table.make(i).items[0][1] for i in range(len(table.items)))
+    lengths = [len(frames) for frames in made]
+    rate = table.description.frame_rate
+    return ItemsDescription(
+        path,
+        to,
+        table,
+        (sum(lengths), min(lengths), max(lengths)) if lengths else (0, 0, 0),
+        sum(lengths) / rate / 3600 if rate else None,
+        survey(table.items, [n / rate if rate else None for n in lengths]),
+    )
 
 
 def _manifest(path: Path, listen: Listen | None) -> ManifestDescription:

@@ -12,6 +12,7 @@ from sertool.corpora.survey_text import page as survey_page
 from sertool.evaluation.description import (
     CheckpointDescription,
     Description,
+    ItemsDescription,
     ManifestDescription,
     OnnxDescription,
     ReportDescription,
@@ -21,6 +22,7 @@ from sertool.evaluation.description import (
 from sertool.evaluation.number_tables import shown
 from sertool.evaluation.report import AnyReport, NumberReport
 from sertool.evaluation.terminal import describe_report, percent
+from sertool.formats import doors
 from sertool.formats.checkpoint import Checkpoint, Header, Per, Trained
 from sertool.formats.lineage import Record
 from sertool.formats.schema import convert
@@ -38,6 +40,8 @@ def page(found: Description) -> list[Any]:
     """Return what to print of a description: lines and rich renderables."""
     if isinstance(found, StoreDescription):
         return _store(found)
+    if isinstance(found, ItemsDescription):
+        return _items(found)
     if isinstance(found, ManifestDescription):
         return _manifest(found)
     if isinstance(found, CheckpointDescription):
@@ -72,9 +76,25 @@ def _store(found: StoreDescription) -> list[Any]:
     ]
 
 
-def shape(store: Store) -> str:
+def shape(store: Store | doors.Description) -> str:
     """Return the shape of one frame, as people write it."""
     return " x ".join(str(n) for n in store.shape) or "1"
+
+
+def _items(found: ItemsDescription) -> list[Any]:
+    one, (total, least, most) = found.table.description, found.frames
+    rate = f", {one.frame_rate:g} a second; {found.hours:.2f} hours" if one.frame_rate else ""
+    return [
+        f"feature store as {found.format}: kind {one.kind}, {one.dtype}; sertool convert reads it",
+        f"{len(found.table.items)} items; {total} frames of {shape(one)}, {least} to {most} an"
+        f" item{rate}",
+        f"sample rate {one.sample_rate} Hz; files below {one.root or '/'}",
+        "settings: " + ", ".join(f"{k}={v}" for k, v in one.settings.items()),
+        *survey_page(found.survey, counts(found.table.items)),
+        *_lineage(found.lineage()),
+        f"checksums {'right' if found.signed else 'missing'}; written of the store with sha256"
+        f" {one.store}",
+    ]
 
 
 def _manifest(found: ManifestDescription) -> list[Any]:

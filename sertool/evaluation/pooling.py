@@ -29,7 +29,9 @@ from sertool.evaluation.report import (
     NumberReport,
     Report,
     VoteFigures,
+    Warn,
     all_hold,
+    ignored,
     read_all,
 )
 from sertool.models import speakers
@@ -129,9 +131,9 @@ class Pooled:
         return self.made | self.tags
 
 
-def load(paths: Sequence[Path]) -> list[Result]:
-    """Return the reports in files; InputError names the first that is none."""
-    return [result(name, report) for name, report in read_all(paths)]
+def load(paths: Sequence[Path], warn: Warn = ignored) -> list[Result]:
+    """Return the reports in files; InputError names the first that is none. See `read_all`."""
+    return [result(name, report) for name, report in read_all(paths, warn)]
 
 
 def result(name: str, report: AnyReport) -> Result:

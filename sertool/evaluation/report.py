@@ -362,7 +362,8 @@ class Stress(Struct, kw_only=True):
 class Common(Struct, kw_only=True):
     """What reports of both kinds hold. kept: which epoch's weights, where not the best.
 
-    environment: see `core.environment`. sha256: of all the rest, in a file that `dumps` wrote.
+    environment: see `core.environment`. sha256: of all the rest; UNSET in a file that
+    is older than it.
     """
 
     format: str = FORMAT
@@ -527,8 +528,7 @@ def parse(raw: Any, name: str) -> AnyReport:
         raise InputError(f"{name}: a report of kind {kind!r}, which this sertool does not know")
     try:
         json.dumps(raw, allow_nan=False)
-        own = {key: value for key, value in raw.items() if key != "sha256"}
-        report = schema.convert(_nested(own, KINDS[kind]), KINDS[kind])
+        report = schema.convert(_nested(raw, KINDS[kind]), KINDS[kind])
         _check(report)
     except ValueError as error:
         what = str(error)
@@ -699,6 +699,13 @@ def _matrix(rows: list[list[int]], n: int) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
+Warn = Callable[[str], None]
+
+
+def ignored(text: str) -> None:
+    """Hear a warning that is of no use."""
+
+
 # --- files: one report in JSON, or several in JSON Lines, compressed (.xz) or not ---
 
 
@@ -735,17 +742,35 @@ def _unpacked(path: Path) -> bytes:
     return found
 
 
-def read(path: Path) -> AnyReport:
-    """Return the report in a file; InputError where it cannot be read or is none."""
+def read(path: Path, warn: Warn = ignored) -> AnyReport:
+    """Return the report in a file; InputError where it cannot be read or is none.
+
+    warn: is told of one without a checksum.
+    """
     found = load(path)
     if len(found) != 1:
         raise InputError(f"{show(path)}: holds {len(found)} reports, not one")
-    return parse(found[0][1], show(path))
+    report = parse(found[0][1], show(path))
+    doubt([(show(path), report)], warn)
+    return report
 
 
-def read_all(paths: Iterable[Path]) -> list[tuple[str, AnyReport]]:
-    """Return (name, report) of every report in files; InputError names the first that is none."""
-    return [(name, parse(raw, name)) for path in paths for name, raw in load(path)]
+def read_all(paths: Iterable[Path], warn: Warn = ignored) -> list[tuple[str, AnyReport]]:
+    """Return (name, report) of every report in files; InputError names the first that is none.
+
+    warn: is told of those without a checksum, in one line.
+    """
+    found = [(name, parse(raw, name)) for path in paths for name, raw in load(path)]
+    doubt(found, warn)
+    return found
+
+
+def doubt(found: Iterable[tuple[str, AnyReport]], warn: Warn) -> None:
+    """Say, where (name, report)s carry no checksum, that nobody sees whether they are whole."""
+    bare = [name for name, report in found if not report.sha256]
+    if bare:
+        more = f"; so do {len(bare) - 1} more" if len(bare) > 1 else ""
+        warn(f"{bare[0]}: carries {schema.NO_CHECKSUM}{more}")
 
 
 def packed(raw: Sequence[Any], path: Path) -> bytes:

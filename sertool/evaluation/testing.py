@@ -163,7 +163,7 @@ def _tested(
         if finished is not None:
             state = decide(finished, step, _made, console, resume=True)
             if state is State.WHOLE:
-                return read(finished)
+                return read(finished, console.warn)
         if options.by == "file":
             facts.files_split = _split_files(tests, store, console) or UNSET
         for test in tests:

@@ -37,10 +37,11 @@ class Made:
 
 
 def of_store(path: Path) -> Made:
-    """Return how a store was made, and of which utterances."""
+    """Return how a store was made, and of which utterances; InputError where it is damaged."""
     from sertool.formats.store import Store
 
     with Store(path) as store:
+        store.check_features()
         return Made(store.lineage[-1] if store.lineage else {}, set(store.column("origin")))
 
 

@@ -20,6 +20,8 @@ Number = Annotated[float, Meta(gt=-1e300, lt=1e300)]  # none overflows where it 
 Rate = Annotated[float, Meta(ge=0.0, le=1.0)]
 Name = Annotated[str, Meta(min_length=1)]
 
+NO_CHECKSUM = "no checksum (an older version wrote it, or something changed it)"
+
 _WORDS = {
     "object": "a table",
     "array": "a list",

@@ -84,7 +84,7 @@ def compare(paths: Sequence[Path], console: Console, again: bool = False) -> Com
     Raises UsageError for one system without baselines, InputError where two were not tested on the
     same recordings.
     """
-    results = pooling.load(paths)
+    results = pooling.load(paths, console.warn)
     if again:
         recount_all(results, console)
     one_run = len({(each.seed, each.fold) for each in results}) == 1

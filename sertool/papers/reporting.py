@@ -10,7 +10,7 @@ from sertool.core.errors import UsageError
 from sertool.core.paths import show
 from sertool.evaluation import pooling, recount
 from sertool.evaluation.pooling import Pooled, Result
-from sertool.evaluation.report import dumps, load, packed, parse
+from sertool.evaluation.report import doubt, dumps, load, packed, parse
 from sertool.formats.outputs import atomic, check_output
 from sertool.papers.papers import paper
 from sertool.papers.study import Study, study
@@ -32,7 +32,7 @@ def report(
     known = paper(paper_name) if paper_name else None
     if not paths and known is None:
         raise UsageError("name a report of eval --json, or a paper with --paper")
-    results = pooling.load(paths)
+    results = pooling.load(paths, console.warn)
     if again:
         recount_all(results, console)
     made = study(results, known)
@@ -85,6 +85,7 @@ def pack(
     check_output(target, force, among=True)
     rows = [(name, raw) for path in paths for name, raw in load(path)]
     found = [(name, parse(raw, name)) for name, raw in rows]
+    doubt(found, console.warn)
     kept = [raw for _, raw in rows]
     if digits is not None:
         made = [recount.rounded(report, name, digits) for name, report in found]

@@ -1,14 +1,18 @@
 """Stores as other tools read and write them, one module a format; all that a store says is kept.
 
 Beside the items a file or folder has a description, JSON: what a store has as attributes. From it
-and the items `read` gives what a store is made of again: the same items, bit for bit.
+and the items `read` gives what a store is made of again: the same items, bit for bit. Each item has
+a CRC-32 of its fields and features, the description a SHA-256 of itself: they are compared as they
+are read. What an older version wrote has neither.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,18 +20,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from sertool.core.errors import InputError
 from sertool.core.paths import show
 from sertool.formats import schema
 from sertool.formats.building import Made, Source
-from sertool.formats.lineage import Record, Stage, canonical
+from sertool.formats.lineage import Record, Stage, canonical, file_sha256
 from sertool.formats.schema import Count, Name, Positive
 from sertool.formats.store import Store
 from sertool.items import STORE_FIELDS, Item
 
 FORMAT, VERSION = "sertool-items", 1
+CRC32 = "crc32"  # the array or column of checksums
 INDEX = "sertool.json"  # the description, where the items lie in a folder
 MOST_TEXT = 1 << 26  # bytes of a description
 TYPES = ("float32", "float16", "int16", "uint8")  # of the numbers in a store
@@ -43,6 +48,7 @@ class Description(Struct, kw_only=True):
     """What is true of all items; what a store's attributes have.
 
     store: the SHA-256 of the store. numbers: the further columns that are numbers; others are text.
+    crc32: of each item, where the items have no place for it. sha256: of all the rest.
     """
 
     format: Literal["sertool-items"]
@@ -60,10 +66,12 @@ class Description(Struct, kw_only=True):
     shape: Annotated[list[Positive], Meta(max_length=3)]
     texts: list[Name]
     numbers: list[Name]
+    crc32: list[Annotated[int, Meta(ge=0, lt=2**32)]] | UnsetType = UNSET
+    sha256: str = ""
 
 
 def described(store: Store) -> dict[str, Any]:
-    """Return the description of a store."""
+    """Return the description of a store, without its checksum."""
     further = [name for name in store.column_names() if name not in STORE_FIELDS]
     rows = [item.extra for item in store.items()]
     texts = [n for n in further if all(isinstance(row.get(n), str | None) for row in rows)]
@@ -98,6 +106,8 @@ def parse(text: bytes | str, name: str) -> Description:
                 f"{name}: items of version {values['version']}; this sertool reads up to {VERSION}"
             )
         found = schema.convert(values, Description)
+        if found.sha256 not in ("", _digest(values)):
+            raise ValueError("its checksum is wrong")
         schema.convert(found.pipeline, list[Stage])
         schema.convert(found.lineage, list[Record])
         if _too_large(found.shape):
@@ -105,6 +115,12 @@ def parse(text: bytes | str, name: str) -> Description:
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{name}: a damaged description: {error}") from error
     return found
+
+
+def _digest(values: dict[str, Any]) -> str:
+    """Return the SHA-256 of all that a description says, but of this."""
+    kept = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(canonical(kept).encode()).hexdigest()
 
 
 def _too_large(shape: Sequence[int]) -> bool:
@@ -124,19 +140,59 @@ class Table(Source):
     """The items of a file or folder that `convert` wrote; features are read one by one, in order.
 
     `make` may be called for an item that was made already, or for a later one, which takes longer.
+    sums: the CRC-32 of each item, None in what an older version wrote.
     """
 
     path: Path
     description: Description
     items: list[Item]
+    sums: Sequence[int] | None
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the checksums are not those of the items."""
+        self._sum = Checksum(self.description)
+        missing = bool(self.description.sha256)
+        if missing if self.sums is None else len(self.sums) != len(self.items):
+            raise self.damaged("its checksums")
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what it must hold, however it is packed; of an older one, of its bytes."""
+        if self.unsigned:
+            return file_sha256(self.path / INDEX if self.path.is_dir() else self.path)
+        text = self.description.sha256 + "".join(f" {one:08x}" for one in self.sums or ())
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def check(self) -> None:
+        """Raise InputError where an item is not what was written."""
+        for i in range(len(self.items)):
+            self.make(i)
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether some of it has no checksum."""
+        return self.sums is None or not self.description.sha256
+
+    def doubts(self) -> Iterator[str]:
+        """Yield what to say of a file that carries no checksum, or has fewer items than it had."""
+        if self.unsigned:
+            yield f"{show(self.path)}: carries {schema.NO_CHECKSUM}"
+        if len(self.items) < self.description.items:
+            few = f"{len(self.items)} of the {self.description.items} items"
+            yield f"{show(self.path)}: holds {few} that convert wrote"
 
     def make(self, i: int) -> Made:
-        """Return item `i`; InputError where its features are not as the description says."""
-        found = self.frames(i)
+        """Return item `i`; InputError where it is not as the description and its checksum say."""
+        item, found = self.items[i], self.frames(i)
         one = self.description
         if found.dtype != np.dtype(one.dtype) or list(found.shape[1:]) != one.shape:
-            raise self.damaged(f"the features of {show(self.items[i].id)}")
-        return Made([(self.items[i], found)])
+            raise self.damaged(f"the features of {show(item.id)}")
+        if self.sums is not None and self._sum(item, found) != self.sums[i]:
+            raise InputError(
+                f"{show(self.path)}: {show(item.id)} is not what convert wrote (its checksum is"
+                " wrong): damaged, or changed since; make it again"
+            )
+        return Made([(item, found)])
 
     @abstractmethod
     def frames(self, i: int) -> np.ndarray:
@@ -145,6 +201,28 @@ class Table(Source):
     def damaged(self, what: str) -> InputError:
         """Return the error that says what cannot be used."""
         return InputError(f"{show(self.path)}: damaged, {what} cannot be used; make it again")
+
+
+class Checksum:
+    """The CRC-32 of an item: of its fields by the description's names, then of its features.
+
+    What formats do not tell apart is one: an empty text and none, a whole number and its float.
+    """
+
+    def __init__(self, found: Description) -> None:
+        numbers = {"start", "end", *found.numbers}
+        self._kinds = [(name, name in numbers, name == "fold") for name in names_of(found)]
+
+    def __call__(self, item: Item, frames: np.ndarray) -> int:
+        """Return the checksum of an item and its features (frames, …)."""
+        row: list[Any] = []
+        for name, number, whole in self._kinds:
+            value: Any = item.value(name)
+            row.append((value or "") if not (number or whole) else value)
+            if number and value is not None:
+                row[-1] = float(value)
+        crc = zlib.crc32(canonical(row).encode())
+        return zlib.crc32(np.ascontiguousarray(frames).reshape(-1).view(np.uint8).data, crc)
 
 
 class Door(ABC):
@@ -207,6 +285,12 @@ def item_of(row: dict[str, Any], found: Description, where: str) -> Item:
     return Item.from_row({name: row.get(name) for name in names_of(found)})
 
 
-def text_of(store: Store) -> str:
-    """Return the description of a store as JSON text."""
-    return canonical(described(store))
+def text_of(store: Store, count: int | None = None, sums: Sequence[int] | None = None) -> str:
+    """Return the description of a store as JSON text; of `count` items alone, with their CRC-32s.
+
+    The last in it is its SHA-256.
+    """
+    values = described(store)
+    values |= {} if count is None else {"items": count}
+    values |= {} if sums is None else {"crc32": list(sums)}
+    return canonical(values)[:-1] + f',"sha256":"{_digest(values)}"}}'

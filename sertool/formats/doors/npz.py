@@ -1,7 +1,8 @@
 """NumPy's .npz: the arrays of a store under the names that they have in it.
 
-`features`, `offsets`, `items/NAME` (texts as text, unknown an empty one, NaN or -1) and `sertool`,
-the description. Nothing is pickled. `features` are not packed, so that items are read one by one.
+`features`, `offsets`, `items/NAME` (texts as text, unknown an empty one, NaN or -1), `crc32` of
+each item, and `sertool`, the description. Nothing is pickled. `features` are not packed, so that
+items are read one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.lib import format as npy
 from sertool.core.errors import InputError
 from sertool.core.paths import regular, show
 from sertool.formats import doors
-from sertool.formats.doors import Door, Table
+from sertool.formats.doors import CRC32, Checksum, Door, Table
 from sertool.formats.store import MOST_INFLATED, Store
 
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -63,8 +64,10 @@ class _Arrays(Table):
 
 class _Npz(Door):
     def write(self, store: Store, target: Path, to: str) -> None:
+        text, sums = doors.text_of(store), []
+        checksum, items = Checksum(doors.parse(text, show(store.path))), store.items()
         with zipfile.ZipFile(target, "w") as packed:
-            _add(packed, "sertool", np.array(doors.text_of(store)))
+            _add(packed, "sertool", np.array(text))
             _add(packed, "offsets", store.offsets.astype(np.int64))
             for name, kind, values in doors.columns(store):
                 _add(packed, f"items/{name}", _column(kind, values))
@@ -75,8 +78,11 @@ class _Npz(Door):
                     "shape": (int(store.offsets[-1]), *store.shape),
                 }
                 npy.write_array_header_1_0(file, layout)
-                for i in range(len(store)):
-                    file.write(np.ascontiguousarray(store.features(i)).reshape(-1).data)
+                for i, item in enumerate(items):
+                    frames = store.features(i)
+                    sums.append(checksum(item, frames))
+                    file.write(np.ascontiguousarray(frames).reshape(-1).data)
+            _add(packed, CRC32, np.array(sums, np.uint32))
 
     def read(self, path: Path) -> Table:
         try:
@@ -173,7 +179,8 @@ def _opened(path: Path, packed: zipfile.ZipFile) -> _Arrays:
         doors.item_of(dict(zip(columns, row, strict=True)), found, show(path))
         for row in zip(*columns.values(), strict=True)
     ]
-    return _Arrays(path, found, items, offsets)
+    sums = _array(packed, CRC32, "u").tolist() if f"{CRC32}.npy" in packed.namelist() else None
+    return _Arrays(path, found, items, sums, offsets)
 
 
 def _known(value: Any, blank: str | None) -> Any:

@@ -1,7 +1,8 @@
 """Parquet, and Hugging Face `datasets` folders of it: a row an item, a column each field.
 
-`features` is a list of frames, each a list of fixed length; the description is the schema's
-metadata `sertool`. A row group has some tens of megabytes, whatever the number of items.
+`features` is a list of frames, each a list of fixed length, `crc32` the checksum of the row; the
+description is the schema's metadata `sertool`. Other tools may leave rows out. A row group has some
+tens of megabytes, whatever the number of items.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from sertool.core.errors import InputError, SertoolError
 from sertool.core.paths import regular, show
 from sertool.formats import doors
-from sertool.formats.doors import DATASETS, INDEX, Description, Door, Table
+from sertool.formats.doors import CRC32, DATASETS, INDEX, Checksum, Description, Door, Table
 from sertool.formats.store import MOST_INFLATED, Store
+from sertool.items import Item
 
 GROUP_BYTES = 1 << 25  # of features in a row group
 FILE_BYTES = 1 << 28  # of features in a file of a folder
@@ -81,17 +83,21 @@ class _Parquet(Door):
                 if not table.schema_arrow.equals(wanted, check_metadata=False):
                     raise InputError(f"{show(path)}: its columns are not those of its description")
                 sizes = [table.metadata.row_group(g).num_rows for g in range(table.num_row_groups)]
-                rows = _Rows(path, found, [], np.cumsum([0, *sizes]).tolist())
-                names = doors.names_of(found)
+                edges = np.cumsum([0, *sizes]).tolist()
+                items: list[Item] = []
+                sums: list[int] | None = [] if found.sha256 else None
+                names = [*doors.names_of(found), *([CRC32] if sums is not None else [])]
                 for group in range(len(sizes)):
-                    _bounded(rows, table, group, names)
+                    _bounded(path, table, group, names)
                     for row in table.read_row_group(group, columns=names).to_pylist():
-                        rows.items.append(doors.item_of(row, found, show(path)))
+                        if sums is not None:
+                            sums.append(row.pop(CRC32))
+                        items.append(doors.item_of(row, found, show(path)))
         except FileNotFoundError as error:
             raise InputError(f"{show(path)}: no such file") from error
         except (OSError, pa.ArrowException, OverflowError, UnicodeDecodeError) as error:
             raise InputError(f"{show(path)}: no Parquet file, or a damaged one") from error
-        return rows
+        return _Rows(path, found, items, sums, edges)
 
 
 DOOR = _Parquet()
@@ -106,19 +112,20 @@ def _arrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _bounded(rows: _Rows, table: Any, group: int, names: Sequence[str]) -> None:
+def _bounded(path: Path, table: Any, group: int, names: Sequence[str]) -> None:
     """Raise InputError for columns of a row group that unpack to more than memory has room for."""
-    meta, most = table.metadata.row_group(group), max(MOST_INFLATED, rows.path.stat().st_size)
+    meta, most = table.metadata.row_group(group), max(MOST_INFLATED, path.stat().st_size)
     parts = [meta.column(c) for c in range(meta.num_columns)]
     size = sum(p.total_uncompressed_size for p in parts if p.path_in_schema.split(".")[0] in names)
     if size > most or meta.num_rows > most // 64:
-        raise rows.damaged(f"row group {group} of {size} bytes")
+        what = f"row group {group} of {size} bytes"
+        raise InputError(f"{show(path)}: damaged, {what} cannot be used; make it again")
 
 
 def _read(rows: _Rows, table: Any, group: int) -> Any:
     """Return the features of a row group; InputError where it is damaged."""
     pa, _ = _arrow()
-    _bounded(rows, table, group, [FEATURES])
+    _bounded(rows.path, table, group, [FEATURES])
     try:
         return table.read_row_group(group, columns=[FEATURES]).column(FEATURES).combine_chunks()
     except (OSError, pa.ArrowException) as error:
@@ -138,33 +145,35 @@ def _schema(found: Description, text: bytes) -> Any:
         (n, pa.int64() if n == "fold" else pa.float64() if n in numbers else pa.string())
         for n in names
     ]
+    fields += [(CRC32, pa.int64())] if found.sha256 else []
     return pa.schema([*fields, (FEATURES, pa.list_(kind))], metadata={KEY: text})
 
 
 def _write_file(store: Store, path: Path, positions: Sequence[int]) -> None:
     pa, parquet = _arrow()
-    text = doors.text_of(store)
+    text = doors.text_of(store, len(positions))
     found = doors.parse(text, show(store.path))
-    if FEATURES in [*found.texts, *found.numbers]:
-        raise InputError(f"{show(store.path)}: a column is called {FEATURES}; rename that field")
+    for name in {FEATURES, CRC32} & {*found.texts, *found.numbers}:
+        raise InputError(f"{show(store.path)}: a column is called {name}; rename that field")
     layout = _schema(found, text.encode())
-    items, names = store.items(), doors.names_of(found)
+    items, names, checksum = store.items(), doors.names_of(found), Checksum(found)
     with parquet.ParquetWriter(path, layout, use_dictionary=names) as writer:
         for group in _groups(store, positions, GROUP_BYTES, GROUP_ITEMS):
-            columns = [[items[i].value(name) for i in group] for name in names]
+            frames = store.batch(group)
+            columns: list[list[Any]] = [[items[i].value(n) for i in group] for n in names]
+            columns.append([checksum(items[i], f) for i, f in zip(group, frames, strict=True)])
             arrays = [
                 pa.array(values, one.type) for values, one in zip(columns, layout, strict=False)
             ]
-            arrays.append(_features(store, group))
+            arrays.append(_features(frames, store.shape))
             writer.write_table(pa.Table.from_arrays(arrays, schema=layout))
 
 
-def _features(store: Store, group: Sequence[int]) -> Any:
-    """Return the features of some items as an array of lists."""
+def _features(frames: Sequence[np.ndarray], shape: Sequence[int]) -> Any:
+    """Return the features of some items, each (frames, …), as an array of lists."""
     pa, _ = _arrow()
-    frames = store.batch(group)
     values = pa.array(np.concatenate(frames).reshape(-1))
-    for size in reversed(store.shape):
+    for size in reversed(shape):
         values = pa.FixedSizeListArray.from_arrays(values, size)
     offsets = np.cumsum([0, *map(len, frames)])
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)

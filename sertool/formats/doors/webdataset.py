@@ -1,7 +1,8 @@
 """WebDataset: a folder of tar files in which each item is a .npy and a .json of one name.
 
 The names are the items' places, nine digits; ids are in the JSON. The description is the file
-`sertool.json` beside the tar files, each of which has at most 256 MB or one item.
+`sertool.json` beside the tar files, with the CRC-32 of each item; a tar file has at most 256 MB or
+one item.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UnsetType
 
 from sertool.core.errors import InputError
 from sertool.core.paths import regular, show
 from sertool.formats import doors
-from sertool.formats.doors import INDEX, Door, Table
+from sertool.formats.doors import INDEX, Checksum, Door, Table
 from sertool.formats.doors.npz import header
 from sertool.formats.lineage import canonical
 from sertool.formats.store import MOST_INFLATED, Store
@@ -53,11 +55,14 @@ class _WebDataset(Door):
     def write(self, store: Store, target: Path, to: str) -> None:
         tar: tarfile.TarFile | None = None
         size = count = number = 0
-        items, names = store.items(), store.column_names()
+        items, names, sums = store.items(), store.column_names(), []
+        checksum = Checksum(doors.parse(doors.text_of(store), show(store.path)))
         try:
             for i in range(len(store)):
                 buffer = io.BytesIO()
-                np.save(buffer, store.features(i), allow_pickle=False)
+                frames = store.features(i)
+                sums.append(checksum(items[i], frames))
+                np.save(buffer, frames, allow_pickle=False)
                 content = buffer.getvalue()
                 if tar is None or size + len(content) > SHARD_BYTES or count == SHARD_ITEMS:
                     if tar is not None:
@@ -72,7 +77,7 @@ class _WebDataset(Door):
         finally:
             if tar is not None:
                 tar.close()
-        (target / INDEX).write_text(doors.text_of(store) + "\n", "utf-8")
+        (target / INDEX).write_text(doors.text_of(store, sums=sums) + "\n", "utf-8")
 
     def read(self, path: Path) -> Table:
         try:
@@ -87,7 +92,8 @@ class _WebDataset(Door):
         if not sorted(rows) == sorted(places) == list(range(found.items)):
             raise InputError(f"{show(path)}: does not hold the {found.items} items of {INDEX}")
         made = [doors.item_of(rows[i], found, show(path)) for i in range(found.items)]
-        return _Samples(path, found, made, [places[i] for i in range(found.items)])
+        sums = None if isinstance(found.crc32, UnsetType) else found.crc32
+        return _Samples(path, found, made, sums, [places[i] for i in range(found.items)])
 
 
 DOOR = _WebDataset()
