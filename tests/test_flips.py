@@ -37,3 +37,17 @@ def test_a_name_that_is_no_text(cli: Callable[..., Any], tmp_path: Path, name: b
         done = cli(*words)
         assert done.code == 3
         assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [b"kind\0\0\0\0", b"sha256\0\0"])
+def test_a_text_in_no_known_encoding(cli: Callable[..., Any], tmp_path: Path, name: bytes) -> None:
+    path = small_store.make(tmp_path / "s.h5")
+    content, utf8 = path.read_bytes(), name + b"\x19\x01\x01\0"  # a text's type in HDF5
+    for part in range(content.count(utf8)):
+        at = [i for i in range(len(content)) if content.startswith(utf8, i)][part]
+        path.write_bytes(content[: at + len(utf8) - 2] + b"\3" + content[at + len(utf8) - 1 :])
+        for words in (("info", path), ("train", "--test-fold", "0", path, tmp_path / "m.ckpt")):
+            done = cli(*words)
+            assert done.code == 3, done.err
+            assert len(done.err.splitlines()) == 1
+    assert utf8 in content

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import soundfile
 from children import interruptible
 
 from sertool.cli import main
+from sertool.core.texts import visible
 from sertool.formats import checkpoint
 
 for needed in ("starlette", "uvicorn", "python_multipart"):
@@ -136,6 +138,44 @@ def test_a_name_that_leads_elsewhere_decides_nothing(server, tmp_path) -> None:
     assert own.read_bytes() == b"kept"
     status, row = server.form(b"no sound", "../../etc/passwd")
     assert (status, row) == (422, {"error": "cannot be decoded: format not recognised"})
+
+
+NAMES = [  # as bytes of a form: the name, and the charset that the form claims
+    (b"\x1b[2J\x1b]0;owned\x07.flac", ""), ("\u202egnp.\u2066flac\u2028".encode(), ""),
+    ("\x9b31m.flac".encode(), ""), (b"\xff\xfe\x9b.flac", ""), (b"../../a\\b/..", ""), (b"", ""),
+    (b"a\0b.flac", ""), (b"a\nb.flac", ""), (b"a\r\nX-Evil: 1\r\n.flac", ""), (b"a" * 100_000, ""),
+    (b"x" * 3000 + b".flac", ""), (b"/dev/zero", ""), (b"=cmd|' /C calc'!A0.flac", ""),
+    (b"<script>alert(1)</script>.flac", ""), (rb"\ud800.flac", "unicode_escape"),
+    (rb"\x1b[2J.flac", "unicode_escape"), (b"+2AA-.flac", "utf-7"), (b"a.flac", "idna"),
+    (b"a.flac", "undefined"), (b"a.flac", "no-such"),
+]  # fmt: skip
+
+
+def test_names_that_steer(model, tmp_path) -> None:
+    """A form's file may be called anything: the answer is JSON, and nothing raw is in it."""
+    body = ONE.read_bytes()
+    codes = set()
+    with served(model, "-j", "1") as own:
+        for name, charset in NAMES:
+            for sound in (body, b"no sound"):
+                head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="' + name
+                kind = "multipart/form-data; boundary=x" + f"; charset={charset}" * bool(charset)
+                sent = head + b'"\r\n\r\n' + sound + b"\r\n--x--\r\n"
+                status, fields, text = own.ask("POST", "/predict", sent, Content_Type=kind)
+                assert status in (200, 400, 422), (name, text)
+                assert "x-evil" not in fields
+                said = text.decode()
+                assert visible(said) == said, name
+                assert str(tempfile.gettempdir()) not in said
+                row = json.loads(said)
+                assert ("label" in row) == (status == 200)
+                codes.add(status)
+        own.process.terminate()
+        assert own.process.stderr is not None
+        log = own.process.stderr.read()
+    assert visible(log) == log
+    assert "Traceback" not in log
+    assert codes == {200, 400, 422}
 
 
 def test_what_is_no_recording_is_told_in_one_line(server, tmp_path) -> None:
@@ -380,16 +420,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def test_the_page_answers_a_file_and_a_voice(browser, model, tmp_path) -> None:
-    wav(tmp_path / "call.wav", 5)
+    wav(tmp_path / "\u202ecall.wav", 5)  # which would turn the page's text around
     complaints: list[str] = []
     with served(model, "--vad", "off", "--window", "1") as found:
         page = browser.new_page(viewport={"width": 360, "height": 800})
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"http://127.0.0.1:{found.port}/")
-        page.locator("#file").set_input_files(str(tmp_path / "call.wav"))
+        page.locator("#file").set_input_files(str(tmp_path / "\u202ecall.wav"))
         page.locator("#rows tr").nth(5).wait_for()
-        assert "call.wav: 5 lines" in page.locator("#answer").inner_text()
+        assert r"\u202ecall.wav: 5 lines" in page.locator("#answer").inner_text()
         names = set(made_checkpoints.CLASSES)
         drawn = page.locator("#curve polyline").evaluate_all("all => all.map(x => x.dataset.name)")
         assert set(drawn) == names

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from sertool.audio import FASTEST, SLOWEST, resampling
-from sertool.audio.ffmpeg import big_endian_floats, converted
+from sertool.audio.ffmpeg import all_of, big_endian_floats, converted
 from sertool.audio.fingerprint import fingerprint
 from sertool.audio.opening import (
     NEEDS_FFMPEG,
@@ -157,7 +157,7 @@ def _read(
     if suffix(path) in NEEDS_FFMPEG:
         with converted(path) as (stream, rate, channels):
             most = int(memory.longest() * rate) + 1
-            data = big_endian_floats(stream.read(4 * channels * most), channels)
+            data = big_endian_floats(all_of(stream, 4 * channels * most), channels)
             check_length(len(data), rate)
         first, last = bounds(len(data), rate, start, end)
         return mono(data[first:last], channel), rate, channels

@@ -252,6 +252,8 @@ class Server:
                 raise HTTPException(400, "the form holds no file")
             files.callback(given[0].file.close)
             name = given[0].filename or name
+            # some charsets give half a surrogate pair
+            name = name.encode("utf-8", "backslashreplace").decode()
             kind = (given[0].content_type or "").partition(";")[0]
             blocks = _blocks(given[0])
         suffix = os.path.splitext(name)[1].lower()

@@ -5,11 +5,15 @@ const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 let rows = [], running = null;
 
+// a name that turns text around, or steers, is shown as escapes
+const plain = text => text.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+  one => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 const say = (text, bad) => {
-  $("answer").textContent = text;
+  $("answer").textContent = plain(text);
   $("answer").className = bad ? "verdict leak" : "verdict good";
 };
-const made = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+const made = (name, text) =>
+  Object.assign(document.createElement(name), { textContent: plain(text) });
 const drawn = (name, attributes) => {
   const one = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
