@@ -117,6 +117,29 @@ def test_names_are_unique_within_a_corpus_only_but_audio_is_not():
     assert broken(facts) == {"audio_disjoint"}
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "apart"),
+    [
+        ("emo", "emo", False),
+        (None, None, False),
+        ("emo", None, None),
+        (None, "emo", None),
+        ("emo", "rav", True),
+    ],
+)
+def test_one_name_where_a_corpus_is_not_known(left, right, apart):
+    """It may be the same recording, speaker and sentence: neither shared nor apart."""
+
+    def one(name, corpus):
+        return Item(name, corpus=corpus, origin=name, speaker="03", text="a01")
+
+    facts, _ = audit.compare([one("x@0-1000", left)], [one("x@100-1000", right)])
+    names = ("speaker_disjoint", "origin_disjoint", "text_disjoint")
+    assert [facts[name] for name in names] == [apart] * 3
+    facts, _ = audit.compare([one("x@0-1000", left)], [one("x@1000-2000", right)])
+    assert facts["origin_disjoint"] is True
+
+
 @pytest.mark.parametrize("side", ["trained", "tested"])
 def test_unknown_is_null_never_true(side):
     unknown = item(7, text=None, speaker=None, audio_hash="", fingerprint="")

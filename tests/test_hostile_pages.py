@@ -120,7 +120,7 @@ def test_a_spreadsheet_runs_no_cell(sign: str) -> None:
 NAMES = [
     BAD,
     "\u2028\u2066x",
-    "=cmd|' /C calc'!A0",
+    "=cmd|' ^C calc'!A0",
     "a,b;c\td",
     'q"\n"',
     "<b>&amp;",

@@ -88,7 +88,7 @@ def advice(result: Audit) -> str:
         return "nothing is shared between training and test"
     names = ", ".join(LINES[name][0] for name in unknown)
     if not set(unknown) <= set(SOUND):
-        return f"{names}: unknown does not mean apart; give prepare a table with these columns"
+        return f"{names}: unknown does not mean apart; prepare takes a table of these and of corpus"
     if "checkpoint" in (train.what, test.what):
         return f"{names}: unknown does not mean apart; train again from a store that has both"
     if result.deep is None:

@@ -1,7 +1,8 @@
 """What two lists of items share: speakers, recordings, sentences, sound under two names.
 
 Speakers, recordings and sentences are compared by (corpus, value), because names are unique
-within a corpus only; sound is compared whatever the corpus.
+within a corpus only; sound is compared whatever the corpus. Of one name in a corpus and where no
+corpus is known, nobody can say whether it is the same: that is unknown, and not apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sertool.items import Item
 
 Key = tuple[str, str]
 Span = tuple[float, float]  # first and last second
+EVER: Span = (0.0, math.inf)
 
 _CUT = re.compile(r"(.+)@(\d{1,12})-(\d{0,12})", re.DOTALL)  # how ids of cuts end: ms
 
@@ -54,6 +56,9 @@ class Known:
     places: tuple[tuple[Key, Span], ...]
     sound: str
     print: str
+
+
+Names = Callable[[Known], Iterable[tuple[Key, Span]]]  # what an item has, by (corpus, name)
 
 
 def known(*sides: Iterable[Item]) -> list[list[Known]]:
@@ -103,7 +108,7 @@ def _places(item: Item, origin: Key | None) -> Iterable[tuple[Key, Span]]:
         if cut and first < last:
             yield (origin[0], cut[1]), (first, last)
         else:
-            yield origin, (0.0, math.inf)
+            yield origin, EVER
     if file := item.value("file"):
         yield ("file", str(file)), (item.start or 0.0, math.inf if item.end is None else item.end)
 
@@ -193,20 +198,47 @@ def find(
     if near is None:
         near = Near((k.print for k in trained), (k.print for k in tested))
 
-    def leak(value: str, links: Iterable[Link]) -> Leak:
+    def leak(value: str, links: Iterable[Link], names: Names | None = None) -> Leak:
         left, right = (sum(not getattr(k, value) for k in side) for side in (trained, tested))
-        return Leak(list(links), (left, right), left < len(trained) and right < len(tested))
+        comparable = left < len(trained) and right < len(tested)
+        if names is not None:
+            left += _homonyms(trained, tested, names)
+            right += _homonyms(tested, trained, names)
+        return Leak(list(links), (left, right), comparable)
+
+    def speakers(k: Known) -> Iterable[tuple[Key, Span]]:
+        return [] if k.speaker is None else [(k.speaker, EVER)]
+
+    def texts(k: Known) -> Iterable[tuple[Key, Span]]:
+        return [] if k.text is None else [(k.text, EVER)]
 
     return {
-        "speaker_disjoint": leak("speaker", _equal(trained, tested, lambda k: k.speaker)),
-        "origin_disjoint": leak("recording", _sources(trained, tested)),
-        "text_disjoint": leak("text", _equal(trained, tested, lambda k: k.text)),
+        "speaker_disjoint": leak("speaker", _equal(trained, tested, lambda k: k.speaker), speakers),
+        "origin_disjoint": leak("recording", _sources(trained, tested), lambda k: k.places),
+        "text_disjoint": leak("text", _equal(trained, tested, lambda k: k.text), texts),
         "audio_disjoint": leak("sound", _identical(trained, tested)),
         "near_disjoint": leak("print", _nearest(alike(trained, tested, near))),
         "fit_disjoint": Leak([], (1, 0), False)
         if fitted is None
         else Leak(list(_refitted(fitted, tested))),
     }
+
+
+def _homonyms(side: Iterable[Known], others: Iterable[Known], names: Names) -> int:
+    """Return how many items of a side share a name with others, and one's corpus is not known."""
+    known: defaultdict[str, set[tuple[str, Span]]] = defaultdict(set)
+    for k in others:
+        for (corpus, name), span in names(k):
+            known[name].add((corpus, span))
+
+    def unsure(k: Known) -> bool:
+        return any(
+            theirs != corpus and not (theirs and corpus) and _overlap(span, other)
+            for (corpus, name), span in names(k)
+            for theirs, other in known.get(name, ())
+        )
+
+    return sum(map(unsure, side))
 
 
 def _equal(
