@@ -1,5 +1,4 @@
-"""What a manifest, store, checkpoint, ONNX model, report or converted store is, and how it was
-made."""
+"""What a manifest, store, checkpoint, ONNX model or report is, and how it was made."""
 
 from __future__ import annotations
 
