@@ -107,6 +107,35 @@ def test_a_manifest_s_lines_are_bounded(cli, desk: Path) -> None:
     assert "2 " in cli("info", "o.h5").out
 
 
+def test_a_line_without_end_is_not_read_to_the_end(cli, desk: Path) -> None:
+    with open("endless.jsonl", "wb") as file:
+        file.truncate(1 << 40)
+    result = cli("featurize", "-q", "endless.jsonl", "o.h5")
+    assert (result.code, result.err.count("\n")) == (3, 1)
+    assert "endless.jsonl: a line is longer than 256 million characters" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("r.json", "[" + "[]," * 500_000 + "[]]"),
+        ("r.jsonl", "{}\n" * 100_000),
+        ("r.jsonl", "\n" * 100_000),
+        ("m.ckpt", '{"__metadata__":{"sertool":"[' + "[]," * 500_000 + '[]]"}}'),
+    ],
+)
+def test_json_that_grows_in_memory_is_refused(
+    cli, desk: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv("SERTOOL_MEMORY", "0.02")
+    head = len(text).to_bytes(8, "little") if name == "m.ckpt" else b""
+    Path(name).write_bytes(head + text.encode())
+    result = cli("info" if name == "m.ckpt" else "report", name)
+    assert (result.code, result.err.count("\n")) == (3, 1)
+    assert name in result.err
+    assert "SERTOOL_MEMORY=1 in the environment" in result.err
+
+
 def test_one_long_text_takes_no_room_for_all(cli, desk: Path) -> None:
     row = json.loads(Path("m.jsonl").read_text())
     rows = [row | {"id": f"{i}", "text": "x" * (900_000 if i == 3 else 3)} for i in range(400)]

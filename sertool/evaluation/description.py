@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from msgspec import convert, to_builtins
 
 from sertool.core.errors import InputError, UsageError
 from sertool.core.paths import contents, regular, show
+from sertool.core.texts import json_of
 from sertool.corpora.listening import Sound
 from sertool.corpora.survey import CELL, Survey, survey
 from sertool.evaluation.report import XZ_MAGIC, AnyReport, load, parse
@@ -67,7 +67,7 @@ def recognise(path: Path) -> str:
 
 def _is_report(path: Path) -> bool:
     try:
-        value = json.loads(contents(path))
+        value = json_of(contents(path), show(path))
     except (ValueError, OSError, RecursionError):
         return False
     return isinstance(value, dict) and ("confusion" in value or "targets" in value)

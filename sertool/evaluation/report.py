@@ -21,7 +21,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from sertool import metrics, regression
 from sertool.core.errors import InputError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.paths import contents, regular, show
+from sertool.core.texts import json_of, json_size
 from sertool.evaluation.curves import Training
 from sertool.evaluation.facts import FACTS
 from sertool.formats import schema
@@ -33,6 +35,7 @@ VERSION = 3  # of numbers; what a report of classes holds is that of version 2
 CLASSES_VERSION = 2
 XZ, XZ_MAGIC = ".xz", b"\xfd7zXZ\0"
 MOST_UNPACKED = 2**30  # bytes
+BYTES_A_LINE = 256  # of memory, that a line of JSON Lines takes beside what it says
 MOST_UNKNOWN = 1_000_000  # tests of unknown speakers: each is a cluster of its own in a bootstrap
 BINS = 15  # of confidence (see `evaluation.reliability`)
 VOTE_SUMS = 3  # how many, the sum of their divergences and that of their cross-entropies
@@ -719,11 +722,14 @@ def load(path: Path) -> list[tuple[str, Any]]:
     try:
         text = _unpacked(path) if path.suffix == XZ else contents(path, MOST_UNPACKED)
         if not path.name.removesuffix(XZ).endswith(".jsonl"):
-            return [(name, json.loads(text))]
+            return [(name, json_of(text, name))]
+        afford(json_size(text) + BYTES_A_LINE * text.count(b"\n"), name)
         lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
         return [(f"{name}:{i}", json.loads(line)) for i, line in lines]
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from error
+    except TooMuch as error:
+        raise InputError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: not a sertool report") from error
 

@@ -14,7 +14,9 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
+from sertool.core.memory import TooMuch
 from sertool.core.paths import regular, show
+from sertool.core.texts import json_of
 from sertool.formats import schema
 from sertool.formats.lineage import Record, Stage, canonical
 from sertool.formats.outputs import atomic, atomic_set
@@ -238,7 +240,9 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
     try:
         tensors = safetensors.numpy.load(content)
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+        metadata = json_of(content[8 : 8 + size], name).get("__metadata__") or {}
+    except TooMuch as error:
+        raise InputError(str(error)) from error
     except (
         safetensors.SafetensorError,
         ValueError,
@@ -250,8 +254,10 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
     ) as error:
         raise InputError(f"{name}: not a checkpoint, or a damaged one") from error
     try:
-        meta = json.loads(metadata[KEY])
-    except (KeyError, ValueError, TypeError, RecursionError):
+        meta = json_of(metadata[KEY].encode(), name)
+    except TooMuch as error:
+        raise InputError(str(error)) from error
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
         raise InputError(f"{name}: a safetensors file, but not a sertool checkpoint")
@@ -360,7 +366,7 @@ def has_network(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            names = json.loads(file.read(size if size <= LONGEST_HEADER else 0))
+            names = json_of(file.read(size if size <= LONGEST_HEADER else 0), show(path))
     except (OSError, ValueError, RecursionError):
         return False
     return any(f".{name}".endswith(".statistics.mean") for name in names)

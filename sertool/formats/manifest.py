@@ -6,6 +6,7 @@ made stands beside it (see `formats.made`).
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from msgspec import Meta, Struct, structs
 
 from sertool.core import remote
 from sertool.core.errors import InputError
-from sertool.core.paths import from_text, is_url, opened_text, show, to_text
+from sertool.core.paths import MOST_BYTES, from_text, is_url, opened_text, show, to_text
 from sertool.core.texts import json_text
 from sertool.formats import schema
 from sertool.formats.schema import Count, Name
@@ -146,10 +147,18 @@ def read_manifest(
 
 
 def bounded(file: IO[str]) -> Iterator[str]:
-    """Yield the lines of a file, of one that is too long the beginning, and no more."""
+    """Yield the lines of a file, of one that is too long the beginning, and no more.
+
+    Raises OSError for a line that does not end in `MOST_BYTES`: a file of terabytes may hold one.
+    """
     while line := file.readline(MOST_LINE + 1):
         yield line
+        left = MOST_BYTES
         while len(line) > MOST_LINE and not line.endswith("\n"):
+            left -= len(line)
+            if left < 0:
+                what = f"a line is longer than {MOST_BYTES >> 20} million characters"
+                raise OSError(errno.EINVAL, what, getattr(file, "name", None))
             line = file.readline(MOST_LINE + 1)
 
 
