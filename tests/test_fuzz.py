@@ -28,6 +28,7 @@ from typing import Any
 import made_checkpoints
 import numpy as np
 import pytest
+import soundfile
 from fuzz import belief, hdf5, judge, mutate, signed
 from fuzz.__main__ import load, save
 from fuzz.doors import DOORS, FOLDS
@@ -41,7 +42,7 @@ from sertool.audio.waveform import to_int16
 from sertool.core.errors import ItemError, SertoolError
 from sertool.core.paths import contents
 from sertool.evaluation.streaming import opened
-from sertool.formats import building, checkpoint, doors, onnx
+from sertool.formats import building, checkpoint, doors, lineage, onnx
 from sertool.formats.doors import npz
 from sertool.formats.journal import Journal
 from sertool.formats.outputs import Parts
@@ -471,3 +472,30 @@ def test_validation_that_overflowed_is_not_the_best() -> None:
     losses = [float("nan"), 2.0, 1.0, float("inf")]
     history = [{"loss": 1.0, "val_loss": loss, "val_uar": 0.5} for loss in losses]
     assert loop.best_epoch(history, "loss") == loop.best_epoch(history, "uar") == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "{}", '{"path": 1}', "null", '{"sample_rate": 0, "channels": 1, "samples": 9,'
+             ' "coding": "WAV"}'],
+)  # fmt: skip
+def test_a_header_that_nobody_read(cli: Any, tmp_path: Path, text: str, monkeypatch: Any) -> None:
+    wave = tmp_path / "a.wav"
+    soundfile.write(wave, np.zeros(80), 8000)
+    (tmp_path / "m.jsonl").write_text(json.dumps({"id": "a", "path": str(wave)}) + "\n")
+    whole = Journal.texts
+    with monkeypatch.context() as changed:
+        changed.setattr(Journal, "texts", lambda self: [text for _ in whole(self)])
+        result = cli("prepare", tmp_path / "m.jsonl", tmp_path / "o", "--to", "lhotse")
+    assert result.code == 3
+    assert result.err.splitlines()[-1].startswith("sertool prepare: a part beside the output is")
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("change", ["model", "parts", "hyperparameters", "settings"])
+def test_a_history_that_nobody_had(cli: Any, tmp_path: Path, change: str) -> None:
+    params = {"model": "linear", "settings": {}, "hyperparameters": {}, "seed": 0, "parts": {}}
+    params = {name: value for name, value in params.items() if name != change}
+    row = lineage.record("train", params, "s.h5", "0" * 64)
+    (tmp_path / "x.ckpt").write_bytes(forged({"lineage": [row]}))
+    result = cli("info", "--commands", tmp_path / "x.ckpt")
+    assert (result.code, result.err.count("\n")) == (3, 1), result.err

@@ -102,10 +102,18 @@ def _hash(sha256: str) -> str:
 
 
 def commands(lineage: Sequence[Record], name: str) -> list[str]:
-    """Return the lines that make a file called `name`, one a stage; remarks begin with #."""
+    """Return the lines that make a file called `name`, one a stage; remarks begin with #.
+
+    Raises InputError for stages that are not as sertool records them.
+    """
     script = Script()
-    _make(script, lineage, name)
-    return script.render()
+    try:
+        _make(script, lineage, name)
+        return script.render()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{show(name)}: what it says of how it was made is not what sertool writes"
+        ) from error
 
 
 def of_file(lineage: Sequence[object] | None, name: str) -> list[str]:
@@ -115,7 +123,7 @@ def of_file(lineage: Sequence[object] | None, name: str) -> list[str]:
     """
     try:
         return commands(convert(lineage or [], list[Record]), name) if lineage else []
-    except (SertoolError, ValidationError, LookupError, TypeError, ValueError, AttributeError):
+    except (SertoolError, ValidationError):
         return []
 
 

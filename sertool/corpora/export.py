@@ -21,6 +21,7 @@ from sertool.core.boxes import Box, limits
 from sertool.core.errors import InputError, ItemError, UsageError
 from sertool.core.paths import from_text, show, to_text
 from sertool.corpora.discover import cut_suffix
+from sertool.formats import schema
 from sertool.formats.audformat import Lines, cell, free, timedelta
 from sertool.formats.manifest import write_manifest
 from sertool.formats.outputs import check_output, claim
@@ -166,11 +167,16 @@ def _headers(utterances: Sequence[Item], journal: Journal) -> dict[str, Header |
     finally:
         box.close()
         journal.write()
-    read = map(json.loads, journal.texts())
-    return {
-        path: one if isinstance(one, str) else Header(**one)
-        for path, one in zip(files, read, strict=True)
-    }
+    try:
+        read = [json.loads(text) for text in journal.texts()]
+        headers = schema.convert(read, list[Header | str])
+        if any(isinstance(one, Header) and one.sample_rate < 1 for one in headers):
+            raise ValueError("a rate of 0 Hz")
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"a part beside the output is not what prepare writes ({error}); run without --resume"
+        ) from error
+    return dict(zip(files, headers, strict=True))
 
 
 def _measure(path: Path) -> Header:

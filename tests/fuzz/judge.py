@@ -226,6 +226,7 @@ def _in_child(
     code = ESCAPED
     try:
         os.setsid()
+        sys.dont_write_bytecode = True
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         done = os.open(folder / "done", os.O_WRONLY | os.O_APPEND)
         for limit, most in (
