@@ -277,7 +277,7 @@ def _huggingface(desk: Path) -> list[Files]:
 def _parts(desk: Path) -> list[Files]:
     found = []
     for name in desks.RESUMED:
-        for folder in sorted((desk / "parts").glob(f"{name}.*")):
+        for folder in sorted((desk / "parts").glob(f"{name}.*.parts")):
             suffix = folder.name.removeprefix(name)
             files = {f"{suffix}/{n}": v for n, v in desks.tree(folder).items()}
             found.append(files | {LINE: " ".join(desks.RESUMED[name]).encode()})
