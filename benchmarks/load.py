@@ -45,7 +45,9 @@ RATE = 8000  # Hz of the long recording and of the stream: what a telephone has
 MEL = ("--kind", "mel", "--set", "n_mels=32", "--dtype", "float16", "--workers", "1")
 BARE = ("--no-baselines", "--test-fold", "0")
 SPEAKERS = 5  # of the corpus of many classes, each of whom says every class once
-A_WINDOW = 2.0  # seconds
+A_WINDOW, A_MINUTE = 2.0, 60.0  # seconds
+A_DAY = 24  # hours of stream that the model in the box hears; a longer one is for a smaller model
+MARKS = (1, 6, 24, 72)  # hours of a stream after which its figures are kept
 A_CUT = 0.0001  # seconds from the beginning of one cut of a recording to that of the next
 Steps = Iterator[tuple[str, Sequence[object]]]
 
@@ -143,33 +145,44 @@ def lines(folder: Path, size: int) -> Steps:
     yield "featurize, 1 % of it", ["featurize", *MEL, chosen, folder / "f.h5"]
 
 
-def stream(size: int) -> list[Row]:
-    """Return the rows of `size` hours through a pipe; print the memory as it goes."""
-    sound = speech(3600.0, RATE)
-    process = Streamed(BOX / "box.ckpt", RATE, A_WINDOW)
-    used = []
-    for hour in range(size):
-        for at in range(0, len(sound), round(A_WINDOW * RATE)):
-            process.write(sound[at : at + round(A_WINDOW * RATE)])
-            process.answer()
+def streamed(model: Path, name: str, size: int) -> list[Row]:
+    """Return the rows of `size` hours through a pipe; print the memory as it goes.
+
+    The sound comes as fast as it is heard, a minute at a time.
+    """
+    sound = speech(3600.0, RATE).reshape(-1, round(A_MINUTE * RATE))
+    process = Streamed(model, RATE, A_WINDOW)
+    rows, used = [], []
+    for hour in range(1, size + 1):
+        for minute in sound:
+            process.write(minute)
+            for _ in range(round(A_MINUTE / A_WINDOW)):
+                process.answer()
         used.append(process.memory())
-        if hour in (0, 1, 2, 5) or hour % 12 == 11:
-            shown = f"stream: {hour + 1} h: {used[-1]:.2f} MB, {process.spent()[0] / 1e3:.0f} s CPU"
-            print(shown, file=sys.stderr, flush=True)
-    took = process.spent()[0] / 1e3
+        if hour in MARKS or hour == size:
+            took = process.spent()[0] / 1e3
+            what = f"stream, {hour} h: {name}"
+            print(f"{what}: {took:.1f} s CPU, {used[-1]:.2f} MB", file=sys.stderr, flush=True)
+            rows += [
+                Row(what, took, "s CPU"),
+                Row(f"{what}, memory", max(used), "MB", at_most=LIMIT),
+                Row(f"{what}, sound in CPU time", 3600 * hour / took, "times"),
+            ]
     process.close()
-    name = f"stream, {size} h"
-    rows = [
-        Row(f"{name}: predict --stream, sound in CPU time", 3600 * size / took, "times"),
-        Row(f"{name}: predict --stream", took, "s CPU"),
-        Row(f"{name}: predict --stream, memory", max(used), "MB", at_most=LIMIT),
-    ]
-    if size >= 6:  # the slope of the hours behind the first three, in which it warms up
-        slope = float(np.polyfit(np.arange(3, size), used[3:], 1)[0])
-        rows.append(
-            Row(f"{name}: predict --stream, added by a day", 24 * slope, "MB", at_most=CREEP)
-        )
+    if size >= 24:  # the slope of the hours behind the first six, in which it warms up
+        slope = float(np.polyfit(np.arange(6, size), used[6:], 1)[0])
+        rows.append(Row(f"{what}, added by a day", 24 * slope, "MB", at_most=CREEP))
     return rows
+
+
+def stream(size: int, folder: Path) -> list[Row]:
+    """Return the rows of a stream: to the model in the box; a longer one to a smaller model."""
+    if size <= A_DAY:
+        return streamed(BOX / "box.ckpt", "predict --stream", size)
+    store, model = folder / "f.h5", folder / "m.ckpt"
+    measured.cost("featurize", *MEL, "--sample-rate", RATE, CORPUS, store)
+    measured.cost("train", "--no-baselines", "--model", "linear", store, model)
+    return streamed(model, "predict --stream, 32 mel bands, linear", size)
 
 
 STAGES: dict[str, Callable[[Path, int], Steps]] = {
@@ -182,10 +195,10 @@ STAGES: dict[str, Callable[[Path, int], Steps]] = {
 
 def run(part: str, size: int, tmp: Path | None) -> list[Row]:
     """Return what every stage of a part took at a size."""
-    if part == "stream":
-        return stream(size)
-    rows = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="sertool-load-", dir=tmp) as name:
+        if part == "stream":
+            return stream(size, Path(name))
         for stage, words in STAGES[part](Path(name), size):
             took = measured.cost(*words)
             what = f"{part}, {size:,} {UNITS[part]}: {stage}"

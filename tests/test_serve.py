@@ -227,21 +227,39 @@ def test_many_ask_at_once(server, tmp_path) -> None:
     assert {status for status, _ in alone} == {200}
 
 
-def test_a_full_queue_and_a_slow_sender_are_refused(model) -> None:
-    with served(model, "--queue", "0", "--timeout", "1.5") as found:
-        slow = http.client.HTTPConnection("127.0.0.1", found.port, timeout=60)
-        slow.putrequest("POST", "/predict")
-        slow.putheader("Content-Length", "100")
-        slow.endheaders(b"RIFF")
-        while (asked := found.ask("POST", "/predict", b"x"))[0] != 503:  # it may come first
-            pass
-        assert asked[1]["retry-after"] == "1"
-        assert json.loads(asked[2]) == {"error": "busy: the queue is full"}
-        answer = slow.getresponse()
-        assert answer.status == 408
-        assert json.loads(answer.read()) == {"error": "sending took longer than 1.5 s"}
-        slow.close()
+def begun(port: int, size: int, body: bytes) -> http.client.HTTPConnection:
+    """Return a connection on which a recording of so many bytes began to be sent."""
+    slow = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    slow.putrequest("POST", "/predict")
+    slow.putheader("Content-Length", str(size))
+    slow.endheaders(body)
+    return slow
+
+
+def test_a_slow_sender_is_refused_and_keeps_nobody_waiting(model) -> None:
+    with served(model, "--queue", "0", "--timeout", "4") as found:
+        several = [begun(found.port, 100, b"RIFF") for _ in range(3)]
         assert found.post(ONE.read_bytes())[0] == 200
+        for slow in several:
+            answer = slow.getresponse()
+            assert answer.status == 408
+            assert json.loads(answer.read()) == {"error": "sending took longer than 4 s"}
+            slow.close()
+
+
+def test_what_is_sent_at_a_time_has_a_limit(model) -> None:
+    with served(model, "--queue", "0", "--max-bytes", str(LIMIT)) as found:
+        said: dict[str, Any] = {}
+        while "too much" not in said.get("error", ""):  # which is then told to the other one
+            slow = begun(found.port, LIMIT, bytes(LIMIT - 100))
+            status, headers, text = found.ask("POST", "/predict", bytes(101))
+            said = json.loads(text)
+            slow.close()
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert said == {"error": "busy: too much is being sent"}
+        while (status := found.post(ONE.read_bytes())[0]) == 503:  # it may not have left yet
+            pass
+        assert status == 200
 
 
 @pytest.mark.slow

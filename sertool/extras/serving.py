@@ -65,6 +65,7 @@ RATES = range(1000, 192_001)  # Hz of a stream
 MOST_CHANNELS = 8  # of a stream
 MESSAGE = 1 << 20  # bytes that a message of a stream may have
 MANY, AGAIN, WRONG, FAILED = 1009, 1013, 1008, 1011  # why a websocket is closed (RFC 6455)
+SENDERS = 256  # recordings that may be on their way at a time, however slowly
 MISTAKE = "internal error"
 PATIENCE = 5.0  # seconds in which the rest of what is refused may come
 JSONL = "application/jsonl"
@@ -102,6 +103,29 @@ def _is_longer(path: str, most: float) -> bool:
     return False
 
 
+class _Room:
+    """Bytes that all recordings which are being sent, wait or are heard may have together."""
+
+    def __init__(self, most: int) -> None:
+        self._free, self._lock = most, threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Take so many bytes; return whether there were as many."""
+        with self._lock:
+            enough = count <= self._free
+            self._free -= count if enough else 0
+            return enough
+
+    def leave(self, count: int) -> None:
+        """Give bytes back."""
+        with self._lock:
+            self._free += count
+
+
+def _busy(why: str) -> HTTPException:
+    return HTTPException(503, f"busy: {why}", {"Retry-After": "1"})
+
+
 class _Gone(Exception):
     """The client of a stream has left."""
 
@@ -120,7 +144,10 @@ class Server:
         for _ in range(count):  # one for each thread: what crashes there, ends no server
             own.put(Box(limits and dataclasses.replace(limits, seconds=self.options.timeout)))
         self._boxes = own
-        self._places = threading.BoundedSemaphore(count + self.options.queue)
+        places = count + self.options.queue
+        self._places = threading.BoundedSemaphore(places)
+        self._senders = threading.BoundedSemaphore(SENDERS)
+        self._room = _Room(places * self.options.max_bytes)
         self._streams = threading.BoundedSemaphore(self.options.streams)
         self._threads: anyio.CapacityLimiter | None = None
         predictor = self.predictor
@@ -189,14 +216,16 @@ class Server:
         stated = request.headers.get("content-length", "0")
         if stated.isdigit() and int(stated) > self.options.max_bytes:
             raise self._too_large()
-        if not self._places.acquire(blocking=False):
-            raise HTTPException(503, "busy: the queue is full", {"Retry-After": "1"})
+        self._take_place()
+        self._places.release()  # it is taken by what is there whole: a slow sender keeps none
         job: Future[list[Row]] | None = None
         over = threading.Event()
         files = contextlib.ExitStack()
         try:
             async with asyncio.timeout(self.options.timeout):
-                upload = await self._received(request, files)
+                with self._sending():
+                    upload = await self._received(request, files)
+                self._take_place()
                 job = self._pool.submit(self._heard, upload, over)
                 rows = await asyncio.wrap_future(job)
         except TimeoutError:
@@ -206,15 +235,29 @@ class Server:
         finally:
             over.set()
 
-            def leave(_: object = None) -> None:
+            def leave(_: object) -> None:
                 files.close()
                 self._places.release()
 
             if job is None:
-                leave()
+                files.close()
             else:  # a thread may be at it still, for a moment
                 job.add_done_callback(leave)
         return self._answer(rows)
+
+    def _take_place(self) -> None:
+        if not self._places.acquire(blocking=False):
+            raise _busy("the queue is full")
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Count somebody who sends a recording; HTTPException where there are too many."""
+        if not self._senders.acquire(blocking=False):
+            raise _busy("too many are sending")
+        try:
+            yield
+        finally:
+            self._senders.release()
 
     def _answer(self, rows: Sequence[Row]) -> Response:
         """Return rows as a response; HTTPException where none is a prediction."""
@@ -227,20 +270,28 @@ class Server:
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"more than {self.options.max_bytes} bytes")
 
-    async def _counted(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """Yield a request's body; HTTPException 413 where it is too large."""
+    async def _counted(
+        self, request: Request, files: contextlib.ExitStack
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a request's body; HTTPException 413 where it is too large.
+
+        Its bytes are counted among those of all recordings until `files` are closed.
+        """
         size = 0
+        files.callback(lambda: self._room.leave(size))
         async for block in request.stream():
-            size += len(block)
-            if size > self.options.max_bytes:
+            if size + len(block) > self.options.max_bytes:
                 raise self._too_large()
+            if not self._room.take(len(block)):
+                raise _busy("too much is being sent")
+            size += len(block)
             yield block
 
     async def _received(self, request: Request, files: contextlib.ExitStack) -> _Upload:
         """Return a request's recording in a file that lives as long as `files`."""
         kind, _, _ = request.headers.get("content-type", "").partition(";")
         name, size = "-", 0
-        blocks = self._counted(request)
+        blocks = self._counted(request, files)
         if kind.strip().lower() == "multipart/form-data":
             try:
                 parser: Any = MultiPartParser(request.headers, blocks, max_files=1, max_fields=8)

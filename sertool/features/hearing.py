@@ -7,6 +7,7 @@ neither hears the recording whole, or in equal parts of at most `LONG` seconds.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -279,7 +280,12 @@ class Hearing:
             return replace(first, **in_windows(first.duration)).spans(total, rate)
         if first.duration is not None and first.fit != "crop":
             total = max(total, wanted)
-        return (stage or replace(first, segment_max=LONG)).spans(total, rate)
+        return (stage or self._in_parts).spans(total, rate)
+
+    @functools.cached_property
+    def _in_parts(self) -> Stage:
+        """How a recording is cut that the pipeline takes whole."""
+        return replace(self.pipeline.stages[0], segment_max=LONG)
 
     def _fill(
         self,

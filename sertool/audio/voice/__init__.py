@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -73,14 +72,13 @@ def stretches(active: Sequence[bool] | np.ndarray, hop: float, duration: float) 
     return [(max(0.0, a - AROUND), min(duration, b + AROUND)) for a, b in kept if a < duration]
 
 
-def _runs(active: Iterable[bool]) -> Iterator[tuple[int, int]]:
+def _runs(active: Sequence[bool] | np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield (first, last + 1) of each run of frames with speech."""
-    at = 0
-    for spoken, run in itertools.groupby(map(bool, active)):
-        length = sum(1 for _ in run)
-        if spoken:
-            yield at, at + length
-        at += length
+    import numpy as np
+
+    framed = np.concatenate([[False], np.asarray(active, bool), [False]])
+    edges = np.flatnonzero(framed[1:] != framed[:-1]).tolist()
+    yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 def overlap(spans: Sequence[Span], first: float, last: float) -> float:
