@@ -62,11 +62,15 @@ class Block(Struct):
     Checked, as somebody else may have put it there.
     """
 
-    items: list[tuple[Length, str, int, Item]]
+    items: list[tuple[Length, str, int, dict[str, Any]]]
     failures: list[tuple[str, str]]
     notes: dict[str, int]
     remarks: list[tuple[str, list[str]]] = []
     layout: Layout | None = None
+
+    def __post_init__(self) -> None:
+        for *_, row in self.items:  # without a path: of a store that was made from no files
+            schema.convert(row if row.get("path") is not None else {**row, "path": ""}, Item)
 
     @property
     def size(self) -> int:
