@@ -36,6 +36,7 @@ SLOW = {  # files that take more than some four seconds of processor time; recip
     "test_info_pictures",
     "test_keep_last",
     "test_kill",
+    "test_long",
     "test_model_sundharam_parallel",
     "test_package",
     "test_per",

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 import sertool
+from sertool import audio
 from sertool.core import boxes, memory
 
 pytestmark = pytest.mark.skipif(not boxes.FORKS, reason="processes are not forked here")
@@ -23,9 +24,8 @@ READ = soundfile.SoundFile.read
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def corpus(tmp_path: Path, sounds: Path) -> Path:
     """Six recordings of half a second, and one of two, called bad.wav."""
-    monkeypatch.setenv(memory.LENGTH, str(memory.LONGEST))  # as it was, afterwards
     root = tmp_path / "corpus"
     for path in sorted(sounds.rglob("*.wav"))[::2]:
         (root / path.parent.name).mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def strike(monkeypatch: pytest.MonkeyPatch, how: Callable[[], None]) -> None:
     own = os.getpid()
 
     def read(file: soundfile.SoundFile, *given: Any, **more: Any) -> Any:
-        if b"bad.wav" in os.fsencode(file.name):
+        if "bad.wav" in os.readlink(f"/proc/self/fd/{file.name}"):
             assert os.getpid() != own, "decoded in the program itself"
             how()
         return READ(file, *given, **more)
@@ -117,6 +117,7 @@ def test_more_memory_than_allowed(
     cli: Any, corpus: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setenv(memory.LIMIT, "0.05")
+    monkeypatch.setattr(audio, "HELD", 1 << 40)  # so that it is held whole
     samples = 5 * 3600 * 16000
     with open(corpus / "sad" / "bad.wav", "r+b") as file:  # all silence, which takes no disk
         file.seek(4)
@@ -127,3 +128,31 @@ def test_more_memory_than_allowed(
     code, done, said = run(cli, "featurize", corpus, "-j", workers)
     assert (code, done) == (1, 6)
     assert "takes more than 0.3 GB of memory; SERTOOL_MEMORY=1 in the environment allows" in said
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"), [(die, "reading it crashed (SIGSEGV)"), (hang, "took lon")]
+)
+@pytest.mark.parametrize("options", [[], ["--window", 0.25]])
+def test_one_recording_alone(
+    cli: Any,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: Callable[[], None],
+    reason: str,
+    options: list[object],
+) -> None:
+    """A decoder that fails so does not take the program with it, where there is but one file."""
+    strike(monkeypatch, how)
+    bad = corpus / "sad" / "bad.wav"
+    result = cli("predict", "-q", bad, "--file-timeout", 2, *options)
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
+    assert f"bad.wav: {reason}" in result.err
+
+
+def test_lengths_of_python_hold_for_their_call_alone(corpus: Path, tmp_path: Path) -> None:
+    made = sertool.featurize(corpus, tmp_path / "o.h5", max_duration=1.0)
+    assert [Path(failure.path).name for failure in made.failures] == ["bad.wav"]
+    assert memory.LENGTH not in os.environ
+    assert not sertool.featurize(corpus, tmp_path / "p.h5").failures

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from sertool.core import plugins, workers
+from sertool.core import boxes, plugins, workers
 from sertool.core.errors import UsageError
 from sertool.core.options import Command, Declared, build, declared, paths_in
 from sertool.formats.outputs import naming
@@ -77,7 +77,7 @@ def call(
             for name, value in arguments.items()
         }
         threads = one_thread() if command.threads == 1 else contextlib.nullcontext()
-        with threads, naming(paths_in([taken, groups])):
+        with threads, naming(paths_in([taken, groups])), boxes.restored():
             result = command.function(**taken, **groups, console=voice)
     return result, failures
 

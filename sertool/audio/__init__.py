@@ -7,6 +7,7 @@ from collections.abc import Mapping
 SLOWEST = 1000  # Hz: at a rate of 1 Hz a small file is a year, and fills memory once resampled
 FASTEST = 4_000_000  # Hz: four times the rate at which bats are recorded
 LONG = 60.0  # seconds: a longer recording is heard in parts, never whole in memory
+HELD = 1 << 24  # samples of an utterance that features are computed of in memory, if no more
 CHANNELS = ("mix", "left", "right")
 NOTES = {  # what a note of `decoding.Decoded` means, after the number of recordings
     "cropped": "cropped: only their beginning is kept",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sertool.audio.decoding import MP3_SLACK, check_whole, opened, read_on
+from sertool.audio.decoding import MP3_SLACK, check_whole, opened, read_on, skip
 from sertool.audio.ffmpeg import big_endian_floats, converted
 from sertool.audio.opening import NEEDS_FFMPEG, check_length, quiet, suffix
 from sertool.audio.waveform import check_finite
@@ -37,14 +37,15 @@ def facts(path: str | os.PathLike[str]) -> Facts:
         return Facts(int(file.samplerate), int(file.channels), frames)
 
 
-def blocks(path: str | os.PathLike[str], frames: int) -> Iterator[np.ndarray]:
+def blocks(path: str | os.PathLike[str], frames: int, begin: int = 0) -> Iterator[np.ndarray]:
     """Yield a file as float32 blocks (at most `frames`, channels), full scale 1, none empty.
 
-    Raises ItemError for a file that cannot be read, is cut short, holds nothing or is not finite.
+    begin: the first frame that is wanted. Raises ItemError for a file that cannot be read, is cut
+    short, holds nothing or is not finite.
     """
     source = _by_ffmpeg if suffix(path) in NEEDS_FFMPEG else _by_libsndfile
-    done, rate = 0, 1
-    for block, rate in source(path, frames):
+    done, rate = begin, 1
+    for block, rate in source(path, frames, begin):
         stopping.check()
         try:
             check_finite(block)
@@ -58,12 +59,14 @@ def blocks(path: str | os.PathLike[str], frames: int) -> Iterator[np.ndarray]:
         raise ItemError("no samples")
 
 
-def _by_libsndfile(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[np.ndarray, int]]:
+def _by_libsndfile(
+    path: str | os.PathLike[str], frames: int, begin: int
+) -> Iterator[tuple[np.ndarray, int]]:
     with contextlib.ExitStack() as stack:
         with quiet(path):  # never across a yield: it would swallow what others say meanwhile
             file = stack.enter_context(opened(path))
             check_whole(file)
-        done = 0
+            done = skip(file, begin)
         while True:
             with quiet(path):
                 block = read_on(file, frames)
@@ -76,7 +79,12 @@ def _by_libsndfile(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[
             raise ItemError(f"truncated: only {done} of {file.frames} samples")
 
 
-def _by_ffmpeg(path: str | os.PathLike[str], frames: int) -> Iterator[tuple[np.ndarray, int]]:
+def _by_ffmpeg(
+    path: str | os.PathLike[str], frames: int, begin: int
+) -> Iterator[tuple[np.ndarray, int]]:
     with converted(path) as (stream, rate, channels):
+        while begin and (data := stream.read(min(begin, frames) * 4 * channels)):
+            begin -= len(data) // (4 * channels)
+            boxes.step()
         while data := stream.read(frames * 4 * channels):
             yield big_endian_floats(data, channels), rate

@@ -74,6 +74,18 @@ class Sound(Item):
     sample_rate: int = 0
 
 
+class TooLong(Exception):
+    """An utterance has more samples than may be held."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """How many samples of an utterance may be in memory; rate: to which they are resampled, Hz."""
+
+    most: int
+    rate: int | None
+
+
 Recording = str | os.PathLike[str] | Sound
 
 
@@ -88,15 +100,18 @@ def decode(
     sample_rate: int | None = None,
     fingerprinted: bool = False,
     hashed: bool = True,
+    most: int | None = None,
 ) -> Decoded:
     """Return one utterance of a file (or of a `Sound`), cropped and resampled.
 
     `start` and `end` (seconds) cut the utterance out of the file; `offset` and `duration`
     (seconds) crop it, before resampling to `sample_rate`. `channel` is "mix" (the mean), "left"
     or "right" (the first, the second). `fingerprinted` asks for the fingerprint, too, and `hashed`
-    for the hash. Raises ItemError for a file unreadable or not finite.
+    for the hash. Raises ItemError for a file unreadable or not finite, and TooLong for an utterance
+    of more samples than `most`, at its own rate or at `sample_rate`.
     """
-    data, rate, channels = _read(path, start, end, channel)
+    held = None if most is None else Held(most, sample_rate)
+    data, rate, channels = _read(path, start, end, channel, held)
     decoded = from_samples(
         data, rate, offset=offset, duration=duration, to_rate=sample_rate, hashed=hashed
     )
@@ -147,7 +162,11 @@ def read_rate(path: str | os.PathLike[str]) -> int:
 
 
 def _read(
-    path: Recording, start: float | None, end: float | None, channel: str
+    path: Recording,
+    start: float | None,
+    end: float | None,
+    channel: str,
+    held: Held | None,
 ) -> tuple[np.ndarray, int, int]:
     """Return (mono samples (n,), rate, channels of the file) between `start` and `end`."""
     if isinstance(path, Sound):
@@ -157,8 +176,11 @@ def _read(
     if suffix(path) in NEEDS_FFMPEG:
         with converted(path) as (stream, rate, channels):
             most = int(memory.longest() * rate) + 1
+            if held is not None:
+                most = min(most, held.most + 1)
             data = big_endian_floats(all_of(stream, 4 * channels * most), channels)
             check_length(len(data), rate)
+            _check_held(len(data), rate, held)
         first, last = bounds(len(data), rate, start, end)
         return mono(data[first:last], channel), rate, channels
     with quiet(path), opened(path) as file:
@@ -166,11 +188,9 @@ def _read(
         check_whole(file)
         first, last = bounds(total, rate, start, end)
         check_length(last - first, rate)
+        _check_held(last - first, rate, held)
         try:
-            if first and file.format == "MP3":
-                _read_frames(file, first, channel)  # to seek in MP3 is not exact
-            elif first:
-                file.seek(first)
+            skip(file, first)
             data = _read_frames(file, last - first, channel)
         except soundfile.LibsndfileError as error:
             raise ItemError(f"truncated or damaged: {_reason(error)}") from None
@@ -216,6 +236,29 @@ def mono(data: np.ndarray, channel: str) -> np.ndarray:
     for i in range(2, count):
         total += data[:, i]
     return total / np.float32(count)
+
+
+def skip(file: soundfile.SoundFile, frames: int) -> int:
+    """Leave out the first samples of a file that was just opened; return how many it had of them.
+
+    Raises ItemError.
+    """
+    try:
+        if not frames or file.format != "MP3":
+            return int(file.seek(frames)) if frames else 0
+        done = 0  # to seek in MP3 is not exact
+        while done < frames and (read := len(file.read(min(_BLOCK, frames - done)))):
+            done += read
+            boxes.step()
+        return done
+    except soundfile.LibsndfileError as error:
+        raise ItemError(f"truncated or damaged: {_reason(error)}") from None
+
+
+def _check_held(samples: int, rate: int, held: Held | None) -> None:
+    """Raise TooLong where so many samples, or what they are resampled to, may not be held."""
+    if held is not None and samples * max(1.0, (held.rate or rate) / rate) > held.most:
+        raise TooLong
 
 
 def read_on(file: soundfile.SoundFile, frames: int) -> np.ndarray:
@@ -282,36 +325,35 @@ def check_whole(file: soundfile.SoundFile) -> None:
 def opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """Open a file through libsndfile; ItemError says why it cannot be."""
     path = local(path)
-    # as bytes, so that a name that is not UTF-8 arrives unchanged
-    name = os.fsencode(path) if os.name == "posix" else os.fspath(path)
     if "\0" in os.fspath(path) or suffix(path) == ".raw":  # C would read the name up to the NUL
         raise ItemError(why_not(path, "samples without a header"))
-    ordinary(path)
-    try:
-        file = soundfile.SoundFile(name)
-    except soundfile.LibsndfileError as error:
-        raise ItemError(why_not(path, _reason(error))) from None
-    with file:
-        if not SLOWEST <= file.samplerate <= FASTEST:
-            raise ItemError(f"a sample rate of {file.samplerate} Hz: this is not audio")
-        if file.frames < _UNSTATED:
+    with ordinary(path) as found:
+        try:
+            file = soundfile.SoundFile(found.fileno(), closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise ItemError(why_not(path, _reason(error))) from None
+        with file:
+            if not SLOWEST <= file.samplerate <= FASTEST:
+                raise ItemError(f"a sample rate of {file.samplerate} Hz: this is not audio")
+            if file.frames < _UNSTATED:
+                yield file
+                return
+        with _stated(found) as copy, soundfile.SoundFile(copy) as file:
             yield file
-            return
-    with _stated(name) as copy, soundfile.SoundFile(copy) as file:
-        yield file
 
 
 @contextlib.contextmanager
-def _stated(name: bytes | str) -> Iterator[IO[bytes]]:
+def _stated(found: IO[bytes]) -> Iterator[IO[bytes]]:
     """Yield a copy of a FLAC whose header leaves out the length, as a stream's, with it; ItemError.
 
     The number of samples is the last 36 bits of the 64 that begin 18 bytes after the mark.
     """
     with tempfile.TemporaryFile() as copy:
-        with open(name, "rb") as file:
-            shutil.copyfileobj(file, copy)
+        found.seek(0)
+        shutil.copyfileobj(found, copy)
+        found.seek(0)
         try:
-            total = _count(name)
+            total = _count(found)
         except soundfile.LibsndfileError as error:
             raise ItemError(f"truncated or damaged: {_reason(error)}") from None
         copy.seek(0)
@@ -326,9 +368,9 @@ def _stated(name: bytes | str) -> Iterator[IO[bytes]]:
         yield copy
 
 
-def _count(name: bytes | str) -> int:
+def _count(found: IO[bytes]) -> int:
     """Return how many samples a file holds; it is decoded for that."""
-    with soundfile.SoundFile(name) as file:
+    with soundfile.SoundFile(found.fileno(), closefd=False) as file:
         file.seekable = lambda: False  # where it ends is not known, so soundfile must not seek
         total = 0
         while block := len(file.read(_BLOCK, dtype="int16")):

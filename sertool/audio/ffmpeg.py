@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from sertool.audio.opening import cannot_decode, ffmpeg_for, local
+from sertool.audio.opening import cannot_decode, ffmpeg_for, local, ordinary
 from sertool.core.errors import ItemError
 
 _AU_HEADER = 24  # bytes; AU is the one container with a header that a pipe cannot spoil
@@ -33,14 +33,16 @@ def converted(path: str | os.PathLike[str], *options: str) -> Iterator[tuple[IO[
     it goes on after what is damaged or cut off, and says so, but succeeds.
     """
     path = local(path)
-    source = f"file:{os.fspath(path)}"
-    command = [ffmpeg_for(path), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-    command += ["-format_whitelist", _CONTAINERS, "-i", source]
-    command += ["-map", "0:a:0", *options, "-c:a", "pcm_f32be", "-f", "au", "-"]
-    with tempfile.TemporaryFile() as messages:
+    program = ffmpeg_for(path)
+    with ordinary(path) as file, tempfile.TemporaryFile() as messages:
+        source = f"file:/dev/fd/{file.fileno()}"
+        command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+        command += ["-format_whitelist", _CONTAINERS, "-i", source]
+        command += ["-map", "0:a:0", *options, "-c:a", "pcm_f32be", "-f", "au", "-"]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
-        )
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages,
+            pass_fds=[file.fileno()],
+        )  # fmt: skip
         assert process.stdout is not None
         try:
             head = process.stdout.read(_AU_HEADER)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -72,20 +72,134 @@ def fingerprint(samples: np.ndarray, sample_rate: int) -> str:
     if sample_rate < LOWEST_RATE or len(samples) < HOP * (WINDOW + LAG + LEAST) * sample_rate:
         return ""
     low, rate = _low_band(samples, sample_rate)
-    full = (FULL_SCALE if samples.dtype == np.int16 else 1.0) * (sample_rate / rate) ** 2
-    lag = round(rate / SWING)
-    moving = low[lag:] - low[:-lag]  # without an offset, with little hum
-    if not max(moving.max(), -moving.min()) >= SILENCE * full:
+    moving = low[_lag(rate) :] - low[: -_lag(rate)]  # without an offset, with little hum
+    if not max(moving.max(), -moving.min()) >= SILENCE * _full(samples, sample_rate):
         return ""
     begin, energy = _grid(moving, rate)
-    audible = energy >= FLOOR * np.partition(energy, -1 - CLICK)[-1 - CLICK]
-    first, last = _loudest(energy, audible)
-    starts = np.rint((begin + np.arange(first, last + LAG)) * (HOP * rate)).astype(np.intp)
-    words = _bits(low, starts, rate)
-    words[~audible[first:last]] = 0
+    chosen = _Chosen(begin, energy, len(low), rate)
+    return _text(chosen, low, 0)
+
+
+def _lag(rate: float) -> int:
+    return round(rate / SWING)
+
+
+def _full(samples: np.ndarray, sample_rate: int) -> float:
+    """Return full scale in the low band."""
+    scale = FULL_SCALE if samples.dtype == np.int16 else 1.0
+    return scale * (sample_rate // LOWEST_RATE) ** 2
+
+
+class _Chosen:
+    """Which words of a recording are kept: where their frames start in the low band, of `total`."""
+
+    def __init__(self, begin: float, energy: np.ndarray, total: int, rate: float) -> None:
+        audible = energy >= FLOOR * np.partition(energy, -1 - CLICK)[-1 - CLICK]
+        first, last = _loudest(energy, audible)
+        self.audible = audible[first:last]
+        starts = np.rint((begin + np.arange(first, last + LAG)) * (HOP * rate)).astype(np.intp)
+        self.length = round(WINDOW * HOP * rate / 8) * 8  # a multiple of 8: a quick transform
+        self.starts = np.minimum(starts, total - self.length)
+
+
+def _text(chosen: _Chosen, low: np.ndarray, first: int) -> str:
+    """Return the fingerprint of chosen words; `low` is the low band from place `first` on."""
+    words = _bits(low, chosen.starts - first, chosen.length)
+    words[~chosen.audible] = 0
     text = base64.b64encode(words.tobytes()).decode("ascii")
     different = {text[i : i + _DIGITS] for i in range(0, len(text), _DIGITS)} - {_NO_SOUND}
     return VERSION + text if len(different) >= LEAST else ""
+
+
+class Listener:
+    """`fingerprint` of samples that come bit by bit: two bytes of memory a millisecond.
+
+    Of the same samples, bit for bit, whatever their parts, it makes the same text.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._step = max(1, sample_rate // LOWEST_RATE)
+        self._low_rate = sample_rate / self._step
+        self._total = 0
+        self._rest: list[np.ndarray] = []  # samples that do not fill a block
+        self._size = 0
+        self._rising = np.zeros(0, np.float32)  # a row's sum that waits for the next row's
+        self._low = np.zeros(0, np.float32)  # what later places of the low band are compared with
+        self._moving = np.zeros(0, np.float32)  # what does not fill a slot
+        self._length = self._slots = 0  # of the low band and of energies
+        self._energies: list[np.ndarray] = []
+        self._peak = 0.0
+        self._silence = 0.0
+
+    def hear(self, samples: np.ndarray) -> None:
+        """Listen on to samples (n,) float32 with full scale 1, not none."""
+        if self._rate < LOWEST_RATE:
+            return
+        self._silence = SILENCE * _full(samples, self._rate)
+        self._total += len(samples)
+        self._rest.append(samples)
+        self._size += len(samples)
+        block = self._block
+        if self._size >= block:
+            joined = np.concatenate(self._rest)
+            whole = len(joined) // block * block
+            for first in range(0, whole, block):
+                self._add(joined[first : first + block])
+            self._rest, self._size = [joined[whole:]], len(joined) - whole
+
+    @property
+    def _block(self) -> int:
+        return _BLOCK // self._step * self._step
+
+    def _add(self, samples: np.ndarray) -> None:
+        """Count the energies of samples, as many as a block has but at the end."""
+        if self._step == 1:
+            low = samples
+        else:
+            halves = _halves(samples, self._step)
+            rising = np.concatenate([self._rising, halves[0]])
+            low = rising[:-1] + halves[1, 1 - len(self._rising) :]
+            self._rising = rising[-1:]
+        self._length += len(low)
+        joined = np.concatenate([self._low, low])
+        lag = _lag(self._low_rate)
+        moving = joined[lag:] - joined[:-lag]
+        self._low = joined[-lag:]
+        if not len(moving):
+            return
+        self._peak = max(self._peak, moving.max(), -moving.min())
+        self._moving = np.concatenate([self._moving, moving])
+        slot = HOP / SLOTS * self._low_rate
+        begin = int(np.rint(self._slots * slot))
+        hops = int((begin + len(self._moving)) / (SLOTS * slot))
+        edges = np.rint(np.arange(self._slots, hops * SLOTS + 1) * slot).astype(np.intp) - begin
+        if len(edges) > 1:
+            part = np.square(self._moving[: edges[-1]])
+            self._energies.append(np.add.reduceat(part, edges[:-1]))
+            self._slots = hops * SLOTS
+            self._moving = self._moving[edges[-1] :]
+
+    def fingerprint(self, read: Callable[[int, int], np.ndarray]) -> str:
+        """Return the fingerprint of all that was heard.
+
+        read(first, last) returns samples first to last - 1 of it once more, fewer at the end.
+        """
+        if self._total < HOP * (WINDOW + LAG + LEAST) * self._rate or self._rate < LOWEST_RATE:
+            return ""
+        rest = np.concatenate(self._rest)
+        if len(rest) >= self._step:
+            self._add(rest[: len(rest) // self._step * self._step])
+        if not self._peak >= self._silence:
+            return ""
+        begin, energy = _framed(self._energies)
+        chosen = _Chosen(begin, energy, self._length, self._low_rate)
+        # from where a block begins, so that products of the same matrices make the low band
+        first = int(chosen.starts[0]) * self._step // self._block * self._block
+        last = (int(chosen.starts[-1]) + chosen.length + 1) * self._step
+        last = min(-(-last // self._block) * self._block, self._total)
+        low, _ = _low_band(read(first, last), self._rate)
+        return _text(chosen, low, first // self._step)
 
 
 def _low_band(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
@@ -97,6 +211,12 @@ def _low_band(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]
     step = sample_rate // LOWEST_RATE
     if step == 1:
         return samples.astype(np.float32), float(sample_rate)
+    halves = _halves(samples, step)
+    return halves[0, :-1] + halves[1, 1:], sample_rate / step
+
+
+def _halves(samples: np.ndarray, step: int) -> np.ndarray:
+    """Return (2, rows) float32: each row of `step` samples weighed by a rising, a falling edge."""
     rising = np.arange(1, step + 1, dtype=np.float32)
     falling = step - rising
     rows = len(samples) // step
@@ -107,7 +227,7 @@ def _low_band(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]
         part = part.reshape(-1, step)
         halves[0, i : i + block] = part @ rising
         halves[1, i : i + block] = part @ falling
-    return halves[0, :-1] + halves[1, 1:], sample_rate / step
+    return halves
 
 
 def _grid(moving: np.ndarray, rate: float) -> tuple[float, np.ndarray]:
@@ -119,10 +239,23 @@ def _grid(moving: np.ndarray, rate: float) -> tuple[float, np.ndarray]:
     slot = HOP / SLOTS * rate
     hops = int(len(moving) / (SLOTS * slot))
     edges = np.rint(np.arange(hops * SLOTS + 1) * slot).astype(np.intp)
-    energy = np.add.reduceat(np.square(moving[: edges[-1]]), edges[:-1])
-    cycle = energy.reshape(hops, SLOTS).sum(axis=0, dtype=np.float64)
+    return _framed([np.add.reduceat(np.square(moving[: edges[-1]]), edges[:-1])])
+
+
+def _framed(energies: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
+    """Return what `_grid` does, of the slots' energies in parts of whole hops."""
+    # hop after hop, from the beginning of all: so it matters not to any bit where parts end
+    cycle = np.zeros(SLOTS)
+    for part in energies:
+        rows = np.concatenate([cycle[None], part.reshape(-1, SLOTS)])
+        cycle = rows.sum(axis=0)
     begin = float(-np.angle(np.sum(cycle * _TURN)) / (2 * np.pi)) % 1.0
-    sums = np.concatenate([[0.0], np.cumsum(energy, dtype=np.float64)])[int(begin * SLOTS) :: SLOTS]
+    kept, total = [], np.zeros(1)
+    for part in energies:
+        sums = np.cumsum(np.concatenate([total, part]))
+        kept.append(sums[:-1][int(begin * SLOTS) :: SLOTS])
+        total = sums[-1:]
+    sums = np.concatenate(kept if int(begin * SLOTS) else [*kept, total])
     frames = sums[WINDOW:] - sums[:-WINDOW]
     return begin, np.maximum(frames[LAG:], frames[:-LAG])
 
@@ -143,13 +276,11 @@ def _window(length: int) -> np.ndarray:
     return np.hanning(length + 2)[1:-1]
 
 
-def _bits(low: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
+def _bits(low: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """Return (words, 3) uint8: Haitsma & Kalker's bits of frames that begin at samples `starts`.
 
     Bit m of word n tells whether E(n + LAG, m + 1) - E(n + LAG, m) > E(n, m + 1) - E(n, m).
     """
-    length = round(WINDOW * HOP * rate / 8) * 8  # a multiple of 8 makes a quick transform
-    starts = np.minimum(starts, len(low) - length)
     # float64 because NumPy transforms it faster than float32
     part = low[starts[0] : starts[-1] + length].astype(np.float64)
     shape, strides = (len(part) - length + 1, length), 2 * part.strides

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -12,11 +14,11 @@ from sertool.audio import LONG, voice
 from sertool.audio.blocks import blocks, facts
 from sertool.audio.decoding import Recording, Sound, decode, mono
 from sertool.audio.opening import bounds, check_length, local
-from sertool.audio.waveform import crop, faults, resample, to_float
+from sertool.audio.waveform import Examiner, crop, resample, to_float
 from sertool.core.errors import ItemError
 
 BLOCK = 30  # seconds read at a time of a long one
-MARGIN = 1  # seconds read beside a part, so that it is resampled as the whole would be
+MOST = 1 << 23  # samples read at a time, of all channels: 32 MB
 _LEAST_RATE = 4000  # bytes a second: a compressed file rarely has fewer
 
 
@@ -84,10 +86,12 @@ class InParts:
         self._first, self._last = first + round(skipped * self.rate), last
         self._skipped = skipped
         self._exact = known.frames is not None
-        self._held = np.zeros(0, np.float32)
-        self._begin = 0  # of what is held
-        self._ahead: Generator[np.ndarray, None, None] = self._blocks()
-        self._chunk: tuple[int, int, np.ndarray] | None = None  # rate, first sample, samples
+        self._held: dict[int, _Held] = {}  # by rate
+
+    @property
+    def total(self) -> int | None:
+        """How many samples there are, without those skipped; None where only reading tells."""
+        return self._last - self._first if self._exact else None
 
     @property
     def duration(self) -> float:
@@ -100,54 +104,95 @@ class InParts:
         """Yield all the samples as float32 (n,), in order. Raises ItemError."""
         return self._blocks()
 
-    def _blocks(self) -> Generator[np.ndarray, None, None]:
-        at = 0
-        for block in blocks(self.path, BLOCK * self.rate):
-            part = mono(block, self.channel)[max(0, self._first - at) : self._last - at]
+    def only(self, first: int, last: int) -> InParts:
+        """Return samples first to last - 1 as a recording, where so many are known to be there."""
+        made = copy.copy(self)
+        made._first, made._last = self._first + first, self._first + last
+        made._skipped, made._exact, made._held = 0.0, True, {}
+        return made
+
+    def _blocks(self, begin: int = 0) -> Generator[np.ndarray, None, None]:
+        at = self._first + begin
+        if at >= self._last:
+            return
+        frames = max(1, min(BLOCK * self.rate, MOST // self.channels))
+        for block in blocks(self.path, frames, at):
+            part = mono(block, self.channel)[: self._last - at]
             at += len(block)
             if len(part):
                 yield part
             if at >= self._last:
                 return
 
+    def _blocks_at(self, rate: int, _: int) -> Generator[np.ndarray, None, None]:
+        """Yield all the samples at another rate: those of the whole, resampled at once."""
+        import soxr
+
+        stream = soxr.ResampleStream(self.rate, rate, 1, quality="HQ")
+        total = done = 0
+        for part in self._blocks():
+            total += len(part)
+            made = stream.resample_chunk(np.ascontiguousarray(part))
+            done += len(made)
+            if len(made):
+                yield made
+        rest = max(0, -(-total * rate // self.rate) - done)
+        made = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield np.pad(made, (0, max(0, rest - len(made))))[:rest]
+
     def read(self, first: int, last: int) -> np.ndarray:
         """Return samples first to last - 1, fewer at the end, as float32."""
-        if first < self._begin:
-            self._ahead.close()
-            self._ahead = self._blocks()
-            self._held, self._begin = np.zeros(0, np.float32), 0
-        end = self._begin + len(self._held)
-        if end < last:
-            pieces = [self._held[first - self._begin :]]
-            while end < last and (block := next(self._ahead, None)) is not None:
-                pieces.append(block[max(0, first - end) :])
-                end += len(block)
-            self._held = np.concatenate(pieces)
-            self._begin = end - len(self._held)
-        return self._held[max(0, first - self._begin) : max(0, last - self._begin)]
+        return self.resampled(self.rate, first, last)
 
     def resampled(self, rate: int, first: int, last: int) -> np.ndarray:
-        """Return samples first to last - 1 of the recording at another rate.
+        """Return samples first to last - 1 of the recording at another rate, fewer at the end.
 
-        What the whole, resampled at once, would have there, to rounding: parts begin at a whole
-        second, where the samples of both rates meet.
+        They are what the whole, resampled at once, would have there.
         """
-        if rate == self.rate:
-            return self.read(first, last)
-        if self._chunk is None or not self._holds(rate, first, last):
-            second = first // rate
-            until = max(-(-last // rate), second + BLOCK)
-            before = min(MARGIN, second)
-            part = self.read((second - before) * self.rate, (until + MARGIN) * self.rate)
-            made = resample(part, self.rate, rate)[before * rate :][: (until - second) * rate]
-            self._chunk = rate, second * rate, made
-        _, begin, samples = self._chunk
-        return samples[first - begin : last - begin]
+        if rate not in self._held:
+            at_once = rate == self.rate
+            begin = self._blocks if at_once else partial(self._blocks_at, rate)
+            self._held[rate] = _Held(begin, seeks=at_once)
+        return self._held[rate].read(first, last)
 
-    def _holds(self, rate: int, first: int, last: int) -> bool:
-        assert self._chunk is not None
-        known, begin, samples = self._chunk
-        return known == rate and begin <= first and last <= begin + len(samples)
+    def close(self) -> None:
+        """Let go of the file."""
+        for held in self._held.values():
+            held.close()
+
+
+class _Held:
+    """Samples that come in order, of which those that were read are kept.
+
+    begin: returns them from one on; from the first alone, unless it `seeks`.
+    """
+
+    def __init__(
+        self, begin: Callable[[int], Generator[np.ndarray, None, None]], seeks: bool
+    ) -> None:
+        self._begin, self._seeks = begin, seeks
+        self._restart(0)
+
+    def _restart(self, first: int) -> None:
+        self._ahead = self._begin(first)
+        self._samples, self._first = np.zeros(0, np.float32), first
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Return samples first to last - 1, fewer at the end."""
+        end = self._first + len(self._samples)
+        if first < self._first or (self._seeks and first > end + MOST):
+            self.close()
+            self._restart(first if self._seeks else 0)
+            end = self._first
+        if end < last:
+            pieces = [self._samples[first - self._first :]]
+            while end < last and (block := next(self._ahead, None)) is not None:
+                if end + len(block) > first:  # no view of a block that is not wanted
+                    pieces.append(block[max(0, first - end) :])
+                end += len(block)
+            self._samples = np.concatenate(pieces)
+            self._first = end - len(self._samples)
+        return self._samples[max(0, first - self._first) : max(0, last - self._first)]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -207,21 +252,17 @@ def listen(source: Whole | InParts, vad: str) -> Listened:
     """
     ear = None if vad == voice.OFF else Ear(vad, source.rate)
     total = 0
-    notes: set[str] = set()
-    silent = True
+    examiner = Examiner()
     for part in source.parts():
         total += len(part)
-        found = faults(part)
-        silent = silent and "silent" in found
-        notes |= {"clipped"}.intersection(found)
+        examiner.look(part)
         if ear is not None:
             ear.hear(part)
     if not total:
         raise ItemError("no samples")
-    if silent:
-        notes = {"silent"}
+    notes = examiner.faults
     if source.channels > 1 and source.channel == "mix":
-        notes.add("mixed")
+        notes.append("mixed")
     speech = None if ear is None else ear.stretches(total / source.rate)
     return Listened(source.rate, total, sorted(notes), speech)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
-import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from errno import EACCES, ENOENT
+from errno import EACCES, EISDIR, ENOENT
 
 from sertool.core import memory, remote
 from sertool.core.errors import ItemError
-from sertool.core.paths import is_url
+from sertool.core.paths import is_url, regular
 
 CUT_SLACK = 0.1  # seconds that a manifest's end may lie past the end of the file
 _FFMPEG = "m4a mp4 aac wma webm mka mkv mov 3gp amr avi"
@@ -23,6 +23,12 @@ NEEDS_FFMPEG = frozenset(f".{name}" for name in _FFMPEG.split(" "))
 _MPEG = frozenset({".mp3", ".mp2", ".mp1", ".mpga"})
 _CHATTER = (b"[src/libmpg123", b"[libmpg123", b"Note: ", b"Warning: ")
 _NOT_DECODED = "cannot be decoded"
+_EMPTY = "an empty file (0 bytes)"
+_KNOWN = {
+    ENOENT: "no such file",
+    EACCES: "no permission to read it",
+    EISDIR: "a folder, not a file",
+}
 _stderr_lock = threading.Lock()
 
 
@@ -59,22 +65,22 @@ def check_length(samples: int, rate: int) -> None:
         )
 
 
-def ordinary(path: str | os.PathLike[str]) -> None:
-    """Raise ItemError for anything but a file or folder; a pipe would wait for its writer."""
+def ordinary(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a file that is one: a pipe would wait for its writer. ItemError otherwise.
+
+    What reads it is to read what this has opened: another may have the name by then.
+    """
     try:
-        kind = os.stat(path).st_mode
-    except (OSError, ValueError):
-        raise ItemError(why_not(path, "")) from None
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise ItemError("not a regular file")
+        return regular(path)
+    except (OSError, ValueError) as error:
+        raise ItemError(_reason(error)) from None
 
 
 def ffmpeg_for(path: str | os.PathLike[str]) -> str:
     """Return ffmpeg's program to read a file with; ItemError where either is not there."""
-    ordinary(path)
-    why = why_not(path, "")
-    if not why.startswith(_NOT_DECODED):
-        raise ItemError(why)
+    with ordinary(path) as file:
+        if not file.read(1):
+            raise ItemError(_EMPTY)
     program = shutil.which("ffmpeg")
     if program is None:
         raise ItemError(f"{suffix(path)} needs ffmpeg, which is not installed")
@@ -84,17 +90,19 @@ def ffmpeg_for(path: str | os.PathLike[str]) -> str:
 def why_not(path: str | os.PathLike[str], reason: str) -> str:
     """Return why a file cannot be opened: the system's reason, else the decoder's."""
     try:
-        if os.path.isdir(path):
-            return "a folder, not a file"
-        with open(path, "rb") as file:
+        with regular(path) as file:
             if not file.read(1):
-                return "an empty file (0 bytes)"
-    except OSError as error:
-        known = {ENOENT: "no such file", EACCES: "no permission to read it"}
-        return known.get(error.errno or 0, str(error.strerror))
-    except ValueError:  # a NUL in the name
-        return "no such file"
+                return _EMPTY
+    except (OSError, ValueError) as error:
+        return _reason(error)
     return cannot_decode("format not recognised" if "not exist" in reason else reason)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Return why a file cannot be opened; a ValueError is of a NUL in its name."""
+    if not isinstance(error, OSError):
+        return _KNOWN[ENOENT]
+    return _KNOWN.get(error.errno or 0, str(error.strerror))
 
 
 def cannot_decode(reason: str) -> str:

@@ -41,8 +41,13 @@ def crop(samples: np.ndarray, rate: int, offset: float, duration: float | None) 
     last = len(samples) if duration is None else first + round(duration * rate)
     part = samples[first:last]
     if len(part) == 0:
-        raise ItemError(f"nothing left after {offset:g} s of {len(samples) / rate:.3f} s")
+        raise nothing_left(offset, len(samples), rate)
     return part
+
+
+def nothing_left(offset: float, total: int, rate: int) -> ItemError:
+    """Return why nothing remains of `total` samples from `offset` (seconds) on."""
+    return ItemError(f"nothing left after {offset:g} s of {total / rate:.3f} s")
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -107,6 +112,43 @@ def audio_hash(samples: np.ndarray) -> str:
     for block in blocks:
         digest.update((to_int16(block).astype("<i2") if exact else block.astype("<f4")).data)
     return digest.hexdigest()[:32]
+
+
+class Examiner:
+    """`audio_hash` and `faults` of samples that come bit by bit, and need not all be in memory."""
+
+    def __init__(self) -> None:
+        self._floats, self._integers = hashlib.sha256(), hashlib.sha256()
+        self._exact = True
+        self._silent, self._clipped = True, False
+        self._last: np.ndarray | None = None  # those that a run at full scale may begin with
+
+    def hash(self, samples: np.ndarray) -> None:
+        """Count samples (n,), not none, in the hash."""
+        self._floats.update(np.ascontiguousarray(samples, "<f4").data)
+        self._exact = self._exact and _is_int16(samples)
+        if self._exact:
+            self._integers.update(np.ascontiguousarray(to_int16(samples), "<i2").data)
+
+    def look(self, samples: np.ndarray) -> None:
+        """Look for faults in samples (n,), not none."""
+        found = faults(samples)
+        self._silent = self._silent and "silent" in found
+        if self._last is not None:
+            found += faults(np.concatenate([self._last, samples[: CLIPPED_RUN - 1]]))
+            samples = np.concatenate([self._last, samples[-CLIPPED_RUN:]])
+        self._clipped = self._clipped or "clipped" in found
+        self._last = samples[-CLIPPED_RUN + 1 :].copy()
+
+    @property
+    def audio_hash(self) -> str:
+        """The hash of all that was counted."""
+        return (self._integers if self._exact else self._floats).hexdigest()[:32]
+
+    @property
+    def faults(self) -> list[str]:
+        """What is unusual about all that was looked at."""
+        return ["silent"] if self._silent else ["clipped"] if self._clipped else []
 
 
 def _is_int16(block: np.ndarray) -> bool:

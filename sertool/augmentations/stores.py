@@ -59,17 +59,18 @@ class CopySource(Source):
     def make(self, i: int) -> Made:
         """Return item `i` (unless only copies are wanted) and its copies."""
         features, item = self.store.features(self.first + i), self.items[i]
-        made = Made([] if self.copying.only_copies else [(item, features)])
+        rows = [] if self.copying.only_copies else [(item, features)]
+        notes: list[str] = []
         if not self.copying.takes(item):
-            return made
+            return Made(rows)
         randoms = [rng(self.copying.seed, item.id, k) for k in range(1, self.copying.copies + 1)]
         copies = of_item(self.family, features, self.store.sample_rate, self.parts, randoms)
-        for k, (array, drawn, notes) in enumerate(copies, 1):
+        for k, (array, drawn, remarks) in enumerate(copies, 1):
             # its samples are its own, but it sounds like its origin: the fingerprint stays
             changes = {"augmentation": canonical(drawn), "audio_hash": ""}
-            made.items.append((item.replace(id=f"{item.id}~{k}", **changes), array))
-            made.notes += [COPY, *notes]
-        return made
+            rows.append((item.replace(id=f"{item.id}~{k}", **changes), array))
+            notes += [COPY, *remarks]
+        return Made(rows, notes)
 
 
 def write_store(

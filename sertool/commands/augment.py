@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from sertool import augmentations
 from sertool.augmentations import PANELS, Steps
 from sertool.commands.featurize import compress
+from sertool.core import boxes
 from sertool.core.errors import UsageError
 from sertool.core.executors import Executor
 from sertool.core.options import (
@@ -26,6 +27,8 @@ from sertool.core.settings import option
 from sertool.core.shard import Shard
 from sertool.items import PARTS
 from sertool.ui.console import Console
+
+RECORDED = frozenset({"noise", "reverb"})  # augmentations that read recordings of their own
 
 
 def _masks(texts: Any) -> Any:
@@ -104,6 +107,7 @@ def augment(
     building = Run(
         console or Console.silent(), options.workers, run.resume,
         compress=options.compress, executor=options.executor,
+        limits=boxes.limits() if RECORDED.intersection(steps) else None,
     )  # fmt: skip
     copying = Copying(options.copies, options.only_copies, options.part, options.seed)
     shard = Shard.read(options.shard)

@@ -6,14 +6,14 @@ import functools
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from sertool.commands.recordings import STDIN, check_arguments, refuse_terminal, sources
 from sertool.core import remote
-from sertool.core.boxes import Box
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import InputError, UsageError
 from sertool.core.executors import PROCESSES
 from sertool.core.options import (
@@ -577,7 +577,8 @@ def _document(
 
     channels: list[str | None] = []
     if item is not None and "speaker" not in predictor.further:
-        channels = channels_of(item, options.how.channel, Box(None))
+        with closing(Box(limits())) as reader:
+            channels = channels_of(item, options.how.channel, reader)
     text, within = timed_labels.document(form, notes, item, channels, options.output)
     if within:
         console.note(f"{plural(within, 'row')} left out: within another of the same tier")

@@ -46,11 +46,13 @@ _FORK, _REAP, _END = b"f", b"r", b"e"
 class Limits:
     """What a worker may take for one file; 0 for any.
 
-    seconds: without a step ahead. memory: bytes beyond what the process begins with.
+    seconds: without a step ahead; option: whether --file-timeout allows more. memory: bytes beyond
+    what the process begins with.
     """
 
     seconds: float = 0.0
     memory: int = 0
+    option: bool = True
 
 
 class _Here:
@@ -97,18 +99,30 @@ class Loss:
 @contextlib.contextmanager
 def usually() -> Iterator[None]:
     """Have `limits` allow for `SECONDS` in what follows, as the command line does."""
-    before = _seconds
-    allow(SECONDS)
+    with restored():
+        allow(SECONDS)
+        yield
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Have what is allowed within hold within alone."""
+    global _seconds, _option
+    before, length = (_seconds, _option), memory.length()
     try:
         yield
     finally:
-        allow(before)
+        _seconds, _option = before
+        memory.allow_length(length)
 
 
-def allow(seconds: float) -> None:
-    """Have `limits` allow for so many seconds where it is not told, in this process from now on."""
-    global _seconds
-    _seconds = seconds
+def allow(seconds: float, option: bool = False) -> None:
+    """Have `limits` allow for so many seconds where it is not told, in this process from now on.
+
+    option: whether the stage has one that allows more.
+    """
+    global _seconds, _option
+    _seconds, _option = seconds, option
 
 
 def limits(models: bool = False) -> Limits | None:
@@ -119,11 +133,12 @@ def limits(models: bool = False) -> Limits | None:
     """
     if not _seconds:
         return None
-    return Limits(_seconds, 0 if models else int((memory.limit() + LIBRARIES) * 1e9))
+    return Limits(_seconds, 0 if models else int((memory.limit() + LIBRARIES) * 1e9), _option)
 
 
 _here: _Here | None = None
 _seconds = 0.0  # from Python; on the command line as `usually` says
+_option = False
 
 
 @contextlib.contextmanager
@@ -295,7 +310,8 @@ class Boxes:
 
     @property
     def _late(self) -> str:
-        return f"took longer than {self.limits.seconds:g} s; --file-timeout allows more"
+        more = "--file-timeout allows more" if self.limits.option else "is the disk so slow?"
+        return f"took longer than {self.limits.seconds:g} s; {more}"
 
     def end(self) -> None:
         """End all processes, whatever they are at."""

@@ -32,14 +32,23 @@ def limit() -> float:
     return found
 
 
-def allow_length(seconds: float) -> None:
-    """Have recordings be as long as this from now on, in worker processes, too."""
-    os.environ[LENGTH] = repr(seconds)
+def length() -> float | None:
+    """Return what `allow_length` was last given; None where nothing."""
+    text = os.environ.get(LENGTH)
+    return float(text) if text else None
+
+
+def allow_length(seconds: float | None) -> None:
+    """Have recordings be as long as this from now on, in worker processes, too; None: as usual."""
+    if seconds is None:
+        os.environ.pop(LENGTH, None)
+    else:
+        os.environ[LENGTH] = repr(seconds)
 
 
 def longest() -> float:
     """Return the seconds that a recording, or what is read of one, may have."""
-    return float(os.environ.get(LENGTH) or LONGEST)
+    return length() or LONGEST
 
 
 def afford(size: float, what: str) -> None:

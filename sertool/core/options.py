@@ -305,7 +305,7 @@ class FileOptions(Options):
 
     def begin(self) -> None:
         """Have these limits hold from now on."""
-        boxes.allow(self.file_timeout)
+        boxes.allow(self.file_timeout, option=True)
         memory.allow_length(self.max_duration)
 
 

@@ -95,8 +95,8 @@ def _here(
     # processes start before torch does: they share nothing of it and die small
     first, count = _begun(tasks, predictor.options.workers or workers.cores())
     every = itertools.chain(first, tasks)
-    # sound in memory needs no decoder, and one recording alone has no others to be kept from
-    plain = len(first) < 2 or all(t is not None and isinstance(t[0], Sound) for t in first)
+    # sound in memory needs no decoder
+    plain = all(task is not None and isinstance(task[0], Sound) for task in first)
     limits = predictor.limits
     if plain and count < 2:
         limits, predictor.box = None, boxes.Box(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,6 +11,7 @@ from sertool.items import Item
 if TYPE_CHECKING:
     import numpy as np
 
+    from sertool.features.frames import Samples
     from sertool.formats.lineage import Source
 
 KINDS = {
@@ -80,7 +81,9 @@ class Kind(Generic[S]):
     `dtypes` are the types that a store may keep, the first by default. `fitted_on(settings)`
     returns the items that the kind was fitted to, for audits; None where it was fitted to none, or
     to unknown ones. `shown(sample_rate, settings)` names what a figure shows. `sources(settings)`
-    returns the files that it reads, for the lineage.
+    returns the files that it reads, for the lineage. `blocks(samples, sample_rate, settings)`, of
+    kinds that have it, yields what `compute` returns frames at a time, of samples that are slices
+    of a file and may be asked for twice: what holds in memory does not grow with them.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Kind(Generic[S]):
     fitted_on: Callable[[S], list[Item] | None] = fitted_to_nothing
     shown: Callable[[int, S], Shown] = numbered
     sources: Callable[[S], list[Source]] = without_files
+    blocks: Callable[[Samples, int, S], Iterator[np.ndarray]] | None = None
 
 
 def kind(name: str) -> Kind[Any]:

@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from sertool.features import fourier as fft
 # Samples of one block of frames: 1 MB in float32. Measured best: smaller pays for the calls, larger
 # falls out of the cache.
 BLOCK = 1 << 18
+
+RUN = 16  # blocks that are read and computed together of samples that are not all in memory
 
 TRANSFORM = 32  # bytes a sample of a frame: its window in float64, the frame, its spectrum
 
@@ -109,6 +111,36 @@ def frame_count(n_samples: int, framing: Framing) -> int:
     if padded < framing.n_fft:
         raise ItemError(f"shorter than one frame: {n_samples} samples, n_fft={framing.n_fft}")
     return 1 + (padded - framing.n_fft) // framing.hop_length
+
+
+class Samples(Protocol):
+    """Samples (n,) as an array has them, or read as they are asked for: best in order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+
+def runs(
+    samples: Samples, framing: F, before: int | None = None, total: int | None = None
+) -> Iterator[tuple[np.ndarray, F]]:
+    """Yield (samples (m,), framing) of runs of frames, one after the other.
+
+    Each run is whole blocks of `spectra` (but the last), so that it gives the frames that all of
+    the samples give. before: samples of the first frame that lie before the signal; total: number
+    of frames; both by default as the framing says.
+    """
+    before = framing.before if before is None else before
+    total = frame_count(len(samples), framing) if total is None else total
+    inner = dataclasses.replace(framing, center=False)
+    n_fft, hop = framing.n_fft, framing.hop_length
+    many = RUN * max(1, BLOCK // max(n_fft, hop))
+    for first in range(0, total, many):
+        begin = first * hop - before
+        end = begin + (min(many, total - first) - 1) * hop + n_fft
+        low, high = max(begin, 0), max(0, begin, min(end, len(samples)))
+        part = samples[low:high]
+        yield np.pad(part, (low - begin, end - begin - len(part) - (low - begin))), inner
 
 
 def spectra(

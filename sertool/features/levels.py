@@ -33,9 +33,12 @@ class Levels:
 UNITS = {"db": "power, dB", "log": "power, ln", "power": "power", "magnitude": "magnitude"}
 
 
-def to_scale(power: np.ndarray, scale: str, levels: Levels) -> np.ndarray:
+def to_scale(
+    power: np.ndarray, scale: str, levels: Levels, peak: float | None = None
+) -> np.ndarray:
     """Return the `power` (frames, bands) of a whole file on `scale`, in place.
 
+    peak: the largest of the file, where `power` is not all of it.
     "db" is 10 log10 of power / ref, at most `top_db` below its peak; "log" the natural logarithm;
     both take powers below `amin` for `amin`. "magnitude" is the square root, "power" no change.
     """
@@ -45,7 +48,7 @@ def to_scale(power: np.ndarray, scale: str, levels: Levels) -> np.ndarray:
         return np.sqrt(power, out=power)
     lowest, zero = levels.amin, 0.0
     if scale == "db":
-        peak = max(levels.amin, float(power.max()))
+        peak = max(levels.amin, float(power.max()) if peak is None else peak)
         zero = 10 * math.log10(peak if levels.ref == "max" else max(levels.amin, levels.ref))
         if levels.top_db is not None:  # as one limit with amin: a pass less
             lowest = max(lowest, peak * 10 ** (-levels.top_db / 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown
-from sertool.features.frames import Framing, frame_count, powers, window
+from sertool.features.frames import Framing, Samples, frame_count, powers, runs, window
 from sertool.features.levels import UNITS
 
 LARGEST = 1 << 16  # bins: a typo must not make a transform of a gigabyte
@@ -66,11 +67,21 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     either end, transforms of 1600, bins 0 to 399. Samples that do not fill one window are padded
     with zeros at the end.
     """
+    return np.concatenate(list(blocks(samples, sample_rate, settings)))
+
+
+def blocks(samples: Samples, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
+    """Yield what `compute` returns, run by run, of samples of any length."""
     framed = framing(sample_rate, settings)
     win = framed.win_length or framed.n_fft
     before = (framed.n_fft - win) // 2  # the window stands in the middle of its transform
     after = framed.n_fft - win - before + max(0, win - len(samples))
-    samples = np.pad(samples, (before, after))
+    total = frame_count(before + len(samples) + after, framed)
+    for part, inner in runs(samples, framed, before, total):
+        yield _levels(part, inner, settings)
+
+
+def _levels(samples: np.ndarray, framed: Framing, settings: Settings) -> np.ndarray:
     result = np.empty((frame_count(len(samples), framed), settings.bins), np.float32)
     for rows, power, _ in powers(samples, framed, bins=slice(0, settings.bins)):
         power += settings.floor
@@ -110,4 +121,5 @@ KIND = Kind(
     dims="(frames, top / grid)",
     remarks=remarks,
     shown=shown,
+    blocks=blocks,
 )

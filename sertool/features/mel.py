@@ -7,6 +7,7 @@ HTK's 2595 log10(1 + f / 700) (The HTK Book, section 5.4, after O'Shaughnessy 19
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from sertool.core.errors import UsageError
 from sertool.core.memory import afford
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown, kernel
-from sertool.features.frames import Framing, frame_count, powers
+from sertool.features.frames import Framing, Samples, frame_count, powers, runs
 from sertool.features.levels import UNITS, Levels, to_scale
 from sertool.features.rounding import doubtful
 from sertool.features.spectrogram import frame_rate
@@ -168,15 +169,39 @@ def spectrogram(
 
     Equals librosa.feature.melspectrogram(..., pad_mode="constant"), transposed.
     """
+    return _spectrogram(samples, sample_rate, bands, np.dtype(dtype), 0.0)[0]
+
+
+def _spectrogram(
+    samples: np.ndarray, sample_rate: int, bands: Bands, dtype: np.dtype, peak: float
+) -> tuple[np.ndarray, float]:
+    """Return (the mel spectrogram, the largest of its first values and of `peak`)."""
     bank = _bank(sample_rate, bands)
     if kernel.serves(bands, bands.power) and dtype == np.float32:
         result, energies = kernel.band_powers(samples, bands, _sums(sample_rate, bands))
     else:
-        result, energies = _block_by_block(samples, bands, bank, np.dtype(dtype))
+        result, energies = _block_by_block(samples, bands, bank, dtype)
+    peak = max(peak, float(result.max()))
     if bands.precision == "float32":
-        again = doubtful(result, energies, bank.gains, TOLERANCE, bands.power)
+        again = doubtful(result, energies, bank.gains, TOLERANCE, bands.power, peak)
         _repeat(again, result, samples, sample_rate, bands)
-    return result
+    return result, peak
+
+
+def on_scale(
+    samples: Samples, sample_rate: int, bands: Bands, dtype: np.dtype, scale: str
+) -> Iterator[np.ndarray]:
+    """Yield the mel spectrogram on `scale`, run by run, of samples that are read twice.
+
+    It hangs on the largest of all, which the first time finds: what is near it is right by then.
+    """
+    peak = right = 0.0
+    for part, framed in runs(samples, bands):
+        found, peak = _spectrogram(part, sample_rate, framed, dtype, peak)
+        right = max(right, float(found.max()))
+    for part, framed in runs(samples, bands):
+        found, _ = _spectrogram(part, sample_rate, framed, dtype, peak)
+        yield to_scale(found, scale, framed, right)
 
 
 def _block_by_block(
@@ -213,6 +238,11 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     return to_scale(spectrogram(samples, sample_rate, settings), settings.scale, settings)
 
 
+def blocks(samples: Samples, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
+    """Yield what `compute` returns, run by run, of samples of any length."""
+    yield from on_scale(samples, sample_rate, settings, np.dtype(np.float32), settings.scale)
+
+
 def remarks(sample_rate: int, settings: Bands) -> list[str]:
     """Return one line where bands are narrower than the spacing of the bins and stay empty."""
     empty = int(np.count_nonzero(~filters(sample_rate, settings).any(axis=1)))
@@ -244,4 +274,5 @@ KIND = Kind(
     dims="(frames, n_mels)",
     remarks=remarks,
     shown=shown,
+    blocks=blocks,
 )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown
+from sertool.features.frames import Samples
 from sertool.features.levels import to_scale
-from sertool.features.mel import Bands, remarks, spectrogram
+from sertool.features.mel import Bands, on_scale, remarks, spectrogram
 from sertool.features.spectrogram import frame_rate
+
+ROWS = 128  # frames transformed at a time
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,31 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
     Equals librosa.feature.mfcc(..., dct_type=2, norm="ortho"), transposed.
     """
-    levels = log_mel(samples, sample_rate, settings)
-    basis = cosines(settings.n_mels, settings.n_mfcc, settings.lifter)
-    return np.matmul(levels, basis.astype(levels.dtype)).astype(np.float32, copy=False)
+    return _cepstra(log_mel(samples, sample_rate, settings), settings)
+
+
+def _cepstra(levels: np.ndarray, settings: Settings) -> np.ndarray:
+    """Return the coefficients of levels: `ROWS` frames at a time, from the first one on.
+
+    The order in which a product of matrices is summed hangs on their number.
+    """
+    basis = cosines(settings.n_mels, settings.n_mfcc, settings.lifter).astype(levels.dtype)
+    result = np.empty((len(levels), settings.n_mfcc), np.float32)
+    for first in range(0, len(levels), ROWS):
+        result[first : first + ROWS] = np.matmul(levels[first : first + ROWS], basis)
+    return result
+
+
+def blocks(samples: Samples, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
+    """Yield what `compute` returns, run by run, of samples of any length."""
+    dtype = np.dtype(settings.precision)
+    rest = np.empty((0, settings.n_mels), dtype)
+    for levels in on_scale(samples, sample_rate, settings, dtype, "db"):
+        levels = np.concatenate([rest, levels])
+        whole = len(levels) // ROWS * ROWS
+        yield _cepstra(levels[:whole], settings)
+        rest = levels[whole:]
+    yield _cepstra(rest, settings)
 
 
 def shown(sample_rate: int, settings: Settings) -> Shown:
@@ -78,4 +104,5 @@ KIND = Kind(
     dims="(frames, n_mfcc)",
     remarks=remarks,
     shown=shown,
+    blocks=blocks,
 )

@@ -27,6 +27,7 @@ def doubtful(
     gains: np.ndarray,
     tolerance: float,
     exponent: float = 2.0,
+    peak: float | None = None,
 ) -> np.ndarray:
     """Return the indices of the frames of a whole file, power (frames, bands), to be repeated.
 
@@ -34,8 +35,9 @@ def doubtful(
     below the file's largest, or a value near the largest: so that the error is small beside the
     peak everywhere. `power` is a sum over bins of weight * |spectrum| ** exponent, `gains` (bands,)
     each band's largest weight, `energies` (frames,) the sum of squares of each windowed frame.
+    peak: the file's largest, where `power` is not all of it.
     """
-    peak = float(power.max())
+    peak = float(power.max()) if peak is None else peak
     if peak <= 0:
         return np.zeros(0, np.intp)
     lowest = peak * 10 ** (-RANGE / 10 * exponent / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown, kernel
-from sertool.features.frames import Framing, frame_count, powers
+from sertool.features.frames import Framing, Samples, frame_count, powers, runs
 from sertool.features.levels import UNITS, Levels, to_scale
 from sertool.features.rounding import doubtful
 
@@ -34,15 +35,32 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
 
     `scale` "db" equals librosa's power_to_db(abs(stft(y, pad_mode="constant")) ** 2).
     """
+    return to_scale(_powers(samples, settings, 0.0)[0], settings.scale, settings)
+
+
+def _powers(samples: np.ndarray, settings: Settings, peak: float) -> tuple[np.ndarray, float]:
+    """Return (the power (frames, bins), the largest of its first values and of `peak`)."""
     if kernel.serves(settings, 2.0):
         result, energies = kernel.band_powers(samples, settings, kernel.single(settings.n_fft))
     else:
         result, energies = _block_by_block(samples, settings)
+    peak = max(peak, float(result.max()))
     if settings.precision == "float32":
-        again = doubtful(result, energies, np.ones(result.shape[1], np.float32), TOLERANCE)
+        gains = np.ones(result.shape[1], np.float32)
+        again = doubtful(result, energies, gains, TOLERANCE, peak=peak)
         for rows, power, _ in powers(samples, settings.finer, only=again):
             result[again[rows]] = power
-    return to_scale(result, settings.scale, settings)
+    return result, peak
+
+
+def blocks(samples: Samples, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
+    """Yield what `compute` returns, run by run, of samples of any length; `mel` says how."""
+    peak = right = 0.0
+    for part, framed in runs(samples, settings):
+        found, peak = _powers(part, framed, peak)
+        right = max(right, float(found.max()))
+    for part, framed in runs(samples, settings):
+        yield to_scale(_powers(part, framed, peak)[0], settings.scale, settings, right)
 
 
 def _block_by_block(samples: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
@@ -73,4 +91,5 @@ KIND = Kind(
     frame_rate=frame_rate,
     dims="(frames, 1 + n_fft // 2)",
     shown=shown,
+    blocks=blocks,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from sertool.features.spec import FeaturizeSpec
 
 if TYPE_CHECKING:
     from sertool.audio.decoding import Decoded, Recording
+    from sertool.features.frames import Samples
 
 
 class Segment(NamedTuple):
@@ -66,11 +68,12 @@ class Stage(FeaturizeSpec):
         start: float | None = None,
         end: float | None = None,
         fingerprinted: bool = False,
+        most: int | None = None,
     ) -> Decoded:
         """Return an utterance of an audio file: cropped, resampled, padded.
 
         Adds the note "cropped" where the end was left out, "padded" where zeros were appended.
-        Raises ItemError.
+        Raises ItemError, and `decoding.TooLong` where it has more than `most` samples.
         """
         from sertool.audio import decoding  # soundfile
 
@@ -83,6 +86,7 @@ class Stage(FeaturizeSpec):
             channel=self.channel,
             sample_rate=self.sample_rate,
             fingerprinted=fingerprinted,
+            most=most,
         )
         return self._fitted(decoded)
 
@@ -106,18 +110,40 @@ class Stage(FeaturizeSpec):
     def _crop(self) -> float | None:
         return None if self.fit == "pad" else self.duration
 
+    def crop(self, rate: int) -> slice:
+        """Return which samples of an utterance are taken, at its own rate (Hz)."""
+        first = round(self.offset * rate)
+        return slice(first, None if self._crop is None else first + round(self._crop * rate))
+
     def _fitted(self, decoded: Decoded) -> Decoded:
         """Bring decoded samples to the stage's duration."""
-        if self.duration is not None:
-            wanted = max(1, round(self.duration * decoded.sample_rate))
-            if self.fit != "pad":
-                decoded.samples = decoded.samples[:wanted]
-                if decoded.duration - self.offset > self.duration + 0.5 / decoded.source_rate:
-                    decoded.notes.append("cropped")
-            if self.fit != "crop" and len(decoded.samples) < wanted:
-                decoded.samples = _cut(decoded.samples, 0, wanted)
-                decoded.notes.append("padded")
+        long = round(decoded.duration * decoded.source_rate)
+        total, notes = self.fitted(
+            len(decoded.samples), decoded.sample_rate, long, decoded.source_rate
+        )
+        if total != len(decoded.samples):
+            decoded.samples = _cut(decoded.samples, 0, total)
+        decoded.notes += notes
         return decoded
+
+    def fitted(
+        self, total: int, rate: int, source_total: int, source_rate: int
+    ) -> tuple[int, list[str]]:
+        """Return how many samples `total` at a rate (Hz) become by the stage's duration, and notes.
+
+        source_total: of the whole utterance, at its own rate.
+        """
+        notes = []
+        if self.duration is not None:
+            wanted = max(1, round(self.duration * rate))
+            if self.fit != "pad":
+                total = min(total, wanted)
+                if source_total / source_rate - self.offset > self.duration + 0.5 / source_rate:
+                    notes.append("cropped")
+            if self.fit != "crop" and total < wanted:
+                total = wanted
+                notes.append("padded")
+        return total, notes
 
     def extract(self, samples: np.ndarray, sample_rate: int) -> list[Segment]:
         """Return the items of one utterance, in the store's type.
@@ -126,9 +152,8 @@ class Stage(FeaturizeSpec):
         32768. Raises ItemError where they are too short for an item.
         """
         segments = []
-        cut = self.segment is not None or self.segment_max is not None
         for i, (first, last) in enumerate(self.spans(len(samples), sample_rate)):
-            suffix = f"#{i:03d}" if cut else ""
+            suffix = f"#{i:03d}" if self.cuts else ""
             part = _cut(samples, first, last)
             array = self.compute(part, sample_rate)
             start, seconds = first / sample_rate, (last - first) / sample_rate
@@ -149,6 +174,18 @@ class Stage(FeaturizeSpec):
             if not np.isfinite(features).all():
                 raise ItemError(f"these settings of {self.kind} give features that are not finite")
             return _rounded(features, dtype)
+
+    def compute_blocks(self, samples: Samples, sample_rate: int) -> Iterator[np.ndarray]:
+        """Yield what `compute` returns, of samples of any length; for kinds that have `blocks`."""
+        found, settings = self.prepared
+        assert found.blocks is not None
+        for block in found.blocks(samples, sample_rate, settings):
+            yield _rounded(block, self.store_dtype)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a recording is cut into items."""
+        return self.segment is not None or self.segment_max is not None
 
     def spans(self, total: int, rate: int) -> list[tuple[int, int]]:
         """Return (first, last + 1) of each item of `total` samples; may go past the end.
@@ -173,11 +210,16 @@ def _cut(samples: np.ndarray, first: int, last: int) -> np.ndarray:
 
 def silence(n: int, dtype: np.dtype) -> np.ndarray:
     """Return `n` zeros that a recording is padded with; ItemError where memory has no room."""
+    check_padding(n)
+    return np.zeros(n, dtype)
+
+
+def check_padding(n: int) -> None:
+    """Raise ItemError where memory has no room for `n` samples that a recording is padded with."""
     try:
         afford(8 * n, f"padding by {n} samples")
     except TooMuch as error:
         raise ItemError(str(error)) from error
-    return np.zeros(n, dtype)
 
 
 def _rounded(features: np.ndarray, dtype: np.dtype) -> np.ndarray:

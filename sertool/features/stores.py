@@ -8,13 +8,15 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sertool.audio import summarised
+import numpy as np
+
+from sertool import audio
 from sertool.core import boxes, remote, workers
 from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, ItemError, UsageError
@@ -50,16 +52,40 @@ class AudioSource(Source):
 
     def make(self, i: int) -> Made:
         """Decode utterance `i` and compute its items."""
+        from sertool.audio.decoding import TooLong
+
         utterance = self.items[i]
         path = located(utterance.path)
-        decoded = self.stage.load(path, utterance.start, utterance.end, fingerprinted=True)
-        item = utterance.replace(
+        try:
+            decoded = self.stage.load(
+                path, utterance.start, utterance.end, fingerprinted=True, most=audio.HELD
+            )
+        except TooLong:
+            return self._in_parts(path, utterance)
+        item = self._item(utterance, decoded.audio_hash, decoded.fingerprint)
+        return _made(item, self.stage.extract(decoded.samples, decoded.sample_rate), decoded.notes)
+
+    def _item(self, utterance: Item, audio_hash: str, fingerprint: str) -> Item:
+        return utterance.replace(
             path=os.path.relpath(utterance.path, self.root) if self.root else utterance.path,
             origin=utterance.id,
-            audio_hash=decoded.audio_hash,
-            fingerprint=decoded.fingerprint,
+            audio_hash=audio_hash,
+            fingerprint=fingerprint,
         )
-        return _made(item, self.stage.extract(decoded.samples, decoded.sample_rate), decoded.notes)
+
+    def _in_parts(self, path: str | os.PathLike[str], utterance: Item) -> Made:
+        """Return the items of an utterance that is read in blocks as they are taken."""
+        from sertool.features import long
+
+        found = long.load(self.stage, path, utterance.start, utterance.end)
+        item = self._item(utterance, found.examined.audio_hash, found.examined.fingerprint)
+
+        def _rows() -> Iterator[tuple[Item, Iterator[np.ndarray]]]:
+            with closing(found):
+                for suffix, frames in long.extract(self.stage, found.samples):
+                    yield item.replace(id=item.id + suffix), frames
+
+        return Made(_rows(), found.notes)
 
 
 @dataclass
@@ -358,6 +384,6 @@ def _listing(utterances: Iterable[Item]) -> str:
 
 def _summary(built: Built, output: Path, stage: Stage, console: Console) -> None:
     """Report what was written and what was unusual, in one line each."""
-    if unusual := summarised(built.notes):
+    if unusual := audio.summarised(built.notes):
         console.note(unusual)
     console.note(f"{output}: {built.items} items of kind {stage.kind}, {built.frames} frames")

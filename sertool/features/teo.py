@@ -25,6 +25,7 @@ from sertool.audio.waveform import to_float
 from sertool.core.errors import UsageError
 from sertool.core.settings import setting
 from sertool.features import Kind, Shown
+from sertool.features.frames import Samples
 
 _LOW = (100, 200, 300, 400, 510, 630, 770, 920, 1080)
 EDGES = (*_LOW, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700)  # Hz
@@ -103,7 +104,7 @@ def responses(bins: int, spacing: float) -> np.ndarray:
     return response
 
 
-def bands(samples: np.ndarray, sample_rate: int, begin: int, end: int) -> np.ndarray:
+def bands(samples: Samples, sample_rate: int, begin: int, end: int) -> np.ndarray:
     """Return samples `begin` to `end` of the 16 band signals at 10 kHz, (16, end − begin) float64.
 
     `samples` (n,) at `sample_rate`, zero beyond both ends; sample m of a band is at m / 10000 s.
@@ -125,7 +126,7 @@ def bands(samples: np.ndarray, sample_rate: int, begin: int, end: int) -> np.nda
     return fft.irfft(weighed, length)[:, begin - first * coarse : end - first * coarse]
 
 
-def _energies(samples: np.ndarray, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
+def _energies(samples: Samples, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
     """Yield Teager energies of neighbouring frames (16, frames, win), block by block."""
     win, hop = settings.samples
     count = max(win, -(-len(samples) * RATE // sample_rate))
@@ -145,8 +146,12 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
     none reaches beyond the end; samples that do not fill one are zero-padded. Energies are
     of a signal with full scale 1, sampled at 10 kHz. Raises UsageError for a rate below 7400 Hz.
     """
+    return np.concatenate(list(blocks(samples, sample_rate, settings)))
+
+
+def blocks(samples: Samples, sample_rate: int, settings: Settings) -> Iterator[np.ndarray]:
+    """Yield what `compute` returns, `BLOCK` frames at a time, of samples of any length."""
     remarks(sample_rate, settings)
-    rows = []
     for energy in _energies(samples, sample_rate, settings):
         parts = []
         if settings.statistic in ("area", "all"):
@@ -155,8 +160,7 @@ def compute(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.nda
             parts.append(energy.mean(axis=-1))
         if settings.statistic in ("sd", "all"):
             parts.append(energy.std(axis=-1))
-        rows.append(np.concatenate(parts).T)
-    return np.ascontiguousarray(np.concatenate(rows), dtype=np.float32)
+        yield np.ascontiguousarray(np.concatenate(parts).T, dtype=np.float32)
 
 
 def frame_rate(sample_rate: int, settings: Settings) -> float:
@@ -188,4 +192,5 @@ KIND = Kind(
     dims="(frames, 16, or 48)",
     remarks=remarks,
     shown=shown,
+    blocks=blocks,
 )

@@ -42,6 +42,8 @@ from sertool.ui.console import Console
 
 BLOCK = 32  # sources a part: what a kill can cost, and the grain of the work shared out
 
+READ = 1 << 22  # bytes of a part that are read at a time
+
 MARK = b"par2"  # other marks were of descriptions with other fields
 TRAILER = 16  # bytes at a part's end: length and CRC-32 of its description, and the mark
 
@@ -85,9 +87,12 @@ class Block(Struct):
 
 @dataclass
 class Made:
-    """What one source gave: (item, frames) for every item, and notes to count."""
+    """What one source gave: (item, frames) for every item, and notes to count.
 
-    items: list[tuple[Item, np.ndarray]]
+    Items and frames that are not in memory may be iterators, of the latter over parts in order.
+    """
+
+    items: Iterable[tuple[Item, np.ndarray | Iterator[np.ndarray]]]
     notes: list[str] = field(default_factory=list)
 
 
@@ -142,23 +147,23 @@ class _Work:
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         with _removed_on_error(temporary), open(temporary, "wb", buffering=0) as part:
             for i in positions:
+                place, items, layout = part.tell(), len(meta["items"]), meta.get("layout")
                 try:
                     with boxes.file(i):
                         made = source.make(i)
+                        for item, frames in made.items:
+                            meta["items"].append([*_put(part, frames, meta), item.store_row()])
                 except ItemError as error:
                     meta["failures"].append([source.name(i), str(error)])
+                    if part.tell() > place:  # what was read of it before it turned out damaged
+                        part.truncate(part.seek(place))
+                        del meta["items"][items:]
+                        if layout is None:
+                            del meta["layout"]
                     continue
                 notes.update(made.notes)
                 if made.notes:
                     meta["remarks"].append([source.name(i), sorted(set(made.notes))])
-                for item, frames in made.items:
-                    frames = np.ascontiguousarray(frames)
-                    _same_shape(meta, frames)
-                    content = frames.reshape(-1).view(np.uint8).data
-                    _write(part, content)
-                    # here, where it is in the cache, and not in the one process that assembles
-                    sums = hashlib.sha256(content).hexdigest(), zlib.crc32(content)
-                    meta["items"].append([len(frames), *sums, item.store_row()])
             meta["notes"] = dict(notes)
             text = json.dumps(meta).encode("ascii")
             crc = zlib.crc32(text).to_bytes(4, "little")
@@ -194,6 +199,23 @@ def _write(file: IO[bytes], content: bytes | memoryview) -> None:
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]
+
+
+def _put(
+    part: IO[bytes], frames: np.ndarray | Iterator[np.ndarray], meta: dict[str, Any]
+) -> tuple[int, str, int]:
+    """Write an item's frames; return their number, SHA-256 and CRC-32."""
+    total, sha256, crc32 = 0, hashlib.sha256(), 0
+    for some in [frames] if isinstance(frames, np.ndarray) else frames:
+        some = np.ascontiguousarray(some)
+        _same_shape(meta, some)
+        content = some.reshape(-1).view(np.uint8).data
+        _write(part, content)
+        # here, where it is in the cache, and not in the one process that assembles
+        sha256.update(content)
+        crc32 = zlib.crc32(content, crc32)
+        total += len(some)
+    return total, sha256.hexdigest(), crc32
 
 
 def _same_shape(meta: dict[str, Any], frames: np.ndarray) -> None:
@@ -407,8 +429,16 @@ def _usable(path: Path) -> bool:
                     math.prod(meta["layout"]["shape"]) * np.dtype(meta["layout"]["dtype"]).itemsize
                 )
             return all(
-                hashlib.sha256(file.read(frames * row)).hexdigest() == sha256
-                for frames, sha256, _, _ in meta["items"]
+                _sha256(file, frames * row) == sha256 for frames, sha256, _, _ in meta["items"]
             )
     except FileNotFoundError:
         return False
+
+
+def _sha256(file: IO[bytes], size: int) -> str:
+    """Return the SHA-256 of the next bytes of a file."""
+    found = hashlib.sha256()
+    while size and (content := file.read(min(size, READ))):
+        found.update(content)
+        size -= len(content)
+    return found.hexdigest()
