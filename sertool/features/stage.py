@@ -166,21 +166,29 @@ class Stage(FeaturizeSpec):
         Raises ItemError where there are none, and where these settings make some infinite.
         """
         found, settings = self.prepared
-        dtype = self.store_dtype
-        if self.kind == "wave" and dtype == np.int16:
+        if self.kind == "wave" and self.store_dtype == np.int16:
             return waveform.to_int16(samples)  # int16 passes unchanged
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for here
-            features = found.compute(samples, sample_rate, settings)
-            if not np.isfinite(features).all():
-                raise ItemError(f"these settings of {self.kind} give features that are not finite")
-            return _rounded(features, dtype)
+            return self._stored(found.compute(samples, sample_rate, settings))
+
+    def _stored(self, features: np.ndarray) -> np.ndarray:
+        """Return features in the store's type; ItemError where one is infinite."""
+        if not np.isfinite(features).all():
+            raise ItemError(f"these settings of {self.kind} give features that are not finite")
+        return _rounded(features, self.store_dtype)
 
     def compute_blocks(self, samples: Samples, sample_rate: int) -> Iterator[np.ndarray]:
         """Yield what `compute` returns, of samples of any length; for kinds that have `blocks`."""
         found, settings = self.prepared
         assert found.blocks is not None
-        for block in found.blocks(samples, sample_rate, settings):
-            yield _rounded(block, self.store_dtype)
+        blocks = found.blocks(samples, sample_rate, settings)
+        while True:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                block = next(blocks, None)
+                if block is None:
+                    return
+                made = self._stored(block)
+            yield made
 
     @property
     def cuts(self) -> bool:
