@@ -368,8 +368,7 @@ def _items(path: Path) -> ItemsDescription:
     to = doors.format_of(path)
     assert to is not None
     table = doors.door(to).read(path)
-    made = (table.make(i).items[0][1] for i in range(len(table.items)))
-    lengths = [len(frames) for frames in made]
+    lengths = [len(table.checked(i)) for i in range(len(table.items))]
     rate = table.description.frame_rate
     return ItemsDescription(
         path,

@@ -183,6 +183,10 @@ class Table(Source):
 
     def make(self, i: int) -> Made:
         """Return item `i`; InputError where it is not as the description and its checksum say."""
+        return Made([(self.items[i], self.checked(i))])
+
+    def checked(self, i: int) -> np.ndarray:
+        """Return the features of item `i` (frames, …); InputError as `make` raises it."""
         item, found = self.items[i], self.frames(i)
         one = self.description
         if found.dtype != np.dtype(one.dtype) or list(found.shape[1:]) != one.shape:
@@ -192,7 +196,7 @@ class Table(Source):
                 f"{show(self.path)}: {show(item.id)} is not what convert wrote (its checksum is"
                 " wrong): damaged, or changed since; make it again"
             )
-        return Made([(item, found)])
+        return found
 
     @abstractmethod
     def frames(self, i: int) -> np.ndarray:
