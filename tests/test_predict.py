@@ -509,7 +509,7 @@ def test_folder_without_audio_is_refused_before_anything_is_heard(toy, cli, tmp_
 
 
 @pytest.mark.parametrize(
-    "options", [["--only", ""], ["--only", " ,"], ["--device", "abacus"], ["--window", "1e300"]]
+    "options", [["--only", ","], ["--only", " ,"], ["--device", "abacus"], ["--window", "1e300"]]
 )
 def test_values_that_make_no_sense_are_wrong_usage(toy, cli, options):
     result = cli("predict", toy / "m.ckpt", toy / "wav", *options)
