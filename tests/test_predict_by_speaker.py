@@ -301,7 +301,7 @@ def test_one_bad_recording_is_no_elses_error(toy, model, cli, tmp_path):
         (["--speaker-by", "column="], "needs folder, channel or column=NAME"),
         (["--speaker-by", "channel"], "needs --channel each"),
         (["--speaker-by", "folder", "--speaker", "x"], "exclude each other"),
-        (["--speaker", ""], "--speaker: needs a name"),
+        (["--speaker", ""], "an argument is empty"),
         (["--write-statistics", "s", "--output", "o"], "no --output"),
         (["--write-statistics", "s", "--speaker-statistics", "o"], "no --speaker-stat"),
         (["--write-statistics", "s", "--resume"], "nothing to resume"),
