@@ -154,8 +154,9 @@ class NumberReport(reports.NumberReport, kw_only=True):
 
 
 def printable(report: reports.AnyReport) -> Report | NumberReport:
-    """Return a report as the API gives it."""
-    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    """Return a report as the API gives it: without the checksum, which is of its file."""
+    names = set(report.__struct_fields__) - {"sha256"}
+    fields = {name: getattr(report, name) for name in names}
     return NumberReport(**fields) if "classes" not in fields else Report(**fields)
 
 
