@@ -132,9 +132,12 @@ class Cost:
 
 # A process begins with the peak of the one it was forked from: so a small one starts the command.
 SMALL = """
-import json, os, subprocess, sys, time
+import json, os, resource, subprocess, sys, time
+data = int(sys.argv[1])
+if data:
+    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
 begin = time.monotonic()
-process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL)
 _, status, used = os.wait4(process.pid, 0)
 wall, cpu = time.monotonic() - begin, used.ru_utime + used.ru_stime
 print(json.dumps([os.waitstatus_to_exitcode(status), cpu, wall, used.ru_maxrss]))
@@ -142,9 +145,13 @@ print(json.dumps([os.waitstatus_to_exitcode(status), cpu, wall, used.ru_maxrss])
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
-def cost(*words: object) -> Cost:
-    """Run `sertool` with these arguments, one thread a process; return what that took."""
-    line = [sys.executable, "-S", "-c", SMALL, sys.executable, "-m", "sertool", *map(str, words)]
+def cost(*words: object, data: float = 0) -> Cost:
+    """Run `sertool` with these arguments, one thread a process; return what that took.
+
+    data: MB of memory of its own that the system lets each process ask for; 0 for any.
+    """
+    start = [sys.executable, "-S", "-c", SMALL, str(int(data * 1e6)), sys.executable]
+    line = [*start, "-m", "sertool", *map(str, words)]
     done = subprocess.run(line, capture_output=True, text=True, env=os.environ | THREADS)
     code, cpu, wall, most = json.loads(done.stdout)
     if code:
