@@ -234,7 +234,7 @@ def test_refused(cli, store: Path, tmp_path: Path) -> None:
         ((store, *CNN, "--copies", 2), 2, "--copies: needs --augment"),
         ((store, *CNN, "--augment", "awgn=15:30"), 2, "awgn: not for pictures"),
         ((store, *CNN, "--augment", "shift=x"), 2, "shift=0.1"),
-        ((store, *CNN, "--augment", ""), 2, "shift=0.1"),
+        ((store, *CNN, "--augment", ""), 2, "an argument is empty"),
         ((store, *CNN, "--augment", "flip,flip"), 2, "shift=0.1"),
         ((store, *CNN, "--augment", "shift=2"), 2, "shift 2"),
         ((store, *CNN, "--augment", "shift"), 2, "shift: takes 1 value, not 0"),
