@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import json
@@ -150,7 +151,7 @@ def leaves(words: list[str]) -> int:
                 pass
         case "memory":
             try:
-                bytearray(judge.MEMORY * 2)
+                [bytearray(judge.MEMORY) for _ in range(16)]
             except MemoryError:
                 print("sertool: not enough memory", file=sys.stderr)
             return 3
@@ -196,6 +197,9 @@ def test_what_is_wrong_is_seen(tmp_path: Path, fault: str, monkeypatch: Any) -> 
     for found, name in zip(judge.examine(cases, desk, leaves), ("", fault, ""), strict=True):
         assert (found.fault, bool(found.detail)) == (name, bool(name)), found
     assert time.process_time() - started < 60
+    adopts = ctypes.c_int(-1)  # PR_GET_CHILD_SUBREAPER: nobody would wait for what others leave
+    ctypes.CDLL(None).prctl(37, ctypes.byref(adopts))
+    assert adopts.value == 0
 
 
 def test_every_door_has_a_kind_and_lines() -> None:

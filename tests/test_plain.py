@@ -102,7 +102,7 @@ def test_the_first_answer_imports_little(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1
     loaded = set(done.stderr.splitlines()[-1].split())
     heavy = {"typer", "rich", "pydantic", "h5py", "scipy", "sklearn", "librosa", "numba", "torch"}
-    heavy |= {"matplotlib", "transformers", "multiprocessing", "onnx", "numpy.ma"}
+    heavy |= {"matplotlib", "transformers", "onnx", "numpy.ma"}
     assert loaded & heavy == set()
     ours = {"cli.parameters", "evaluation.heldout", "evaluation.report", "evaluation.by_speaker"}
     ours |= {"formats.store", "corpora.discover", "models.encoders", "evaluation.streaming"}

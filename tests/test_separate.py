@@ -400,7 +400,7 @@ def test_blocks_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     made = separate([path], tmp_path / "out", SeparateOptions(seed=1))
     assert made.duration == 0.5
     fake.write_text(f'#!/bin/sh\n/bin/cat "{tmp_path}/sound.au"\necho "Broken pipe" >&2\nexit 1\n')
-    with pytest.raises(ItemError, match="cannot be decoded: broken pipe"):
+    with pytest.raises(ItemError, match="truncated or damaged: broken pipe"):
         list(audio_blocks.blocks(path, 1000))
 
 

@@ -93,11 +93,11 @@ def examine(
     An input that ends the process, or takes too long, is judged alone, and the others go on in
     another; what cannot be told of one among several is repeated alone.
     """
-    _adopt()
     found: list[Verdict] = []
     while len(found) < len(cases):
         rest = cases[len(found) :]
-        some = _together(rest, desk, call, trace)
+        with _adopting():
+            some = _together(rest, desk, call, trace)
         if len(rest) > 1 and any(one.fault in SHARED for one in some):
             some = [examine([case], desk, call, trace)[0] for case in rest[: len(some)]]
         found += some
@@ -363,7 +363,7 @@ def _wait(child: int, others: set[int]) -> tuple[int, int, bool, str]:
     """Return a process's status, the most KiB that it or what it started held, whether it had to
     be ended, and the name of what lived on after it, which is ended too.
 
-    What it started is this process's when it ends (`_adopt`), in whichever group of processes.
+    What it started is this process's when it ends (`_adopting`), in whichever group of processes.
     """
     handle = os.pidfd_open(child)
     late = False
@@ -388,9 +388,18 @@ def _wait(child: int, others: set[int]) -> tuple[int, int, bool, str]:
     return status, held, late, left
 
 
-def _adopt() -> None:
-    """Have processes whose parent ends become children of this one, which waits for them."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+@contextlib.contextmanager
+def _adopting() -> Iterator[None]:
+    """Have processes whose parent ends become children of this one, which waits for them.
+
+    Not afterwards: nobody would wait for those of other tests.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0)
 
 
 def _children() -> set[int]:
