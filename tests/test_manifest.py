@@ -119,6 +119,12 @@ def test_any_file_name_survives_as_text(
     assert line.isprintable()
 
 
+@given(st.text(st.characters(categories=("Cs", "L")), max_size=6))
+def test_any_text_can_be_shown(text: str) -> None:
+    assert to_text(text).encode("utf-8").decode("utf-8").isprintable()
+    assert show(text).isprintable()
+
+
 def test_texts_that_many_items_have_are_kept_once() -> None:
     lines = [f'{{"id": "c/{i}", "path": "/c/{i}.wav", "speaker": "anna 1"}}' for i in range(2)]
     first, second = map(parse_line, lines)

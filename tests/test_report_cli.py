@@ -578,6 +578,20 @@ def test_files_that_are_no_report(cli, tmp_path, files, compare):
     refused(cli("report", *compare, write(tmp_path / "new.json", newer)), 3, "new.json", "newer")
 
 
+@pytest.mark.parametrize("options", [[], ["--compare"], ["--pack", "packed.jsonl"]])
+def test_runs_that_are_no_reports(cli, tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "runs.jsonl"
+    for text, said in [
+        ("", "holds no report"),
+        ("\n", "holds no report"),
+        (json.dumps({"format": "sertool-report", "version": 1, "kind": []}), "kind []"),
+        (json.dumps({"format": "sertool-report", "version": 1, "kind": "\ud800"}), "ud800"),
+    ]:
+        path.write_text(text)
+        refused(cli("report", *options, path), 3, "runs.jsonl", said)
+
+
 def test_nested_without_end(cli, tmp_path):
     path = tmp_path / "deep.json"
     path.write_text("[" * 200_000)

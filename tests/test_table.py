@@ -143,3 +143,12 @@ def test_seconds(text: str | None, value: float | None) -> None:
 def test_no_seconds(text: str) -> None:
     with pytest.raises(ValueError, match="not a time"):
         table.seconds(text)
+
+
+def test_a_column_that_is_no_text_is_refused(cli, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,emotion\nx.wav,sad\n")
+    for column in ("x\udcff=emotion", "label=\udcff"):
+        done = cli("prepare", tmp_path / "t.csv", tmp_path / "m.jsonl", "--column", column)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert "not in UTF-8" in done.err
+        assert not (tmp_path / "m.jsonl").exists()

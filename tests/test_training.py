@@ -227,6 +227,19 @@ def test_resumed_run_ends_with_the_same_bits(
         assert np.asarray(tensor).tobytes() == np.asarray(resumed.tensors[name]).tobytes(), name
 
 
+def test_epochs_of_another_run_are_refused() -> None:
+    from sertool.training.loop import _check_history
+    from sertool.training.saving import Saver
+
+    task, saver = SimpleNamespace(val=[0], hp=Hyperparameters()), Saver(None)
+    row = dict.fromkeys(("epoch", "lr", "loss", "val_loss", f"val_{task.hp.monitor}"), 1.0)
+    _check_history([row, row], task, saver)  # type: ignore[arg-type]
+    lacking = [{k: v for k, v in row.items() if k != name} for name in [*row][2:]]
+    for wrong in ([row, row | {"other": 1.0}], *([one] for one in lacking)):
+        with pytest.raises(InputError, match="not of this run; run without --resume"):
+            _check_history(wrong, task, saver)  # type: ignore[arg-type]
+
+
 def test_thinned_states_resume_as_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sertool.training import saving
 

@@ -21,8 +21,14 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
 def to_text(path: str | os.PathLike[str]) -> str:
-    """Return a path as Unicode text; bytes that are not UTF-8 become backslash escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """Return a path as Unicode text; bytes that are not UTF-8 become backslash escapes.
+
+    So do halves of surrogate pairs, which names of files cannot have, but what they hold can.
+    """
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return os.fspath(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def from_text(text: str) -> Path:

@@ -333,9 +333,11 @@ def _open(
 
 
 def check_fields(columns: Mapping[str, str]) -> None:
-    """Raise UsageError for a field that is one of the manifest's misspelt."""
+    """Raise UsageError for a field that is one of the manifest's misspelt, or is no Unicode."""
     known = [*COLUMNS, *RESERVED]
-    for name in columns:
+    for name, column in columns.items():
+        if to_text(name + column) != name + column:
+            raise UsageError(f"--column {show(name)}={show(column)}: not in UTF-8")
         near = [] if name in COLUMNS else get_close_matches(name, known, 1)
         if near or not name.strip() or name in RESERVED - set(COLUMNS):
             meant = f"; did you mean {near[0]}?" if near and near[0] in COLUMNS else ""

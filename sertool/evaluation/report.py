@@ -527,7 +527,7 @@ def parse(raw: Any, name: str) -> AnyReport:
             f" ({VERSION}); update sertool"
         )
     kind = raw.get("kind", "classes")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"{name}: a report of kind {kind!r}, which this sertool does not know")
     try:
         json.dumps(raw, allow_nan=False)
@@ -725,6 +725,8 @@ def load(path: Path) -> list[tuple[str, Any]]:
             return [(name, json_of(text, name))]
         afford(json_size(text) + BYTES_A_LINE * text.count(b"\n"), name)
         lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if not lines:
+            raise InputError(f"{name}: holds no report")
         return [(f"{name}:{i}", json.loads(line)) for i, line in lines]
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from error

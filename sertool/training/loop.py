@@ -365,6 +365,7 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     if task.hp.average:
         run.average = Average.of(network, task.hp.average)
     saver.restore(run)
+    _check_history(run.history, task, saver)
     _announce_limit(task, console)
     items = len(task.train)
     term = contextlib.nullcontext() if task.spread else ending.answered(saver.end)
@@ -373,6 +374,7 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
         while not finished(run.history, task.hp):
             start = time.monotonic()
             row = _epoch(run, task, progress)
+            _check_history(run.history, task, saver)
             seconds = time.monotonic() - start
             console.event(event="epoch", run=task.label, seconds=seconds, **row)
             rates = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
@@ -381,6 +383,16 @@ def fit(network: nn.Module, task: Task, saver: Saver, console: Console) -> Run:
     if run.average is not None:
         network.load_state_dict(run.average.weights)
     return run
+
+
+def _check_history(history: list[Epoch], task: Task, saver: Saver) -> None:
+    """Raise InputError where epochs, some of them restored, are not of one run of this task."""
+    wanted = {"loss"}
+    if task.val:
+        wanted |= {"val_loss", f"val_{task.hp.monitor}"}
+    for row in history:
+        if not wanted <= row.keys() or row.keys() != history[0].keys():
+            raise saver.foreign()
 
 
 def _announce_limit(task: Task, console: Console) -> None:

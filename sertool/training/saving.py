@@ -52,9 +52,12 @@ class Saver:
         try:
             self._restore(run, *checkpoint.undump(content, STATE))
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise InputError(
-                f"{STATE} beside the output is not of this run; run without --resume"
-            ) from error
+            raise self.foreign() from error
+
+    @staticmethod
+    def foreign() -> InputError:
+        """Return the error of a state that another run kept."""
+        return InputError(f"{STATE} beside the output is not of this run; run without --resume")
 
     @staticmethod
     def _restore(run: Run, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
