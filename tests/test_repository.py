@@ -223,6 +223,17 @@ def test_a_flipped_bit_a_cut_file_and_a_longer_one(folder: Path, cli: Cli) -> No
     refused(cli, folder, "no such file")
 
 
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(1 << 36, "GB of memory, and the limit is 1 GB"), (10**400, "config.json")],
+    ids=["a hole", "no size"],
+)
+def test_a_size_beyond_memory(folder: Path, cli: Cli, size: int, words: str) -> None:
+    os.truncate(folder / "p" / repository.MODEL, 1 << 36)
+    listed(folder, size=size)
+    refused(cli, folder, words)
+
+
 def test_a_list_that_fits_saves_no_bad_checkpoint(folder: Path, cli: Cli) -> None:
     lie(folder, b"not a checkpoint")
     refused(cli, folder, "not a checkpoint")

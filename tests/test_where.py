@@ -73,6 +73,11 @@ def test_no_expression(expression: str) -> None:
         where.parse(expression)
 
 
+def test_an_expression_that_is_no_text() -> None:
+    with pytest.raises(UsageError, match="not in UTF-8"):
+        where.parse("label=\udcff")
+
+
 def test_utterance_and_its_further_fields() -> None:
     rows = [
         Item("c/a", "/a.wav", label="anger", extra={"intensity": "strong"}),

@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from sertool.core.errors import UsageError
+from sertool.core.paths import show, to_text
 from sertool.corpora import labels
 from sertool.items import FIELDS, STORE_FIELDS, Item
 
@@ -45,6 +46,8 @@ def parse(expression: str) -> Condition:
     The value `null` (or nothing at all) means unknown. A label or gender may be given by any of
     its usual words; a number is compared as `%g` writes it, all else letter by letter.
     """
+    if to_text(expression) != expression:
+        raise UsageError(f"condition {show(expression)}: not in UTF-8")
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
         raise UsageError(

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from sertool.core.errors import InputError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.paths import regular, show
 from sertool.core.version import VERSION as SERTOOL
 from sertool.formats import schema
@@ -32,7 +33,7 @@ MOST_CONFIG = 1 << 20  # bytes: some hundred times its usual size
 class Listed(Struct):
     """What a file of the folder must be."""
 
-    size: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=0, le=1 << 62)]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -125,6 +126,10 @@ def fetch(folder: Path, name: str, shown: str) -> bytes:
     if name not in listed:
         raise InputError(f"{shown}: holds no {name}")
     wanted = listed[name]
+    try:
+        afford(wanted.size, f"{shown}: {name}")
+    except TooMuch as error:
+        raise InputError(str(error)) from error
     content = _read(folder, name, shown, wanted.size)
     if len(content) != wanted.size or hashlib.sha256(content).hexdigest() != wanted.sha256:
         raise InputError(f"{shown}: {name} is damaged: it is not what {CONFIG} says")
