@@ -64,6 +64,16 @@ def test_a_recording_that_changes_after_it_was_listed(
         assert store.verify()
 
 
+def spoil(path: Path, how: str, at: int) -> None:
+    """Have a file end at a place, or hold other bytes there."""
+    with open(path, "r+b") as file:
+        if how == "shrinks":
+            file.truncate(at)
+        else:
+            file.seek(at)
+            file.write(bytes(range(8)))
+
+
 @pytest.mark.parametrize("how", ["shrinks", "changes"])
 def test_a_store_that_is_spoilt_while_it_is_trained_on(
     cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -83,12 +93,7 @@ def test_a_store_that_is_spoilt_while_it_is_trained_on(
     real = Store.check_features
 
     def checked(store: Store) -> None:
-        with open(path, "r+b") as file:
-            if how == "shrinks":
-                file.truncate(at)
-            else:
-                file.seek(at)
-                file.write(bytes(range(8)))
+        spoil(path, how, at)
         real(store)
 
     monkeypatch.setattr(Store, "check_features", checked)
@@ -131,12 +136,7 @@ def test_a_store_that_is_spoilt_once_it_is_open(
 
     def opened(store: Store, *given: Any, **more: Any) -> None:
         real(store, *given, **more)
-        with open(path, "r+b") as file:
-            if how == "shrinks":
-                file.truncate(at)
-            else:
-                file.seek(at)
-                file.write(bytes(range(8)))
+        spoil(path, how, at)
 
     monkeypatch.setattr(Store, "__init__", opened)
     line = [word.format(f=path, o=tmp_path / "o") for word in words]
