@@ -310,7 +310,7 @@ class Boxes:
 
     @property
     def _late(self) -> str:
-        more = "--file-timeout allows more" if self.limits.option else "perhaps the disk is too slow"
+        more = "--file-timeout allows more" if self.limits.option else "the disk may be slow"
         return f"took longer than {self.limits.seconds:g} s; {more}"
 
     def end(self) -> None:
