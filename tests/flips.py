@@ -39,6 +39,7 @@ LONGEST = 60  # seconds of one command
 BLOCK = 64  # bytes
 MEL = "--kind mel --duration 0.1 --set n_fft=128 --set n_mels=3"
 NETWORK = "--model sertool --augment none --set widths=[2,2,2,2] --set hidden=4 --set attention=2"
+VOICES = "corpus/spk01/spk01_anger_s1_r1.flac corpus/spk02/spk02_anger_s1_r1.flac"
 OUT = "out"  # the folder of what a command writes
 FOUND, HARMLESS, SILENT, CRASH, HANG = "found", "harmless", "silent", "crash", "hang"
 WORST_FIRST = (HANG, CRASH, SILENT, FOUND, HARMLESS)
@@ -50,7 +51,7 @@ class Case:
     """A file whose bits are flipped, and the command lines that read it, `info` first.
 
     files: relative to the desk, or patterns of them; the bits of all are taken for one row. left: a
-    folder with what an interrupted run left where the lines write.
+    folder with what an interrupted run, or one before, left where the lines write.
     """
 
     name: str
@@ -257,10 +258,12 @@ MADE = [  # the last word of each line is what it makes
     "fuse -q linear.ckpt network.ckpt fused.ckpt",
     "export -q linear.ckpt linear.onnx",
     "push -q shipped.ckpt pushed",
-    "predict -q --vad off linear.ckpt corpus -o p.jsonl",
+    "predict -q --vad off linear.ckpt corpus -o predicted/p.jsonl",
     "convert -q mel.h5 mel.npz",
     "convert -q mel.h5 mel.parquet",
     "convert -q --to webdataset mel.h5 shared",
+    f"separate -q --mix {VOICES} mixed",
+    "separate -q mixed/microphone-1.wav mixed/microphone-2.wav parted",
 ]
 LEFT = {  # runs that are interrupted, by the folder of what they leave
     "featurize-parts": f"featurize -q {MEL} m.jsonl out/f.h5",
@@ -277,14 +280,18 @@ LEFT = {  # runs that are interrupted, by the folder of what they leave
 def needed(cases: list[Case]) -> list[str]:
     """Return those lines of `MADE` that cases need, in their order."""
     given = [line for case in cases for line in (*case.lines, LEFT.get(case.left or "", ""))]
-    words = {word for line in given for word in line.split()}
-    words |= {part for case in cases for name in case.files for part in (name, name.split("/")[0])}
+    words = _paths([*given, *(name for case in cases for name in case.files)])
     lines = []
     for line in reversed(MADE):
         if line.split()[-1] in words:
-            words |= set(line.split())
+            words |= _paths([line])
             lines.append(line)
     return lines[::-1]
+
+
+def _paths(lines: list[str]) -> set[str]:
+    """Return the words of lines, and of those that are paths what they begin with, too."""
+    return {part for line in lines for word in line.split() for part in (word, word.split("/")[0])}
 
 
 def desk(folder: Path, cases: list[Case]) -> Path:
@@ -294,12 +301,13 @@ def desk(folder: Path, cases: list[Case]) -> Path:
         own.mkdir(parents=True)
         for path in sorted(speaker.iterdir())[::16]:
             shutil.copy(path, own)
+    (folder / "predicted").mkdir()
     for line in needed(cases):
         answer = run(line, folder)
         if answer.code:
             raise RuntimeError(f"{line}: {answer.err.decode()}")
     for case in cases:
-        if case.left is not None:
+        if case.left in LEFT:
             line = LEFT[case.left]
             here(line, folder)  # what a command imports no fork of this process has to
             if run(line, folder, interrupted=True).code:
@@ -339,7 +347,9 @@ def cases() -> list[Case]:
         "calibrate -q shipped.ckpt {0} out/c.ckpt",
         "push -q --report {0} shipped.ckpt out/pushed",
     ]
-    again = "predict -q --resume --vad off -o p.jsonl linear.ckpt corpus"
+    again = "predict -q --resume --vad off -o out/p.jsonl linear.ckpt corpus"
+    heard_before = ["predicted/.p.jsonl.made", "predicted/p.jsonl"]
+    parted = "separate -q --resume mixed/microphone-1.wav mixed/microphone-2.wav out"
     back = ["convert -q {0} out/b.h5"]
     pushed = [f"pushed/{name}" for name in ("model.ckpt", "config.json", "README.md")]
     return [
@@ -356,7 +366,8 @@ def cases() -> list[Case]:
         case("runs.jsonl.xz", [shown]),
         case("m.jsonl", [f"featurize -q {MEL} {{0}} out/f.h5"], [".m.jsonl.made", "m.jsonl"]),
         Case("pushed", pushed, ["pull -q pushed out/m.ckpt"], info=False),
-        Case("p.jsonl", [".p.jsonl.made", "p.jsonl"], [again], info=False),
+        Case("p.jsonl", heard_before, [again], info=False, left="predicted"),
+        Case("parted", ["parted/.*.made", "parted/*.wav"], [parted], info=False, left="parted"),
         case("mel.npz", back),
         *([case("mel.parquet", back)] if importlib.util.find_spec("pyarrow") else []),
         case("shared", back, ["shared/*"]),

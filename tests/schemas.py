@@ -144,7 +144,7 @@ def all_of_them() -> dict[str, Schema]:
         "report": reports(),
         "onnx": of_onnx(),
         "prediction": lines_of_predictions(),
-        "made": of(made.Side, "What made a manifest or predictions, the file .NAME.made beside it"),
+        "made": of(made.Side, "What made a file without a header, .NAME.made beside it"),
         "speakers": of(speaker_statistics.Line, "A speaker of --speaker-statistics"),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -110,8 +111,10 @@ def test_outputs_and_their_levels(cli: Callable, mixed: Path, tmp_path: Path) ->
     result = cli("separate", mixed, tmp_path / "out")
     assert (result.code, result.out) == (0, "")
     assert result.err.count("\n") == 1
-    paths = sorted((tmp_path / "out").iterdir())
+    paths = sorted((tmp_path / "out").glob("*.wav"))
     assert [path.name for path in paths] == ["mix-1.wav", "mix-2.wav"]
+    beside = [f".{path.name}.made" for path in paths]  # by which --resume knows them
+    assert sorted(os.listdir(tmp_path / "out")) == [*beside, *(path.name for path in paths)]
     for path in paths:
         known = soundfile.info(path)
         assert (known.samplerate, known.channels, known.subtype) == (RATE, 1, "PCM_16")
@@ -210,6 +213,24 @@ def test_resume_force_and_what_is_in_the_way(cli: Callable, mixed: Path, tmp_pat
     clash = save(tmp_path / "mix-1.wav", load(mixed)).rename(tmp_path / "x-1.wav")
     (tmp_path / "x.wav").symlink_to(clash)
     assert cli("separate", tmp_path / "x.wav", tmp_path, "--force").code == 2
+
+
+def test_resume_believes_no_output_that_changed(cli: Callable, mixed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli("separate", mixed, out).code == 0
+    path, beside = out / "mix-2.wav", out / ".mix-2.wav.made"
+    whole, known = path.read_bytes(), beside.read_bytes()
+    for file, content in ((path, whole), (beside, known)):
+        for at in (len(content) // 2, len(content) - 9):
+            file.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+            refused = cli("separate", mixed, out, "--resume")
+            assert (refused.code, refused.err.count("\n")) == (3, 1), refused.err
+            assert "mix-2.wav: exists, and nothing says that it is what this" in refused.err
+        file.write_bytes(content)
+    assert cli("separate", mixed, out, "--resume").code == 0
+    path.write_bytes(whole + b"more")
+    assert cli("separate", mixed, out, "--resume", "--force").code == 0
+    assert (path.read_bytes(), beside.read_bytes()) == (whole, known)
 
 
 def test_the_table_names_files_without_their_folder(
@@ -412,7 +433,7 @@ def test_mix_and_part_again(cli: Callable, tmp_path: Path) -> None:
     result = cli("separate", "--mix", *files, out, "--json", "-")
     assert result.code == 0, result.err
     names = [f"{kind}-{i}.wav" for kind in ("microphone", "separated", "source") for i in (1, 2)]
-    assert sorted(path.name for path in out.iterdir()) == names
+    assert sorted(path.name for path in out.glob("*.wav")) == names
     rows = json.loads(result.out)["sources"]
     assert [Path(row["reference"]).name for row in rows] == ["source-1.wav", "source-2.wav"]
     assert all(row["gain"] >= GAIN for row in rows)

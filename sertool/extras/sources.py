@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from sertool.audio.blocks import Facts
-from sertool.audio.decoding import opened, wav_writer
-from sertool.core.errors import InputError, ItemError, UsageError
+from sertool.audio.decoding import wav_writer
+from sertool.core.errors import InputError, UsageError
 from sertool.core.options import RunOptions, recorded
 from sertool.core.paths import show
 from sertool.core.seeds import derive, rng
@@ -31,9 +30,9 @@ from sertool.extras.mixtures import (
 )
 from sertool.extras.options import Recovered, SeparateOptions, Separation
 from sertool.extras.separation import Follower, Sample, Settings, Unmixing
-from sertool.formats import lineage
+from sertool.formats import lineage, made
 from sertool.formats.outputs import atomic_set, check_output, complete_set
-from sertool.formats.reuse import Made, State, decide
+from sertool.formats.reuse import State, decide, of_side
 from sertool.models.statistics import Covariance
 from sertool.ui.console import Console, Progress
 
@@ -67,7 +66,7 @@ def separate(
         inputs = [*paths, *options.against]
         check_output(output, force, resume, inputs, audio=True, alone=False)
     record = _record(mixtures, options, count)
-    state = decide(outputs, record, _made, console, resume=resume, force=force)
+    state = decide(outputs, record, of_side, console, resume=resume, force=force)
     if state is not State.WHOLE:
         _write(mixtures, outputs, count, options, record, console)
         older = folder / f"{name}-{count + 1}.wav"
@@ -133,15 +132,6 @@ def _comment(record: dict[str, Any], source: int) -> str:
     return lineage.canonical(record | {"source": source})
 
 
-def _made(path: Path) -> Made:
-    """Return the command in an output's comment; {} where there is none of ours."""
-    with contextlib.suppress(ItemError, ValueError), opened(path) as file:
-        record = json.loads(file.comment)
-        if isinstance(record, dict) and record.get("stage") == "separate":
-            return Made(record)
-    return Made({})
-
-
 def _write(
     mixtures: Mixtures,
     outputs: Sequence[Path],
@@ -165,7 +155,7 @@ def _write(
             f"not converged after {settings.iterations} iterations: what follows may still be "
             "mixed (sources that are plain Gaussian noise cannot be separated)"
         )
-    made = not folder.is_dir()
+    new = not folder.is_dir()
     try:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as spool:
@@ -176,7 +166,7 @@ def _write(
                 )  # fmt: skip
             _write_files(spool, outputs, peaks, mixtures.sample_rate, moments.count, record)
     except BaseException:
-        if made:
+        if new:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
@@ -294,6 +284,8 @@ def _write_files(
                 block = np.frombuffer(data, np.float32).reshape(-1, count) * gains
                 for i, write in enumerate(writers):
                     write(block[:, i])
+        for output, target in zip(outputs, targets, strict=True):
+            made.keep(output, lineage.file_sha256(target), [record])
 
 
 def score(

@@ -1,9 +1,9 @@
 """What made an output that cannot say so itself: `.NAME.made` beside it, believed while it fits.
 
-Manifests and predictions are lines for any program, so they have no header. The file beside them is
-JSON: `format`, `version`, the `sha256` of the output's bytes, its `lineage`, as stores keep theirs,
-and `record`, the SHA-256 of all these. What was edited, cut or replaced since then has another
-sha256, and nothing is known of it.
+Manifests and predictions are lines for any program, so they have no header, and that of a recording
+has no checksum. The file beside them is JSON: `format`, `version`, the `sha256` of the output's
+bytes, its `lineage`, as stores keep theirs, and `record`, the SHA-256 of all these. What was
+edited, cut or replaced since then has another sha256, and nothing is known of it.
 """
 
 from __future__ import annotations
