@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the counts in this file")
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "tmp")

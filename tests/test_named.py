@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import tomllib
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,19 @@ def test_a_corpus_of_ones_own_is_one_file(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"calls\.toml: not a corpus description: name has no group mood"
     ):
+        corpora.load(str(path))
+
+
+def test_patterns_that_python_warns_of_or_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "calls.toml"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path.write_text(MINE.replace("<speaker>[a-z]", "<speaker>[[a-z]"), encoding="utf-8")
+        found, _ = look(touch(tmp_path / "data", ["ann_angry_1.wav"]), corpus=str(path))
+    assert [item.speaker for item in found] == ["ann"]
+    table = "table = { name = '(', file = 'a', columns = ['word'] }\n"
+    path.write_text(MINE + table, encoding="utf-8")
+    with pytest.raises(InputError, match="not a corpus description: missing \\), unterm"):
         corpora.load(str(path))
 
 

@@ -19,6 +19,7 @@ import csv
 import functools
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class Named:
     @functools.cached_property
     def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
         shape = self.spec.shape or self.spec.name
-        return re.compile(self.spec.name, NAME_FLAGS), re.compile(shape, NAME_FLAGS)
+        return _compiled(self.spec.name), _compiled(shape)
 
     @functools.cached_property
     def _known(self) -> dict[str, dict[str, str]]:
@@ -226,7 +227,7 @@ class Named:
         if self.spec.table is None:
             return None
         wanted = {self.spec.table.file, *self.spec.table.columns}
-        for path in tables(root, files, re.compile(self.spec.table.name, NAME_FLAGS)):
+        for path in tables(root, files, _compiled(self.spec.table.name)):
             if wanted <= set(next(iter(_lines(path)), [])):
                 return path
         return None
@@ -294,6 +295,12 @@ def _lines(path: Path) -> list[list[str]]:
         return []
 
 
+def _compiled(pattern: str) -> re.Pattern[str]:
+    with warnings.catch_warnings():  # of what Python may come to read otherwise
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile(pattern, NAME_FLAGS)
+
+
 def _spec(path: Path) -> Spec:
     return convert(toml(text_of(path, most=MOST_TOML)), Spec)
 
@@ -310,7 +317,9 @@ def read(path: Path) -> Corpus:
         spec = _spec(path)
         named = Named(spec)
         groups = set(named._patterns[0].groupindex)
-        groups |= set(spec.table.columns) if spec.table else set()
+        if spec.table is not None:
+            _compiled(spec.table.name)
+            groups |= set(spec.table.columns)
         used = {wanted.lstrip("=~") for wanted in spec.fields.values()} | set(spec.codes)
         if not used <= groups:
             raise ValueError(f"name has no group {min(used - groups)}")
