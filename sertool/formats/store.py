@@ -90,6 +90,12 @@ class Store:
 
     `path` may be a folder of shards (see `store_shards`), which reads like one file. Raises
     InputError where the file, or a shard, is missing, no store, or of a newer version.
+
+    What a file asks for is bounded, and checksums are compared, wherever it is opened. The command
+    line, and a stage called with `file_timeout`, also have another process open it first, so that a
+    fault of the HDF5 library (a crash, a loop) ends that one; a script that opens a store itself,
+    or calls `train` or `evaluate`, which have no such option, has no such process. Before it reads a
+    store that a stranger made: `sertool info --untrusted FILE`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
