@@ -93,9 +93,9 @@ class Store:
 
     What a file asks for is bounded, and checksums are compared, wherever it is opened. The command
     line, and a stage called with `file_timeout`, also have another process open it first, so that a
-    fault of the HDF5 library (a crash, a loop) ends that one; a script that opens a store itself,
-    or calls `train` or `evaluate`, which have no such option, has no such process. Before it reads a
-    store that a stranger made: `sertool info --untrusted FILE`.
+    fault of the HDF5 library (a crash, a loop) ends that one. A script that opens a store itself,
+    or calls `train` or `evaluate`, which have no such option, has none: `sertool info --untrusted
+    FILE` first, where a stranger made it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
