@@ -368,7 +368,7 @@ def _items(path: Path) -> ItemsDescription:
     to = doors.format_of(path)
     assert to is not None
     table = doors.door(to).read(path)
-    lengths = [len(table.checked(i)) for i in range(len(table.items))]
+    lengths = [sum(map(len, table.checked(i))) for i in range(len(table.items))]
     rate = table.description.frame_rate
     return ItemsDescription(
         path,

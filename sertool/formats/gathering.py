@@ -26,7 +26,7 @@ class StoredItems(Source):
     def make(self, i: int) -> Made:
         """Return item `i` as it is; InputError where its features are not what was written."""
         store, position = self.places[i]
-        return Made([(self.items[i], self.stores[store].features(position))])
+        return Made([(self.items[i], self.stores[store].parts(position))])
 
 
 def together(stores: Sequence[Store]) -> tuple[StoredItems, str]:

@@ -34,6 +34,7 @@ from msgspec import Meta, Struct
 from sertool.core import boxes, ending
 from sertool.core.boxes import Box
 from sertool.core.errors import InputError, ItemError
+from sertool.core.memory import TooMuch, afford
 from sertool.core.paths import regular, show
 from sertool.core.shard import Shard
 from sertool.formats import schema
@@ -51,6 +52,7 @@ VERSION = 2  # 1: every stage recorded a seed, drawn from or not
 SAMPLE = 1000  # values by which a column shows whether its texts repeat
 CHUNK_BYTES = 512 * 1024  # of a chunk of `features`: large enough to write fast, small to seek in
 RESERVE = 1 << 22  # bytes of disk to leave for HDF5's own tables, which it cannot do without
+SMALL = 1 << 24  # bytes of an item, for which memory has room whatever its limit
 READ_BYTES = 8 * 1024 * 1024  # read at once when hashing
 MOST_INFLATED = 1 << 28  # bytes of a column or of one chunk, where the file holds fewer
 MOST_CELL = 1 << 20  # bytes of a text in a column
@@ -138,6 +140,9 @@ class Store:
             self._shards.begin(self.offsets)
         self.shape: tuple[int, ...] = self._frames.shape[1:]
         self.dtype: np.dtype = self._frames.dtype
+        self._rows = _rows(self._frames)
+        row = math.prod(self.shape) * self.dtype.itemsize
+        self._longest = int(self.lengths().max(initial=0)) * row  # bytes
 
     def _examined(self) -> State:
         """Return the file's state, once another process has read its headers and come back.
@@ -270,8 +275,10 @@ class Store:
     def features(self, i: int) -> np.ndarray:
         """Return item `i`, shape (frames, …): (frames, dims), or (samples,) for waveforms.
 
-        Raises InputError where they are not what was written; looked at when first read.
+        Raises InputError where they are not what was written, looked at when first read, or take
+        more memory than there may be.
         """
+        self.check_room([i])
         quick = self._quick()
         try:
             if isinstance(quick, ChunkFrames):
@@ -284,11 +291,48 @@ class Store:
             self._check_item(i, frames)
         return frames
 
+    def check_room(self, positions: Sequence[int], times: float = 1, by: str = "") -> None:
+        """Raise InputError where the longest of some items takes more memory than there may be.
+
+        times: how often it is held in one piece, and by what.
+        """
+        if times * self._longest < SMALL or not len(positions):
+            return
+        edges = self.offsets.item
+        frames, longest = max((edges(i + 1) - edges(i), i) for i in positions)
+        size = times * frames * math.prod(self.shape) * self.dtype.itemsize
+        try:
+            afford(size, f"an item of {frames} frames{by}")
+        except TooMuch as error:
+            raise InputError(
+                f"{show(self.path)}: {show(self.column('id')[longest])}: {error}; or make shorter"
+                " items (featurize --segment 3)"
+            ) from error
+
+    def parts(self, i: int) -> Iterator[np.ndarray]:
+        """Yield item `i` in parts (frames, …), one at least, of READ_BYTES at most.
+
+        Raises InputError, at the end, where they are not what was written.
+        """
+        start, stop = self.offsets.item(i), self.offsets.item(i + 1)
+        if stop - start <= self._rows:
+            yield self.features(i)
+            return
+        self.check()
+        crc = 0
+        for first in range(start, stop, self._rows):
+            some = self.frames(first, min(first + self._rows, stop))
+            crc = zlib.crc32(_raw(some), crc)
+            yield some
+        if self._sums is not None and crc != self._sums[i]:
+            raise self._altered(i)
+
     def batch(self, positions: Sequence[int]) -> list[np.ndarray]:
         """Return what `features` does of each item, in one call, which takes less of the time."""
         quick = self._quick()
         if not isinstance(quick, ChunkFrames):
             return [self.features(i) for i in positions]
+        self.check_room(positions)
         chosen = np.asarray(positions, np.int64)
         try:
             found = quick.items(chosen)

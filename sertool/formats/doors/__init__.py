@@ -166,7 +166,8 @@ class Table(Source):
     def check(self) -> None:
         """Raise InputError where an item is not what was written."""
         for i in range(len(self.items)):
-            self.make(i)
+            for _ in self.checked(i):
+                pass
 
     @property
     def unsigned(self) -> bool:
@@ -182,25 +183,30 @@ class Table(Source):
             yield f"{show(self.path)}: holds {few} that convert wrote"
 
     def make(self, i: int) -> Made:
-        """Return item `i`; InputError where it is not as the description and its checksum say."""
+        """Return item `i`; taking its features raises InputError as `checked` does."""
         return Made([(self.items[i], self.checked(i))])
 
-    def checked(self, i: int) -> np.ndarray:
-        """Return the features of item `i` (frames, …); InputError as `make` raises it."""
-        item, found = self.items[i], self.frames(i)
-        one = self.description
-        if found.dtype != np.dtype(one.dtype) or list(found.shape[1:]) != one.shape:
-            raise self.damaged(f"the features of {show(item.id)}")
-        if self.sums is not None and self._sum(item, found) != self.sums[i]:
+    def checked(self, i: int) -> Iterator[np.ndarray]:
+        """Yield the features of item `i` as `parts` does.
+
+        Raises InputError where they are not as the description and, at the end, the checksum say.
+        """
+        item, one = self.items[i], self.description
+        crc = self._sum.of(item)
+        for some in self.parts(i):
+            if some.dtype != np.dtype(one.dtype) or list(some.shape[1:]) != one.shape:
+                raise self.damaged(f"the features of {show(item.id)}")
+            crc = with_frames(crc, some)
+            yield some
+        if self.sums is not None and crc != self.sums[i]:
             raise InputError(
                 f"{show(self.path)}: {show(item.id)} is not what convert wrote (its checksum is"
                 " wrong): damaged, or changed since; make it again"
             )
-        return found
 
     @abstractmethod
-    def frames(self, i: int) -> np.ndarray:
-        """Return the features of item `i` (frames, …)."""
+    def parts(self, i: int) -> Iterator[np.ndarray]:
+        """Yield the features of item `i` in parts (frames, …), in order, one at least."""
 
     def damaged(self, what: str) -> InputError:
         """Return the error that says what cannot be used."""
@@ -217,16 +223,20 @@ class Checksum:
         numbers = {"start", "end", *found.numbers}
         self._kinds = [(name, name in numbers, name == "fold") for name in names_of(found)]
 
-    def __call__(self, item: Item, frames: np.ndarray) -> int:
-        """Return the checksum of an item and its features (frames, …)."""
+    def of(self, item: Item) -> int:
+        """Return the checksum of an item's fields; `with_frames` adds its features."""
         row: list[Any] = []
         for name, number, whole in self._kinds:
             value: Any = item.value(name)
             row.append((value or "") if not (number or whole) else value)
             if number and value is not None:
                 row[-1] = float(value)
-        crc = zlib.crc32(canonical(row).encode())
-        return zlib.crc32(np.ascontiguousarray(frames).reshape(-1).view(np.uint8).data, crc)
+        return zlib.crc32(canonical(row).encode())
+
+
+def with_frames(crc: int, frames: np.ndarray) -> int:
+    """Return a checksum of which further frames (n, …) are part."""
+    return zlib.crc32(np.ascontiguousarray(frames).reshape(-1).view(np.uint8).data, crc)
 
 
 class Door(ABC):

@@ -11,11 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sertool.core.errors import UsageError
 from sertool.formats import doors
 from sertool.formats.doors import INDEX, Door
+from sertool.formats.doors.npz import write_header
 from sertool.formats.store import Store
 from sertool.items import Item
 
@@ -29,17 +28,21 @@ class _Lhotse(Door):
         if len(store.shape) != 1 or not store.frame_rate:
             raise UsageError(f"--to {to}: is of frames over time, not of kind {store.kind}")
         (target / FOLDER).mkdir()
+        lengths = store.lengths()
         with (
             open(target / CUTS, "wb") as raw,
             gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
         ):
             for i, item in enumerate(store.items()):
-                frames = store.features(i)
                 key = f"{i // EACH:06d}/{i:09d}.npy"
                 path = target / FOLDER / key
                 path.parent.mkdir(exist_ok=True)
-                np.save(path, frames, allow_pickle=False)
-                row = json.dumps(_cut(store, item, key, frames.shape), ensure_ascii=False)
+                shape = (int(lengths[i]), *store.shape)
+                with open(path, "wb") as file:
+                    write_header(file, shape, store.dtype)
+                    for some in store.parts(i):
+                        file.write(some.reshape(-1).data)
+                row = json.dumps(_cut(store, item, key, shape), ensure_ascii=False)
                 packed.write(row.encode() + b"\n")
         (target / INDEX).write_text(doors.text_of(store) + "\n", "utf-8")
 

@@ -41,7 +41,7 @@ class _Arrays(Table):
     _file: Any = None
     _next: int = 0  # the item that is read without going back
 
-    def frames(self, i: int) -> np.ndarray:
+    def parts(self, i: int) -> Iterator[np.ndarray]:
         try:
             if self._file is None or i < self._next:
                 packed = zipfile.ZipFile(self.path)
@@ -52,14 +52,14 @@ class _Arrays(Table):
             row = math.prod(shape) * dtype.itemsize
             for skipped in range(self._next, i):
                 self._file.seek(int(self.offsets[skipped + 1] - self.offsets[skipped]) * row, 1)
-            size = int(self.offsets[i + 1] - self.offsets[i]) * row
-            if size > max(MOST_INFLATED, self.path.stat().st_size):
-                raise ValueError(f"{size} bytes")
-            content = b"".join(_read(self._file, size))
+            count = int(self.offsets[i + 1] - self.offsets[i])
+            if count * row > max(MOST_INFLATED, self.path.stat().st_size):
+                raise ValueError(f"{count * row} bytes")
+            self._next = sys.maxsize  # until it is read to its end
+            yield from rows(self._file, count, shape, dtype)
             self._next = i + 1
         except (KeyError, *_BROKEN) as error:
             raise self.damaged("features") from error
-        return np.frombuffer(content, dtype).reshape(-1, *shape)
 
 
 class _Npz(Door):
@@ -72,16 +72,13 @@ class _Npz(Door):
             for name, kind, values in doors.columns(store):
                 _add(packed, f"items/{name}", _column(kind, values))
             with _member(packed, "features") as file:
-                layout = {
-                    "descr": npy.dtype_to_descr(store.dtype),
-                    "fortran_order": False,
-                    "shape": (int(store.offsets[-1]), *store.shape),
-                }
-                npy.write_array_header_1_0(file, layout)
+                write_header(file, (int(store.offsets[-1]), *store.shape), store.dtype)
                 for i, item in enumerate(items):
-                    frames = store.features(i)
-                    sums.append(checksum(item, frames))
-                    file.write(np.ascontiguousarray(frames).reshape(-1).data)
+                    crc = checksum.of(item)
+                    for some in store.parts(i):
+                        crc = doors.with_frames(crc, some)
+                        file.write(some.reshape(-1).data)
+                    sums.append(crc)
             _add(packed, CRC32, np.array(sums, np.uint32))
 
     def read(self, path: Path) -> Table:
@@ -112,6 +109,26 @@ def header(file: IO[bytes]) -> Layout:
     if dtype.hasobject or dtype.kind not in "fiuU" or fortran or min(shape, default=0) < 0:
         raise ValueError(f"an array of {dtype}, shape {shape}")
     return shape, dtype
+
+
+def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Write what comes before the numbers of an array."""
+    layout = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, layout)
+
+
+def rows(
+    file: IO[bytes], count: int, shape: tuple[int, ...], dtype: np.dtype
+) -> Iterator[np.ndarray]:
+    """Yield `count` rows of a shape in parts, one at least; ValueError where there are fewer."""
+    size = math.prod(shape) * dtype.itemsize
+    most = max(1, BLOCK // max(1, size))
+    while True:
+        some = min(count, most)
+        yield np.frombuffer(b"".join(_read(file, some * size)), dtype).reshape(some, *shape)
+        count -= some
+        if not count:
+            return
 
 
 def _read(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -45,7 +45,11 @@ class _Rows(Table):
     _group: int = -1
     _held: Any = None
 
-    def frames(self, i: int) -> np.ndarray:
+    def parts(self, i: int) -> Iterator[np.ndarray]:
+        yield self._frames(i)
+
+    def _frames(self, i: int) -> np.ndarray:
+        """Return the features of item `i` (frames, …)."""
         group = int(np.searchsorted(self.edges, i, "right")) - 1
         if group != self._group:
             _, parquet = _arrow()
@@ -161,7 +165,8 @@ def _write_file(store: Store, path: Path, positions: Sequence[int]) -> None:
         for group in _groups(store, positions, GROUP_BYTES, GROUP_ITEMS):
             frames = store.batch(group)
             columns: list[list[Any]] = [[items[i].value(n) for i in group] for n in names]
-            columns.append([checksum(items[i], f) for i, f in zip(group, frames, strict=True)])
+            pairs = zip(group, frames, strict=True)
+            columns.append([doors.with_frames(checksum.of(items[i]), f) for i, f in pairs])
             arrays = [
                 pa.array(values, one.type) for values, one in zip(columns, layout, strict=False)
             ]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from msgspec import UnsetType
@@ -22,12 +24,13 @@ from sertool.core.errors import InputError
 from sertool.core.paths import regular, show
 from sertool.formats import doors
 from sertool.formats.doors import INDEX, Checksum, Door, Table
-from sertool.formats.doors.npz import header
+from sertool.formats.doors.npz import header, rows, write_header
 from sertool.formats.lineage import canonical
 from sertool.formats.store import MOST_INFLATED, Store
 
 SHARD_BYTES = 1 << 28
 SHARD_ITEMS = 10_000
+BUFFER = 1 << 16
 MOST_JSON = 1 << 22  # bytes of an item's fields
 NAME = re.compile(r"(?:\./)?(\d{9})\.(npy|json)")
 
@@ -38,17 +41,51 @@ class _Samples(Table):
 
     places: list[tuple[Path, int, int]] = field(default_factory=list)
 
-    def frames(self, i: int) -> np.ndarray:
+    def parts(self, i: int) -> Iterator[np.ndarray]:
         path, start, size = self.places[i]
         try:
             with regular(path) as file:
                 file.seek(start)
-                content = file.read(size)
-            buffer = io.BytesIO(content)
-            shape, dtype = header(buffer)
-            return np.frombuffer(content, dtype, offset=buffer.tell()).reshape(shape)
-        except (OSError, ValueError, EOFError) as error:
+                shape, dtype = header(file)
+                if size - (file.tell() - start) != math.prod(shape) * dtype.itemsize:
+                    raise ValueError("of another size than it says")
+                yield from rows(file, shape[0], shape[1:], dtype)
+        except (OSError, ValueError, EOFError, IndexError) as error:
             raise self.damaged(f"the features of {show(self.items[i].id)}") from error
+
+
+class _Array(io.RawIOBase):
+    """The bytes of a .npy file of an item, made as they are read."""
+
+    def __init__(self, store: Store, i: int, crc: int) -> None:
+        head = io.BytesIO()
+        shape = (int(store.lengths()[i]), *store.shape)
+        write_header(head, shape, store.dtype)
+        self.size = head.tell() + math.prod(shape) * store.dtype.itemsize
+        self._crc = crc
+        self._left = memoryview(head.getvalue())
+        self._parts = store.parts(i)
+
+    def end(self) -> int:
+        """Return the checksum of the item; InputError where it is not what was written."""
+        for _ in self._parts:
+            pass
+        return self._crc
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            some = next(self._parts, None)
+            if some is None:
+                return 0
+            self._crc = doors.with_frames(self._crc, some)
+            self._left = some.reshape(-1).view(np.uint8).data
+        n = min(len(buffer), len(self._left))
+        buffer[:n] = self._left[:n]
+        self._left = self._left[n:]
+        return n
 
 
 class _WebDataset(Door):
@@ -59,21 +96,19 @@ class _WebDataset(Door):
         checksum = Checksum(doors.parse(doors.text_of(store), show(store.path)))
         try:
             for i in range(len(store)):
-                buffer = io.BytesIO()
-                frames = store.features(i)
-                sums.append(checksum(items[i], frames))
-                np.save(buffer, frames, allow_pickle=False)
-                content = buffer.getvalue()
-                if tar is None or size + len(content) > SHARD_BYTES or count == SHARD_ITEMS:
+                array = _Array(store, i, checksum.of(items[i]))
+                if tar is None or size + array.size > SHARD_BYTES or count == SHARD_ITEMS:
                     if tar is not None:
                         tar.close()
                     path = target / f"{number:05d}.tar"
                     tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
                     number, size, count = number + 1, 0, 0
                 row = {name: items[i].value(name) for name in names}
-                _add(tar, f"{i:09d}.npy", content)
-                _add(tar, f"{i:09d}.json", canonical(row).encode())
-                size, count = size + len(content), count + 1
+                _add(tar, f"{i:09d}.npy", array.size, io.BufferedReader(array, BUFFER))
+                text = canonical(row).encode()
+                _add(tar, f"{i:09d}.json", len(text), io.BytesIO(text))
+                sums.append(array.end())
+                size, count = size + array.size, count + 1
         finally:
             if tar is not None:
                 tar.close()
@@ -99,10 +134,10 @@ class _WebDataset(Door):
 DOOR = _WebDataset()
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
     info = tarfile.TarInfo(name)
-    info.size = len(content)
-    tar.addfile(info, io.BytesIO(content))
+    info.size = size
+    tar.addfile(info, content)
 
 
 def _index(
