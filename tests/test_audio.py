@@ -291,6 +291,10 @@ def test_mp3_chatter_is_silenced(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err  # libmpg123 does complain of this file
     audio.decode(path)
     assert capfd.readouterr().err == ""
+    other = path.rename(tmp_path / "a.wav")  # as a request to `serve`, which says no name
+    audio.decode(other)
+    assert capfd.readouterr().err == ""
+    other.rename(path)
     with opening.quiet(path):
         os.write(2, b"from elsewhere\n")
     assert capfd.readouterr().err == "from elsewhere\n"

@@ -110,10 +110,20 @@ def cannot_decode(reason: str) -> str:
     return f"{_NOT_DECODED}: {reason[:1].lower()}{reason[1:]}"
 
 
+def _for_mpg123(path: str | os.PathLike[str]) -> bool:
+    """Return whether libsndfile has libmpg123 read a file: by its name, or by how it begins."""
+    if suffix(path) in _MPEG:
+        return True
+    head = b""
+    with contextlib.suppress(OSError, ValueError), regular(path) as file:
+        head = file.read(3)
+    return head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+
+
 @contextlib.contextmanager
 def quiet(path: str | os.PathLike[str]) -> Iterator[None]:
     """Keep libmpg123's chatter off file descriptor 2; what others write meanwhile follows later."""
-    if suffix(path) not in _MPEG:
+    if not _for_mpg123(path):
         yield
         return
     with _stderr_lock, tempfile.TemporaryFile() as caught:
