@@ -325,7 +325,7 @@ def read(path: Path) -> Corpus:
             raise ValueError(f"name has no group {min(used - groups)}")
     except OSError as error:
         raise InputError(f"{show(path)}: {error.strerror}") from error
-    except (ValueError, re.error) as error:
+    except (ValueError, re.error, OverflowError, RecursionError) as error:
         raise InputError(f"{show(path)}: not a corpus description: {error}") from error
     return Corpus(
         path.stem,
