@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -28,6 +29,25 @@ def interruptible(command: Sequence[Any], **options: Any) -> Iterator[subprocess
     finally:
         process.kill()
         process.wait()
+
+
+def alive(process: int) -> bool:
+    """Return whether a process still runs; one that has ended and nobody waited for does not."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(processes: Iterable[int], seconds: float = 120.0) -> bool:
+    """Wait until none of these processes runs; return whether that came, on a slow machine too."""
+    until = time.monotonic() + seconds
+    while any(map(alive, processes)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def below(process: int) -> list[int]:

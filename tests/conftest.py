@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Callable
+import random
+import resource
+import signal
+import sys
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,11 +21,19 @@ settings.register_profile("sertool", deadline=None, derandomize=True)
 settings.load_profile("sertool")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `train` sets it, before torch is loaded
 os.environ["COLUMNS"] = "100"  # whatever terminal, or none, the tests are started from
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: a thread each
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # as the first test with worker processes would, for all
+if "PYTEST_XDIST_WORKER" in os.environ:
     # numba, where two processes compile at once, keeps code that ends a later one
     kept = Path(__file__).parent.parent / ".pytest_cache" / "numba"
     os.environ["NUMBA_CACHE_DIR"] = str(kept / os.environ["PYTEST_XDIST_WORKER"])
+    import torch  # now, so that its first user draws what all others do  # noqa: F401
+
+GET_CHILD_SUBREAPER = 37  # of prctl
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE)
+LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
+BEFORE = pytest.StashKey[dict[str, Any]]()
+VARIABLES = pytest.StashKey[dict[str, str]]()
 
 SLOW = {  # files that take more than some four seconds of processor time; recipes do, too
     "test_api",
@@ -70,6 +84,59 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         or hasattr(getattr(item, "module", None), "subprocess")
     }
     items.sort(key=lambda item: 1 if "recipes" in item.path.parts else 2 * (item.path in stages))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Begin every test, and the fixtures that it is the first to use, with the same draws."""
+    import numpy as np
+
+    item.stash[VARIABLES], item.stash[BEFORE] = variables(), process()
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)  # which begins with a seed that differs
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Fail a test that leaves the process otherwise than it was, for those that come after it."""
+    yield
+    for name in variables():  # --device, for worker processes
+        del os.environ[name]
+    os.environ.update(item.stash[VARIABLES])
+    after = process()
+    changed = {
+        name: (was, after[name]) for name, was in item.stash[BEFORE].items() if after[name] != was
+    }
+    assert not changed, f"not as before the test: {changed}"
+
+
+def variables() -> dict[str, str]:
+    """Return what the environment tells the program."""
+    return {name: text for name, text in os.environ.items() if name.startswith("SERTOOL_")}
+
+
+def process() -> dict[str, Any]:
+    """Return what of this process a test might change."""
+    boxes, torch = (sys.modules.get(name) for name in ("sertool.core.boxes", "torch"))
+    adopts = ctypes.c_int(0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
+    mask = os.umask(0o77)
+    os.umask(mask)
+    found = {
+        "folder": os.getcwd(),
+        "umask": mask,
+        "adopts": adopts.value,
+        "signals": [signal.getsignal(one) for one in SIGNALS],
+        "limits": [resource.getrlimit(one) for one in LIMITS],
+        "seconds": (boxes._seconds, boxes._option) if boxes else (0.0, False),
+    }
+    if torch is not None:
+        found |= {"type": torch.get_default_dtype(), "threads": torch.get_num_threads()}
+    return found
 
 
 @dataclass

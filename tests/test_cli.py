@@ -125,7 +125,7 @@ def test_ctrl_c_is_130_and_one_line(sounds: Path, tmp_path: Path) -> None:
             time.sleep(0.05)
             fcntl.ioctl(process.stdin, termios.FIONREAD, waiting)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert said == "sertool featurize: interrupted\n"
     assert not (tmp_path / "o.h5").exists()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from made_stores import write_store
 
+from sertool.core import boxes
 from sertool.core.errors import InputError
 from sertool.evaluation.cost import sound, spent
 from sertool.evaluation.report import identity, read
@@ -55,6 +56,18 @@ def test_a_recording_counts_once_and_one_that_is_gone_makes_it_unknown(
     cut = Item("c/b@0-50", path=name, start=0.0, end=0.05, origin="c/b@0-50")
     assert sound([*whole, cut], str(sounds)) == pytest.approx(once + 0.05)
     assert sound([Item("c/a", path="gone.wav")], str(sounds)) is None
+
+
+def test_one_process_reads_the_headers_of_all(
+    sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    real = boxes.Boxes
+    monkeypatch.setattr(boxes, "Boxes", lambda *given: begun.append(1) or real(*given))
+    items = [Item(path.name, str(path)) for path in sorted(sounds.rglob("*.wav"))]
+    with boxes.usually():
+        assert sound(items, "") == pytest.approx(6.0)
+    assert begun == [1] * boxes.FORKS
 
 
 def test_a_report_keeps_what_it_took_apart_from_what_it_is(

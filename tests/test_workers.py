@@ -59,11 +59,14 @@ def test_stopping_early_does_not_wait_for_the_work(begun: bool) -> None:
     assert len(workers) == 3  # and what keeps them
     with pytest.raises(KeyboardInterrupt), contextlib.closing(results):
         if begun:
-            signal.signal(signal.SIGALRM, signal.default_int_handler)
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-            next(results)
+            before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                next(results)
+            finally:
+                signal.signal(signal.SIGALRM, before)
         raise KeyboardInterrupt
-    assert not any(alive(worker) for worker in workers)
+    assert not any(map(children.alive, workers))
 
 
 PROGRAM = """
@@ -85,15 +88,4 @@ def test_workers_die_with_a_killed_parent() -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 10
-    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(alive(pid) for pid in pids)
-
-
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert children.gone(pids)

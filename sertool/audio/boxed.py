@@ -10,7 +10,6 @@ import numpy as np
 
 from sertool.audio import blocks as reading
 from sertool.audio.blocks import Facts
-from sertool.audio.headers import Header, read_header
 from sertool.core.boxes import Box, limits
 
 
@@ -18,12 +17,6 @@ def facts(path: str | os.PathLike[str]) -> Facts:
     """Return what a file's header says; raises ItemError for a file that cannot be read."""
     with closing(Box(limits())) as box:
         return box.call(reading.facts, path)
-
-
-def header(path: str | os.PathLike[str]) -> Header | None:
-    """Return what a file's header says; None where only decoding tells. Raises ItemError."""
-    with closing(Box(limits())) as box:
-        return box.call(read_header, path)
 
 
 def blocks(path: str | os.PathLike[str], frames: int) -> Iterator[np.ndarray]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
+from sertool.core.boxes import Box, limits
 from sertool.core.errors import InputError, ItemError
 from sertool.core.paths import from_text, show, text_of
 from sertool.items import Item
@@ -43,23 +45,24 @@ def sound(items: Sequence[Item], root: str) -> float | None:
     for item in items:
         cuts.setdefault(item.origin or item.id, []).append(item)
     total = 0.0
-    for parts in cuts.values():
-        seconds = _seconds(parts, Path(from_text(root)))
-        if seconds is None:
-            return None
-        total += seconds
+    with closing(Box(limits())) as box:
+        for parts in cuts.values():
+            seconds = _seconds(parts, Path(from_text(root)), box)
+            if seconds is None:
+                return None
+            total += seconds
     return total
 
 
-def _seconds(parts: Sequence[Item], root: Path) -> float | None:
+def _seconds(parts: Sequence[Item], root: Path, box: Box) -> float | None:
     starts = [item.start for item in parts if item.start is not None]
     ends = [item.end for item in parts if item.end is not None]
     if len(starts) == len(ends) == len(parts):
         return max(ends) - min(starts)
     try:
-        from sertool.audio import boxed
+        from sertool.audio.headers import read_header
 
-        header = boxed.header(root / from_text(parts[0].path))
+        header = box.call(read_header, root / from_text(parts[0].path))
     except (ImportError, ItemError):
         return None
     return header.seconds() if header else None

@@ -370,12 +370,18 @@ class Server:
             if self._threads is None:
                 self._threads = anyio.CapacityLimiter(self.options.streams)
             hear = self._hear_stream
-            await to_thread.run_sync(hear, client, rate, channels, limiter=self._threads)
+            why = await to_thread.run_sync(hear, client, rate, channels, limiter=self._threads)
         finally:
             self._streams.release()
+        if why is not None:  # told only now that its place is free
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await _closed(client, *why)
 
-    def _hear_stream(self, client: WebSocket, rate: int, channels: int) -> None:
-        """Answer one stream until it ends; runs in a thread."""
+    def _hear_stream(self, client: WebSocket, rate: int, channels: int) -> tuple[int, str] | None:
+        """Answer one stream until it ends; return why, None where nobody is there to be told.
+
+        Runs in a thread.
+        """
         most = int(self.options.max_duration * rate) * 2 * channels
         messages = Messages(lambda: self._wait(client.receive), most)
 
@@ -383,22 +389,20 @@ class Server:
             self._wait(client.send_text, self._text(row).rstrip("\n"))
 
         try:
-            why = 1000, ""
             source = Stream(messages, rate, channels)
             predict_stream(self.predictor, lambda: source, sink, Console.silent())
         except _Gone:
-            return
+            return None
         except TimeoutError:
-            why = WRONG, f"nothing was sent, or read, for {self.options.timeout:g} s"
+            return WRONG, f"nothing was sent, or read, for {self.options.timeout:g} s"
         except HTTPException as error:
-            why = MANY, error.detail
+            return MANY, error.detail
         except (SertoolError, ItemError) as error:
-            why = WRONG, str(error).removeprefix("standard input: ")
+            return WRONG, str(error).removeprefix("standard input: ")
         except Exception as error:
             traceback.print_exception(error)
-            why = FAILED, MISTAKE
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            from_thread.run(_closed, client, *why)
+            return FAILED, MISTAKE
+        return 1000, ""
 
     def _wait(self, work: Callable[..., Awaitable[Any]], *given: Any) -> Any:
         """Have the loop do a stream's work, for no longer than the limit; _Gone, TimeoutError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +14,13 @@ STAGES = ["featurize workers", "push"]  # one with parts and processes, one that
 
 def test_a_few_trials(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    seed = random.SystemRandom().randrange(10**6)
     log = tmp_path / "soak.jsonl"
     script = Path(__file__).with_name("soak.py")
-    words = ["--rounds", "1", "--seed", str(seed), "--only", *STAGES]
+    words = ["--rounds", "1", "--only", *STAGES]
     done = subprocess.run(
         [sys.executable, str(script), str(log), *words], capture_output=True, text=True, check=False
     )
-    print(f"seed {seed}\n{done.stdout}")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     stopped = {(row["stage"], row["signal"], row["state"]) for row in rows if not row["late"]}
     assert len(stopped) == 10 * len(STAGES)

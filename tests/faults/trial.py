@@ -163,15 +163,27 @@ def _rest(descriptor: int) -> str:
     return ""
 
 
-def _all_gone(group: int, seconds: float = 10.0) -> bool:
-    """Return whether nothing of a process group is left, after some seconds at most."""
+def _all_gone(group: int, seconds: float = 60.0) -> bool:
+    """Return whether nothing of a process group runs any more, after some seconds at most."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
+    while _runs(group):
+        if time.monotonic() > until:
+            return False
         time.sleep(0.01)
+    return True
+
+
+def _runs(group: int) -> bool:
+    """Return whether a process of the group runs; one that nobody has waited for does not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="latin-1") as file:
+            state, _, its = file.read().rpartition(")")[2].split()[:3]
+            if int(its) == group and state != "Z":
+                return True
     return False
 
 

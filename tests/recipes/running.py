@@ -12,9 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import warm
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = "data/demo/corpus"
-_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @functools.cache
@@ -31,10 +32,11 @@ def few() -> Path:
 
 def run(name: str, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run recipes/NAME.sh with arguments and variables, in the project's folder."""
+    path = [warm.folder(), Path(sys.executable).parent, os.environ["PATH"]]
     return subprocess.run(
         ["sh", f"recipes/{name}.sh", *map(str, words)],
         cwd=ROOT,
-        env=os.environ | {"PATH": _PATH} | environment,
+        env=os.environ | {"PATH": os.pathsep.join(map(str, path))} | environment,
         capture_output=True,
         text=True,
         check=False,
