@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,6 +21,7 @@ ALONE = {"workers": 1, "file_timeout": 0.0}
 SILENT = ("quiet", "verbose")  # options of the command line alone: here silence is the default
 PRINTED = {"info": ("json", "audit", "deep", "require")}  # those about what a command prints
 FURTHER = "settings"  # the option that takes every keyword which is no option
+_training = threading.RLock()  # torch draws random numbers from one generator
 
 
 def options_of(command: Command) -> tuple[Declared, ...]:
@@ -65,6 +67,7 @@ def call(
 
     arguments: its positional ones by name. given: options by name; a keyword that is none is a
     setting of the kind or model, where the command knows such. Raises UsageError for any other.
+    Threads may call it at once; those that train take turns.
     """
     if command.threads != 1:
         workers.patient_threads()
@@ -76,7 +79,7 @@ def call(
             name: _argument(declared_as[name][0], value) if name in declared_as else value
             for name, value in arguments.items()
         }
-        threads = one_thread() if command.threads == 1 else contextlib.nullcontext()
+        threads = workers.one_thread() if command.threads == 1 else _training
         with threads, naming(paths_in([taken, groups])), boxes.restored():
             result = command.function(**taken, **groups, console=voice)
     return result, failures
@@ -110,6 +113,8 @@ def _read(one: Declared, value: Any) -> Any:
     kinds = (one.hint, *get_args(one.hint))
     if type(value) is int and str in kinds and int not in kinds:
         value = str(value)  # a fold: its number, or a word
+    if isinstance(value, PathLike) and str in kinds and Path not in kinds:
+        value = fspath(value)  # a file, or "-"
     several = get_origin(one.hint) is tuple and get_args(one.hint)[1:] == (...,)
     value = as_list(value) if several else value
     return one.read(value, text=isinstance(value, str)) if value is not None else None
@@ -127,13 +132,3 @@ def _argument(kind: Any, value: Any) -> Any:
         return [_argument(get_args(kind)[0], one) for one in as_list(value)]
     path = getattr(value, "path", value)  # of a store, a checkpoint or a manifest
     return Path(path) if kind is Path else fspath(path)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let numerical libraries use one thread, as the command line does: the same sums in order."""
-    import numpy  # noqa: F401 (loaded before its threads are counted)
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with threadpool_limits(1):
-        yield

@@ -45,6 +45,8 @@ _FLAC_HEAD = 1 << 16  # bytes among which a FLAC begins; other programs' tags ma
 _BLOCK = 1 << 18  # samples read at a time where all channels of the whole would be large
 _CODED_BLOCK = 1 << 14  # samples encoded at a time: Vorbis puts each block on the stack
 
+boxes.forked_free(getattr(soundfile.SoundFile, "_sf_error_lock", None))
+
 
 @dataclass
 class Decoded:

@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -106,23 +107,21 @@ def usually() -> Iterator[None]:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Have what is allowed within hold within alone."""
-    global _seconds, _option
-    before, length = (_seconds, _option), memory.length()
+    """Have what is allowed within hold within alone, and in this thread alone."""
+    token = _allowed.set(_allowed.get())
     try:
-        yield
+        with memory.restored():
+            yield
     finally:
-        _seconds, _option = before
-        memory.allow_length(length)
+        _allowed.reset(token)
 
 
 def allow(seconds: float, option: bool = False) -> None:
-    """Have `limits` allow for so many seconds where it is not told, in this process from now on.
+    """Have `limits` allow for so many seconds where it is not told, in this thread from now on.
 
     option: whether the stage has one that allows more.
     """
-    global _seconds, _option
-    _seconds, _option = seconds, option
+    _allowed.set((seconds, option))
 
 
 def limits(models: bool = False) -> Limits | None:
@@ -131,14 +130,15 @@ def limits(models: bool = False) -> Limits | None:
     None where the time is not limited. models: features are computed by a model, whose size is not
     the recording's fault.
     """
-    if not _seconds:
+    seconds, option = _allowed.get()
+    if not seconds:
         return None
-    return Limits(_seconds, 0 if models else int((memory.limit() + LIBRARIES) * 1e9), _option)
+    return Limits(seconds, 0 if models else int((memory.limit() + LIBRARIES) * 1e9), option)
 
 
 _here: _Here | None = None
-_seconds = 0.0  # from Python; on the command line as `usually` says
-_option = False
+# seconds, and whether an option allows more: from Python; on the command line as `usually` says
+_allowed: ContextVar[tuple[float, bool]] = ContextVar("allowed", default=(0.0, False))
 
 
 @contextlib.contextmanager
@@ -443,6 +443,16 @@ def held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def forked_free(lock: Any) -> None:
+    """Have no process be forked while another thread holds a lock: nobody would free it there.
+
+    None, where a version of a library has no such lock, is nothing.
+    """
+    if lock is not None and hasattr(os, "register_at_fork"):
+        free = lock.release
+        os.register_at_fork(before=lock.acquire, after_in_parent=free, after_in_child=free)
 
 
 def leave_to(parent: int) -> None:

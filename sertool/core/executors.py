@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from sertool.core import plugins, workers
+from sertool.core import memory, plugins, workers
 from sertool.core.boxes import Limits
 from sertool.core.errors import InputError, UsageError
 
@@ -214,6 +214,7 @@ class _Away:
     given: Mapping[str, str] = field(
         default_factory=lambda: {k: v for k, v in os.environ.items() if k.startswith(ENVIRONMENT)}
     )
+    longest: float = field(default_factory=memory.longest)
     versions: Mapping[str, str] = field(default_factory=_versions)
     home: tuple[str, int] = field(default_factory=_here)
 
@@ -222,7 +223,8 @@ class _Away:
         import pickle
 
         try:
-            with _turn, self._as_at_home():
+            with _turn, memory.restored(), self._as_at_home():
+                memory.allow_length(self.longest)
                 return True, self._read()(pickle.loads(task))
         except Exception as error:
             return False, error

@@ -7,10 +7,12 @@ What follows from them is worked out first, and refused beyond a limit that the 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from sertool.core.errors import InputError
 
-LENGTH = "SERTOOL_MAX_DURATION"  # the environment variable: seconds, for other processes, too
 LONGEST = 86400.0  # seconds of a recording
 LIMIT = "SERTOOL_MEMORY"  # the environment variable: gigabytes
 USUAL = 1.0  # gigabytes
@@ -32,23 +34,27 @@ def limit() -> float:
     return found
 
 
-def length() -> float | None:
-    """Return what `allow_length` was last given; None where nothing."""
-    text = os.environ.get(LENGTH)
-    return float(text) if text else None
-
-
-def allow_length(seconds: float | None) -> None:
-    """Have recordings be as long as this from now on, in worker processes, too; None: as usual."""
-    if seconds is None:
-        os.environ.pop(LENGTH, None)
-    else:
-        os.environ[LENGTH] = repr(seconds)
+_longest: ContextVar[float] = ContextVar("longest", default=LONGEST)
 
 
 def longest() -> float:
     """Return the seconds that a recording, or what is read of one, may have."""
-    return length() or LONGEST
+    return _longest.get()
+
+
+def allow_length(seconds: float) -> None:
+    """Have recordings be as long as this from now on, in this thread and what it forks."""
+    _longest.set(seconds)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Have what `allow_length` is given within hold within alone."""
+    token = _longest.set(_longest.get())
+    try:
+        yield
+    finally:
+        _longest.reset(token)
 
 
 def afford(size: float, what: str) -> None:

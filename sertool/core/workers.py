@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from sertool.core import ending
+from sertool.core import ending, memory
 from sertool.core.allocator import keep_freed
 from sertool.core.boxes import (
     FORKS,
@@ -41,6 +42,9 @@ T = TypeVar("T")
 GRACE = 20.0  # seconds that processes that began anew have to keep what they made, on TERM
 AHEAD = 4  # tasks a worker may be ahead of the results: bounds memory and lost work
 SMALL = 1 << 14  # bytes of a task that may wait in a pipe while the worker fills the other one
+_counting = threading.Lock()
+_single = 0  # how many threads are in `one_thread`
+_threads: dict[str, tuple[Any, int]] = {}  # each library and the threads that it had before
 
 
 def single_thread() -> None:
@@ -56,6 +60,42 @@ def patient_threads() -> None:
     and twice as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let numerical libraries use one thread: the same sums in the same order on any machine.
+
+    The number that OpenMP uses is each thread's own. Others have one for the process: the last of
+    several threads that are in here restores it.
+    """
+    import numpy  # noqa: F401 (loaded before its threads are counted)
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    global _single
+    found = ThreadpoolController()
+    with _counting:
+        _single += 1
+        for library in found.select(user_api="blas").lib_controllers:
+            _threads.setdefault(library.filepath, (library, library.num_threads))
+            _set_threads(library, 1)
+    try:
+        with found.select(user_api="openmp").limit(limits=1):
+            yield
+    finally:
+        with _counting:
+            _single -= 1
+            if not _single:
+                for library, count in _threads.values():
+                    _set_threads(library, count)
+                _threads.clear()
+
+
+def _set_threads(library: Any, count: int) -> None:
+    """Set a library's number of threads, whichever thread did so before."""
+    library.set_num_threads(count)
+    # threadpoolctl 3.8 would listen to this thread alone from now on
+    getattr(library, "clear_controlling_thread", lambda: None)()
 
 
 def cores() -> int:
@@ -133,7 +173,7 @@ class _Begun:
         with held_back():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
-                arguments = (work, theirs, os.getpid())
+                arguments = (work, theirs, os.getpid(), memory.longest())
                 process = context.Process(target=_serve, args=arguments, daemon=True)
                 process.start()
                 theirs.close()
@@ -172,9 +212,10 @@ class _Begun:
                 pipe.close()
 
 
-def _serve(work: Callable[[Any], Any], pipe: Connection, parent: int) -> None:
+def _serve(work: Callable[[Any], Any], pipe: Connection, parent: int, longest: float) -> None:
     """Do the tasks that come through the pipe."""
     leave_to(parent)
+    memory.allow_length(longest)
     with contextlib.suppress(EOFError):
         while True:
             serve(work, unpacked(pipe.recv()[0]), pipe)

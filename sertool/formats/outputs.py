@@ -21,6 +21,8 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,11 +37,20 @@ _RANDOM = 8  # bytes of chance in a temporary name
 _NOREPLACE, _EXCHANGE = 1, 2  # flags of Linux's renameat2
 _MOST_BYTES = 1 << 26  # of a job's description, or of the list of a set
 
-_named: list[Path] = []  # the paths on the command line, outputs among them
-# locked files beside the outputs of the command that runs
-_claims: dict[str, tuple[Path, int]] | None = None
-_locks: list[IO[bytes]] | None = None  # of the parts of its outputs
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)  # of this thread
 _free: set[str] = set()  # outputs where nothing was: without --force, nothing is replaced there
+
+
+@dataclass
+class _Run:
+    """A command that runs: the paths that it names, outputs among them, and what it has locked.
+
+    claims: locked files beside its outputs. locks: of the parts of these.
+    """
+
+    named: list[Path]
+    claims: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    locks: list[IO[bytes]] = field(default_factory=list)
 
 
 def check_output(
@@ -68,7 +79,9 @@ def check_output(
         raise InputError(f"{path}: is a folder; name a file")
     if console.is_log(path):
         raise UsageError(f"{path}: is the --log, too; name another file")
-    twice = sum(same_file(path, other) for other in _named) > 1 and not among
+    run = _run.get()
+    named = run.named if run else []
+    twice = sum(same_file(path, other) for other in named) > 1 and not among
     if twice or any(same_file(path, source) for source in inputs):
         raise UsageError(f"{path}: input and output are the same file")
     if is_audio(path) and not audio:
@@ -95,8 +108,8 @@ def claim(path: Path) -> None:
     InputError, too, where something lies there that no run of ours makes: a link is not followed, a
     pipe or device neither used nor removed.
     """
-    name = os.path.abspath(path)
-    if _claims is None or name in _claims:
+    name, run = os.path.abspath(path), _run.get()
+    if run is None or name in run.claims:
         return
     real = path if path.name not in ("", "..") else Path(os.path.realpath(path))
     lock = real.with_name(f".{real.name}.lock") if real.name else real / ".lock"
@@ -116,7 +129,7 @@ def claim(path: Path) -> None:
         if _names(lock, descriptor):  # not one that another run has just removed
             break
         os.close(descriptor)
-    _claims[name] = (lock, descriptor)
+    run.claims[name] = (lock, descriptor)
 
 
 def _release(claims: Mapping[str, tuple[Path, int]]) -> None:
@@ -125,7 +138,22 @@ def _release(claims: Mapping[str, tuple[Path, int]]) -> None:
         with contextlib.suppress(OSError):
             if _names(lock, descriptor) and not os.fstat(descriptor).st_size:
                 lock.unlink()
-        os.close(descriptor)
+        _unlock(descriptor)
+
+
+def _unlock(descriptor: int) -> None:
+    """Close a locked file, which is free then, even if a process has it that was forked since."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def _free_parts(lock: IO[bytes]) -> None:
+    """Close the lock of a folder of parts, if that is not done; see `_unlock`."""
+    if not lock.closed:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        lock.close()
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:
@@ -142,15 +170,15 @@ def naming(paths: Iterable[Path]) -> Iterator[None]:
 
     And one that another run is writing: the block is a command, which locks its outputs.
     """
-    global _named, _claims, _locks
-    before, _named, _claims, _locks = (_named, _claims, _locks), list(paths), {}, []
+    run = _Run(list(paths))
+    token = _run.set(run)
     try:
         yield
     finally:
-        _release(_claims)
-        for lock in _locks:  # also where the error that ended it still holds the parts
-            lock.close()
-        _named, _claims, _locks = before
+        _release(run.claims)
+        for lock in run.locks:  # also where the error that ended it still holds the parts
+            _free_parts(lock)
+        _run.reset(token)
 
 
 @contextmanager
@@ -303,7 +331,7 @@ def _temporary(path: Path, folder: bool = False) -> Iterator[Path]:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
-        os.close(descriptor)
+        _unlock(descriptor)
 
 
 def _names(path: Path, descriptor: int) -> bool:
@@ -453,8 +481,9 @@ class Parts:
         if not held:
             file.close()
             raise InputError(f"{output}: another run is writing it")
-        if _locks is not None:
-            _locks.append(file)
+        run = _run.get()
+        if run is not None:
+            run.locks.append(file)
         return file
 
     def within(self, prefix: str) -> Parts:
@@ -494,7 +523,7 @@ class Parts:
             _clear(self.folder)
             (self.folder / "lock").unlink()
             self.folder.rmdir()
-        self._lock.close()
+        _free_parts(self._lock)
 
 
 def _clear(folder: Path) -> None:

@@ -44,6 +44,8 @@ from sertool.formats.schema import Name
 from sertool.formats.shard_frames import INDEX, Frames, is_sharded, why_not
 from sertool.items import FIELDS, STORE_FIELDS, Item
 
+boxes.forked_free(getattr(h5py._objects, "phil", None))
+
 State = tuple[int, ...]
 _read_before: set[State] = set()  # files whose headers a process has read and come back
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"

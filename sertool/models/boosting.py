@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sertool.core import workers
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
 from sertool.models.contract import Tabular
@@ -83,8 +84,6 @@ class Boosting(Tabular):
         where groups are whole in them, and the temperature. Raises InputError for several
         candidates and too few items to choose by.
         """
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
         every = [int(n) for n in candidates(self.settings.leaves)]
         folds, whole = inner_folds(targets, groups, self.settings.folds)
         if len(every) > 1 and folds is None:
@@ -94,7 +93,7 @@ class Boosting(Tabular):
         rows = rows[:, varied]
         leaves, trees = every[0], self.settings.trees
         score, temperature, count = 0.0, 1.0, 0
-        with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+        with workers.one_thread():
             if folds is not None:
                 count = int(folds.max()) + 1
                 decisions = self._held_out(rows, targets, folds, every, weights)

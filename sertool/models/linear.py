@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sertool.core import workers
 from sertool.core.settings import setting
 from sertool.models import graphs
 from sertool.models.contract import Tabular
@@ -126,9 +127,8 @@ class Linear(Tabular):
     ) -> dict[str, np.ndarray]:
         """Return weights and biases of the logits of z-scored rows."""
         from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+        with workers.one_thread():
             regression = LogisticRegression(
                 C=self.settings.C,
                 max_iter=self.settings.max_iter,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from sertool.core import workers
 from sertool.core.errors import InputError
 from sertool.core.settings import setting
 from sertool.models import across
@@ -111,14 +112,12 @@ class Logistic(Tabular):
 
         corpora: whose means rows are less; None: less the mean of all.
         """
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
         every, search = candidates(self.settings.C), self.settings.search
         folds, whole = inner_folds(targets, groups, self.settings.folds)
         if len(every) > 1 and folds is None:
             raise InputError("logistic: too few items to choose C by; give one: --set C=0.01")
         best, score, temperature, count = 0, 0.0, 1.0, 0
-        with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+        with workers.one_thread():
             if folds is not None:
                 count = int(folds.max()) + 1
                 decisions = self._held_out(rows, targets, folds, every, each, corpora)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from sertool.core import workers
 from sertool.core.settings import setting
 from sertool.models import graphs
 from sertool.models.contract import Regressor
@@ -90,11 +91,10 @@ class Ridge(Regressor):
         training item in turn is left out.
         """
         from sklearn.linear_model import RidgeCV
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         mean, sd = mean_and_deviation(rows)
         alphas = ALPHAS if self.settings.alpha is None else [self.settings.alpha]
-        with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+        with workers.one_thread():
             found = RidgeCV(alphas=alphas, alpha_per_target=True).fit((rows - mean) / sd, values)
         targets = values.shape[1]
         return {

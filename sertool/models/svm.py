@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from sertool.core import workers
 from sertool.core.errors import InputError
 from sertool.core.memory import TooMuch, afford
 from sertool.core.settings import setting
@@ -134,8 +135,6 @@ class SupportVectors(Tabular):
         search), a single class, a class without a row, and candidates to choose from by too few
         items.
         """
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
         settings = self.settings
         _check(rows, targets, n_classes)
         count = n_classes * (n_classes - 1) // 2
@@ -156,7 +155,7 @@ class SupportVectors(Tabular):
                 " --set C=1 --set sigma=1"
             )
         c, sigma, score, temperature, count = every_c[0], sigmas[0], float("nan"), 1.0, 0
-        with threadpool_limits(1):  # one thread: the same sums in the same order on any machine
+        with workers.one_thread():
             if folds is not None:
                 count = int(folds.max()) + 1
                 decisions = _held_out(rows, targets, folds, every_c, sigmas, settings, weights)
