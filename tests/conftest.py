@@ -132,7 +132,7 @@ def process() -> dict[str, Any]:
         "adopts": adopts.value,
         "signals": [signal.getsignal(one) for one in SIGNALS],
         "limits": [resource.getrlimit(one) for one in LIMITS],
-        "seconds": (boxes._seconds, boxes._option) if boxes else (0.0, False),
+        "seconds": boxes._allowed.get() if boxes else (0.0, False),
     }
     if torch is not None:
         found |= {"type": torch.get_default_dtype(), "threads": torch.get_num_threads()}
