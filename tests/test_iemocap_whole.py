@@ -14,6 +14,7 @@ from corpus_trees import Listening
 from iemocap_tree import IMPROVISED, SESSIONS, every_dialogue, full_release, release
 
 from sertool.commands.prepare import prepare
+from sertool.core import boxes
 from sertool.corpora import iemocap, labels
 
 Cli = Callable[..., Result]
@@ -34,7 +35,8 @@ def test_the_release_has_151_dialogues() -> None:
 def manifest(whole: Path) -> tuple[Path, str]:
     """The manifest of the whole release, and what prepare said while writing it."""
     console, out = Listening(), whole.parent / "all.jsonl"
-    prepare([whole], out, console=console)
+    with boxes.restored():
+        prepare([whole], out, console=console)
     assert console.exit_code == 0
     return out, console.text
 
