@@ -43,7 +43,10 @@ def folder() -> Path:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -SE "{made}/caller.py" "$@"\n')
     program.chmod(0o755)
     server = subprocess.Popen(
-        [sys.executable, __file__, place], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        [sys.executable, __file__, place],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # a fork has no others, and would wait for them
     )
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     atexit.register(server.wait)
