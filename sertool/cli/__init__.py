@@ -26,9 +26,12 @@ __all__ = ["COMMANDS", "HELP", "console_script", "load", "main"]
 
 def _call(command: Command, values: Mapping[str, Any]) -> int:
     """Run a command and return its exit code."""
+    import logging
+
     from sertool.core import workers
     from sertool.formats.outputs import naming
 
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # less than that, it has no folder
     (workers.single_thread if command.threads == 1 else workers.patient_threads)()
     groups: dict[str, Any] = {
         parameter: build(cls, {one.name: values[one.name] for one in declared(cls)}, text=True)
@@ -151,13 +154,25 @@ def _open_standard_streams() -> None:
                 os.dup2(null, number)
                 os.close(null)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.write_through:
+        # PYTHONUNBUFFERED: without a buffer, what could not be written would be forgotten
+        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _sane_environment() -> None:
+    """Remove variables that libraries would crash at, or that are meant for others."""
+    os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
+    for name, digits in (("COLUMNS", 4), ("LINES", 4), ("SOURCE_DATE_EPOCH", 11)):
+        text = os.environ.get(name, "0")
+        if not (text.isascii() and text.isdigit() and len(text) <= digits):
+            del os.environ[name]
 
 
 def console_script(interruptible: bool = False) -> None:
     """Run sertool as a program; `interruptible`: Ctrl-C is an exception from here on."""
     _open_standard_streams()
+    _sane_environment()
     ending.keep_signals()
-    os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
     code = 128 + signal.SIGINT
     with contextlib.suppress(KeyboardInterrupt):  # after the last that explains one
         if interruptible:

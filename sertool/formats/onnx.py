@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +175,7 @@ class Session:
 
     def __init__(self, content: bytes, fused: bool = False) -> None:
         try:
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would tell its makers
             import onnxruntime
         except ImportError as error:
             raise UsageError(

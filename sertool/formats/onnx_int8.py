@@ -8,6 +8,7 @@ by output channel; what is between, and the posteriors, stay float32.
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ class Int8:
     def __call__(self, network: bytes, inputs: Sequence[str]) -> bytes:
         """Return an ONNX model of one network in 8 bits; inputs: what the whole calls its own."""
         import onnx
+
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would tell its makers
         from onnxruntime import quantization
 
         own = [one.name for one in onnx.load_model_from_string(network).graph.input]

@@ -79,12 +79,16 @@ def test_what_is_only_printed(desk: Path, tmp_path: Path, words: str) -> None:
 
 
 def test_a_process_that_starts_so(desk: Path) -> None:
-    """Python's own streams, as a shell closes them."""
+    """Python's own streams, as a shell closes them, also in an odd environment."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     line = f"{sys.executable} -m sertool info {desk / 'm.jsonl'}"
-    for tail, code in (("<&- >&- 2>&-", 0), (">/dev/full", 3), (">/dev/full 2>&1", 3)):
+    odd = f"PYTHONUNBUFFERED=1 COLUMNS={'9' * 30} SOURCE_DATE_EPOCH=x {line}"
+    for words, tail, code in (
+        *((line, "<&- >&- 2>&-", 0), (line, ">/dev/full 2>&1", 3)),
+        *((odd, ">/dev/full", 3), (odd, ">/dev/null", 0)),
+    ):
         done = subprocess.run(
-            ["bash", "-c", f"{line} {tail}"], env=environment, capture_output=True, text=True
+            ["bash", "-c", f"{words} {tail}"], env=environment, capture_output=True, text=True
         )
         assert done.returncode == code
         assert done.stderr in ("", "sertool info: standard output: the disk is full\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def _session() -> Any:
     folders = list(found.submodule_search_locations or ()) if found else []
     paths = [path for folder in folders if (path := Path(folder, MODEL)).is_file()]
     try:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would tell its makers
         import onnxruntime
     except ImportError:
         paths = []
