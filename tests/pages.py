@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import warm
+
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "data" / "demo" / "corpus"
 PART = re.compile(
@@ -71,7 +73,7 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 
 def said(words: list[str], folder: Path) -> tuple[int, str]:
     """Run a program in `folder`; return its exit code and what it printed, errors first."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{warm.folder()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR")}
     environment |= {"PATH": path, "DEMO": str(DEMO), "ROOT": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment |= {"HOME": str(folder), "PYTHONPATH": os.pathsep.join([str(ROOT), *_paths()])}
