@@ -69,7 +69,7 @@ def test_resumed_with_the_mean_it_had(tmp_path: Path) -> None:
     with torch.no_grad():
         network.weight.add_(1)
     run.average.update(network)
-    (tmp_path / "state.safetensors").write_bytes(Saver.content(run))
+    (tmp_path / "state.safetensors").write_bytes(b"".join(Saver.content(run)))
 
     class Parts:
         def has(self, name: str) -> bool:

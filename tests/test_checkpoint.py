@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from sertool.core.errors import InputError
 from sertool.formats import checkpoint
 from sertool.formats.checkpoint import ITEM_FIELDS, Checkpoint
+from sertool.formats.outputs import Parts
 from sertool.items import Item
 
 
@@ -115,14 +118,14 @@ def test_somebody_elses_safetensors_is_refused(tmp_path: Path) -> None:
         save_file({"w": np.zeros(3)}, path, metadata=metadata)
         with pytest.raises(InputError, match="not a sertool checkpoint"):
             checkpoint.load(path)
-    content = checkpoint.dump({"w": np.zeros(3)}, {"format": "sertool-other"})
+    content = b"".join(checkpoint.dump({"w": np.zeros(3)}, {"format": "sertool-other"}))
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a sertool checkpoint"):
         checkpoint.load(path)
 
 
 def test_newer_version_is_refused(tmp_path: Path) -> None:
-    content = checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 4})
+    content = b"".join(checkpoint.dump({}, {"format": checkpoint.FORMAT, "version": 4}))
     (tmp_path / "m.ckpt").write_bytes(content)
     with pytest.raises(InputError, match="version 4; this sertool reads up to 3"):
         checkpoint.load(tmp_path / "m.ckpt")
@@ -150,10 +153,11 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "m.ckpt"
     path.write_bytes(b"old")
 
-    def fail(self: Path, content: bytes) -> int:
+    def pieces(*_: Any) -> Iterator[bytes]:
+        yield b"half of it"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(checkpoint, "dump", pieces)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(example(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["m.ckpt"]
@@ -213,7 +217,7 @@ def test_items_that_are_none_are_refused(tmp_path: Path, line: str) -> None:
     raw = line.encode("utf-8", "surrogateescape")
     tensors[checkpoint.ITEMS] = np.frombuffer(raw, np.uint8)
     meta["sha256"] = checkpoint._digest(tensors, meta)
-    (tmp_path / "m.ckpt").write_bytes(checkpoint.dump(tensors, meta))
+    (tmp_path / "m.ckpt").write_bytes(b"".join(checkpoint.dump(tensors, meta)))
     with pytest.raises(InputError, match=r"m\.ckpt: damaged"):
         checkpoint.load(tmp_path / "m.ckpt")
 
@@ -224,3 +228,39 @@ def test_large_file_of_another_kind_is_not_read_whole(tmp_path: Path) -> None:
     os.truncate(path, 1 << 41)  # a file with a hole: more than any memory
     with pytest.raises(InputError, match=r"not a .*checkpoint"):
         checkpoint.load(path)
+
+
+def test_a_file_is_what_the_library_writes() -> None:
+    from safetensors.numpy import save
+
+    meta = {"text": 'ä "\\/\u2028\x7f', "number": 1.5}
+    types = ("bool", "u1", "i1", "i2", "u2", "f2", "i4", "u4", "f4", "f8", "i8", "u8")
+    arrays = {
+        f"{name}.{shape}\n": np.ones(shape, name)
+        for name in types
+        for shape in ((), (0, 2), (3, 1))
+    }
+    written = b"".join(checkpoint.dump(dict(reversed(arrays.items())), meta))
+    assert written == save(arrays, {"sertool": checkpoint.canonical(meta)})
+    tensors, read = checkpoint.undump(written, "x")
+    assert read == meta
+    assert {name: (one.dtype, one.shape) for name, one in tensors.items()} == {
+        name: (one.dtype, one.shape) for name, one in arrays.items()
+    }
+
+
+def test_a_file_is_written_from_the_tensors_own_memory(tmp_path: Path) -> None:
+    """A network's state, its best weights and its optimiser's, would be there twice more."""
+    parts = Parts(tmp_path / "m.ckpt", {}, False)
+    tensors = {f"model.{i}": np.ones((1000, 1000), np.float32) for i in range(8)}
+    tracemalloc.start()
+    try:
+        parts.write("state", *checkpoint.dump(tensors, {}))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.reset_peak()
+        kept = Checkpoint(tensors, [], {})
+        checkpoint.save(kept, tmp_path / "m.ckpt")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    parts.remove_all()

@@ -28,6 +28,12 @@ VERSION = 3  # 1: every stage recorded a seed, drawn from or not; 3: numbers, el
 CLASSES_VERSION = 2
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
 ENVIRONMENT = "environment"  # the key of what is no part of a checkpoint's identity
+_TYPES = {  # of safetensors by NumPy's, in the order of which the library puts the last ones first
+    "bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "uint16": "U16", "float16": "F16",
+    "int32": "I32", "uint32": "U32", "float32": "F32", "float64": "F64", "int64": "I64",
+    "uint64": "U64",
+}  # fmt: skip
+_RANKS = {name: rank for rank, name in enumerate(_TYPES)}
 ITEMS = "items"  # the uint8 tensor that holds the items as JSON Lines
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its format allows
 ITEM_FIELDS = (
@@ -218,15 +224,32 @@ def to_numpy(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def dump(tensors: Mapping[str, Any], meta: dict[str, Any]) -> bytes:
-    """Return a safetensors file of `tensors` with `meta` as its one metadata key.
+def dump(tensors: Mapping[str, Any], meta: dict[str, Any]) -> list[bytes | memoryview]:
+    """Return a safetensors file of `tensors` with `meta` as its one metadata key, in pieces.
 
-    Equal tensors and equal meta give equal bytes; the names' order does not matter.
+    Equal tensors and equal meta give equal bytes; the names' order does not matter. The pieces are
+    the tensors' own memory: the library's `save` would hold all of them twice more.
     """
-    import safetensors.numpy
-
     arrays = to_numpy(tensors)
-    return safetensors.numpy.save(dict(sorted(arrays.items())), {KEY: canonical(meta)})
+    header: dict[str, Any] = {"__metadata__": {KEY: canonical(meta)}}
+    at = 0
+    names = sorted(arrays, key=lambda name: (-_RANKS[arrays[name].dtype.name], name))
+    for name in names:
+        one = arrays[name]
+        header[name] = {
+            "dtype": _TYPES[one.dtype.name],
+            "shape": list(one.shape),
+            "data_offsets": [at, at + one.nbytes],
+        }
+        at += one.nbytes
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little"), text, *(_bytes(arrays[name]) for name in names)]
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """Return the bytes of a contiguous array, not copied."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -261,7 +284,7 @@ def undump(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
         meta = None
     if not isinstance(meta, dict):
         raise InputError(f"{name}: a safetensors file, but not a sertool checkpoint")
-    return {key: tensors[key].copy() for key in sorted(tensors)}, meta
+    return {key: tensors.pop(key).copy() for key in sorted(tensors)}, meta
 
 
 def _digest(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
@@ -271,7 +294,7 @@ def _digest(tensors: Mapping[str, np.ndarray], meta: dict[str, Any]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         state.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
+        state.update(_bytes(np.ascontiguousarray(array)))
     return state.hexdigest()
 
 
@@ -307,15 +330,20 @@ def save_together(pairs: Sequence[tuple[Checkpoint, Path]]) -> None:
     contents = [_content(checkpoint) for checkpoint, _ in pairs]
     if len(pairs) == 1:
         with atomic(pairs[0][1]) as temporary:
-            temporary.write_bytes(contents[0])
+            _write(temporary, contents[0])
         return
     with atomic_set([path for _, path in pairs]) as temporaries:
         for temporary, content in zip(temporaries, contents, strict=True):
-            temporary.write_bytes(content)
+            _write(temporary, content)
 
 
-def _content(checkpoint: Checkpoint) -> bytes:
-    """Return the bytes of a checkpoint's file."""
+def _write(path: Path, content: Sequence[bytes | memoryview]) -> None:
+    with open(path, "wb") as file:
+        file.writelines(content)
+
+
+def _content(checkpoint: Checkpoint) -> list[bytes | memoryview]:
+    """Return the bytes of a checkpoint's file, in pieces."""
     lines = "".join(
         canonical({name: getattr(item, name) for name in ITEM_FIELDS}) + "\n"
         for item in checkpoint.items

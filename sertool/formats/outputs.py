@@ -500,14 +500,20 @@ class Parts:
         """Return whether the part is there and whole (its checksum is right)."""
         return part_is_whole(self.path(name))
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a part with its checksum; it appears under its name whole or not at all."""
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        """Write a part, of one piece or several, with its checksum.
+
+        It appears under its name whole or not at all.
+        """
         path = self.path(name)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             with open(temporary, "wb") as file:
-                file.write(content)
-                file.write(zlib.crc32(content).to_bytes(4, "little") + _MARK)
+                crc = 0
+                for piece in content:
+                    file.write(piece)
+                    crc = zlib.crc32(piece, crc)
+                file.write(crc.to_bytes(4, "little") + _MARK)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -515,7 +521,8 @@ class Parts:
 
     def read(self, name: str) -> bytes:
         """Return the content of a part that `has` found whole."""
-        return self.path(name).read_bytes()[:-_TRAILER]
+        with open(self.path(name), "rb") as file:
+            return file.read(os.fstat(file.fileno()).st_size - _TRAILER)
 
     def remove_all(self) -> None:
         """Remove the parts and their folder: the output is whole."""

@@ -65,6 +65,15 @@ class Run:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     average: Average | None = None  # what is validated and kept in place of the network's weights
 
+    @torch.no_grad()
+    def keep_best(self) -> None:
+        """Take the network's weights for the best so far, in the memory of those before."""
+        for name, tensor in self.network.state_dict().items():
+            if name in self.best:
+                self.best[name].copy_(tensor)
+            else:
+                self.best[name] = tensor.detach().clone()
+
 
 def seed_torch(seed: int, *keys: str | int) -> None:
     """Seed torch's generators from `seed` and `keys`."""
@@ -416,11 +425,12 @@ def _epoch(run: Run, task: Task, progress: Progress) -> Epoch:
     row: Epoch = {"epoch": epoch + 1, "lr": rate}
     task.model.begin_epoch(run.network, epoch)
     row |= train_epoch(run, task, epoch, progress)
+    run.optimizer.zero_grad(set_to_none=True)  # gradients take as much as the weights
     with run.average.within(run.network) if run.average else contextlib.nullcontext():
         if task.val:
             row |= validate(run.network, task)
         row = group.agreed(row)
         run.history.append(row)
         if best_epoch(run.history, task.hp.monitor) == epoch:
-            run.best = {name: t.detach().clone() for name, t in run.network.state_dict().items()}
+            run.keep_best()
     return row

@@ -200,8 +200,10 @@ def train_network(
     if any(p.requires_grad for p in network.parameters()):
         run = loop.fit(network, task, saver, console)
         history = run.history
-        last = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        if plan.keep_last:
+            last = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         network.load_state_dict(run.best)
+        del run  # with the optimiser's state
     else:
         devices.place(network, plan.device)
     fitted = source.statistics

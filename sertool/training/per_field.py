@@ -170,7 +170,7 @@ def _fit_one(
     name = f"{number}.safetensors"
     if not finished.has(name):
         made, _ = fit(job, share, record, lambda: finished.within(f"{number}."))
-        finished.write(name, dump(made.tensors, made.meta))
+        finished.write(name, *dump(made.tensors, made.meta))
         return made
     job.console.note("finished by an earlier run")
     tensors, meta = undump(finished.read(name), str(finished.path(name)))

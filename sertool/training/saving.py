@@ -49,8 +49,11 @@ class Saver:
         content = group.shared(kept)
         if not content:
             return
+        del kept
         try:
-            self._restore(run, *checkpoint.undump(content, STATE))
+            tensors, meta = checkpoint.undump(content, STATE)
+            del content  # as large as all of them
+            self._restore(run, tensors, meta)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise self.foreign() from error
 
@@ -63,9 +66,9 @@ class Saver:
     def _restore(run: Run, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         with torch.no_grad():
             for name, tensor in run.network.state_dict().items():
-                tensor.copy_(torch.from_numpy(tensors[f"model.{name}"]))
+                tensor.copy_(torch.from_numpy(tensors.pop(f"model.{name}")))
         run.best = {
-            name: _like(tensor, tensors[f"best.{name}"])
+            name: _like(tensor, tensors.pop(f"best.{name}"))
             for name, tensor in run.network.state_dict().items()
         }
         schema.convert(meta["history"], list[dict[str, float]])
@@ -73,7 +76,7 @@ class Saver:
         if run.average is not None:
             run.average.steps = meta["steps"]
             for name, tensor in run.average.weights.items():
-                tensor.copy_(torch.from_numpy(tensors[f"average.{name}"]))
+                tensor.copy_(torch.from_numpy(tensors.pop(f"average.{name}")))
         parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
         for i, parameter in enumerate(parameters):
             prefix = f"optimizer.{i}."
@@ -97,7 +100,7 @@ class Saver:
         self._behind = start - self._last < min(LONGEST, self._cost / SHARE)
         if self._behind and not self._ends:
             return
-        self.parts.write(STATE, self.content(run))
+        self.parts.write(STATE, *self.content(run))
         self._behind, self._last = False, time.monotonic()
         self._cost = self._last - start
         if self._ends:
@@ -112,8 +115,8 @@ class Saver:
             raise Terminated
 
     @staticmethod
-    def content(run: Run) -> bytes:
-        """Return the state of `run` as a safetensors file with JSON, no pickle."""
+    def content(run: Run) -> list[bytes | memoryview]:
+        """Return the state of `run` as a safetensors file with JSON, no pickle, in pieces."""
         tensors: dict[str, Any] = {}
         for name, tensor in run.network.state_dict().items():
             tensors[f"model.{name}"] = tensor
