@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import small_store
 from made_stores import write_store
 
 from sertool.core.errors import InputError
+from sertool.core.memory import TooMuch
 from sertool.formats import store
 from sertool.formats.doors import npz
 from sertool.formats.store import Store
@@ -107,3 +110,35 @@ def test_what_needs_an_item_whole_refuses_it_beforehand(
             with pytest.raises(InputError, match="c/long1: an item of 2000 frames takes"):
                 read()
         assert [len(one) for one in found.batch([0, 3])] == [3, 5]
+
+
+def room(most: float) -> Callable[[float, str], None]:
+    def afford(size: float, what: str) -> None:
+        if size > most:
+            raise TooMuch(f"{what} is too much")
+
+    return afford
+
+
+def test_models_refuse_what_they_cannot_hold(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beforehand, by what they make of an item: a network more than a row of a table."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "SMALL", 0)
+    held, trained = {"linear": 16, "sertool": 128}, {"linear": 16, "sertool": 40}
+    small_store.make(Path("f.h5"))  # 40 frames of 4
+    house = ("--model", "sertool", "--epochs", "1", "--set", "widths=[4]")
+    for name, words in (("linear", ()), ("sertool", house)):
+        line = ("train", "f.h5", f"{name}.ckpt", "--test-fold", "0", *words)
+        monkeypatch.setattr(store, "afford", room(1e9))
+        assert cli(*line).code == 0
+        for stage, each in (("eval", 4 + held[name]), ("train", 4 + trained[name])):
+            again = ("eval", f"{name}.ckpt", "f.h5") if stage == "eval" else (*line, "--force")
+            monkeypatch.setattr(store, "afford", room(40 * 4 * each))
+            assert cli(*again).code == 0
+            monkeypatch.setattr(store, "afford", room(40 * 4 * each - 1))
+            result = cli(*again)
+            assert result.code == 3
+            said = result.err.splitlines()[-1]
+            assert f": an item of 40 frames in {name} is too much; or make shorter items" in said

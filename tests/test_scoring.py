@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -405,3 +406,27 @@ def test_items_of_like_length_are_scored_in_one_pass(
     assert {rows for rows, _ in sizes} == {1}
     assert len(sizes) >= len(arrays)
     hook.remove()
+
+
+def test_windows_with_much_in_them_are_scored_alone(
+    scorers: dict[str, Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And batches of others have fewer rows; no posterior depends on either."""
+    scorer = scorers["several views"]
+    assert isinstance(scorer, scoring.NetworkScorer)
+    dims = scorer.checkpoint.meta["dims"]
+    sizes: list[tuple[int, int]] = []
+    arrays = [np.ones((n, *dims), np.float32) for n in (40, 90, 38, 40, 39, 90)]
+    before = scorer.posterior(arrays, batch_size=8)
+    monkeypatch.setattr(scoring, "ALONE", 50 * math.prod(dims))
+    monkeypatch.setattr(scoring, "MOST", 1)
+    hook = scorer.module.register_forward_pre_hook(
+        lambda _, given: sizes.append(tuple(given[0].shape[:2]))
+    )
+    found = scorer.posterior(arrays, batch_size=8)
+    hook.remove()
+    assert sizes == [(4, 40), (4, 40), (1, 90), (1, 90), (1, 90), (1, 90)]  # two views of each
+    np.testing.assert_allclose(found, before, rtol=0, atol=1e-6)
+    scorer.use_threads(2)
+    assert found[1:3].tobytes() == scorer.posterior(arrays[1:3], batch_size=8).tobytes()
+    scorer.use_threads(1)

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from sertool.models.scoring import Scorer
 
 GATHERED = 4  # passes of a network, whose items are read before they are scored
+GATHERED_BYTES = 1 << 26
 COUNT = 32  # bytes of a count: in a matrix, a list, and text
 POSTERIOR = 150  # of an item's posterior of a class: in arrays, a table, and text
 FIGURES = (
@@ -260,8 +260,13 @@ def _score(
             systems: dict[str, Scorer | None] = {"model": scorer}
             systems |= {name: scorer.baseline(name) for name in scorer.baselines}
             scorer.use_threads(options.workers or workers.cores())
+            for system in systems.values():
+                if system is not None:
+                    store.check_room(
+                        test.tested, system.takes(store.dtype.itemsize), f" in {system.name}"
+                    )
             arrays = _arrays(test, store, options)
-            while batch := list(islice(arrays, GATHERED * options.batch_size)):
+            while batch := _gathered(arrays, GATHERED * options.batch_size):
                 indices = [i for i, _ in batch]
                 values = test.routes.values(indices)
                 try:
@@ -283,6 +288,16 @@ def _score(
             padded += scorer.padded
     announce(console, windows, padded, "items")
     return {name: rows for name, rows in scored.items() if len(rows) == total}
+
+
+def _gathered(arrays: Iterator[tuple[int, np.ndarray]], most: int) -> list[tuple[int, np.ndarray]]:
+    """Return the next of a test's items, at most so many, and none after GATHERED_BYTES of them."""
+    found: list[tuple[int, np.ndarray]] = []
+    size = 0
+    while len(found) < most and size < GATHERED_BYTES and (one := next(arrays, None)) is not None:
+        found.append(one)
+        size += one[1].nbytes
+    return found
 
 
 def _routes(test: CheckpointTest, store: Store, options: EvalOptions, console: Console) -> Routes:

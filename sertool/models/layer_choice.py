@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sertool.formats.onnx_graph import Graph
 
 FOLDS = 3
+BESIDE = 16  # bytes a number of an item while its row is made: float64, and its squared deviations
 LAYER, SCORES = "layer", "layer_scores"  # arrays of a model that chose
 
 
@@ -36,6 +37,11 @@ class LayerSettings:
         " of the training part choose",
         least=0,
     )
+
+
+def takes(itemsize: int) -> float:
+    """Return how often an item, of numbers of so many bytes, is in memory while `row` is made."""
+    return 1 + BESIDE / itemsize
 
 
 def row(model: Tabular | Regressor, features: np.ndarray) -> np.ndarray:

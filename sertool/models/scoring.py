@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 INPUT = 32  # bytes a number of an input: it, its normalised copy, what a first layer makes of it
+PASS = 128  # bytes a number of an input of any length, of which a network makes much in a pass
+MOST = 1 << 22  # numbers of the batches that are in memory at a time, if they are several
+ALONE = 1 << 20  # numbers of a window beyond which nothing is added to it
 STEPS = 4  # lengths per octave that windows are padded to where padding is masked
 LEAST = 4  # rows of a batch: libraries multiply fewer in another order, so that others are added
 
@@ -164,6 +167,10 @@ class Scorer:
     def use_threads(self, count: int) -> None:
         """Let a network compute so many batches at a time, each on one thread of the processor."""
 
+    def takes(self, itemsize: int) -> float:
+        """Return how often an item of numbers of so many bytes is in memory while it is scored."""
+        return 1 + INPUT / itemsize
+
     def route(self, arrays: Sequence[np.ndarray], value: str | None) -> Route | None:
         """Return by which model a recording of these arrays is scored: None, there is one."""
         return None
@@ -266,6 +273,10 @@ class TabularScorer(Scorer):
         trial = self._score([np.zeros((1, *self.header.dims), np.float32)], 1)
         if trial.shape != (1, len(self.outputs)):
             raise ValueError(f"outputs of shape {trial.shape}")
+
+    def takes(self, itemsize: int) -> float:
+        """Return how often an item is in memory while its row is made."""
+        return layer_choice.takes(itemsize)
 
     def _score(self, windows: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
         model = self.model
@@ -375,6 +386,10 @@ class NetworkScorer(Scorer):
         module.load_state_dict(weights)
         return module
 
+    def takes(self, itemsize: int) -> float:
+        """Return how often an item, with what a pass makes of it, is in memory."""
+        return 1 + (PASS if self.frames is None else INPUT) / itemsize
+
     def use_threads(self, count: int) -> None:
         """Let so many batches be computed at a time, each on one thread of the processor."""
         if self._device.type == "cpu" and count != self._threads:
@@ -416,13 +431,22 @@ class NetworkScorer(Scorer):
         found = np.empty((len(views), len(self.outputs)))
         batches = list(self._batches([len(view) for view in views], batch_size))
 
+        def apart(batch: Sequence[int]) -> bool:
+            return batch_size == 1 or not self.batches or self._alone(len(views[batch[0]]))
+
+        def large(batch: Sequence[int]) -> bool:
+            rows = len(batch) if apart(batch) else max(LEAST, len(batch))
+            return self._threads * rows * max(views[i].size for i in batch) > MOST
+
         def score(batch: list[int]) -> np.ndarray:
-            rows = [self._statistics.apply(views[i]) for i in batch]
-            return self._forward(rows, batch_size == 1 or not self.batches)
+            return self._forward([self._statistics.apply(views[i]) for i in batch], apart(batch))
 
         with one_thread():  # the number is each thread's own that begins meanwhile, too
-            for batch, rows in zip(batches, self._each(score, batches), strict=True):
-                found[batch] = rows
+            for one_by_one, group in groupby(batches, large):
+                some = list(group)
+                made = map(score, some) if one_by_one else self._each(score, some)
+                for batch, rows in zip(some, made, strict=True):
+                    found[batch] = rows
         return found
 
     @contextlib.contextmanager
@@ -445,9 +469,15 @@ class NetworkScorer(Scorer):
             return
         padded = [self._padded(length) for length in lengths]
         order = sorted(range(len(lengths)), key=padded.__getitem__)
-        for _, same in groupby(order, padded.__getitem__):
-            while batch := list(islice(same, size)):
+        for frames, same in groupby(order, padded.__getitem__):
+            room = max(LEAST, MOST // (self._threads * frames * math.prod(self.shape)))
+            most = 1 if self._alone(frames) else min(size, room)
+            while batch := list(islice(same, most)):
                 yield batch
+
+    def _alone(self, length: int) -> bool:
+        """Return whether a window of so many frames is too large for anything beside it."""
+        return self._padded(length) * math.prod(self.shape) > ALONE
 
     def _padded(self, length: int) -> int:
         """Return the frames that a window has in a batch, whatever else is in it.
@@ -513,6 +543,10 @@ class Routed(Scorer):
             value: [self.classes.index(label) for label in scorer.classes]
             for value, scorer in self.scorers.items()
         }
+
+    def takes(self, itemsize: int) -> float:
+        """Return the most that one of the models says."""
+        return max(one.takes(itemsize) for one in (self.chooser, *self.scorers.values()))
 
     def baseline(self, name: str) -> Scorer | None:
         """Return a baseline that each model has, routed as the models are."""

@@ -60,6 +60,8 @@ class Columns:
 
     def _row(self, model: Tabular | Regressor, i: int) -> np.ndarray:
         try:
+            held = layer_choice.takes(self._store.dtype.itemsize)
+            self._store.check_room([i], held, f" in {model.name}")
             row = layer_choice.row(model, self._store.features(i))
         except OSError as error:
             raise InputError(f"{show(self._store.path)}: damaged; make it again") from error

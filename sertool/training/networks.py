@@ -32,6 +32,8 @@ from sertool.training.spread import Spread
 from sertool.training.unlabelled import Unlabelled
 from sertool.ui.console import Console
 
+PREPARED = 40  # bytes a number of an item: its view, normalised, and float64 for its statistics
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -55,6 +57,7 @@ def check_items(plan: Plan, store: Store, used: Sequence[int]) -> int | None:
     model, name, path = plan.model, plan.model.name, show(store.path)
     _check_kind(model, store)
     _check_pixels(plan.hp.normalisation, store)
+    store.check_room(used, 1 + PREPARED / store.dtype.itemsize, f" in {name}")
     lengths = store.lengths()[list(used)]
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest == 0:
