@@ -6,6 +6,7 @@ An item is an utterance of a manifest, and in a store also a segment of one or a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import sys
@@ -93,6 +94,7 @@ def shared(item: Item) -> Item:
         value = getattr(item, name)
         if type(value) is str:
             setattr(item, name, sys.intern(value))
+    item.path = _path(item.path)
     if item.origin == item.id:
         item.origin = item.id
     item.extra = {
@@ -100,6 +102,12 @@ def shared(item: Item) -> Item:
         for name, value in item.extra.items()
     }
     return item
+
+
+@functools.lru_cache(maxsize=4096)
+def _path(path: str) -> str:
+    """Return a path, the same text for the cuts of one recording."""
+    return path
 
 
 _REPEATED = ("corpus", "speaker", "gender", "language", "text", "session", "label", "raw_label")

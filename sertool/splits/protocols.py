@@ -106,7 +106,11 @@ def group_of(item: Item, field: str) -> Group:
 
 def by_label(items: Iterable[Item]) -> list[Stratum | None]:
     """Return each item's label as a stratum, None where it has none."""
-    return [None if item.label is None else (item.label,) for item in items]
+    known: dict[str, Stratum] = {}  # one of each, not one an item
+    return [
+        None if item.label is None else known.setdefault(item.label, (item.label,))
+        for item in items
+    ]
 
 
 def split(
@@ -128,6 +132,7 @@ def split(
     ids = Counter(item.id for item in items)
     if len(ids) < len(items):
         raise InputError(f"two items have the id {ids.most_common(1)[0][0]!r}")
+    del ids
     strata = by_label(items) if strata is None else strata
     stratum = {item.id: value or () for item, value in zip(items, strata, strict=True)}
     items = sorted(items, key=lambda item: item.id)
@@ -148,7 +153,8 @@ def _place(
     protocol: Protocol, units: Units, strata: Mapping[str, Stratum], seed: int
 ) -> dict[str, Place]:
     """Return {unit: place}; strata: the stratum of each unit."""
-    order = sorted(units, key=lambda name: (strata[name], derive(seed, "split", name)))
+    if protocol.name in ("random", "kfold"):
+        order = sorted(units, key=lambda name: (strata[name], derive(seed, "split", name)))
     if protocol.name == "random":
         places = _random(order, protocol.ratios)
         if len(set(places.values())) < len(protocol.ratios):
