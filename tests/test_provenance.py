@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
+import warm
 
 import sertool
 from sertool.core import environment
@@ -61,13 +62,8 @@ def identity(path: Path) -> str:
 def same_again(lines: list[str], path: Path, folder: Path, **variables: object) -> None:
     """Run lines by a shell in a folder of their own; assert the same identity and bytes."""
     folder.mkdir(exist_ok=True)
-    binary = folder / "bin"
-    binary.mkdir()
-    (binary / "sertool").write_text(f'#!/bin/sh\nexec {sys.executable} -m sertool "$@"\n')
-    (binary / "sertool").chmod(0o755)
-    root = str(Path(sertool.__file__).parents[1])
     names = {name: str(value) for name, value in variables.items()}
-    there = {"PATH": f"{binary}:{os.environ['PATH']}", "PYTHONPATH": root}
+    there = {"PATH": f"{warm.folder()}:{os.environ['PATH']}"}
     subprocess.run(
         ["sh", "-eu", "-c", "\n".join(lines)],
         cwd=folder,
