@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import warm
 from children import interruptible
 
 from sertool.cli import COMMANDS, HELP, load, main
@@ -42,7 +43,7 @@ def run(line: str) -> int:
     if line.startswith("sertool serve"):
         return ended(shlex.split(line, comments=True)[1:])
     if re.search(r"[|<>&]", re.sub(r"'[^']*'", "", line)):
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment = os.environ | {"PATH": f"{warm.folder()}:{os.environ['PATH']}"}
         command = ["bash", "-o", "pipefail", "-c", line]
         return subprocess.run(command, env=environment, check=False).returncode
     return main(expanded(shlex.split(line, comments=True))[1:])
