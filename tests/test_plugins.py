@@ -205,6 +205,7 @@ def test_completion_imports_no_plugin(installed: list[str], monkeypatch) -> None
         ("PLUGINS = {'sertool.colours': {}}", "needs a table PLUGINS"),
         ("import nothing_of_that_name", "ModuleNotFoundError"),
         ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )
 def test_a_file_that_adds_nothing(cli, tmp_path: Path, content: str | None, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -235,6 +236,15 @@ def test_pickled_store_opens_its_own_handle(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(store))
     assert again._handles[os.getpid()] is not store._handles[os.getpid()]
     np.testing.assert_array_equal(again.features(1), store.features(1))
+
+
+def test_a_store_that_another_program_writes(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    write_store(path, arrays(2), items(2))
+    with open(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as HDF5 does
+        with pytest.raises(InputError, match="another program has it open for writing"):
+            Store(path)
 
 
 def test_refused(tmp_path: Path) -> None:

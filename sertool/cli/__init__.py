@@ -162,6 +162,7 @@ def _open_standard_streams() -> None:
 def _sane_environment() -> None:
     """Remove variables that libraries would crash at, or that are meant for others."""
     os.environ.pop("MPLBACKEND", None)  # a notebook's; figures are files here, and need no backend
+    os.environ.pop("HDF5_DRIVER", None)  # with others than the usual one a store has no descriptor
     for name, digits in (("COLUMNS", 4), ("LINES", 4), ("SOURCE_DATE_EPOCH", 11)):
         text = os.environ.get(name, "0")
         if not (text.isascii() and text.isdigit() and len(text) <= digits):

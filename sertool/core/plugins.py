@@ -116,7 +116,9 @@ def load_file(path: Path) -> None:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also one that would end the program, perhaps with 0
         raise InputError(f"--plugin {show(path)}: {type(error).__name__}: {error}") from error
     table = getattr(module, "PLUGINS", None)
     known = [f"sertool.{group}" for group in GROUPS]

@@ -181,6 +181,10 @@ class Store:
             raise InputError(f"{show(self.path)}: {self._missing()}") from error
         except PermissionError as error:
             raise InputError(f"{self.path}: no permission to read it") from error
+        except BlockingIOError as error:  # HDF5 locks what it writes
+            raise InputError(
+                f"{show(self.path)}: another program has it open for writing; close it there"
+            ) from error
         except UNREADABLE as error:
             with regular(self._at) as file:
                 cut = file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
