@@ -6,12 +6,14 @@
     long      one recording of many hours: the demo corpus over and over, FLAC at 8 kHz
     classes   a corpus of many classes, five recordings each, through every stage
     lines     a manifest of many cuts of these, and one per cent of it featurized
+    weights   a network of many parameters, trained on many pictures
     stream    many hours of sound through `predict --stream`, and its memory after each
 
 Each part runs at three sizes, each much larger than the last; `--quick` is the first alone. Stages
 run as a user runs them, with one worker and one thread; printed and kept are seconds of CPU and
 wall time with start-up, and the peak memory of the largest process. Every stage but `train` keeps
-below `LIMIT`: the system gives its processes no more. FILE keeps the rows of what did not run now.
+below `LIMIT`, and `train` of the network of many parameters below five times these and 1 GB: the
+system gives its processes no more. FILE keeps the rows of what did not run now.
 """
 
 from __future__ import annotations
@@ -38,9 +40,13 @@ SIZES = {
     "long": (1, 6, 24),
     "classes": (20, 200, 2_000),
     "lines": (10_000, 100_000, 1_000_000),
+    "weights": (384, 768),
     "stream": (6, 24, 168),
 }
-UNITS = {"files": "files", "long": "h", "classes": "classes", "lines": "lines", "stream": "h"}
+UNITS = {"files": "files", "long": "h", "classes": "classes", "lines": "lines",
+         "weights": "pictures", "stream": "h"}  # fmt: skip
+ALEXNET = "badshah2017-alexnet"
+WEIGHTS = 57_020_228 * 4e-6  # MB of its parameters, for the four classes of the demo corpus
 RATE = 8000  # Hz of the long recording and of the stream: what a telephone has
 MEL = ("--kind", "mel", "--set", "n_mels=32", "--dtype", "float16", "--workers", "1")
 BARE = ("--no-baselines", "--test-fold", "0")
@@ -145,6 +151,18 @@ def lines(folder: Path, size: int) -> Steps:
     yield "featurize, 1 % of it", ["featurize", *MEL, chosen, folder / "f.h5"]
 
 
+def weights(folder: Path, size: int) -> Steps:
+    """Yield the training of a network of many parameters."""
+    store, many = folder / "i.h5", folder / "many.h5"
+    image = ("--kind", "image", "--set", "height=227", "--set", "width=227")
+    measured.cost("featurize", *image, CORPUS, store)
+    if copies := size // len(list(CORPUS.rglob("*.flac"))) - 1:
+        measured.cost("augment", "--shift", "0.1", "--copies", copies, store, many)
+    parts = ("--resplit", "random:80:20", "--val", "0.2", "--epochs", "1")
+    words = ["train", "--no-baselines", "--model", ALEXNET, *parts]
+    yield f"train {ALEXNET}", [*words, many if copies else store, folder / "m.ckpt"]
+
+
 def streamed(model: Path, name: str, size: int) -> list[Row]:
     """Return the rows of `size` hours through a pipe; print the memory as it goes.
 
@@ -190,6 +208,7 @@ STAGES: dict[str, Callable[[Path, int], Steps]] = {
     "long": long,
     "classes": classes,
     "lines": lines,
+    "weights": weights,
 }
 
 
@@ -201,6 +220,7 @@ def run(part: str, size: int, tmp: Path | None) -> list[Row]:
             return stream(size, Path(name))
         for stage, words in STAGES[part](Path(name), size):
             most = None if stage.startswith("train") else LIMIT
+            most = 5 * WEIGHTS + 1000 if ALEXNET in stage else most
             took = measured.cost(*words, data=most or 0)
             what = f"{part}, {size:,} {UNITS[part]}: {stage}"
             print(
