@@ -217,6 +217,18 @@ def test_a_file_that_adds_nothing(cli, tmp_path: Path, content: str | None, said
     assert said in result.err
 
 
+def test_a_file_is_read_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a second, and of the same length: what Python keeps compiled would seem to fit."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for number in range(2):
+        path.write_text(f'PLUGINS = {{"sertool.metrics": {{"mine": {number}}}}}')
+        os.utime(path, (1e9, 1e9))
+        plugins.load_file(path)
+        assert plugins._files["sertool.metrics"]["mine"] == number
+    assert os.listdir(tmp_path) == ["mine.py"]
+
+
 def test_a_package_that_fails_is_named(cli, installed: list[str], tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "sertool_example.zero_crossings", None)
     result = cli("featurize", "--kind", "zero-crossings", tmp_path, tmp_path / "x.h5")

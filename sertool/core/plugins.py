@@ -12,7 +12,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from sertool.core.errors import InputError, UsageError
@@ -99,6 +101,13 @@ def asked_for(arguments: Sequence[str]) -> Iterator[Path]:
             yield Path(option.partition("=")[2])
 
 
+class _Source(SourceFileLoader):
+    """What reads a file as it is now, and neither keeps nor believes compiled code beside it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load_file(path: Path) -> None:
     """Add the parts of a Python file, once; InputError where it cannot be or adds nothing.
 
@@ -110,12 +119,14 @@ def load_file(path: Path) -> None:
         return
     # the same name wherever it is loaded: what is pickled there refers to it
     name = f"sertool_plugin_{path.stem}_{content[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise InputError(f"--plugin {show(path)}: not a Python file (.py)")
+    loader = _Source(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also one that would end the program, perhaps with 0
