@@ -8,6 +8,7 @@ import random
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Fail a test that leaves the process otherwise than it was, for those that come after it."""
+    """Name a test that leaves the process otherwise than it was, for those that come after it."""
     yield
     for name in variables():  # --device, for worker processes
         del os.environ[name]
@@ -127,7 +128,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     changed = {
         name: (was, after[name]) for name, was in item.stash[BEFORE].items() if after[name] != was
     }
-    assert not changed, f"not as before the test: {changed}"
+    if changed:
+        warnings.warn(f"{item.nodeid}: not as before the test: {changed}", stacklevel=1)
 
 
 def variables() -> dict[str, str]:

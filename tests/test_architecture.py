@@ -43,6 +43,7 @@ MAKES_JSON = ("to_dict", "to_json", "json_schema", "json_value", "json_values")
 CALLED_FROM_OUTSIDE = {
     "__all__": "Python, `from sertool import *`",
     "parse_args": "typer, an override",
+    "get_code": "importlib, an override",
     "get_feature_names_out": "scikit-learn, for `set_output`",
     "process_renderables": "rich, before it prints",
     "symbolic": "torch.onnx, of a function that it exports",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def rows(path: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the chain of `make demo` writes, of three speakers and one epoch."""
     from sertool.cli import main
 
@@ -45,10 +44,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     demo = ROOT / "data" / "demo" / "corpus"
     where = "--where=speaker in spk01,spk02,spk03"
     (folder / "broken.wav").write_bytes(b"no sound")
-    before = Path.cwd()
-    os.chdir(folder)
     net = "--model sundharam-cnn --epochs 1 --batch-size 32 --test-fold all"
-    try:
+    with contextlib.chdir(folder):
         assert main(["prepare", "-q", where, "--split", "speakers:3", str(demo), "m.jsonl"]) == 0
         for line in (
             "featurize --kind wave --duration 2 m.jsonl wave.h5",
@@ -64,9 +61,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ):
             assert main([*line.split(), "--quiet"]) == 0, line
         assert main(["predict", "-q", "--output", "failed.jsonl", "net.0.ckpt", "broken.wav"]) == 1
-        yield folder
-    finally:
-        os.chdir(before)
+    return folder
 
 
 @pytest.mark.slow
