@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import Any
 
@@ -20,6 +21,7 @@ from sertool.evaluation import report as reports
 from sertool.evaluation.terminal import protocol_line, warnings
 from sertool.items import Item
 from sertool.papers import curve_figures
+from sertool.ui import figures as drawing
 from sertool.ui.figures import INK, WARNING, broken, style
 
 WORST: dict[str, Any] = {
@@ -188,3 +190,18 @@ def test_a_font_without_bold_letters_is_no_news(caplog):
         log.warning("findfont: Failed to find font weight bold")
     log.warning("later")
     assert [record.message for record in caplog.records] == ["later"]
+
+
+@pytest.mark.parametrize(("name", "further"), [("Ärger · 1", False), ("怒り", True)])
+def test_a_picture_names_further_fonts_only_for_letters_that_need_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, further: bool
+) -> None:
+    monkeypatch.setattr(drawing, "FONTS", ("DejaVu Serif",))  # which is installed anywhere
+    file = io.BytesIO()
+    with drawing.style():
+        figure, axes = drawing.one_panel(2, 2)
+        axes.set_title(name)
+        drawing.save(figure, file, "svg")
+    assert name.encode() in file.getvalue()
+    assert (b"'DejaVu Sans', 'DejaVu Serif', '" in file.getvalue()) == further
+    assert (b"'DejaVu Sans', 'Bitstream" in file.getvalue()) != further

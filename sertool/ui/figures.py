@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import textwrap
 import warnings
@@ -14,7 +15,7 @@ from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import fontManager, get_font
 
 from sertool.core.paths import show
 
@@ -31,7 +32,8 @@ LETTERS = 12  # of a title in an inch
 LINE = 0.16  # inches, of a title's line
 MOST_SPEAKERS = 60  # past that names are illegible and bars are drawn without them
 LONGEST_NAME = 28  # characters
-# used for what the default font lacks, where they are installed
+FONT = "DejaVu Sans"  # which comes with matplotlib
+# used for what it lacks, where they are installed
 FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei",
     "Hiragino Sans", "PingFang SC", "WenQuanYi Micro Hei", "Droid Sans Fallback",
@@ -94,7 +96,7 @@ def style() -> Iterator[None]:
     that has no bold letters, of which matplotlib would speak on standard error, will do.
     """
     installed = {font.name for font in fontManager.ttflist}
-    family = ["DejaVu Sans", *(name for name in FONTS if name in installed), "sans-serif"]
+    family = [FONT, *(name for name in FONTS if name in installed), "sans-serif"]
     settings: Any = {"text.parse_math": False, "font.family": family, "hatch.linewidth": 1.0}
     settings |= {"svg.fonttype": "none", "svg.hashsalt": "sertool"}  # text, and ids without chance
     with rc_context(), warnings.catch_warnings():
@@ -115,4 +117,22 @@ def _is_error(record: logging.LogRecord) -> bool:
 def save(figure: Figure, path: Path | IO[bytes], kind: str = "png") -> None:
     """Write a figure as PNG or SVG, without time or version: equal figures give equal bytes."""
     unsaid = {"png": ("Software",), "svg": ("Date", "Creator")}
-    figure.savefig(path, format=kind, metadata=dict.fromkeys(unsaid[kind]))
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, metadata=dict.fromkeys(unsaid[kind]))
+    content = file.getvalue() if kind == "png" else _plain(file.getvalue().decode()).encode()
+    if isinstance(path, Path):
+        path.write_bytes(content)
+    else:
+        path.write(content)
+
+
+def _plain(svg: str) -> str:
+    """Return a picture without the names of `FONTS` where it has no letter that needs them.
+
+    They are those that this machine has, which is nothing to those who look at it elsewhere.
+    """
+    known = get_font(fontManager.findfont(FONT)).get_charmap()
+    if all(letter.isspace() or ord(letter) in known for letter in set(svg)):
+        for name in FONTS:
+            svg = svg.replace(f"'{name}', ", "")
+    return svg
