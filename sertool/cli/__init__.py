@@ -31,7 +31,7 @@ def _call(command: Command, values: Mapping[str, Any]) -> int:
     from sertool.core import workers
     from sertool.formats.outputs import naming
 
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # less than that, it has no folder
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of folders it cannot use
     (workers.single_thread if command.threads == 1 else workers.patient_threads)()
     groups: dict[str, Any] = {
         parameter: build(cls, {one.name: values[one.name] for one in declared(cls)}, text=True)

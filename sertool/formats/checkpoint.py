@@ -28,7 +28,7 @@ VERSION = 3  # 1: every stage recorded a seed, drawn from or not; 3: numbers, el
 CLASSES_VERSION = 2
 KEY = "sertool"  # the file's only metadata key: several keys have no stable order
 ENVIRONMENT = "environment"  # the key of what is no part of a checkpoint's identity
-_TYPES = {  # of safetensors by NumPy's, in the order of which the library puts the last ones first
+_TYPES = {  # safetensors' names by NumPy's; the library writes tensors of the last ones first
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "uint16": "U16", "float16": "F16",
     "int32": "I32", "uint32": "U32", "float32": "F32", "float64": "F64", "int64": "I64",
     "uint64": "U64",

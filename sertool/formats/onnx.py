@@ -175,7 +175,7 @@ class Session:
 
     def __init__(self, content: bytes, fused: bool = False) -> None:
         try:
-            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would tell its makers
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports its use otherwise
             import onnxruntime
         except ImportError as error:
             raise UsageError(

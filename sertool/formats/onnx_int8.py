@@ -35,7 +35,7 @@ class Int8:
         """Return an ONNX model of one network in 8 bits; inputs: what the whole calls its own."""
         import onnx
 
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would tell its makers
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports its use otherwise
         from onnxruntime import quantization
 
         own = [one.name for one in onnx.load_model_from_string(network).graph.input]

@@ -300,7 +300,7 @@ class Store:
     def check_room(self, positions: Sequence[int], times: float = 1, by: str = "") -> None:
         """Raise InputError where the longest of some items takes more memory than there may be.
 
-        times: how often it is held in one piece, and by what.
+        times: how often it is held at once. by: where, as the message says it.
         """
         if times * self._longest < SMALL or not len(positions):
             return

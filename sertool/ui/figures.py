@@ -129,7 +129,7 @@ def save(figure: Figure, path: Path | IO[bytes], kind: str = "png") -> None:
 def _plain(svg: str) -> str:
     """Return a picture without the names of `FONTS` where it has no letter that needs them.
 
-    They are those that this machine has, which is nothing to those who look at it elsewhere.
+    Those would be the ones that are installed here, and the picture may be opened anywhere.
     """
     known = get_font(fontManager.findfont(FONT)).get_charmap()
     if all(letter.isspace() or ord(letter) in known for letter in set(svg)):

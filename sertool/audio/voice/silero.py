@@ -73,7 +73,7 @@ def _session() -> Any:
     folders = list(found.submodule_search_locations or ()) if found else []
     paths = [path for folder in folders if (path := Path(folder, MODEL)).is_file()]
     try:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would tell its makers
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports its use otherwise
         import onnxruntime
     except ImportError:
         paths = []
